@@ -1,0 +1,34 @@
+import { Control } from "./op";
+
+/** Turns of the spin loop before a thread sleeps: some 100 µs, longer than the work between two barriers differs. */
+const SPINS = 20000;
+/** How long a thread sleeps for the others, in nanoseconds, before it gives the step up. */
+const TIMEOUT: i64 = 10_000_000_000;
+
+/**
+ * Waits until all `threads` threads have come here. False: the step was aborted, or a thread has not come in time
+ * (which aborts it for all); every thread then returns at once. Shared builds only.
+ */
+export function barrier(control: usize, threads: u32): bool {
+  const generation = atomic.load<u32>(control, Control.generation);
+  if (atomic.add<u32>(control, 1, Control.arrived) == threads - 1) {
+    atomic.store<u32>(control, 0, Control.arrived);
+    atomic.add<u32>(control, 1, Control.generation);
+    atomic.notify(control + Control.generation, -1);
+    return !atomic.load<u32>(control, Control.abort);
+  }
+  for (let i = 0; i < SPINS; i++) {
+    if (atomic.load<u32>(control, Control.generation) != generation) return !atomic.load<u32>(control, Control.abort);
+    if (atomic.load<u32>(control, Control.abort)) return false;
+  }
+  while (atomic.load<u32>(control, Control.generation) == generation) {
+    const result = atomic.wait<u32>(control + Control.generation, generation, TIMEOUT);
+    if (result == AtomicWaitResult.TIMED_OUT) {
+      atomic.store<u32>(control, 1, Control.abort);
+      atomic.notify(control + Control.generation, -1);
+      return false;
+    }
+    if (atomic.load<u32>(control, Control.abort)) return false;
+  }
+  return !atomic.load<u32>(control, Control.abort);
+}

@@ -1,0 +1,30 @@
+import { Bf16, even, F16, odd } from "./half";
+import { Format } from "./op";
+import { storeFloats } from "./simd";
+
+/** y[dim] = row `id` of a packed matrix [vocab, dim], as f32. */
+export function embed(y: usize, table: usize, id: u32, dim: i32, format: Format): void {
+  if (format == Format.F32) embedF32(y, table, id, dim);
+  else if (format == Format.Bf16) embedHalf<Bf16>(y, table, id, dim);
+  else embedHalf<F16>(y, table, id, dim);
+}
+
+function embedF32(y: usize, table: usize, id: u32, dim: i32): void {
+  let p = table + <usize>(id >> 2) * ((<usize>((dim + 3) >> 2)) << 6) + ((<usize>(id & 3)) << 4);
+  for (let i = 0; i < dim; i += 4) {
+    storeFloats(y + ((<usize>i) << 2), v128.load(p), dim - i);
+    p += 64;
+  }
+}
+
+function embedHalf<T>(y: usize, table: usize, id: u32, dim: i32): void {
+  let p = table + <usize>(id >> 2) * ((<usize>((dim + 7) >> 3)) << 6) + ((<usize>(id & 3)) << 4);
+  for (let i = 0; i < dim; i += 8) {
+    const v = v128.load(p);
+    const e = even<T>(v);
+    const o = odd<T>(v);
+    storeFloats(y + ((<usize>i) << 2), v128.shuffle<f32>(e, o, 0, 4, 1, 5), dim - i);
+    if (dim - i > 4) storeFloats(y + ((<usize>i) << 2) + 16, v128.shuffle<f32>(e, o, 2, 6, 3, 7), dim - i - 4);
+    p += 64;
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * The contract between TypeScript, which builds programs, and the kernels, which execute them.
+ *
+ * A program is a list of records of RECORD_BYTES each, ended by Op.End. A record is 32-bit words: word 0 is the Op, word 1
+ * the Rows that it works on, the others its operands, at the word offsets that the enum of the same name gives.
+ * Operands are byte addresses in the memory of the record's bank unless the comment says otherwise; `rows` is the number
+ * of rows of the step. Buffers of activations are f32 and row-major.
+ *
+ * This file is imported by the AssemblyScript compiler and by TypeScript: enums of plain numbers only.
+ */
+export enum Op {
+  End,
+  Angles,
+  Embed,
+  Gather,
+  RmsNorm,
+  LayerNorm,
+  MatmulF32,
+  MatmulBf16,
+  MatmulF16,
+  Rope,
+  Clip,
+  Attention,
+  Store,
+  SiluMul,
+  Gelu,
+  GeluTanh,
+  Add,
+}
+
+/** Which rows of the step a record works on (word 1). */
+export enum Rows {
+  /** every row */
+  All,
+  /** only the gathered rows whose logits are wanted */
+  Logits,
+}
+
+/** out[1 + rows, 2, pairs]: cos then sin of every angle; row 0 is the fixed position, row 1 + i the position of row i. */
+export enum Angles {
+  out = 2,
+  /** u64[pairs]: turns per position, in units of 2^-64 */
+  turns,
+  pairs,
+  /** the fixed position, a 64-bit number in two words */
+  fixedLow,
+  fixedHigh,
+}
+
+/** y[rows, dim] = table[token]; table is a packed matrix. */
+export enum Embed {
+  y = 2,
+  table,
+  dim,
+  /** Format of the table */
+  format,
+}
+
+/** y[logits rows, dim] = x[the rows that want logits, dim]. */
+export enum Gather {
+  y = 2,
+  x,
+  dim,
+}
+
+/** y[rows, dim] = (x − mean) / sqrt(mean square + eps) · weight + bias; RmsNorm has neither mean nor bias. */
+export enum Norm {
+  y = 2,
+  x,
+  weight,
+  /** 0: none */
+  bias,
+  dim,
+  /** f32 */
+  eps,
+}
+
+/** y[rows, n] = x[rows, k] · weightᵀ[n, k] + bias[n]; weight is a packed matrix. */
+export enum Matmul {
+  y = 2,
+  x,
+  weight,
+  /** 0: none */
+  bias,
+  n,
+  k,
+}
+
+/** y[rows, heads, headDim] = x rotated by the angles of each row, or by those of the fixed position. */
+export enum Rope {
+  y = 2,
+  x,
+  angles,
+  heads,
+  headDim,
+  rotaryDim,
+  /** 1: pairs are neighbours (GPT-J); 0: pairs are half the rotary dimensions apart (LLaMA) */
+  interleaved,
+  /** 1: rotate by the fixed position */
+  fixed,
+}
+
+/** x[rows, dim] = min(max(x, −bound), bound). */
+export enum Clip {
+  x = 2,
+  dim,
+  /** f32 */
+  bound,
+}
+
+/**
+ * out[rows, heads, headDim] = Λ-attention of q over the session's cache and the step's own keys (design: Attention), and,
+ * with Op.Store, the step's keys and values into the cache. Both ops share these operands.
+ * Addresses marked "slot" are byte offsets from the row's session slot; UNUSED where the policy has no such part.
+ */
+export enum Attention {
+  out = 2,
+  /** [rows, heads, headDim], rotated by the row's position */
+  q,
+  /** [rows, heads, headDim], rotated by the fixed position; equal to q where nothing rotates */
+  qFixed,
+  /** [rows, kvHeads, headDim], rotated by the row's position */
+  k,
+  /** [rows, kvHeads, headDim], unrotated; equal to k where nothing rotates */
+  kUnrotated,
+  /** [rows, kvHeads, headDim] */
+  v,
+  /** slot: [kvHeads, nLocal, headDim], position j in slot j mod nLocal */
+  kRing,
+  /** slot: as kRing, unrotated; UNUSED except under ceiling-only */
+  kRingUnrotated,
+  vRing,
+  /** slot: [kvHeads, nGlobal, headDim] */
+  kPinned,
+  /** slot: as kPinned, unrotated; UNUSED where nothing rotates */
+  kPinnedUnrotated,
+  vPinned,
+  heads,
+  kvHeads,
+  headDim,
+  /** f32: factor of every logit */
+  scale,
+  /** f32[heads]: ALiBi slopes; 0: no bias */
+  slopes,
+  nGlobal,
+  nLocal,
+  /** Clamp */
+  clamp,
+  /** the distance ceiling (Clamp.Distance), or that of the oldest pinned key (Clamp.Sinks) */
+  limit,
+  /** MAX_SLICES areas of SCRATCH_BYTES */
+  scratch,
+}
+
+/** Which pairs are clamped, and to what distance. d = p − j, n = p − origin. */
+export enum Clamp {
+  /** none */
+  None,
+  /** d ≥ limit: to limit, with the unrotated key */
+  Distance,
+  /** pinned keys once n ≥ limit: to limit − (j − origin), with the rotated key (StreamingLLM) */
+  Sinks,
+}
+
+/** y[rows, n] = silu(gate) · up (SiluMul), gelu(a), geluTanh(a), or a + b (Add). */
+export enum Elementwise {
+  y = 2,
+  a,
+  b,
+  n,
+}
+
+/** Formats of packed matrices: panels of 4 rows, in chunks of 16 bytes per row: [n/4][k/chunk][4][16 bytes]. */
+export enum Format {
+  F32,
+  Bf16,
+  F16,
+}
+
+/** The step: header words, then the row table. */
+export enum Step {
+  /** number of rows */
+  rows,
+  /** number of rows that want logits */
+  logitsRows,
+  /** address of u32[logitsRows]: their indices */
+  logitsIndex,
+}
+
+/** Byte offsets in an entry of the row table. Rows of one session are neighbours, in the order of their positions. */
+export enum Row {
+  /** u32: id of the token */
+  token = 0,
+  /** u32: address of the session's slot */
+  slot = 4,
+  /** u32: index of the first row of the same session in this step */
+  runStart = 8,
+  /** u32: number of rows of the same session in this step */
+  runRows = 12,
+  /** u64: position of the token */
+  position = 16,
+  /** u64: position of the session's first token */
+  origin = 24,
+}
+
+/** Byte offsets in the control block that threads meet at. */
+export enum Control {
+  /** u32: threads that have arrived at the barrier */
+  arrived = 0,
+  /** u32: barriers passed */
+  generation = 4,
+  /** u32: 1: every thread returns */
+  abort = 8,
+}
+
+export enum Size {
+  RecordBytes = 96,
+  StepHeaderBytes = 16,
+  RowBytes = 32,
+  ControlBytes = 64,
+  /** keys per block of attention; blocks begin at positions divisible by it */
+  KeyBlock = 64,
+  /** per slice: u64 keys visited, padding, f32[KeyBlock] */
+  ScratchBytes = 320,
+  /** into how many slices a record can be cut, so also how many threads */
+  MaxSlices = 64,
+  /** bytes of a hash state */
+  HashBytes = 80,
+}
+
+/** An offset that no slot has. */
+export enum Offset {
+  Unused = -1,
+}

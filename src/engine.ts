@@ -1,0 +1,357 @@
+import type { DType } from "./dtype.ts";
+import { LambentError, ModelError, mismatch, OptionError } from "./errors.ts";
+import type { Checkpoint } from "./formats/checkpoint.ts";
+import { canonicalConfig } from "./formats/config.ts";
+import { Xxh64 } from "./machine/hash.ts";
+import type { Kernels } from "./machine/kernels.ts";
+import { type Bank, Machine, type StepRow } from "./machine/machine.ts";
+import { type PolicyOptions, resolvePolicy } from "./model/cache.ts";
+import { programOf } from "./model/index.ts";
+import { LARGEST_BANK, type Plan, plan } from "./model/plan.ts";
+import type { Program } from "./model/program.ts";
+import { type PlacedWeight, readWeight, resolveWeights, unusedTensors } from "./model/weights.ts";
+import { drawSeed, type Random } from "./random.ts";
+import { type Choice, checkSampling, Sampler, type Sampling } from "./sampler.ts";
+import { tick } from "./tick.ts";
+
+/** How a model is planned. */
+export interface PlanningOptions extends PolicyOptions {
+  /** Format of the weights that are computed with: "auto" (as stored, the default), "f32", "bf16", "f16". */
+  readonly dtype?: DType | "auto" | undefined;
+  /** Tokens of a prompt that are read in one step, 128 unless told. Changes no result. */
+  readonly chunkSize?: number | undefined;
+  /** Sessions that may be open at once, 16 unless told; each takes a slot of equal size. */
+  readonly maxSessions?: number | undefined;
+  /** The most bytes that one Wasm memory may take; models beyond it are spread over several. 4 GiB less 64 KiB unless told. */
+  readonly bankBytes?: number | undefined;
+}
+
+export interface LoadingOptions extends PlanningOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes of weights read, of how many. */
+  readonly onProgress?: ((loaded: number, total: number) => void) | undefined;
+}
+
+/** A model planned but not read: its program and where every byte will be. */
+export interface Planned {
+  readonly program: Program;
+  readonly plan: Plan;
+  /** Tensors of the checkpoint that the model does not use. */
+  readonly unused: readonly string[];
+}
+
+/** Rows of a step whose logits can be had at once; more would only take memory. */
+const LOGITS_ROWS = 16;
+
+/** Decides everything about a model under a policy from its config and the headers of its weight files. */
+export function planModel(checkpoint: Checkpoint, options: PlanningOptions): Planned {
+  const program = programOf(checkpoint.config, `${checkpoint.name}/config.json`);
+  const resolved = resolveWeights(program, checkpoint.tensors, options.dtype ?? "auto", checkpoint.name);
+  const policy = resolvePolicy(options, program.trainedLength, program.slidingWindow);
+  const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
+  const made = plan(program, resolved, policy, {
+    chunkSize,
+    logitsRows: Math.min(chunkSize, LOGITS_ROWS),
+    maxSessions: count("maxSessions", options.maxSessions ?? 16, 2 ** 16),
+    bankBytes: count("bankBytes", options.bankBytes ?? LARGEST_BANK, LARGEST_BANK),
+  });
+  return { program, plan: made, unused: unusedTensors(resolved, checkpoint.tensors) };
+}
+
+function count(name: string, value: number, max: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  throw new OptionError(mismatch(name, `a whole number from 1 to ${max}`, value));
+}
+
+/** What the engine keeps of a session beside its slot. All of it is of constant size. */
+export interface SessionState {
+  readonly slot: number;
+  /** Position of the first token. */
+  readonly origin: number;
+  /** Position of the next token to be read. */
+  position: number;
+  /** The token that was chosen last and not yet read; −1: none. */
+  pending: number;
+  /** Whether the slot's logits are those of the token before `position`. */
+  hasLogits: boolean;
+  /** The last tokens, those that repetitionPenalty counts, in a ring by position; −1: none. */
+  readonly recent: Int32Array;
+  readonly random: Random;
+  /** Of every logits row that chose a token since generation began. */
+  hash: Xxh64;
+}
+
+export interface NextToken extends Choice {
+  readonly position: number;
+}
+
+/**
+ * Token ids in, logits out; knows no text. Sessions are numbers, and what crosses this interface is plain data, so that
+ * it can be served in place or from a worker. Steps of different sessions may alternate freely.
+ */
+export class Engine {
+  readonly program: Program;
+  readonly plan: Plan;
+  readonly unused: readonly string[];
+  readonly kernels: Kernels;
+  /** XXH64 of the config and of every weight as stored: two engines of one hash and dtype compute the same bits. */
+  readonly modelHash: bigint;
+  readonly #machine: Machine;
+  readonly #sampler: Sampler;
+  readonly #sessions = new Map<number, SessionState>();
+  #nextId = 1;
+  #busy = new Set<number>();
+  /** Steps executed, and records executed in the last one. */
+  steps = 0;
+  records = 0;
+
+  private constructor(planned: Planned, kernels: Kernels, machine: Machine, modelHash: bigint) {
+    this.program = planned.program;
+    this.plan = planned.plan;
+    this.unused = planned.unused;
+    this.kernels = kernels;
+    this.modelHash = modelHash;
+    this.#machine = machine;
+    this.#sampler = new Sampler(planned.program.vocabSize);
+  }
+
+  /** Plans the model, then reads every weight straight into its place. */
+  static async load(checkpoint: Checkpoint, kernels: Kernels, options: LoadingOptions = {}): Promise<Engine> {
+    const planned = planModel(checkpoint, options);
+    const machine = createMachine(kernels, planned.plan);
+    const hash = new Xxh64(kernels).update(new TextEncoder().encode(canonicalConfig(checkpoint.config)));
+    let loaded = 0;
+    for (const placed of planned.plan.weights) {
+      const digest = new Xxh64(kernels);
+      const staging = planned.plan.staging[placed.bank] as number;
+      await readWeight(placed, machine.banks[placed.bank] as Bank, staging, async (bytes) => {
+        digest.update(bytes);
+        loaded += bytes.length;
+        options.onProgress?.(loaded, storedBytes(planned.plan.weights));
+        await tick();
+        options.signal?.throwIfAborted();
+      });
+      hash.update(new Uint8Array(BigUint64Array.of(digest.digest()).buffer));
+    }
+    for (const { bank, address, bytes } of planned.plan.constants) {
+      (machine.banks[bank] as Bank).bytes(address, bytes.length).set(bytes);
+    }
+    return new Engine(planned, kernels, machine, hash.digest());
+  }
+
+  /** Opens a session whose first token is at `origin`. Throws OptionError if no slot is free. */
+  open(origin = 0, seed = drawSeed()): number {
+    const slot = this.#freeSlot();
+    for (const bank of this.#machine.banks) bank.bytes(bank.slot(slot), bank.plan.slotBytes).fill(0);
+    const recent = new Int32Array(this.plan.cache.ring).fill(-1);
+    return this.adopt({
+      slot,
+      origin,
+      position: origin,
+      pending: -1,
+      hasLogits: false,
+      recent,
+      random: { seed, counter: 0 },
+      hash: new Xxh64(this.kernels),
+    });
+  }
+
+  /** Takes a session whose slot is filled already; returns its number. */
+  adopt(session: SessionState): number {
+    const id = this.#nextId++;
+    this.#sessions.set(id, session);
+    return id;
+  }
+
+  state(id: number): SessionState {
+    const session = this.#sessions.get(id);
+    if (!session) throw new OptionError(mismatch("session", "one that is open", `number ${id}, which was disposed`));
+    return session;
+  }
+
+  #freeSlot(): number {
+    const taken = new Set([...this.#sessions.values()].map(({ slot }) => slot));
+    let slot = 0;
+    while (taken.has(slot)) slot++;
+    const fits = this.#machine.banks.every((bank) => bank.reserve(bank.slot(slot + 1)));
+    if (slot < this.plan.options.maxSessions && fits) return slot;
+    throw new OptionError(mismatch("session", `at most ${slot} open at once`, `${slot + 1}`));
+  }
+
+  /** A copy of a session that goes its own way from here. */
+  fork(id: number): number {
+    const session = this.state(id);
+    const slot = this.#freeSlot();
+    for (const bank of this.#machine.banks) {
+      bank.bytes(bank.slot(slot), bank.plan.slotBytes).set(bank.bytes(bank.slot(session.slot), bank.plan.slotBytes));
+    }
+    return this.adopt({
+      ...session,
+      slot,
+      recent: session.recent.slice(),
+      random: { ...session.random },
+      hash: new Xxh64(this.kernels),
+    });
+  }
+
+  dispose(id: number): void {
+    this.#sessions.delete(id);
+  }
+
+  /** Begins a generation: its own stream of random numbers, if a seed is given, and its own logits hash. */
+  begin(id: number, seed: number | undefined): void {
+    const session = this.state(id);
+    if (seed !== undefined) Object.assign(session.random, { seed, counter: 0 });
+    session.hash = new Xxh64(this.kernels);
+  }
+
+  /** Reads tokens, so that the next one can be chosen. On abort, what was read so far stays read. */
+  async append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void> {
+    await this.#exclusively(id, async (session) => {
+      const all = this.#withPending(session, tokens);
+      const { chunkSize } = this.plan.options;
+      for (let i = 0; i < all.length; i += chunkSize) {
+        signal?.throwIfAborted();
+        const chunk = all.slice(i, i + chunkSize);
+        const last = i + chunk.length === all.length;
+        this.#step(session, chunk, (row) => last && row === chunk.length - 1);
+        await tick();
+      }
+    });
+  }
+
+  /**
+   * Reads tokens and gives the logits f32[vocab] after each of them, one row at a time. The row lies in Wasm memory and
+   * is overwritten by the next step.
+   */
+  async forward(
+    id: number,
+    tokens: readonly number[],
+    onLogits: (logits: Float32Array, position: number) => void | Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.#exclusively(id, async (session) => {
+      const all = this.#withPending(session, tokens);
+      const { logitsRows } = this.plan.options;
+      for (let i = 0; i < all.length; i += logitsRows) {
+        signal?.throwIfAborted();
+        const position = session.position;
+        const chunk = all.slice(i, i + logitsRows);
+        this.#step(session, chunk, () => true);
+        for (let row = 0; row < chunk.length; row++) await onLogits(this.#logitsRow(row), position + row);
+        await tick();
+      }
+    });
+  }
+
+  /** Reads the token chosen last, if any, and chooses the next one. */
+  async next(id: number, sampling: Sampling): Promise<NextToken> {
+    checkSampling(sampling);
+    return this.#exclusively(id, async (session) => {
+      if (session.pending >= 0) this.#step(session, this.#withPending(session, []), () => true);
+      if (!session.hasLogits) throw new OptionError(mismatch("session", "at least one token before next", "none"));
+      const logits = this.logits(session);
+      session.hash.update(new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength));
+      const choice = this.#sampler.choose(logits, sampling, session.recent, session.random);
+      session.pending = choice.id;
+      session.recent[session.position % session.recent.length] = choice.id;
+      await tick();
+      return { ...choice, position: session.position };
+    });
+  }
+
+  /** The logits f32[vocab] after the last token read: a view of Wasm memory. */
+  logits(session: SessionState): Float32Array {
+    const bank = this.#machine.banks[this.plan.head.bank] as Bank;
+    return bank.floats(bank.slot(session.slot), this.program.vocabSize);
+  }
+
+  /** A part of a session's slot: the cache of one layer in its bank, bytes from `offset` on; a view of Wasm memory. */
+  cacheBytes(session: SessionState, layer: number, offset: number, length: number): Uint8Array {
+    const { bank, offset: begin } = this.plan.layers[layer] as { bank: number; offset: number };
+    const memory = this.#machine.banks[bank] as Bank;
+    return memory.bytes(memory.slot(session.slot) + begin + offset, length);
+  }
+
+  async #exclusively<T>(id: number, work: (session: SessionState) => Promise<T>): Promise<T> {
+    const session = this.state(id);
+    if (this.#busy.has(id)) throw new OptionError(mismatch("session", "one call at a time", "a second one"));
+    this.#busy.add(id);
+    try {
+      return await work(session);
+    } finally {
+      this.#busy.delete(id);
+    }
+  }
+
+  /** The token chosen last, which nobody has read yet, and `tokens`; every one checked. */
+  #withPending(session: SessionState, tokens: readonly number[]): number[] {
+    for (const [i, token] of tokens.entries()) {
+      if (Number.isInteger(token) && token >= 0 && token < this.program.vocabSize) continue;
+      throw new OptionError(mismatch(`token ${i}`, `an id from 0 to ${this.program.vocabSize - 1}`, token));
+    }
+    return session.pending >= 0 ? [session.pending, ...tokens] : [...tokens];
+  }
+
+  #logitsRow(row: number): Float32Array {
+    const { bank, logits } = this.plan.head;
+    const { vocabSize } = this.program;
+    return (this.#machine.banks[bank] as Bank).floats(logits + 4 * row * vocabSize, vocabSize);
+  }
+
+  /** One step of one session; the last row's logits, if wanted, become the session's. */
+  #step(session: SessionState, tokens: readonly number[], wantsLogits: (row: number) => boolean): void {
+    const { maxPositions, attention } = this.plan.policy;
+    if (session.position - session.origin + tokens.length > maxPositions) {
+      const found = session.position - session.origin + tokens.length;
+      throw new OptionError(
+        mismatch("maxPositions", `at most ${maxPositions} tokens under ${attention} attention`, found),
+      );
+    }
+    const rows = tokens.map(
+      (token, i): StepRow => ({
+        token,
+        slot: session.slot,
+        position: session.position + i,
+        origin: session.origin,
+        wantsLogits: wantsLogits(i),
+      }),
+    );
+    this.records = this.#machine.run(rows);
+    this.steps++;
+    for (const [i, token] of tokens.entries()) session.recent[(session.position + i) % session.recent.length] = token;
+    session.position += tokens.length;
+    session.pending = -1;
+    session.hasLogits = rows.at(-1)?.wantsLogits ?? false;
+    const wanted = rows.filter((row) => row.wantsLogits);
+    for (const [i, row] of wanted.entries()) this.#checkFinite(i, row.position);
+    if (session.hasLogits) this.logits(session).set(this.#logitsRow(wanted.length - 1));
+  }
+
+  /** Throws ModelError if a row of logits holds a number that is not finite. */
+  #checkFinite(row: number, position: number): void {
+    const { bank, logits } = this.plan.head;
+    const { vocabSize } = this.program;
+    const address = logits + 4 * row * vocabSize;
+    const bad = (this.#machine.banks[bank] as Bank).kernels.firstNonFinite(address, vocabSize);
+    if (bad < 0) return;
+    const value = this.#logitsRow(row)[bad];
+    throw new ModelError(mismatch(`logits at position ${position}`, "finite numbers", `${value} for token ${bad}`));
+  }
+}
+
+function storedBytes(weights: readonly PlacedWeight[]): number {
+  return weights.reduce((sum, { tensor, weight }) => {
+    const rows = weight.shape[0];
+    return sum + (rows / (weight.stored[0] as number)) * (tensor.end - tensor.begin);
+  }, 0);
+}
+
+function createMachine(kernels: Kernels, planned: Plan): Machine {
+  try {
+    return new Machine(kernels, planned);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new LambentError(mismatch("memory", `${planned.memoryBytes} bytes`, `less: ${error.message}`));
+  }
+}

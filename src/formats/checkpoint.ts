@@ -1,0 +1,165 @@
+/** A checkpoint in the layout of Hugging Face transformers: configuration, and weights in one file or in shards. */
+import { ModelError, mismatch, show } from "../errors.ts";
+import type { ByteSource, Files } from "../source.ts";
+import { decodeUtf8, isRecord, parseObject } from "./json.ts";
+import { readSafetensors, type TensorInfo } from "./safetensors.ts";
+
+/** A tensor and the file that holds it. */
+export interface StoredTensor extends TensorInfo {
+  readonly source: ByteSource;
+}
+
+const CONFIG = "config.json";
+const GENERATION_CONFIG = "generation_config.json";
+const WEIGHTS = "model.safetensors";
+const INDEX = "model.safetensors.index.json";
+/** Weights that people have in place of safetensors; only named, never read. */
+const FOREIGN = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
+const CONFIG_LIMIT = 10_000_000;
+const INDEX_LIMIT = 100_000_000;
+const TEXT_LIMIT = 256_000_000;
+/** A shard's file name: no folders, and nothing that means something in a URL. */
+const PLAIN_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$/;
+
+export class Checkpoint {
+  readonly name: string;
+  readonly config: Record<string, unknown>;
+  /** Empty if there is no generation_config.json. */
+  readonly generationConfig: Record<string, unknown>;
+  /** By name, in the order of their bytes, shard after shard. */
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  readonly #files: Files;
+  readonly #sources: readonly ByteSource[];
+
+  private constructor(
+    files: Files,
+    config: Record<string, unknown>,
+    generationConfig: Record<string, unknown>,
+    tensors: ReadonlyMap<string, StoredTensor>,
+    sources: readonly ByteSource[],
+  ) {
+    this.name = files.name;
+    this.config = config;
+    this.generationConfig = generationConfig;
+    this.tensors = tensors;
+    this.#files = files;
+    this.#sources = sources;
+  }
+
+  /** Reads the configuration and every header, and leaves the weight files open for whoever reads the tensors. */
+  static async open(files: Files): Promise<Checkpoint> {
+    const sources: ByteSource[] = [];
+    try {
+      const config = await readJson(files, CONFIG, CONFIG_LIMIT);
+      const generationConfig = await readJson(files, GENERATION_CONFIG, CONFIG_LIMIT);
+      const tensors = await openWeights(files, sources);
+      if (config && tensors) return new Checkpoint(files, config, generationConfig ?? {}, tensors, sources);
+      throw await missing(files, config !== undefined, tensors !== undefined);
+    } catch (error) {
+      await Promise.allSettled(sources.map((source) => source.close()));
+      throw error;
+    }
+  }
+
+  /** The text of another file, such as tokenizer.json; undefined if there is none. */
+  async text(file: string): Promise<string | undefined> {
+    return (await readFile(this.#files, file, TEXT_LIMIT))?.text;
+  }
+
+  /** Closes every weight file. */
+  async close(): Promise<void> {
+    const results = await Promise.allSettled(this.#sources.map((source) => source.close()));
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+}
+
+/** The tensors of all weight files, which are put in `sources` as they are opened; undefined if there are none. */
+async function openWeights(files: Files, sources: ByteSource[]): Promise<Map<string, StoredTensor> | undefined> {
+  const tensors = new Map<string, StoredTensor>();
+  // In this order, as transformers does: an index beside the single file is ignored.
+  const single = await files.open(WEIGHTS);
+  if (single) {
+    sources.push(single);
+    await addTensors(single, tensors);
+    return tensors;
+  }
+  const index = await readFile(files, INDEX, INDEX_LIMIT);
+  if (!index) return undefined;
+  const weightMap = parseIndex(index.text, index.name);
+  const shards = new Map<ByteSource, string>();
+  for (const shard of [...new Set(weightMap.values())].sort()) {
+    const source = await files.open(shard);
+    if (!source) throw new ModelError(mismatch(index.name, `its shard ${shard} beside it`, "no such file"));
+    sources.push(source);
+    shards.set(source, shard);
+    await addTensors(source, tensors);
+  }
+  for (const [name, shard] of weightMap) {
+    const stored = tensors.get(name);
+    const found = stored ? shards.get(stored.source) : "it in no shard";
+    if (found !== shard) throw new ModelError(mismatch(`${index.name}: tensor ${show(name)}`, `it in ${shard}`, found));
+  }
+  return tensors;
+}
+
+async function addTensors(source: ByteSource, tensors: Map<string, StoredTensor>): Promise<void> {
+  for (const info of (await readSafetensors(source)).tensors.values()) {
+    const other = tensors.get(info.name);
+    if (other) {
+      const thing = `${source.name}: tensor ${show(info.name)}`;
+      throw new ModelError(mismatch(thing, "each tensor in one shard", `it in ${other.source.name} too`));
+    }
+    tensors.set(info.name, { ...info, source });
+  }
+}
+
+/** The index's weight_map: which shard holds which tensor. Tensors that it leaves out are read all the same. */
+function parseIndex(text: string, name: string): Map<string, string> {
+  const { weight_map: weightMap } = parseObject(text, name, { unique: true });
+  const thing = `${name}: weight_map`;
+  if (!isRecord(weightMap)) throw new ModelError(mismatch(thing, "an object of file names", weightMap));
+  const entries = new Map<string, string>();
+  for (const [tensor, shard] of Object.entries(weightMap)) {
+    if (typeof shard !== "string" || !PLAIN_NAME.test(shard))
+      throw new ModelError(mismatch(`${thing}: ${show(tensor)}`, "a plain file name", shard));
+    entries.set(tensor, shard);
+  }
+  if (entries.size === 0) throw new ModelError(mismatch(thing, "at least one tensor", "none"));
+  return entries;
+}
+
+/** What to tell someone whose directory is not a checkpoint, or not one that can be read. */
+async function missing(files: Files, config: boolean, weights: boolean): Promise<ModelError> {
+  if (weights) return new ModelError(mismatch(files.name, `${CONFIG} beside the weights`, "no such file"));
+  let found = config ? "neither" : `none of them, nor ${CONFIG} (is this a Hugging Face checkpoint?)`;
+  for (const file of FOREIGN) {
+    const source = await files.open(file);
+    await source?.close();
+    if (source) found = `${file} (convert it with save_pretrained of transformers)`;
+  }
+  return new ModelError(mismatch(files.name, `${WEIGHTS} or ${INDEX}`, found));
+}
+
+async function readJson(files: Files, file: string, limit: number): Promise<Record<string, unknown> | undefined> {
+  const found = await readFile(files, file, limit);
+  return found && parseObject(found.text, found.name);
+}
+
+/** A file's text and the name that errors call it. */
+async function readFile(
+  files: Files,
+  file: string,
+  limit: number,
+): Promise<{ name: string; text: string } | undefined> {
+  const source = await files.open(file);
+  if (!source) return undefined;
+  try {
+    const { name, size } = source;
+    if (size > limit) throw new ModelError(mismatch(name, `at most ${limit} bytes`, size));
+    const bytes = new Uint8Array(size);
+    await source.readInto(bytes, 0);
+    return { name, text: decodeUtf8(bytes, name) };
+  } finally {
+    await source.close();
+  }
+}

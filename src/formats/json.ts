@@ -1,0 +1,153 @@
+import { ModelError, mismatch } from "../errors.ts";
+
+/**
+ * Strict JSON (RFC 8259) that says where it went wrong: engines differ in their messages and Bun's name no position.
+ * Values come out as from JSON.parse. Nesting is bounded, so that no value can overflow the stack of whoever walks it.
+ */
+const MAX_DEPTH = 128;
+const SPACE = /[ \t\n\r]*/y;
+const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
+const LITERALS = [
+  ["true", true],
+  ["false", false],
+  ["null", null],
+] as const;
+
+export interface ParseOptions {
+  /** Refuses a key that occurs twice in one object; otherwise the last one counts, as everywhere. */
+  readonly unique?: boolean;
+}
+
+/** The object that `text` is the JSON of; a ModelError with `name`, line and column if it is none. */
+export function parseObject(text: string, name: string, options: ParseOptions = {}): Record<string, unknown> {
+  return new Parser(text, name, options.unique ?? false).document();
+}
+
+/** Bytes as UTF-8 text, without a byte order mark; a ModelError with `name` if they are something else. */
+export function decodeUtf8(bytes: Uint8Array, name: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new ModelError(mismatch(name, "UTF-8 text", "bytes that are not"));
+  }
+}
+
+/** Whether a JSON value is an object (no array, no null). */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+class Parser {
+  readonly #text: string;
+  readonly #name: string;
+  readonly #unique: boolean;
+  #at = 0;
+
+  constructor(text: string, name: string, unique: boolean) {
+    this.#text = text;
+    this.#name = name;
+    this.#unique = unique;
+  }
+
+  document(): Record<string, unknown> {
+    this.#match(SPACE);
+    if (this.#text[this.#at] !== "{") this.#fail("a JSON object");
+    const object = this.#object(1);
+    this.#match(SPACE);
+    if (this.#at < this.#text.length) this.#fail("the end");
+    return object;
+  }
+
+  #value(depth: number): unknown {
+    const first = this.#text[this.#at];
+    if (first === '"') return this.#string();
+    if (first === "{" || first === "[") {
+      if (depth > MAX_DEPTH) this.#fail(`at most ${MAX_DEPTH} nested values`);
+      return first === "{" ? this.#object(depth) : this.#array(depth);
+    }
+    for (const [word, value] of LITERALS) {
+      if (this.#text.startsWith(word, this.#at)) {
+        this.#at += word.length;
+        return value;
+      }
+    }
+    const number = this.#match(NUMBER);
+    return number === "" ? this.#fail("a value") : Number(number);
+  }
+
+  #object(depth: number): Record<string, unknown> {
+    const object: Record<string, unknown> = {};
+    this.#list("}", () => {
+      const start = this.#at;
+      if (this.#text[start] !== '"') this.#fail("a key in double quotes");
+      const key = this.#string();
+      if (this.#unique && Object.hasOwn(object, key)) this.#fail("each key once", start);
+      this.#match(SPACE);
+      if (this.#text[this.#at] !== ":") this.#fail("':'");
+      this.#at++;
+      this.#match(SPACE);
+      const value = this.#value(depth + 1);
+      // Assigning to __proto__ would set the prototype instead of a key.
+      if (key === "__proto__") {
+        Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
+      } else object[key] = value;
+    });
+    return object;
+  }
+
+  #array(depth: number): unknown[] {
+    const array: unknown[] = [];
+    this.#list("]", () => array.push(this.#value(depth + 1)));
+    return array;
+  }
+
+  /** Steps over the opening bracket, the items and `end`; `item` is called where an item must begin. */
+  #list(end: string, item: () => void): void {
+    this.#at++;
+    this.#match(SPACE);
+    if (this.#text[this.#at] !== end) {
+      for (;;) {
+        item();
+        this.#match(SPACE);
+        if (this.#text[this.#at] !== ",") break;
+        this.#at++;
+        this.#match(SPACE);
+      }
+      if (this.#text[this.#at] !== end) this.#fail(`',' or '${end}'`);
+    }
+    this.#at++;
+  }
+
+  #string(): string {
+    const start = this.#at++;
+    let escaped = false;
+    for (;;) {
+      const code = this.#text.charCodeAt(this.#at);
+      if (code === 0x22) break;
+      if (!(code >= 0x20)) this.#fail("the rest of a string"); // a control character, or NaN behind the end
+      escaped ||= code === 0x5c;
+      this.#at += code === 0x5c ? 2 : 1;
+    }
+    this.#at++;
+    if (!escaped) return this.#text.slice(start + 1, this.#at - 1);
+    try {
+      return JSON.parse(this.#text.slice(start, this.#at));
+    } catch {
+      return this.#fail("a string with valid escapes", start);
+    }
+  }
+
+  /** Steps over what the sticky pattern matches here, and returns it. */
+  #match(pattern: RegExp): string {
+    pattern.lastIndex = this.#at;
+    const matched = pattern.exec(this.#text)?.[0] ?? "";
+    this.#at += matched.length;
+    return matched;
+  }
+
+  #fail(expected: string, at = this.#at): never {
+    const line = this.#text.slice(0, at).split("\n");
+    const where = `${this.#name}: line ${line.length}, column ${(line.at(-1)?.length ?? 0) + 1}`;
+    throw new ModelError(mismatch(where, expected, this.#text.slice(at, at + 20) || "the end"));
+  }
+}

@@ -1,0 +1,58 @@
+import { Size } from "../../assembly/op.ts";
+import type { KernelExports, Kernels } from "./kernels.ts";
+
+/** Where bytes are put before they are hashed, and how many at a time. */
+const STAGE = 65536;
+
+interface Hasher {
+  readonly kernels: KernelExports;
+  readonly bytes: Uint8Array;
+}
+
+/** One small memory per module serves all hashes: live memories are few. */
+const hashers = new WeakMap<Kernels, Hasher>();
+
+function hasherOf(kernels: Kernels): Hasher {
+  let hasher = hashers.get(kernels);
+  if (!hasher) {
+    const memory = new WebAssembly.Memory({ initial: 2, maximum: 2, shared: kernels.shared });
+    hasher = { kernels: kernels.instantiate(memory), bytes: new Uint8Array(memory.buffer) };
+    hashers.set(kernels, hasher);
+  }
+  return hasher;
+}
+
+/** XXH64 of a stream of bytes, seed 0. */
+export class Xxh64 {
+  readonly #hasher: Hasher;
+  readonly #state: Uint8Array;
+
+  constructor(kernels: Kernels) {
+    this.#hasher = hasherOf(kernels);
+    this.#hasher.kernels.hashInit(0);
+    this.#state = this.#hasher.bytes.slice(0, Size.HashBytes);
+  }
+
+  update(data: Uint8Array): this {
+    const { kernels, bytes } = this.#hasher;
+    bytes.set(this.#state);
+    for (let i = 0; i < data.length; i += STAGE) {
+      const part = data.subarray(i, i + STAGE);
+      bytes.set(part, STAGE);
+      kernels.hashUpdate(0, STAGE, part.length);
+    }
+    this.#state.set(bytes.subarray(0, Size.HashBytes));
+    return this;
+  }
+
+  /** The hash so far; the stream may go on. */
+  digest(): bigint {
+    this.#hasher.bytes.set(this.#state);
+    return BigInt.asUintN(64, this.#hasher.kernels.hashDigest(0));
+  }
+
+  /** The hash so far, 16 hexadecimal digits. */
+  hex(): string {
+    return this.digest().toString(16).padStart(16, "0");
+  }
+}

@@ -1,0 +1,56 @@
+import { LambentError } from "../errors.ts";
+import { selfTest } from "./selftest.ts";
+
+/** The builds of the kernels, one source: with shared memory or without, with relaxed SIMD or plain. */
+export const BUILDS = ["shared-relaxed", "shared-plain", "single-relaxed", "single-plain"] as const;
+export type Build = (typeof BUILDS)[number];
+
+/** What a kernel module exports (assembly/index.ts); addresses and counts are u32. */
+export interface KernelExports {
+  run(program: number, step: number, control: number, thread: number, threads: number): number;
+  execute(record: number, step: number, slice: number, slices: number): void;
+  pack(dst: number, src: number, firstRow: number, rows: number, k: number, source: number, target: number): number;
+  expand(dst: number, src: number, count: number, source: number): number;
+  firstNonFinite(p: number, count: number): number;
+  hashInit(state: number): void;
+  hashUpdate(state: number, p: number, length: number): void;
+  hashDigest(state: number): bigint;
+}
+
+/** A compiled and tested module. */
+export interface Kernels {
+  readonly build: Build;
+  readonly shared: boolean;
+  instantiate(memory: WebAssembly.Memory): KernelExports;
+}
+
+/** Where the modules come from: their bytes. */
+export type KernelSource = (build: Build) => Promise<Uint8Array<ArrayBuffer>>;
+
+/**
+ * The first of `builds` that this host can compile and that computes what it must. Detection alone is not enough: there
+ * are engines that accept relaxed SIMD and compute wrong sums.
+ */
+export async function loadKernels(source: KernelSource, builds: readonly Build[]): Promise<Kernels> {
+  const reasons: string[] = [];
+  for (const build of builds) {
+    const bytes = await source(build);
+    if (!WebAssembly.validate(bytes)) {
+      reasons.push(`${build} is not understood`);
+      continue;
+    }
+    const kernels = fromModule(build, await WebAssembly.compile(bytes));
+    const failure = selfTest(kernels);
+    if (failure === undefined) return kernels;
+    reasons.push(`${build} ${failure}`);
+  }
+  throw new LambentError(`kernels: expected a build that runs here, found none: ${reasons.join("; ")}`);
+}
+
+function fromModule(build: Build, module: WebAssembly.Module): Kernels {
+  return {
+    build,
+    shared: build.startsWith("shared"),
+    instantiate: (memory) => new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelExports,
+  };
+}

@@ -1,0 +1,149 @@
+import { Row, Size, Step } from "../../assembly/op.ts";
+import type { KernelExports, Kernels } from "./kernels.ts";
+
+/** One memory and where things lie in it; addresses in bytes. */
+export interface BankPlan {
+  readonly control: number;
+  /** Header, row table, then u32[chunkSize] of rows that want logits. */
+  readonly step: number;
+  /** Session slots: the first one's address, and the bytes of each. */
+  readonly slots: number;
+  readonly slotBytes: number;
+  /** Bytes needed with one session slot, and with all of them. */
+  readonly initialBytes: number;
+  readonly maximumBytes: number;
+}
+
+/** A stretch of a program that runs in one bank. */
+export interface Segment {
+  readonly bank: number;
+  /** Address of its first record. */
+  readonly program: number;
+  /** The hidden state that comes from another bank first: addresses, and f32 values per row. */
+  readonly carry:
+    | { readonly bank: number; readonly from: number; readonly to: number; readonly width: number }
+    | undefined;
+}
+
+export interface MachinePlan {
+  readonly banks: readonly BankPlan[];
+  readonly segments: readonly Segment[];
+  /** Rows that a step may have. */
+  readonly chunkSize: number;
+}
+
+/** One row of a step: a token of a session. Rows of one session are neighbours, in the order of their positions. */
+export interface StepRow {
+  readonly token: number;
+  /** Number of the session's slot. */
+  readonly slot: number;
+  readonly position: number;
+  /** Position of the session's first token. */
+  readonly origin: number;
+  readonly wantsLogits: boolean;
+}
+
+const PAGE = 65536;
+
+/** A memory with the kernels instantiated over it. */
+export class Bank {
+  readonly memory: WebAssembly.Memory;
+  readonly kernels: KernelExports;
+  readonly plan: BankPlan;
+
+  constructor(kernels: Kernels, plan: BankPlan) {
+    this.plan = plan;
+    this.memory = new WebAssembly.Memory({
+      initial: Math.ceil(plan.initialBytes / PAGE),
+      maximum: Math.ceil(plan.maximumBytes / PAGE),
+      shared: kernels.shared,
+    });
+    this.kernels = kernels.instantiate(this.memory);
+  }
+
+  /** Views are made anew at each use: growing the memory takes the old ones away. */
+  bytes(address: number, length: number): Uint8Array {
+    return new Uint8Array(this.memory.buffer, address, length);
+  }
+
+  floats(address: number, length: number): Float32Array {
+    return new Float32Array(this.memory.buffer, address, length);
+  }
+
+  /** Makes room up to `end`; false if the maximum or the machine does not allow it. */
+  reserve(end: number): boolean {
+    const missing = end - this.memory.buffer.byteLength;
+    if (missing <= 0) return true;
+    try {
+      this.memory.grow(Math.ceil(missing / PAGE));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  slot(number: number): number {
+    return this.plan.slots + number * this.plan.slotBytes;
+  }
+}
+
+/** Carries out steps: a model's banks and the segments of its program. Knows nothing of models or sessions. */
+export class Machine {
+  readonly banks: readonly Bank[];
+  readonly #plan: MachinePlan;
+
+  constructor(kernels: Kernels, plan: MachinePlan) {
+    this.#plan = plan;
+    this.banks = plan.banks.map((bank) => new Bank(kernels, bank));
+  }
+
+  /** Runs every record of the program on `rows`; returns how many records were executed. */
+  run(rows: readonly StepRow[]): number {
+    this.write(rows);
+    let records = 0;
+    for (const segment of this.#plan.segments) {
+      const bank = this.banks[segment.bank] as Bank;
+      this.carry(segment, rows.length);
+      records += bank.kernels.run(segment.program, bank.plan.step, bank.plan.control, 0, 1);
+    }
+    return records;
+  }
+
+  /** Brings the hidden state of `rows` rows to the segment's bank, if it comes from another. */
+  carry(segment: Segment, rows: number): void {
+    if (!segment.carry) return;
+    const { bank, from, to, width } = segment.carry;
+    const source = (this.banks[bank] as Bank).floats(from, rows * width);
+    (this.banks[segment.bank] as Bank).floats(to, rows * width).set(source);
+  }
+
+  /** Writes the step into every bank. */
+  write(rows: readonly StepRow[]): void {
+    if (rows.length > this.#plan.chunkSize) throw new RangeError(`a step of ${rows.length} rows`);
+    for (const bank of this.banks) {
+      const { step } = bank.plan;
+      const view = new DataView(bank.memory.buffer);
+      const index = step + Size.StepHeaderBytes + this.#plan.chunkSize * Size.RowBytes;
+      let logitsRows = 0;
+      let runStart = 0;
+      let runEnd = 0;
+      for (const [i, row] of rows.entries()) {
+        if (i === runEnd) {
+          runStart = i;
+          while (rows[runEnd]?.slot === row.slot) runEnd++;
+        }
+        const at = step + Size.StepHeaderBytes + i * Size.RowBytes;
+        view.setUint32(at + Row.token, row.token, true);
+        view.setUint32(at + Row.slot, bank.slot(row.slot), true);
+        view.setUint32(at + Row.runStart, runStart, true);
+        view.setUint32(at + Row.runRows, runEnd - runStart, true);
+        view.setBigUint64(at + Row.position, BigInt(row.position), true);
+        view.setBigUint64(at + Row.origin, BigInt(row.origin), true);
+        if (row.wantsLogits) view.setUint32(index + 4 * logitsRows++, i, true);
+      }
+      view.setUint32(step + 4 * Step.rows, rows.length, true);
+      view.setUint32(step + 4 * Step.logitsRows, logitsRows, true);
+      view.setUint32(step + 4 * Step.logitsIndex, index, true);
+    }
+  }
+}

@@ -1,0 +1,133 @@
+import {
+  absent,
+  boolean,
+  divides,
+  integer,
+  listOf,
+  noEffect,
+  number,
+  only,
+  optionalInteger,
+  readConfig,
+} from "../formats/config.ts";
+import { inverseFrequencies } from "./positions.ts";
+import { MAX, type Operation, type Program, Weights } from "./program.ts";
+import { ropeKeys, ropeOf } from "./rope_config.ts";
+
+/** The config keys that LLaMA, Mistral and Qwen2 share. */
+export const gatedKeys = {
+  vocab_size: integer(MAX.vocab),
+  hidden_size: integer(MAX.dim),
+  intermediate_size: integer(MAX.dim),
+  num_hidden_layers: integer(MAX.layers),
+  num_attention_heads: integer(MAX.heads),
+  num_key_value_heads: optionalInteger(MAX.heads),
+  head_dim: optionalInteger(MAX.dim),
+  hidden_act: only("silu", "swish"),
+  max_position_embeddings: integer(MAX.positions),
+  rms_norm_eps: number(1e-6),
+  tie_word_embeddings: boolean(false),
+  attention_dropout: noEffect,
+  pretraining_tp: noEffect, // how the reference code cuts its matrices
+  layer_types: listOf("full_attention"),
+  mlp_layer_types: absent,
+  per_layer_config: absent,
+  quantization_config: absent,
+  tie_last_hidden_states: noEffect,
+  ...ropeKeys,
+} as const;
+
+/** LLaMA, Llama-2, Llama-3.x, TinyLlama, SmolLM2. see: HF LlamaForCausalLM */
+export function llama(raw: Readonly<Record<string, unknown>>, name: string): Program {
+  const config = readConfig(raw, name, {
+    ...gatedKeys,
+    attention_bias: boolean(false),
+    mlp_bias: boolean(false),
+    sliding_window: absent,
+    rope_interleaved: only(false),
+    is_llama_config: noEffect,
+    max_sequence_length: noEffect,
+  });
+  return gatedDecoder("llama", name, config, {
+    qkvBias: config.attention_bias,
+    outBias: config.attention_bias,
+    mlpBias: config.mlp_bias,
+    slidingWindow: undefined,
+  });
+}
+
+type GatedConfig = ReturnType<typeof readConfig<typeof gatedKeys>>;
+
+/**
+ * A decoder of RMSNorm, rotary attention and a gated SiLU MLP, each with a residual: what LLaMA, Mistral and Qwen2 are,
+ * but for their biases.
+ */
+export function gatedDecoder(
+  modelType: string,
+  name: string,
+  config: GatedConfig,
+  variant: { qkvBias: boolean; outBias: boolean; mlpBias: boolean; slidingWindow: number | undefined },
+): Program {
+  const hidden = config.hidden_size;
+  const inner = config.intermediate_size;
+  const heads = config.num_attention_heads;
+  const kvHeads = config.num_key_value_heads ?? heads;
+  divides(`${name}: num_attention_heads`, heads, "num_key_value_heads", kvHeads);
+  if (config.head_dim === undefined) divides(`${name}: hidden_size`, hidden, "num_attention_heads", heads);
+  const headDim = config.head_dim ?? hidden / heads;
+  divides(`${name}: head_dim`, headDim, "a pair", 2);
+  const { theta, scaling } = ropeOf(config, name, config.max_position_embeddings);
+
+  const weights = new Weights();
+  const norm = (y: string, x: string, tensor: string) => weights.rmsNorm(y, x, tensor, hidden, config.rms_norm_eps);
+  const tied = config.tie_word_embeddings;
+  const table = weights.table("model.embed_tokens.weight", config.vocab_size, hidden, tied);
+  const layers = Array.from({ length: config.num_hidden_layers }, (_, i): Operation[] => {
+    const layer = `model.layers.${i}`;
+    return [
+      norm("normed", "hidden", `${layer}.input_layernorm`),
+      weights.linear("q", "normed", `${layer}.self_attn.q_proj`, heads * headDim, hidden, variant.qkvBias),
+      weights.linear("k", "normed", `${layer}.self_attn.k_proj`, kvHeads * headDim, hidden, variant.qkvBias),
+      weights.linear("v", "normed", `${layer}.self_attn.v_proj`, kvHeads * headDim, hidden, variant.qkvBias),
+      { op: "attention", y: "attended", q: "q", k: "k", v: "v" },
+      weights.linear("update", "attended", `${layer}.self_attn.o_proj`, hidden, heads * headDim, variant.outBias),
+      { op: "add", y: "hidden", a: "hidden", b: "update" },
+      norm("normed", "hidden", `${layer}.post_attention_layernorm`),
+      weights.linear("gate", "normed", `${layer}.mlp.gate_proj`, inner, hidden, variant.mlpBias),
+      weights.linear("up", "normed", `${layer}.mlp.up_proj`, inner, hidden, variant.mlpBias),
+      { op: "siluMul", y: "gate", a: "gate", b: "up" },
+      weights.linear("update", "gate", `${layer}.mlp.down_proj`, hidden, inner, variant.mlpBias),
+      { op: "add", y: "hidden", a: "hidden", b: "update" },
+    ];
+  });
+  const head: Operation[] = [
+    { op: "gather", y: "last", x: "hidden" },
+    norm("last", "last", "model.norm"),
+    weights.head(table, tied, config.vocab_size, hidden, false),
+  ];
+  return {
+    modelType,
+    vocabSize: config.vocab_size,
+    trainedLength: config.max_position_embeddings,
+    slidingWindow: variant.slidingWindow,
+    attention: { heads, kvHeads, headDim, rotaryDim: headDim, scale: 1 / Math.sqrt(headDim) },
+    positions: { kind: "rope", inverseFrequencies: inverseFrequencies(headDim, theta, scaling), interleaved: false },
+    buffers: {
+      hidden,
+      normed: hidden,
+      q: heads * headDim,
+      k: kvHeads * headDim,
+      v: kvHeads * headDim,
+      attended: heads * headDim,
+      update: hidden,
+      gate: inner,
+      up: inner,
+      last: hidden,
+      logits: config.vocab_size,
+    },
+    weights: weights.all,
+    embed: [{ op: "embed", y: "hidden", table }],
+    layers,
+    head,
+  };
+}

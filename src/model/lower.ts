@@ -1,0 +1,259 @@
+import {
+  Angles,
+  Attention,
+  Clamp,
+  Clip,
+  Elementwise,
+  Embed,
+  Format,
+  Gather,
+  Matmul,
+  Norm,
+  Offset,
+  Op,
+  Rope,
+  Rows,
+  Size,
+} from "../../assembly/op.ts";
+import type { DType } from "../dtype.ts";
+import type { CacheLayout } from "./cache.ts";
+import type { Operation, Program } from "./program.ts";
+
+/** One record, ready to be written, and what `inspect` says of it. */
+export interface PlannedRecord {
+  readonly op: Op;
+  readonly words: Uint32Array;
+  /** What it computes, with names and shapes. */
+  readonly text: string;
+  /** For one row: bytes of weights and of cache that it reads, and floating-point operations. */
+  readonly weightBytes: number;
+  readonly cacheBytes: number;
+  readonly flops: number;
+}
+
+/** Where things are, for the operations of one bank. */
+export interface Addresses {
+  buffer(name: string): number;
+  weight(name: string): { readonly address: number; readonly bytes: number; readonly dtype: DType };
+  /** Angles of the step's rows, the turns that they are made from, ALiBi's slopes (0: none), and attention's scratch. */
+  readonly angles: number;
+  readonly turns: number;
+  readonly slopes: number;
+  readonly scratch: number;
+}
+
+const FORMATS: Readonly<Record<DType, Format>> = { f32: Format.F32, bf16: Format.Bf16, f16: Format.F16 };
+const MATMULS: Readonly<Record<DType, Op>> = { f32: Op.MatmulF32, bf16: Op.MatmulBf16, f16: Op.MatmulF16 };
+const ELEMENTWISE = { siluMul: Op.SiluMul, gelu: Op.Gelu, geluTanh: Op.GeluTanh, add: Op.Add } as const;
+/** Buffers of the rows that want logits; the others have a row for every row of the step. */
+export const LOGITS_BUFFERS: ReadonlySet<string> = new Set(["last", "logits"]);
+
+const float = new Float32Array(1);
+const floatBits = new Uint32Array(float.buffer);
+function bits(value: number): number {
+  float[0] = value;
+  return floatBits[0] as number;
+}
+
+function record(
+  op: Op,
+  rows: Rows,
+  fields: Readonly<Record<number, number>>,
+  text: string,
+  cost: { weightBytes?: number; cacheBytes?: number; flops: number },
+): PlannedRecord {
+  const words = new Uint32Array(Size.RecordBytes / 4);
+  words[0] = op;
+  words[1] = rows;
+  for (const [field, value] of Object.entries(fields)) words[Number(field)] = value;
+  return { op, words, text, weightBytes: cost.weightBytes ?? 0, cacheBytes: cost.cacheBytes ?? 0, flops: cost.flops };
+}
+
+/** The record that makes the rotary angles of a step; one at the begin of every segment that attends. */
+export function anglesRecord(program: Program, cache: CacheLayout, at: Addresses): PlannedRecord[] {
+  if (program.positions.kind !== "rope") return [];
+  const pairs = program.attention.rotaryDim / 2;
+  const fields = {
+    [Angles.out]: at.angles,
+    [Angles.turns]: at.turns,
+    [Angles.pairs]: pairs,
+    [Angles.fixedLow]: cache.limit % 2 ** 32,
+    [Angles.fixedHigh]: Math.floor(cache.limit / 2 ** 32),
+  };
+  return [record(Op.Angles, Rows.All, fields, `angles[2,${pairs}] of the position`, { flops: 80 * pairs })];
+}
+
+/** The records of one operation. `layerOffset`: where the layer's cache begins in a session slot, in bytes. */
+export function lower(
+  operation: Operation,
+  program: Program,
+  cache: CacheLayout,
+  layerOffset: number,
+  at: Addresses,
+): PlannedRecord[] {
+  const width = (buffer: string): number => program.buffers[buffer] as number;
+  const rowsOf = (buffer: string): Rows => (LOGITS_BUFFERS.has(buffer) ? Rows.Logits : Rows.All);
+  const shape = (buffer: string): string => `${buffer}[${width(buffer)}]`;
+  switch (operation.op) {
+    case "embed": {
+      const { address, dtype } = at.weight(operation.table);
+      const dim = width(operation.y);
+      const fields = {
+        [Embed.y]: at.buffer(operation.y),
+        [Embed.table]: address,
+        [Embed.dim]: dim,
+        [Embed.format]: FORMATS[dtype],
+      };
+      const weightBytes = dim * (dtype === "f32" ? 4 : 2);
+      return [
+        record(Op.Embed, Rows.All, fields, `${shape(operation.y)} = ${operation.table}[token]`, {
+          weightBytes,
+          flops: 0,
+        }),
+      ];
+    }
+    case "gather": {
+      const dim = width(operation.x);
+      const fields = { [Gather.y]: at.buffer(operation.y), [Gather.x]: at.buffer(operation.x), [Gather.dim]: dim };
+      const text = `${shape(operation.y)} = ${operation.x} of the rows that want logits`;
+      return [record(Op.Gather, Rows.Logits, fields, text, { flops: 0 })];
+    }
+    case "rmsNorm":
+    case "layerNorm": {
+      const dim = width(operation.x);
+      const weight = at.weight(operation.weight);
+      const bias = operation.op === "layerNorm" && operation.bias ? at.weight(operation.bias) : undefined;
+      const fields = {
+        [Norm.y]: at.buffer(operation.y),
+        [Norm.x]: at.buffer(operation.x),
+        [Norm.weight]: weight.address,
+        [Norm.bias]: bias?.address ?? 0,
+        [Norm.dim]: dim,
+        [Norm.eps]: bits(operation.eps),
+      };
+      const op = operation.op === "rmsNorm" ? Op.RmsNorm : Op.LayerNorm;
+      const text = `${shape(operation.y)} = ${operation.op}(${operation.x}) · ${operation.weight}`;
+      const weightBytes = weight.bytes + (bias?.bytes ?? 0);
+      return [record(op, rowsOf(operation.x), fields, text, { weightBytes, flops: 5 * dim })];
+    }
+    case "matmul": {
+      const weight = at.weight(operation.weight);
+      const bias = operation.bias ? at.weight(operation.bias) : undefined;
+      const n = width(operation.y);
+      const k = width(operation.x);
+      const fields = {
+        [Matmul.y]: at.buffer(operation.y),
+        [Matmul.x]: at.buffer(operation.x),
+        [Matmul.weight]: weight.address,
+        [Matmul.bias]: bias?.address ?? 0,
+        [Matmul.n]: n,
+        [Matmul.k]: k,
+      };
+      const text = `${shape(operation.y)} = ${operation.x} · ${operation.weight}[${n},${k}]ᵀ ${weight.dtype}${bias ? " + bias" : ""}`;
+      const weightBytes = weight.bytes + (bias?.bytes ?? 0);
+      return [record(MATMULS[weight.dtype], rowsOf(operation.y), fields, text, { weightBytes, flops: 2 * n * k })];
+    }
+    case "clip": {
+      const dim = width(operation.x);
+      const fields = { [Clip.x]: at.buffer(operation.x), [Clip.dim]: dim, [Clip.bound]: bits(operation.bound) };
+      const text = `${shape(operation.x)} within ±${operation.bound}`;
+      return [record(Op.Clip, Rows.All, fields, text, { flops: 2 * dim })];
+    }
+    case "attention":
+      return attention(operation, program, cache, layerOffset, at);
+    default: {
+      const n = width(operation.y);
+      const b = "b" in operation ? operation.b : operation.a;
+      const fields = {
+        [Elementwise.y]: at.buffer(operation.y),
+        [Elementwise.a]: at.buffer(operation.a),
+        [Elementwise.b]: at.buffer(b),
+        [Elementwise.n]: n,
+      };
+      const args = "b" in operation ? `${operation.a}, ${operation.b}` : operation.a;
+      const flops = operation.op === "add" ? n : 30 * n;
+      return [
+        record(ELEMENTWISE[operation.op], Rows.All, fields, `${shape(operation.y)} = ${operation.op}(${args})`, {
+          flops,
+        }),
+      ];
+    }
+  }
+}
+
+/** Rotations of query and key, Λ-attention, and the step's keys and values into the cache. */
+function attention(
+  operation: Extract<Operation, { op: "attention" }>,
+  program: Program,
+  cache: CacheLayout,
+  layerOffset: number,
+  at: Addresses,
+): PlannedRecord[] {
+  const { heads, kvHeads, headDim, rotaryDim, scale } = program.attention;
+  const { positions } = program;
+  const rotates = positions.kind === "rope";
+  const records: PlannedRecord[] = [];
+  const rotate = (y: string, x: string, count: number, fixed: boolean): void => {
+    const fields = {
+      [Rope.y]: at.buffer(y),
+      [Rope.x]: at.buffer(x),
+      [Rope.angles]: at.angles,
+      [Rope.heads]: count,
+      [Rope.headDim]: headDim,
+      [Rope.rotaryDim]: rotaryDim,
+      [Rope.interleaved]: rotates && positions.interleaved ? 1 : 0,
+      [Rope.fixed]: fixed ? 1 : 0,
+    };
+    const text = `${y}[${count},${headDim}] = ${x} rotated by ${fixed ? cache.limit : "its position"}`;
+    records.push(record(Op.Rope, Rows.All, fields, text, { flops: 3 * count * rotaryDim }));
+  };
+  const fixed = rotates && cache.clamp !== Clamp.None;
+  if (rotates) rotate("qRotated", operation.q, heads, false);
+  if (fixed) rotate("qFixed", operation.q, heads, true);
+  if (rotates) rotate("kRotated", operation.k, kvHeads, false);
+  const q = rotates ? "qRotated" : operation.q;
+  const part = (name: keyof CacheLayout["parts"]): number =>
+    cache.parts[name] === Offset.Unused ? Offset.Unused : layerOffset + cache.parts[name];
+  const fields = {
+    [Attention.out]: at.buffer(operation.y),
+    [Attention.q]: at.buffer(q),
+    [Attention.qFixed]: at.buffer(fixed ? "qFixed" : q),
+    [Attention.k]: at.buffer(rotates ? "kRotated" : operation.k),
+    [Attention.kUnrotated]: at.buffer(operation.k),
+    [Attention.v]: at.buffer(operation.v),
+    [Attention.kRing]: part("kRing"),
+    [Attention.kRingUnrotated]: part("kRingUnrotated"),
+    [Attention.vRing]: part("vRing"),
+    [Attention.kPinned]: part("kPinned"),
+    [Attention.kPinnedUnrotated]: part("kPinnedUnrotated"),
+    [Attention.vPinned]: part("vPinned"),
+    [Attention.heads]: heads,
+    [Attention.kvHeads]: kvHeads,
+    [Attention.headDim]: headDim,
+    [Attention.scale]: bits(scale),
+    [Attention.slopes]: at.slopes,
+    [Attention.nGlobal]: cache.pinned,
+    [Attention.nLocal]: cache.ring,
+    [Attention.clamp]: cache.clamp,
+    [Attention.limit]: cache.limit,
+    [Attention.scratch]: at.scratch,
+  };
+  const keys = cache.pinned + cache.ring;
+  const shape = `${operation.y}[${heads},${headDim}]`;
+  records.push(
+    record(Op.Attention, Rows.All, fields, `${shape} = attention over ${keys} keys of ${kvHeads} heads`, {
+      cacheBytes: 2 * keys * kvHeads * headDim * 4,
+      flops: 4 * keys * heads * headDim,
+    }),
+    record(Op.Store, Rows.All, fields, `cache = ${operation.k}, ${operation.v}[${kvHeads},${headDim}]`, { flops: 0 }),
+  );
+  return records;
+}
+
+/** The buffers that attention needs beside the model's own: f32 values per row. */
+export function attentionBuffers(program: Program, cache: CacheLayout): Record<string, number> {
+  const { heads, kvHeads, headDim } = program.attention;
+  if (program.positions.kind !== "rope") return {};
+  const buffers = { qRotated: heads * headDim, kRotated: kvHeads * headDim };
+  return cache.clamp === Clamp.None ? buffers : { ...buffers, qFixed: heads * headDim };
+}

@@ -1,0 +1,159 @@
+import {
+  absent,
+  boolean,
+  divides,
+  integer,
+  noEffect,
+  number,
+  object,
+  only,
+  optionalNumber,
+  readConfig,
+} from "../formats/config.ts";
+import { alibiSlopes } from "./positions.ts";
+import { MAX, type Operation, type Program, Weights } from "./program.ts";
+
+const unused = (...keys: string[]) => Object.fromEntries(keys.map((key) => [key, noEffect]));
+
+/** Linear layers and norms by name only: other kinds compute something else. */
+const mlpKeys = { fc_type: only("torch"), ffn_type: only("mptmlp") };
+
+const attentionKeys = {
+  attn_type: only("multihead_attention"),
+  clip_qkv: optionalNumber(-1e-30),
+  softmax_scale: optionalNumber(),
+  alibi: only(true),
+  alibi_bias_max: number(8),
+  prefix_lm: only(false),
+  qk_ln: only(false),
+  qk_gn: only(false),
+  rope: only(false),
+  sliding_window_size: only(-1),
+  attn_logit_softcapping: absent,
+  kv_n_heads: absent,
+  kv_dim: absent,
+  reuse_kv_layer_idx: absent,
+  fused_qkv: only(true),
+  fc_type: only("torch"),
+  // attn_uses_sequence_id packs several documents for training; the rope_* keys say nothing without rope.
+  ...unused("attn_impl", "attn_pdrop", "attn_uses_sequence_id", "verbose"),
+  ...unused("rope_impl", "rope_theta", "rope_dail_config", "rope_hf_config"),
+} as const;
+
+/**
+ * MPT-7B, MPT-7B-StoryWriter: LayerNorm, ALiBi, one matrix for query, key and value.
+ * The config means what it means in MosaicML's llm-foundry; transformers' own MPT ignores alibi_bias_max, expansion_ratio
+ * and no_bias: false. see: HF MptForCausalLM, llm-foundry MPTForCausalLM
+ */
+export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Program {
+  const config = readConfig(raw, name, {
+    vocab_size: integer(MAX.vocab),
+    d_model: integer(MAX.dim),
+    n_heads: integer(MAX.heads),
+    n_layers: integer(MAX.layers),
+    max_seq_len: integer(MAX.positions),
+    expansion_ratio: number(4),
+    no_bias: boolean(true),
+    layer_norm_epsilon: number(1e-5),
+    norm_eps: number(1e-5),
+    tie_word_embeddings: boolean(true),
+    attn_config: object(attentionKeys),
+    logit_scale: absent,
+    final_logit_softcapping: absent,
+    block_overrides: absent,
+    norm_type: only("low_precision_layernorm", "layernorm"),
+    fc_type: only("torch"),
+    ffn_config: object(mlpKeys),
+    per_layer_config: absent,
+    quantization_config: absent,
+    layer_types: absent,
+    mlp_layer_types: absent,
+    // learned_pos_emb says nothing beside alibi; embedding_fraction scales gradients.
+    ...unused("learned_pos_emb", "embedding_fraction", "emb_pdrop", "resid_pdrop", "init_device", "init_config"),
+    ...unused("verbose", "use_norm_bias", "use_pad_tok_in_ffn", "tie_last_hidden_states"),
+  });
+  const attention = config.attn_config ?? readConfig({}, `${name}: attn_config`, attentionKeys);
+  const hidden = config.d_model;
+  const heads = config.n_heads;
+  divides(`${name}: d_model`, hidden, "n_heads", heads);
+  const headDim = hidden / heads;
+  const inner = integer(MAX.dim)(config.expansion_ratio * hidden, `${name}: expansion_ratio · d_model`);
+  const eps = raw.norm_eps === undefined ? config.layer_norm_epsilon : config.norm_eps;
+
+  const weights = new Weights();
+  const bias = !config.no_bias;
+  const norm = (y: string, x: string, tensor: string) => weights.layerNorm(y, x, tensor, hidden, eps, bias);
+  /** Query, key or value: a third of the rows of Wqkv. */
+  const third = (y: string, layer: string, index: number): Operation[] => {
+    const part = (kind: "weight" | "bias", ...columns: [] | [number]) =>
+      weights.rows(
+        `${layer}.attn.Wqkv.${kind}[${y}]`,
+        [`${layer}.attn.Wqkv.${kind}`],
+        [3 * hidden, ...columns],
+        index * hidden,
+        [hidden, ...columns] as [number] | [number, number],
+      );
+    const matmul: Operation = {
+      op: "matmul",
+      y,
+      x: "normed",
+      weight: part("weight", hidden),
+      bias: bias ? part("bias") : undefined,
+    };
+    return attention.clip_qkv ? [matmul, { op: "clip", x: y, bound: attention.clip_qkv }] : [matmul];
+  };
+  const tied = config.tie_word_embeddings;
+  const table = weights.table("transformer.wte.weight", config.vocab_size, hidden, tied);
+  const layers = Array.from({ length: config.n_layers }, (_, i): Operation[] => {
+    const layer = `transformer.blocks.${i}`;
+    return [
+      norm("normed", "hidden", `${layer}.norm_1`),
+      ...third("q", layer, 0),
+      ...third("k", layer, 1),
+      ...third("v", layer, 2),
+      { op: "attention", y: "attended", q: "q", k: "k", v: "v" },
+      weights.linear("update", "attended", `${layer}.attn.out_proj`, hidden, hidden, bias),
+      { op: "add", y: "hidden", a: "hidden", b: "update" },
+      norm("normed", "hidden", `${layer}.norm_2`),
+      weights.linear("inner", "normed", `${layer}.ffn.up_proj`, inner, hidden, bias),
+      { op: "gelu", y: "inner", a: "inner" },
+      weights.linear("update", "inner", `${layer}.ffn.down_proj`, hidden, inner, bias),
+      { op: "add", y: "hidden", a: "hidden", b: "update" },
+    ];
+  });
+  const head: Operation[] = [
+    { op: "gather", y: "last", x: "hidden" },
+    norm("last", "last", "transformer.norm_f"),
+    weights.head(table, tied, config.vocab_size, hidden, false),
+  ];
+  return {
+    modelType: "mpt",
+    vocabSize: config.vocab_size,
+    trainedLength: config.max_seq_len,
+    slidingWindow: undefined,
+    attention: {
+      heads,
+      kvHeads: heads,
+      headDim,
+      rotaryDim: 0,
+      scale: attention.softmax_scale ?? 1 / Math.sqrt(headDim),
+    },
+    positions: { kind: "alibi", slopes: alibiSlopes(heads, attention.alibi_bias_max) },
+    buffers: {
+      hidden,
+      normed: hidden,
+      q: hidden,
+      k: hidden,
+      v: hidden,
+      attended: hidden,
+      update: hidden,
+      inner,
+      last: hidden,
+      logits: config.vocab_size,
+    },
+    weights: weights.all,
+    embed: [{ op: "embed", y: "hidden", table }],
+    layers,
+    head,
+  };
+}

@@ -1,0 +1,267 @@
+import { Size } from "../../assembly/op.ts";
+import { ModelError, mismatch } from "../errors.ts";
+import { Arena, align } from "../machine/arena.ts";
+import type { BankPlan, MachinePlan, Segment } from "../machine/machine.ts";
+import { type CacheLayout, cacheLayout, type Policy } from "./cache.ts";
+import { type Addresses, anglesRecord, attentionBuffers, LOGITS_BUFFERS, lower, type PlannedRecord } from "./lower.ts";
+import { turns } from "./positions.ts";
+import type { Operation, Program } from "./program.ts";
+import { type PlacedWeight, type ResolvedWeight, STAGING_BYTES, stagedBytes } from "./weights.ts";
+
+export interface PlanOptions {
+  /** Rows that a step may have. */
+  readonly chunkSize: number;
+  /** Rows of a step that may want logits. */
+  readonly logitsRows: number;
+  readonly maxSessions: number;
+  /** The most bytes that a bank may take: a Wasm memory has at most 4 GiB. */
+  readonly bankBytes: number;
+}
+
+/** What is written into a bank before the first step. */
+export interface Constant {
+  readonly bank: number;
+  readonly address: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Every byte and every record of a model under a policy, decided before any weight is read. */
+export interface Plan extends MachinePlan {
+  readonly policy: Policy;
+  readonly cache: CacheLayout;
+  readonly options: PlanOptions;
+  readonly weights: readonly PlacedWeight[];
+  readonly constants: readonly Constant[];
+  readonly records: readonly (readonly PlannedRecord[])[];
+  /** Where weights are staged while they are read, in each bank: the begin of what later holds activations and sessions. */
+  readonly staging: readonly number[];
+  /** For each layer, its bank and the byte offset of its cache in a session slot there. */
+  readonly layers: readonly { readonly bank: number; readonly offset: number }[];
+  /** The bank and address of logits[logitsRows, vocab]; a session's slot there begins with its last row of logits. */
+  readonly head: { readonly bank: number; readonly logits: number };
+  /** Bytes of weights, of one session's keys and values, and of everything with one session. */
+  readonly weightBytes: number;
+  readonly cacheBytes: number;
+  readonly memoryBytes: number;
+}
+
+/** Operations that must stay together: the embedding, a layer, the head. */
+interface Unit {
+  readonly operations: readonly Operation[];
+  readonly layer: number | undefined;
+}
+
+/** Bytes below 4 GiB: an end address of exactly 4 GiB would wrap to 0. */
+export const LARGEST_BANK = 2 ** 32 - 65536;
+/** Banks are few: engines slow down with many memories. */
+const MOST_BANKS = 8;
+
+export function plan(
+  program: Program,
+  resolved: ReadonlyMap<string, ResolvedWeight>,
+  policy: Policy,
+  options: PlanOptions,
+): Plan {
+  const cache = cacheLayout(policy, program.attention);
+  const units: Unit[] = [
+    { operations: program.embed, layer: undefined },
+    ...program.layers.map((operations, layer) => ({ operations, layer })),
+    { operations: program.head, layer: undefined },
+  ];
+  const banks = assign(units, resolved, cache, program, options);
+  const headBank = banks.at(-1) as number;
+
+  const bankPlans: BankPlan[] = [];
+  const weights: PlacedWeight[] = [];
+  const constants: Constant[] = [];
+  const addresses: Addresses[] = [];
+  const staging: number[] = [];
+  const layers: { bank: number; offset: number }[] = [];
+  const records: PlannedRecord[][] = [];
+  const segments: Segment[] = [];
+  let logits = 0;
+
+  for (let bank = 0; bank <= Math.max(...banks); bank++) {
+    const mine = units.filter((_, i) => banks[i] === bank);
+    const arena = new Arena();
+    const control = arena.take(Size.ControlBytes);
+    const step = arena.take(stepBytes(options.chunkSize));
+    const constant = (bytes: Uint8Array): number => {
+      const address = arena.take(bytes.length);
+      constants.push({ bank, address, bytes });
+      return address;
+    };
+    const turnsAddress =
+      program.positions.kind === "rope" ? constant(turnBytes(program.positions.inverseFrequencies)) : 0;
+    const slopes =
+      program.positions.kind === "alibi" ? constant(bytesOf(Float32Array.from(program.positions.slopes))) : 0;
+    const placed = new Map<string, PlacedWeight>();
+    for (const name of mine.flatMap((unit) => unit.operations.flatMap(weightNames))) {
+      const weight = resolved.get(name) as ResolvedWeight;
+      if (!placed.has(weight.key)) placed.set(weight.key, { ...weight, bank, address: arena.take(weight.bytes) });
+    }
+    weights.push(...placed.values());
+    staging.push(arena.end);
+    const buffers = new Map<string, number>();
+    for (const [name, width] of Object.entries({ ...program.buffers, ...attentionBuffers(program, cache) })) {
+      buffers.set(name, arena.take(4 * width * (LOGITS_BUFFERS.has(name) ? options.logitsRows : options.chunkSize)));
+    }
+    const at: Addresses = {
+      buffer: (name) => buffers.get(name) as number,
+      weight: (name) => placed.get((resolved.get(name) as ResolvedWeight).key) as PlacedWeight,
+      angles: arena.take(4 * program.attention.rotaryDim * (options.chunkSize + 1)),
+      turns: turnsAddress,
+      slopes,
+      scratch: arena.take(Size.ScratchBytes * Size.MaxSlices),
+    };
+    addresses.push(at);
+
+    // A slot: the last row of logits where the head is, then the caches of the bank's layers.
+    let slotBytes = 0;
+    if (bank === headBank) {
+      logits = at.buffer("logits");
+      slotBytes = align(4 * program.vocabSize);
+    }
+    for (const { layer } of mine) {
+      if (layer === undefined) continue;
+      layers[layer] = { bank, offset: slotBytes };
+      slotBytes += cache.bytes;
+    }
+    bankPlans.push({ control, step, slots: arena.end, slotBytes, initialBytes: 0, maximumBytes: 0 });
+  }
+
+  // Records come last: they hold addresses of all the rest.
+  for (let i = 0; i < units.length; ) {
+    const bank = banks[i] as number;
+    const at = addresses[bank] as Addresses;
+    const list: PlannedRecord[] = [];
+    const first = i;
+    for (; i < units.length && banks[i] === bank; i++) {
+      const { operations, layer } = units[i] as Unit;
+      const offset = layer === undefined ? 0 : (layers[layer] as { offset: number }).offset;
+      if (layer !== undefined && !list.some((record) => record.cacheBytes))
+        list.push(...anglesRecord(program, cache, at));
+      list.push(...operations.flatMap((operation) => lower(operation, program, cache, offset, at)));
+    }
+    records.push(list);
+    const from = first ? (banks[first - 1] as number) : bank;
+    const target = bankPlans[bank] as BankPlan;
+    const words = new Uint32Array((list.length + 1) * (Size.RecordBytes / 4));
+    for (const [n, record] of list.entries()) words.set(record.words, n * (Size.RecordBytes / 4));
+    const arena = new Arena(target.slots);
+    const address = arena.take(words.byteLength);
+    bankPlans[bank] = { ...target, slots: arena.end };
+    constants.push({ bank, address, bytes: bytesOf(words) });
+    const width = program.buffers.hidden as number;
+    const source = (addresses[from] as Addresses).buffer("hidden");
+    const carry = from === bank ? undefined : { bank: from, from: source, to: at.buffer("hidden"), width };
+    segments.push({ bank, program: address, carry });
+  }
+  const finished = bankPlans.map((bank, i) => {
+    const largest = Math.max(0, ...weights.filter((weight) => weight.bank === i).map(stagedBytes));
+    return finish(bank, (staging[i] as number) + largest, options);
+  });
+  return {
+    policy,
+    cache,
+    options,
+    chunkSize: options.chunkSize,
+    banks: finished,
+    segments,
+    weights,
+    constants,
+    records,
+    staging,
+    layers,
+    head: { bank: headBank, logits },
+    weightBytes: weights.reduce((sum, weight) => sum + weight.bytes, 0),
+    cacheBytes: cache.valueBytes * program.layers.length,
+    memoryBytes: finished.reduce((sum, bank) => sum + bank.initialBytes, 0),
+  };
+}
+
+/** Bytes with one session and with all of them, as far as a memory can hold them; `loading`: what reading weights needs. */
+function finish(bank: BankPlan, loading: number, options: PlanOptions): BankPlan {
+  const initialBytes = Math.max(loading, bank.slots + bank.slotBytes);
+  const all = Math.max(loading, bank.slots + options.maxSessions * bank.slotBytes);
+  return { ...bank, initialBytes, maximumBytes: Math.max(initialBytes, Math.min(LARGEST_BANK, all)) };
+}
+
+/**
+ * The bank of every unit: as many layers in each as fit, in order. A tied head goes back to the bank of its table, so that
+ * the table is kept once.
+ */
+function assign(
+  units: readonly Unit[],
+  resolved: ReadonlyMap<string, ResolvedWeight>,
+  cache: CacheLayout,
+  program: Program,
+  options: PlanOptions,
+): number[] {
+  const overhead = fixedBytes(units, program, cache, options);
+  const banks: number[] = [];
+  const keys: Set<string>[] = [new Set()];
+  let used = overhead;
+  for (const unit of units) {
+    const mine = new Map(unit.operations.flatMap(weightNames).map((name) => [resolved.get(name)?.key as string, name]));
+    const home = keys.findIndex((bank) => [...mine.keys()].some((key) => bank.has(key)));
+    const fresh = [...mine].filter(([key]) => !keys.some((bank) => bank.has(key)));
+    const cost = fresh.reduce((sum, [, name]) => sum + align((resolved.get(name) as ResolvedWeight).bytes), 0);
+    const bytes = cost + (unit.layer === undefined ? 0 : cache.bytes);
+    if (home < 0 && used + bytes > options.bankBytes && used > overhead) {
+      keys.push(new Set());
+      used = overhead;
+    }
+    const bank = home < 0 ? keys.length - 1 : home;
+    for (const [key] of fresh) keys[bank]?.add(key);
+    banks.push(bank);
+    if (bank === keys.length - 1) used += bytes;
+    if (used > options.bankBytes || keys.length > MOST_BANKS) {
+      const total = [...resolved.values()].reduce((sum, weight) => sum + weight.bytes, 0);
+      const needed = total + cache.bytes * program.layers.length;
+      throw new ModelError(
+        mismatch(
+          "memory",
+          `at most ${MOST_BANKS} banks of ${options.bankBytes} bytes, each with whole layers`,
+          `${needed} bytes of weights and cache`,
+        ),
+      );
+    }
+  }
+  return banks;
+}
+
+/** What every bank needs beside weights and caches, at most. */
+function fixedBytes(units: readonly Unit[], program: Program, cache: CacheLayout, options: PlanOptions): number {
+  const arena = new Arena(Size.ControlBytes);
+  arena.take(stepBytes(options.chunkSize));
+  for (const [name, width] of Object.entries({ ...program.buffers, ...attentionBuffers(program, cache) })) {
+    arena.take(4 * width * (LOGITS_BUFFERS.has(name) ? options.logitsRows : options.chunkSize));
+  }
+  arena.take(4 * program.attention.rotaryDim * (options.chunkSize + 1));
+  arena.take(Size.ScratchBytes * Size.MaxSlices);
+  arena.take(4 * (program.attention.rotaryDim + program.attention.heads));
+  arena.take(4 * program.vocabSize);
+  // No operation becomes more than 5 records.
+  arena.take(units.reduce((sum, unit) => sum + 5 * unit.operations.length + 2, 0) * Size.RecordBytes);
+  return arena.end + STAGING_BYTES;
+}
+
+function weightNames(operation: Operation): string[] {
+  if (operation.op === "embed") return [operation.table];
+  if (operation.op === "rmsNorm") return [operation.weight];
+  if (operation.op !== "matmul" && operation.op !== "layerNorm") return [];
+  return operation.bias ? [operation.weight, operation.bias] : [operation.weight];
+}
+
+function stepBytes(chunkSize: number): number {
+  return Size.StepHeaderBytes + chunkSize * (Size.RowBytes + 4);
+}
+
+function turnBytes(inverseFrequencies: readonly number[]): Uint8Array {
+  return bytesOf(BigUint64Array.from(inverseFrequencies.map(turns)));
+}
+
+function bytesOf(array: Uint32Array | Float32Array | BigUint64Array): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}

@@ -1,0 +1,124 @@
+/**
+ * What positions do to attention: rotary angles (RoPE) and linear biases (ALiBi), with the same bits on every engine.
+ * Powers are computed in fixed point (Math.pow, exp and log differ between engines in the last bit).
+ */
+
+export type Positions =
+  | {
+      readonly kind: "rope";
+      /** θ_i in radians per position, [rotaryDim / 2] */
+      readonly inverseFrequencies: readonly number[];
+      /** pairs are neighbours (GPT-J) instead of half the rotary dimensions apart (LLaMA) */
+      readonly interleaved: boolean;
+    }
+  | {
+      readonly kind: "alibi";
+      /** [heads]: the logit of a pair at distance d is lowered by slope · d */
+      readonly slopes: readonly number[];
+    };
+
+const BITS = 128n;
+const ONE = 1n << BITS;
+/** 2π · 2^128 */
+const TWO_PI = 0x6487ed5110b4611a62633145c06e0e689n;
+
+/** A finite number in fixed point. */
+function fixed(value: number): bigint {
+  // Scaling by a power of two is exact; what lies below 2^-128 is cut off.
+  return BigInt(Math.trunc(value * 2 ** 96)) << 32n;
+}
+
+function toNumber(value: bigint): number {
+  return Number(value) / 2 ** 128;
+}
+
+/** Natural logarithm of a fixed-point number above 0. */
+function log(value: bigint): bigint {
+  let exponent = 0n;
+  let x = value;
+  for (; x >= 2n * ONE; x >>= 1n) exponent++;
+  for (; x < ONE; x <<= 1n) exponent--;
+  return 2n * atanh(((x - ONE) << BITS) / (x + ONE)) + exponent * LN2;
+}
+
+/** atanh for |x| ≤ 1/3. */
+function atanh(x: bigint): bigint {
+  const square = (x * x) >> BITS;
+  let sum = 0n;
+  let power = x;
+  for (let n = 1n; power !== 0n && power !== -1n; n += 2n) {
+    sum += power / n;
+    power = (power * square) >> BITS;
+  }
+  return sum;
+}
+
+const LN2 = 2n * atanh(ONE / 3n);
+
+/** e^x of a fixed-point number. */
+function exp(x: bigint): bigint {
+  let shift = x / LN2;
+  let rest = x % LN2;
+  if (rest < 0n) {
+    rest += LN2;
+    shift -= 1n;
+  }
+  let sum = 0n;
+  let term = ONE;
+  for (let n = 1n; term !== 0n; n++) {
+    sum += term;
+    term = ((term * rest) >> BITS) / n;
+  }
+  return shift < 0n ? sum >> -shift : sum << shift;
+}
+
+/** base^exponent for a base above 0, correct to the last bit or nearly so, and the same on every engine. */
+export function power(base: number, exponent: number): number {
+  return toNumber(exp((log(fixed(base)) * fixed(exponent)) >> BITS));
+}
+
+/** Turns per position in units of 2^-64 turn: T = round(2^64 · θ / 2π). The angle of position p is p · T mod 2^64. */
+export function turns(inverseFrequency: number): bigint {
+  return ((fixed(inverseFrequency) << 64n) + TWO_PI / 2n) / TWO_PI;
+}
+
+/** Scaling of RoPE's frequencies beyond the plain ones. see: HF modeling_rope_utils.py */
+export type RopeScaling =
+  | { readonly type: "default" }
+  | { readonly type: "linear"; readonly factor: number }
+  | {
+      readonly type: "llama3";
+      readonly factor: number;
+      readonly lowFreqFactor: number;
+      readonly highFreqFactor: number;
+      readonly originalMaxPositionEmbeddings: number;
+    };
+
+/** θ_i = ropeTheta^(−2i / rotaryDim), scaled; [rotaryDim / 2]. */
+export function inverseFrequencies(rotaryDim: number, ropeTheta: number, scaling: RopeScaling): number[] {
+  return Array.from({ length: rotaryDim / 2 }, (_, i) => {
+    const frequency = power(ropeTheta, (-2 * i) / rotaryDim);
+    if (scaling.type === "default") return frequency;
+    if (scaling.type === "linear") return frequency / scaling.factor;
+    const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings } = scaling;
+    const rotations = (originalMaxPositionEmbeddings * frequency) / (2 * Math.PI);
+    if (rotations < lowFreqFactor) return frequency / factor;
+    if (rotations > highFreqFactor) return frequency;
+    const smooth = (rotations - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
+    return ((1 - smooth) * frequency) / factor + smooth * frequency;
+  });
+}
+
+/**
+ * ALiBi slopes as MPT makes them, for any number of heads: 2^(−alibiBiasMax · i / n) for i = 1 … n with n the next power of
+ * two; of more than there are heads, every second first. see: MosaicML llm-foundry gen_slopes
+ */
+export function alibiSlopes(heads: number, alibiBiasMax: number): number[] {
+  let n = 1;
+  while (n < heads) n *= 2;
+  const slopes = Array.from({ length: n }, (_, i) => power(2, (-alibiBiasMax * (i + 1)) / n));
+  if (n === heads) return slopes;
+  const odd = slopes.filter((_, i) => i % 2 === 1);
+  const even = slopes.filter((_, i) => i % 2 === 0);
+  return [...odd, ...even].slice(0, heads);
+}

@@ -1,0 +1,128 @@
+import type { Positions } from "./positions.ts";
+
+/**
+ * A model as data: operations over named buffers and named weights. Model files make it from a config; planning gives the
+ * names addresses; the Wasm executor and nothing else carries it out. No attention policy, weight format or memory bank
+ * appears here.
+ */
+export interface Program {
+  readonly modelType: string;
+  readonly vocabSize: number;
+  /** The trained length P in tokens: max_position_embeddings, n_positions or max_seq_len. */
+  readonly trainedLength: number;
+  /** The span in tokens that attention was trained with where that is shorter (sliding_window). */
+  readonly slidingWindow: number | undefined;
+  readonly attention: AttentionShape;
+  readonly positions: Positions;
+  /** Buffers of activations: f32 values per row of the step. `hidden` is carried from one bank to the next. */
+  readonly buffers: Readonly<Record<string, number>>;
+  readonly weights: ReadonlyMap<string, Weight>;
+  /** Operations before the layers, of each layer, and after them; the last ones work on the rows that want logits. */
+  readonly embed: readonly Operation[];
+  readonly layers: readonly (readonly Operation[])[];
+  readonly head: readonly Operation[];
+}
+
+export interface AttentionShape {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** Rotated dimensions of each head; 0 with ALiBi. */
+  readonly rotaryDim: number;
+  /** Factor of q · k. */
+  readonly scale: number;
+}
+
+/** A matrix [n, k] or vector [n] that is some rows of a tensor of the checkpoint. */
+export interface Weight {
+  readonly name: string;
+  readonly shape: readonly [n: number, k: number] | readonly [n: number];
+  /** Where it is stored: the first of these tensors that the checkpoint has. */
+  readonly tensors: readonly string[];
+  /** Shape of the stored tensor, and the first of its rows that belongs to this weight. */
+  readonly stored: readonly number[];
+  readonly firstRow: number;
+}
+
+/** Names in y, x, a, b, q, k, v are buffers; table, weight and bias are weights. */
+export type Operation =
+  | { readonly op: "embed"; readonly y: string; readonly table: string }
+  | { readonly op: "gather"; readonly y: string; readonly x: string }
+  | { readonly op: "rmsNorm"; readonly y: string; readonly x: string; readonly weight: string; readonly eps: number }
+  | {
+      readonly op: "layerNorm";
+      readonly y: string;
+      readonly x: string;
+      readonly weight: string;
+      readonly bias?: string | undefined;
+      readonly eps: number;
+    }
+  | {
+      readonly op: "matmul";
+      readonly y: string;
+      readonly x: string;
+      readonly weight: string;
+      readonly bias?: string | undefined;
+    }
+  | { readonly op: "clip"; readonly x: string; readonly bound: number }
+  | { readonly op: "attention"; readonly y: string; readonly q: string; readonly k: string; readonly v: string }
+  | { readonly op: "siluMul" | "add"; readonly y: string; readonly a: string; readonly b: string }
+  | { readonly op: "gelu" | "geluTanh"; readonly y: string; readonly a: string };
+
+/** Sizes up to here are believed; larger ones in a config are a mistake or an attack. */
+export const MAX = { layers: 1024, heads: 4096, dim: 1 << 20, vocab: 1 << 21, positions: 2 ** 40 } as const;
+
+/** Writes operations down and collects the weights that they name. */
+export class Weights {
+  readonly all = new Map<string, Weight>();
+
+  /** Declares a weight that is the whole tensor of its name; returns the name. */
+  add(name: string, ...shape: [n: number, k: number] | [n: number]): string {
+    return this.rows(name, [name], shape, 0, shape);
+  }
+
+  /** Declares a weight that is the rows from `firstRow` on of the first of `tensors` that is stored. */
+  rows(
+    name: string,
+    tensors: readonly string[],
+    stored: readonly number[],
+    firstRow: number,
+    shape: [n: number, k: number] | [n: number],
+  ): string {
+    this.all.set(name, { name, shape, tensors, stored, firstRow });
+    return name;
+  }
+
+  /** The embedding table [vocab, dim]; a tied one may be stored as the head alone. */
+  table(name: string, vocab: number, dim: number, tied: boolean): string {
+    return this.rows(name, tied ? [name, HEAD] : [name], [vocab, dim], 0, [vocab, dim]);
+  }
+
+  /** y[n] = x[k] through `tensor`.weight [n, k], and `tensor`.bias where there is one. */
+  linear(y: string, x: string, tensor: string, n: number, k: number, bias: boolean): Operation {
+    return {
+      op: "matmul",
+      y,
+      x,
+      weight: this.add(`${tensor}.weight`, n, k),
+      bias: bias ? this.add(`${tensor}.bias`, n) : undefined,
+    };
+  }
+
+  rmsNorm(y: string, x: string, tensor: string, dim: number, eps: number): Operation {
+    return { op: "rmsNorm", y, x, weight: this.add(`${tensor}.weight`, dim), eps };
+  }
+
+  layerNorm(y: string, x: string, tensor: string, dim: number, eps: number, bias: boolean): Operation {
+    const weight = this.add(`${tensor}.weight`, dim);
+    return { op: "layerNorm", y, x, weight, bias: bias ? this.add(`${tensor}.bias`, dim) : undefined, eps };
+  }
+
+  /** logits[vocab] = last[dim] through the tied table or lm_head. */
+  head(table: string, tied: boolean, vocab: number, dim: number, bias: boolean): Operation {
+    const weight = tied ? this.rows(HEAD, [HEAD, table], [vocab, dim], 0, [vocab, dim]) : this.add(HEAD, vocab, dim);
+    return { op: "matmul", y: "logits", x: "last", weight, bias: bias ? this.add("lm_head.bias", vocab) : undefined };
+  }
+}
+
+const HEAD = "lm_head.weight";

@@ -1,0 +1,62 @@
+import { ModelError, mismatch } from "../errors.ts";
+import { object, only, optionalInteger, optionalNumber } from "../formats/config.ts";
+import type { RopeScaling } from "./positions.ts";
+
+const ROPE_TYPES = ["default", "linear", "llama3"] as const;
+
+const scalingKeys = {
+  rope_type: (value: unknown, name: string) => (value === undefined ? undefined : only(...ROPE_TYPES)(value, name)),
+  type: (value: unknown, name: string) => (value === undefined ? undefined : only(...ROPE_TYPES)(value, name)),
+  rope_theta: optionalNumber(1),
+  factor: optionalNumber(),
+  low_freq_factor: optionalNumber(),
+  high_freq_factor: optionalNumber(),
+  original_max_position_embeddings: optionalInteger(2 ** 40),
+  partial_rotary_factor: only(1),
+} as const;
+
+/** The keys by which configs speak of RoPE: transformers 4's `rope_theta` and `rope_scaling`, 5's `rope_parameters`. */
+export const ropeKeys = {
+  rope_theta: optionalNumber(1),
+  rope_scaling: object(scalingKeys),
+  rope_parameters: object(scalingKeys),
+  original_max_position_embeddings: optionalInteger(2 ** 40),
+  partial_rotary_factor: only(1),
+} as const;
+
+type RopeConfig = { readonly [K in keyof typeof ropeKeys]: ReturnType<(typeof ropeKeys)[K]> };
+
+/**
+ * The base and scaling of RoPE. As in transformers 5, a rope_scaling that is present wins over rope_parameters, and a
+ * rope_theta inside either over the one beside it. see: HF modeling_rope_utils.py
+ */
+export function ropeOf(
+  config: RopeConfig,
+  name: string,
+  trainedLength: number,
+): { theta: number; scaling: RopeScaling } {
+  const [key, given] = config.rope_scaling
+    ? (["rope_scaling", config.rope_scaling] as const)
+    : (["rope_parameters", config.rope_parameters] as const);
+  const theta = given?.rope_theta ?? config.rope_parameters?.rope_theta ?? config.rope_theta ?? 10000;
+  const type = given?.rope_type ?? given?.type ?? "default";
+  if (!given || type === "default") return { theta, scaling: { type: "default" } };
+  const need = (field: "factor" | "low_freq_factor" | "high_freq_factor"): number => {
+    const value = given[field];
+    if (value !== undefined) return value;
+    throw new ModelError(mismatch(`${name}: ${key}.${field}`, `a number for ${type} scaling`, "nothing"));
+  };
+  if (type === "linear") return { theta, scaling: { type, factor: need("factor") } };
+  const lowFreqFactor = need("low_freq_factor");
+  const highFreqFactor = need("high_freq_factor");
+  if (highFreqFactor <= lowFreqFactor) {
+    const expected = `more than low_freq_factor (${lowFreqFactor})`;
+    throw new ModelError(mismatch(`${name}: ${key}.high_freq_factor`, expected, highFreqFactor));
+  }
+  const originalMaxPositionEmbeddings =
+    config.original_max_position_embeddings ?? given.original_max_position_embeddings ?? trainedLength;
+  return {
+    theta,
+    scaling: { type, factor: need("factor"), lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings },
+  };
+}

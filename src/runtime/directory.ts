@@ -1,0 +1,45 @@
+import { type FileHandle, open, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { ModelError, mismatch } from "../errors.ts";
+import type { ByteSource, Files } from "../source.ts";
+
+/** A local directory, by node:fs, which Bun, Deno and Node share. */
+export function directory(path: string): Files {
+  return { name: path, open: (file) => openFile(join(path, file)) };
+}
+
+export async function isDirectory(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+}
+
+async function openFile(path: string): Promise<ByteSource | undefined> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw new ModelError(mismatch(path, "a readable file", code ?? error));
+  }
+  const info = await handle.stat();
+  if (!info.isFile()) {
+    await handle.close();
+    throw new ModelError(mismatch(path, "a file", info.isDirectory() ? "a directory" : "something else"));
+  }
+  return {
+    name: path,
+    size: info.size,
+    async readInto(target, offset) {
+      for (let done = 0; done < target.length; ) {
+        const { bytesRead } = await handle.read(target, done, target.length - done, offset + done);
+        if (bytesRead === 0) {
+          throw new ModelError(
+            mismatch(path, `${offset + target.length} bytes`, `${offset + done}: the file ends there`),
+          );
+        }
+        done += bytesRead;
+      }
+    },
+    close: () => handle.close(),
+  };
+}

@@ -1,0 +1,153 @@
+import { mismatch, OptionError } from "./errors.ts";
+import { exp, log } from "./math.ts";
+import { draw, type Random } from "./random.ts";
+
+/** How the next token is chosen. Names and order of application are Hugging Face's. */
+export interface Sampling {
+  /** false: always the most likely token. */
+  readonly doSample: boolean;
+  /** Above 0; divides the logits. */
+  readonly temperature: number;
+  /** Keep the k most likely tokens; 0: all. */
+  readonly topK: number;
+  /** Keep the fewest tokens whose probabilities add up to this; 1: all. */
+  readonly topP: number;
+  /** Keep tokens at least this times as likely as the most likely one; 0: all. */
+  readonly minP: number;
+  /** Above 1 makes tokens that occur among the last nLocal less likely. 1: off. */
+  readonly repetitionPenalty: number;
+}
+
+export const GREEDY: Sampling = { doSample: false, temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 };
+
+/** Throws OptionError for the first value out of its range. */
+export function checkSampling(sampling: Sampling): void {
+  const check = (name: keyof Sampling, expected: string, good: (value: number) => boolean): void => {
+    const value = sampling[name];
+    if (typeof value !== "number" || !good(value)) throw new OptionError(mismatch(name, expected, value));
+  };
+  check("temperature", "a number above 0", (value) => value > 0 && value < Infinity);
+  check("topK", "a whole number, 0 for all tokens", (value) => Number.isInteger(value) && value >= 0);
+  check("topP", "a number above 0, at most 1", (value) => value > 0 && value <= 1);
+  check("minP", "a number from 0 to 1", (value) => value >= 0 && value <= 1);
+  check("repetitionPenalty", "a number above 0", (value) => value > 0 && value < Infinity);
+}
+
+export interface Choice {
+  readonly id: number;
+  /** ln of the token's probability under the model itself, before penalty, temperature and cuts. */
+  readonly logprob: number;
+}
+
+/** Chooses tokens from logits; equal ones in the order of their ids. Buffers are made once. */
+export class Sampler {
+  readonly #scores: Float32Array;
+  readonly #keys: Float64Array;
+  readonly #seen: Uint32Array;
+  #round = 0;
+
+  constructor(vocabSize: number) {
+    this.#scores = new Float32Array(vocabSize);
+    this.#keys = new Float64Array(vocabSize);
+    this.#seen = new Uint32Array(vocabSize);
+  }
+
+  /** `logits` f32[vocab], all finite; `recent` the ids that the penalty counts, −1 for none. */
+  choose(logits: Float32Array, sampling: Sampling, recent: Int32Array, random: Random): Choice {
+    const scores = this.#scores;
+    scores.set(logits);
+    if (sampling.repetitionPenalty !== 1) this.#penalise(sampling.repetitionPenalty, recent);
+    const id = sampling.doSample ? this.#sample(sampling, random) : argmax(scores);
+    return { id, logprob: (logits[id] as number) - logSumExp(logits) };
+  }
+
+  /** see: HF RepetitionPenaltyLogitsProcessor */
+  #penalise(penalty: number, recent: Int32Array): void {
+    const scores = this.#scores;
+    this.#round++;
+    for (const id of recent) {
+      if (id < 0 || this.#seen[id] === this.#round) continue;
+      this.#seen[id] = this.#round;
+      const score = scores[id] as number;
+      scores[id] = score < 0 ? score * penalty : score / penalty;
+    }
+  }
+
+  /** see: HF TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, MinPLogitsWarper, in this order */
+  #sample({ temperature, topK, topP, minP }: Sampling, random: Random): number {
+    const scores = this.#scores;
+    const largest = scores[argmax(scores)] as number;
+    const weight = (id: number): number => exp(((scores[id] as number) - largest) / temperature);
+    const ids = this.#candidates(topK);
+    let count = ids.length;
+    if (topP < 1) {
+      let total = 0;
+      for (let i = 0; i < count; i++) total += weight(ids[i] as number);
+      let sum = 0;
+      for (let i = 0; i < count; i++) {
+        sum += weight(ids[i] as number);
+        if (sum >= topP * total) count = i + 1;
+      }
+    }
+    while (count > 1 && weight(ids[count - 1] as number) < minP) count--;
+    let total = 0;
+    for (let i = 0; i < count; i++) total += weight(ids[i] as number);
+    const target = draw(random) * total;
+    let sum = 0;
+    for (let i = 0; i < count; i++) {
+      sum += weight(ids[i] as number);
+      if (sum > target) return ids[i] as number;
+    }
+    return ids[count - 1] as number;
+  }
+
+  /** The ids of the topK (0: all) highest scores, highest first. */
+  #candidates(topK: number): Float64Array {
+    // One number sorts by falling score, then by rising id: the score's order as 32 bits, then 21 bits of id.
+    const keys = this.#keys;
+    const order = new Int32Array(this.#scores.buffer);
+    const key = (id: number): number => {
+      const bits = (order[id] as number) === -0x80000000 ? 0 : (order[id] as number); // −0 equals 0
+      return (bits < 0 ? bits & 0x7fffffff : -bits - 1) * 2 ** 21 + id;
+    };
+    let kept: Float64Array;
+    if (topK === 0 || topK >= keys.length) {
+      for (let id = 0; id < keys.length; id++) keys[id] = key(id);
+      kept = keys.sort();
+    } else {
+      kept = keys.subarray(0, topK).fill(Infinity);
+      for (let id = 0; id < this.#scores.length; id++) {
+        const candidate = key(id);
+        if (candidate >= (kept[topK - 1] as number)) continue;
+        let low = 0;
+        for (let high = topK - 1; low < high; ) {
+          const middle = (low + high) >> 1;
+          if ((kept[middle] as number) < candidate) low = middle + 1;
+          else high = middle;
+        }
+        kept.copyWithin(low + 1, low, topK - 1);
+        kept[low] = candidate;
+      }
+    }
+    for (let i = 0; i < kept.length; i++) {
+      const value = kept[i] as number;
+      kept[i] = value - Math.floor(value / 2 ** 21) * 2 ** 21;
+    }
+    return kept;
+  }
+}
+
+/** The index of the largest value, the first of equals. */
+export function argmax(values: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if ((values[i] as number) > (values[best] as number)) best = i;
+  return best;
+}
+
+/** ln Σ e^v, in nats. */
+export function logSumExp(values: Float32Array): number {
+  const largest = values[argmax(values)] as number;
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += exp((values[i] as number) - largest);
+  return largest + log(sum);
+}

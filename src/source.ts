@@ -1,0 +1,31 @@
+import { ModelError, mismatch } from "./errors.ts";
+
+/**
+ * Bytes that can be read by range, wherever they are: a file, an HTTP server, an object store.
+ * The runtime layer makes them, the format layer reads them, and neither knows the other.
+ */
+export interface ByteSource {
+  /** What errors call it, a path or URL. */
+  readonly name: string;
+  /** Length in bytes. */
+  readonly size: number;
+  /** Fills `target` with the bytes from `offset` on; throws ModelError if the source ends before. */
+  readInto(target: Uint8Array, offset: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A directory of named files, such as a checkpoint. */
+export interface Files {
+  /** What errors call it, a path or URL. */
+  readonly name: string;
+  /** Opens `file` (a plain name, no folders); undefined if there is none. */
+  open(file: string): Promise<ByteSource | undefined>;
+}
+
+/** The whole of a source as text, refused above `limit` bytes. */
+export async function readText(source: ByteSource, limit: number): Promise<string> {
+  if (source.size > limit) throw new ModelError(mismatch(source.name, `at most ${limit} bytes`, source.size));
+  const bytes = new Uint8Array(source.size);
+  await source.readInto(bytes, 0);
+  return new TextDecoder().decode(bytes);
+}

@@ -1,0 +1,105 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { ModelError } from "../../src/errors.ts";
+import { decodeUtf8, parseObject } from "../../src/formats/json.ts";
+import { modelError, RUNS } from "./files.ts";
+
+const nested = (depth: number) => `{"a":${"[".repeat(depth - 1)}${"]".repeat(depth - 1)}}`;
+
+describe("parseObject", () => {
+  test("equals JSON.parse on any object", () => {
+    const objects = fc.dictionary(fc.oneof(fc.string({ unit: "binary" }), fc.constant("__proto__")), fc.jsonValue());
+    fc.assert(
+      fc.property(objects, fc.constantFrom("", "\t", "\r\n  "), (object, indent) => {
+        const text = JSON.stringify(object, null, indent);
+        expect(JSON.stringify(parseObject(text, "x"))).toBe(JSON.stringify(JSON.parse(text)));
+      }),
+      { numRuns: 1000 * RUNS },
+    );
+  });
+
+  test("accepts what JSON.parse accepts and nothing else", () => {
+    const pieces = fc.constantFrom(
+      ...'{ } [ ] , : " "a" "b":1 \\ \\u00e9 \\ud800 "\\n" "\\q" - 0 01 1 -1 1. .5 1.5 1e9 1E+3 1e 1e308 1e999 NaN'.split(
+        " ",
+      ),
+      ...["true", "false", "null", "tru", " ", "\n", "\t", "\u00a0", "\ufeff", "\u0000", "// c", "'a'", "é"],
+    );
+    const sample = '{"a": [1, -2.5e3, {"b": null}], "__proto__": {"c": "x\\u0041\\n"}, "d": [true, false, {}, []]}';
+    const spliced = fc
+      .tuple(fc.nat(sample.length), fc.nat(3), pieces)
+      .map(([at, cut, piece]) => sample.slice(0, at) + piece + sample.slice(at + cut));
+    let accepted = 0;
+    const random = fc.array(pieces, { maxLength: 8 }).map((parts) => `{"a":${parts.join("")}}`);
+    fc.assert(
+      fc.property(fc.oneof(spliced, random), (text) => {
+        const [ours, theirs] = [() => parseObject(text, "x"), () => JSON.parse(text)].map((parse) => {
+          try {
+            return JSON.stringify(parse());
+          } catch (error) {
+            expect(error).toBeInstanceOf(parse.toString().includes("parseObject") ? ModelError : SyntaxError);
+            return "refused";
+          }
+        });
+        if (theirs?.startsWith("{")) accepted++;
+        expect(ours).toBe(theirs?.startsWith("{") ? theirs : "refused");
+      }),
+      { numRuns: 20_000 * RUNS },
+    );
+    expect(accepted).toBeGreaterThan(1000);
+  });
+
+  test.each([
+    ["", "a JSON object, found the end", 1, 1],
+    ["[1]", "a JSON object, found [1]", 1, 1],
+    ["null", "a JSON object, found null", 1, 1],
+    ['\ufeff{"a":1}', 'a JSON object, found \ufeff{"a":1}', 1, 1],
+    ["{", "a key in double quotes, found the end", 1, 2],
+    ["{a:1}", "a key in double quotes, found a:1}", 1, 2],
+    ['{"a":1,}', "a key in double quotes, found }", 1, 8],
+    ['{"a" 1}', "':', found 1}", 1, 6],
+    ['{\n  "a": 1\n  "b": 2\n}', `',' or '}', found "b": 2 }`, 3, 3],
+    ['{"a":[1 2]}', "',' or ']', found 2]}", 1, 9],
+    ['{"a":tru}', "a value, found tru}", 1, 6],
+    ['{"a":}', "a value, found }", 1, 6],
+    ['{"a":01}', "',' or '}', found 1}", 1, 7],
+    ['{"a":NaN}', "a value, found NaN}", 1, 6],
+    ['{"a":"x', "the rest of a string, found the end", 1, 8],
+    ['{"a":"x\ny"}', 'the rest of a string, found  y"}', 1, 8],
+    ['{"a":"\\q"}', 'a string with valid escapes, found "\\q"}', 1, 6],
+    ['{"a":1} x', "the end, found x", 1, 9],
+    [nested(200), "at most 128 nested values, found [[[[[[[[[[[[[[[[[[[[", 1, 133],
+  ])("%j", async (text, rest, line, column) => {
+    expect(await modelError(() => parseObject(text, "f.json"))).toBe(
+      `f.json: line ${line}, column ${column}: expected ${rest}`,
+    );
+  });
+
+  test("nests up to 128 values, and a million brackets are no crash", async () => {
+    expect(parseObject(nested(128), "x")).toHaveProperty("a");
+    for (const depth of [129, 1_000_000]) {
+      expect(await modelError(() => parseObject(nested(depth), "x"))).toContain("at most 128 nested values");
+    }
+    expect(await modelError(() => parseObject('{"a":'.repeat(1_000_000), "x"))).toContain("at most 128 nested");
+  });
+
+  test("the last of two equal keys counts, or is refused on request", async () => {
+    const text = '{"a":1,\n "b":{"a":2}, "\\u0061":3}';
+    expect(parseObject(text, "x")).toEqual({ a: 3, b: { a: 2 } });
+    expect(await modelError(() => parseObject(text, "x", { unique: true }))).toBe(
+      'x: line 2, column 15: expected each key once, found "\\u0061":3}',
+    );
+    const twice = '{"__proto__":1,"__proto__":2}';
+    expect(await modelError(() => parseObject(twice, "x", { unique: true }))).toContain("each key once");
+    expect(parseObject('{"toString":1}', "x", { unique: true })).toHaveProperty("toString", 1);
+  });
+});
+
+test("decodeUtf8 refuses other bytes and drops a byte order mark", async () => {
+  expect(decodeUtf8(new Uint8Array([0xef, 0xbb, 0xbf, 0x61, 0xc3, 0xa9]), "x")).toBe("aé");
+  for (const bytes of [[0xff], [0xc3], [0xed, 0xa0, 0x80], [0xc0, 0x80]]) {
+    expect(await modelError(() => decodeUtf8(new Uint8Array(bytes), "f"))).toBe(
+      "f: expected UTF-8 text, found bytes that are not",
+    );
+  }
+});

@@ -1,0 +1,130 @@
+/**
+ * Attention by its definition: every pair of a query and a key is asked whether it is attended and at which distance,
+ * and the logit is computed from that distance alone. No cache, no blocks, no absolute positions in the rotation.
+ *
+ * Position of query p and key j count from 0; d = p − j. The parameters carry the names of LM-Infinite's paper
+ * (arXiv 2308.16137, section 4): nGlobal (g), nLocal (L), limit (the distance ceiling).
+ */
+import { type RopeLayout, rotate, softmax, turns } from "./math";
+
+export type PolicyName = "full" | "lambda" | "window" | "lambda-only" | "ceiling-only" | "sinks";
+
+/** Infinity is allowed for nLocal and limit. */
+export interface Policy {
+  policy: PolicyName;
+  /** g: keys at the beginning of the text that stay attended. Default 0. Read by lambda, lambda-only and sinks. */
+  nGlobal?: number;
+  /** L: keys nearest to the query, itself included. Default Infinity. Read by all but full and ceiling-only. */
+  nLocal?: number;
+  /** The largest distance used. Default nLocal. Read by lambda and ceiling-only. */
+  limit?: number;
+}
+
+/** Is key j ≤ p attended by query p, and at which distance? `distance` is NaN where it is not attended. */
+export function pair(policy: Policy, p: number, j: number): { attended: boolean; distance: number } {
+  const { nGlobal: g = 0, nLocal: L = Number.POSITIVE_INFINITY, limit = L } = policy;
+  const d = p - j;
+  const local = d < L;
+  const global = d >= L && j < g;
+  const masked = { attended: false, distance: Number.NaN };
+  const at = (distance: number) => ({ attended: true, distance });
+
+  switch (policy.policy) {
+    case "full":
+      return at(d);
+    case "ceiling-only":
+      return at(Math.min(d, limit));
+    case "window":
+      return local ? at(d) : masked;
+    case "lambda":
+      return local ? at(d) : global ? at(Math.min(d, limit)) : masked;
+    case "lambda-only":
+      return local || global ? at(d) : masked;
+    case "sinks": // StreamingLLM, arXiv 2309.17453: the distance within a cache that is full
+      return local ? at(d) : global ? at(Math.min(d, g + L - 1 - j)) : masked;
+  }
+}
+
+/** How a distance enters a logit. */
+export type Position =
+  /** logit = (R(distance) q)·k; θ [rotaryDim/2] */
+  | { kind: "rope"; inverseFrequencies: Float64Array; layout: RopeLayout }
+  /** logit = q·k − slope · distance; slopes [heads] */
+  | { kind: "alibi"; slopes: Float64Array };
+
+export interface AttentionShape {
+  heads: number;
+  /** Each is read by heads / kvHeads query heads in a row. */
+  kvHeads: number;
+  headDim: number;
+  /** Of q·k, before the ALiBi bias. Default 1/√headDim. */
+  scale?: number | undefined;
+}
+
+/** What `attention` saw of one query in one head; entries [p + 1], by key position. */
+export interface AttentionRow {
+  head: number;
+  p: number;
+  /** −Infinity where the key is not attended. */
+  logits: Float64Array;
+  weights: Float64Array;
+}
+
+/**
+ * One layer's attention. q [n][heads·headDim], k and v [n][kvHeads·headDim], all unrotated → [n][heads·headDim].
+ * HF eager_attention_forward. `observe`, if given, is called for every head and query.
+ */
+export function attention(
+  q: Float64Array[],
+  k: Float64Array[],
+  v: Float64Array[],
+  shape: AttentionShape,
+  position: Position,
+  policy: Policy,
+  observe?: (row: AttentionRow) => void,
+): Float64Array[] {
+  const { heads, kvHeads, headDim, scale = 1 / Math.sqrt(headDim) } = shape;
+  const output = q.map(() => new Float64Array(heads * headDim));
+  const turnsOf = memo((distance) => (position.kind === "rope" ? turns(distance, position.inverseFrequencies) : null));
+
+  /** The logit of one pair; query and key [headDim]. */
+  const logit = (query: Float64Array, key: Float64Array, distance: number, head: number): number =>
+    position.kind === "rope"
+      ? dot(rotate(query, turnsOf(distance)!, position.layout), key) * scale
+      : dot(query, key) * scale - position.slopes[head]! * distance;
+
+  for (let head = 0; head < heads; head++) {
+    const kvHead = Math.floor(head / (heads / kvHeads));
+    const keys = k.map((row) => row.slice(kvHead * headDim, (kvHead + 1) * headDim)); // [n][headDim]
+    const values = v.map((row) => row.slice(kvHead * headDim, (kvHead + 1) * headDim)); // [n][headDim]
+
+    for (let p = 0; p < q.length; p++) {
+      const query = q[p]!.slice(head * headDim, (head + 1) * headDim); // [headDim]
+      const logits = new Float64Array(p + 1).fill(Number.NEGATIVE_INFINITY);
+      for (let j = 0; j <= p; j++) {
+        const { attended, distance } = pair(policy, p, j);
+        if (attended) logits[j] = logit(query, keys[j]!, distance, head);
+      }
+      const weights = softmax(logits);
+      for (let j = 0; j <= p; j++)
+        for (let i = 0; i < headDim; i++) output[p]![head * headDim + i]! += weights[j]! * values[j]![i]!;
+      observe?.({ head, p, logits, weights });
+    }
+  }
+  return output;
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
+
+/** f, computing each value once. */
+function memo<T>(f: (x: number) => T): (x: number) => T {
+  const known = new Map<number, T>();
+  return (x) => {
+    if (!known.has(x)) known.set(x, f(x));
+    return known.get(x)!;
+  };
+}

@@ -1,0 +1,66 @@
+/** What tests share: where things are, and engines over checkpoints. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { Engine, type LoadingOptions } from "../src/engine.ts";
+import { Checkpoint } from "../src/formats/checkpoint.ts";
+import { type Build, BUILDS, type Kernels, loadKernels } from "../src/machine/kernels.ts";
+import { bun } from "../src/runtime/bun.ts";
+
+export const ROOT = join(import.meta.dir, "..");
+export const FIXTURES = join(ROOT, "test/golden/fixtures");
+export const MODELS = join(ROOT, "models");
+/** Material that is not part of the project; tests that use it skip where it is absent. */
+export const SHARED = join(ROOT, "../shared");
+
+/** A folder of ../shared, or undefined with a word on why the test is skipped. */
+export function shared(path: string): string | undefined {
+  const full = join(SHARED, path);
+  if (existsSync(full)) return full;
+  console.warn(`skipped: ${path} is not provided here`);
+  return undefined;
+}
+
+const loaded = new Map<Build, Promise<Kernels>>();
+
+/** One build of the kernels, compiled and tested once. */
+export function kernels(build: Build = "single-plain"): Promise<Kernels> {
+  let promise = loaded.get(build);
+  if (!promise) {
+    promise = loadKernels(bun.kernels, [build]);
+    loaded.set(build, promise);
+  }
+  return promise;
+}
+
+export { BUILDS };
+
+/** An engine over the checkpoint in `directory`. */
+export async function openEngine(directory: string, options: LoadingOptions = {}, build?: Build): Promise<Engine> {
+  const checkpoint = await Checkpoint.open(bun.directory(directory));
+  try {
+    return await Engine.load(checkpoint, await kernels(build), options);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** The logits after each of `ids`, [n][vocab], read from a fresh session in one go. */
+export async function logitsOf(engine: Engine, ids: readonly number[], origin = 0): Promise<Float32Array[]> {
+  const session = engine.open(origin, 1);
+  const rows: Float32Array[] = [];
+  await engine.forward(session, ids, (logits) => void rows.push(logits.slice()));
+  engine.dispose(session);
+  return rows;
+}
+
+/** max |a − b| / (1 + |b|), the measure of every comparison of logits. */
+export function deviation(found: ArrayLike<number>, wanted: ArrayLike<number>): number {
+  let worst = 0;
+  if (found.length !== wanted.length) return Infinity;
+  for (let i = 0; i < wanted.length; i++) {
+    const want = wanted[i] as number;
+    const off = Math.abs((found[i] as number) - want) / (1 + Math.abs(want));
+    if (!(off <= worst)) worst = off;
+  }
+  return worst;
+}
