@@ -2,14 +2,20 @@ import { readFile } from "node:fs/promises";
 import { LambentError } from "../errors.ts";
 import type { Build } from "../machine/kernels.ts";
 import { directory, isDirectory } from "./directory.ts";
+import { downloadModel, isModelId } from "./hub.ts";
 import type { Runtime } from "./types.ts";
+import { webDirectory } from "./url.ts";
 
 /** Bun. */
 export const bun: Runtime = {
   name: `bun ${Bun.version}`,
-  directory,
-  isDirectory,
   kernels,
+  isDirectory,
+  directory,
+  webDirectory,
+  isModelId,
+  downloadModel: (id, { onProgress, ...options }) =>
+    downloadModel(id, { ...options, onProgress: ({ loaded, total }) => onProgress?.(loaded, total) }),
 };
 
 async function kernels(build: Build): Promise<Uint8Array<ArrayBuffer>> {

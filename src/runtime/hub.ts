@@ -27,18 +27,18 @@ export interface Progress {
 
 export interface HubOptions {
   /** Branch, tag or commit; `main` by default. */
-  revision?: string;
+  revision?: string | undefined;
   /** Default: HF_HUB_CACHE, or HF_HOME/hub, or ~/.cache/huggingface/hub. */
-  cacheDir?: string;
+  cacheDir?: string | undefined;
   /** Default: HF_HUB_OFFLINE. */
-  offline?: boolean;
+  offline?: boolean | undefined;
   /** Default: HF_TOKEN, or the file that `hf auth login` wrote; "" for none. */
-  token?: string;
+  token?: string | undefined;
   /** Default: HF_ENDPOINT, or https://huggingface.co. */
-  endpoint?: string;
-  signal?: AbortSignal;
+  endpoint?: string | undefined;
+  signal?: AbortSignal | undefined;
   /** At most every 100 ms, and at the end if anything was fetched. */
-  onProgress?: (progress: Progress) => void;
+  onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 /** What tests replace. */

@@ -1,13 +1,27 @@
 import type { KernelSource } from "../machine/kernels.ts";
 import type { Files } from "../source.ts";
 
+export interface DownloadOptions {
+  readonly revision?: string | undefined;
+  readonly offline?: boolean | undefined;
+  readonly cacheDir?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes of all files together. */
+  readonly onProgress?: ((loaded: number, total: number) => void) | undefined;
+}
+
 /** What a host gives: everything that differs between runtimes. */
 export interface Runtime {
   /** As `--stats` prints it: name and version. */
   readonly name: string;
-  /** A local directory. */
-  directory(path: string): Files;
-  /** Whether `path` is a directory. */
-  isDirectory(path: string): Promise<boolean>;
   readonly kernels: KernelSource;
+  /** Whether `path` is a local directory. */
+  isDirectory(path: string): Promise<boolean>;
+  directory(path: string): Files;
+  /** A directory on an HTTP server. */
+  webDirectory(url: string): Files;
+  /** Whether `text` is spelled as a Hugging Face id. */
+  isModelId(text: string): boolean;
+  /** Downloads a model from the Hugging Face hub; returns its local directory. */
+  downloadModel(id: string, options: DownloadOptions): Promise<string>;
 }

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -6,6 +6,8 @@ import { ModelError } from "../../src/errors.ts";
 import { parseSafetensors, readSafetensors, type SafetensorsFile } from "../../src/formats/safetensors.ts";
 import type { ByteSource } from "../../src/source.ts";
 import { BITS, RUNS, safetensors } from "./files.ts";
+
+setDefaultTimeout(60_000 * RUNS);
 
 /** A file as the fuzzer holds it: its first bytes, with the header; and its size, since the data are never looked at. */
 interface Damaged {

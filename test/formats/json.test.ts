@@ -1,8 +1,10 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { ModelError } from "../../src/errors.ts";
 import { decodeUtf8, parseObject } from "../../src/formats/json.ts";
 import { modelError, RUNS } from "./files.ts";
+
+setDefaultTimeout(60_000 * RUNS);
 
 const nested = (depth: number) => `{"a":${"[".repeat(depth - 1)}${"]".repeat(depth - 1)}}`;
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -6,6 +6,8 @@ import fc from "fast-check";
 import { SafeTensor } from "safetensors";
 import { memorySource, parseSafetensors, readSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
 import { BITS, directoryFiles, modelError, RUNS, safetensors } from "./files.ts";
+
+setDefaultTimeout(60_000 * RUNS);
 
 const f32 = (shape: unknown, begin: unknown, end: unknown) => ({ dtype: "F32", shape, data_offsets: [begin, end] });
 

@@ -1,0 +1,132 @@
+import type { Command } from "commander";
+import { Option } from "commander";
+import type { GenerateOptions, GenerationResult } from "../generate.ts";
+import { resolveSettings } from "../generate.ts";
+import { loadEngine, requireTokenizer, withCheckpoint } from "../load.ts";
+import { Model, type ModelInfo } from "../model.ts";
+import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, real, whole } from "./options.ts";
+import { Stages } from "./progress.ts";
+import { readStdin, warn, write } from "./streams.ts";
+
+/** What is continued when nobody says anything. */
+const DEFAULT_PROMPT = "It was late in the evening when the old captain came home.";
+
+interface GenerateFlags extends ModelFlags {
+  readonly prompt?: string;
+  readonly maxNewTokens?: number;
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  readonly seed?: number;
+  readonly stop?: string[];
+  readonly ignoreEos?: boolean;
+  readonly output: "text" | "jsonl";
+  readonly stats?: boolean | "text" | "json";
+}
+
+export function addGenerate(program: Command, signal: AbortSignal): void {
+  const command = program
+    .command("generate")
+    .description("continue a text; with no argument, tell a story")
+    .argument("[prompt]", "text to continue (or --prompt, or standard input)")
+    .option("--prompt <text>", "text to continue");
+  modelOptions(command)
+    .option("-n, --max-new-tokens <n>", "tokens to add at most, -1: until stopped", whole(-1))
+    .option("--temperature <t>", "0: always the most likely token", real(0))
+    .option("--top-k <k>", "choose among the k most likely tokens, 0: all", whole(0))
+    .option("--top-p <p>", "choose among the most likely tokens of this probability together", real(0, 1))
+    .option("--min-p <p>", "leave out tokens less likely than this times the most likely one", real(0, 1))
+    .option("--repetition-penalty <x>", "above 1: avoid what occurs among the last n-local tokens", real(0))
+    .option("-s, --seed <n>", "the same seed gives the same text (default: drawn, and printed)", whole(0))
+    .option("--stop <text...>", "end before any of these texts")
+    .option("--ignore-eos", "go on behind the model's stop tokens")
+    .addOption(new Option("--output <form>", "what to print").choices(["text", "jsonl"]).default("text"))
+    .addOption(new Option("--stats [form]", "print counts and times to stderr at the end").choices(["text", "json"]))
+    .addHelpText(
+      "after",
+      "\nWhat is not given comes from the model's generation_config.json, else from Hugging Face's defaults.",
+    )
+    .action((argument: string | undefined, flags: GenerateFlags) => generate(argument, flags, signal));
+}
+
+async function generate(argument: string | undefined, flags: GenerateFlags, signal: AbortSignal): Promise<void> {
+  const given = argument ?? flags.prompt ?? (await readStdin());
+  const prompt = given ?? DEFAULT_PROMPT;
+  const where = flags.model ?? DEFAULT_MODEL;
+  const stages = new Stages();
+  const generating: GenerateOptions = {
+    maxNewTokens: flags.maxNewTokens,
+    temperature: flags.temperature,
+    topK: flags.topK,
+    topP: flags.topP,
+    minP: flags.minP,
+    repetitionPenalty: flags.repetitionPenalty,
+    stopStrings: flags.stop,
+    ignoreEos: flags.ignoreEos,
+    signal,
+    onProgress: (read, total) => stages.update("reading the prompt", read, total),
+  };
+  const options = loadOptions(flags, signal);
+  const model = await withCheckpoint(
+    where,
+    { ...options, onProgress: ({ stage, loaded, total }) => stages.update(LABELS[stage], loaded, total) },
+    async (checkpoint, runtime) => {
+      const tokenizer = await requireTokenizer(checkpoint);
+      const { config, generationConfig } = checkpoint;
+      const { maxNewTokens } = resolveSettings(generating, config, generationConfig);
+      // An unbounded cache has to be planned for this text.
+      const needed = tokenizer.count(prompt) + maxNewTokens + 1;
+      const maxPositions = options.maxPositions ?? (needed < Infinity ? needed : undefined);
+      const engine = await loadEngine(checkpoint, runtime, {
+        ...options,
+        maxPositions,
+        onProgress: ({ stage, loaded, total }) => stages.update(LABELS[stage], loaded, total),
+      });
+      for (const tensor of engine.unused) warn(`${where}: tensor ${tensor} is not used`);
+      return new Model(where, runtime.name, { engine, tokenizer, config, generationConfig });
+    },
+  );
+  stages.end();
+  const session = model.session({ ...(flags.seed === undefined ? {} : { seed: flags.seed }) });
+  const { seed } = session;
+  if (given === undefined && process.stderr.isTTY) process.stderr.write(prompt);
+  const generation = session.finish(prompt, generating);
+  for await (const token of generation.tokens()) {
+    stages.end();
+    await write(flags.output === "jsonl" ? `${JSON.stringify(token)}\n` : token.text);
+  }
+  if (flags.output === "text" && process.stdout.isTTY) await write("\n");
+  const result = await generation.result;
+  if (flags.stats === "json") warn(JSON.stringify(statsOf(model.info, result, seed)), "");
+  else {
+    if (flags.seed === undefined) warn(`seed ${seed}`, "");
+    if (flags.stats) warn(describe(model.info, result), "");
+  }
+}
+
+const LABELS = { download: "downloading", read: "reading the weights" } as const;
+
+/** One object on one line; what has no bound is null. */
+function statsOf(info: ModelInfo, result: GenerationResult, seed: number) {
+  const { text: _, ...counts } = result;
+  const all = Object.entries({ ...info, ...counts, seed });
+  return Object.fromEntries(all.map(([key, value]) => [key, value === Infinity ? null : value]));
+}
+
+function describe(info: ModelInfo, result: GenerationResult): string {
+  const { promptTokens, newTokens, prefillSeconds, decodeSeconds, finishReason, logitsHash } = result;
+  const rate = (tokens: number, seconds: number) => (seconds > 0 ? `${(tokens / seconds).toFixed(1)} tokens/s` : "-");
+  const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  const bound = (value: number) => (value === Infinity ? "∞" : value);
+  return [
+    `model     ${info.model} (${info.modelType}, ${info.dtype})`,
+    `engine    ${info.runtime}, ${info.kernels}, ${info.threads} thread`,
+    `attention ${info.attention}, nGlobal ${info.nGlobal}, nLocal ${bound(info.nLocal)}, limit ${bound(info.limit)}`,
+    `memory    ${mib(info.memoryBytes)}, of it weights ${mib(info.weightBytes)}, keys and values ${mib(info.cacheBytes)}`,
+    `prompt    ${promptTokens} tokens in ${prefillSeconds.toFixed(2)} s, ${rate(promptTokens, prefillSeconds)}`,
+    `new       ${newTokens} tokens in ${decodeSeconds.toFixed(2)} s, ${rate(newTokens, decodeSeconds)}`,
+    `end       ${finishReason}, logits ${logitsHash}`,
+  ].join("\n");
+}

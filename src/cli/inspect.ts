@@ -1,0 +1,73 @@
+import type { Command } from "commander";
+import { Op } from "../../assembly/op.ts";
+import { inspect } from "../load.ts";
+import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
+import { warn, write } from "./streams.ts";
+
+export function addInspect(program: Command, signal: AbortSignal): void {
+  modelOptions(program.command("inspect"))
+    .description("print a model's operations, shapes, bytes and memory; reads no weights")
+    .option("--json", "print one JSON object")
+    .action(async (flags: ModelFlags & { json?: boolean }) => {
+      const where = flags.model ?? DEFAULT_MODEL;
+      const { program: model, plan, unused } = await inspect(where, loadOptions(flags, signal));
+      for (const tensor of unused) warn(`${where}: tensor ${tensor} is not used`);
+      const segments = plan.segments.map((segment, i) => ({
+        bank: segment.bank,
+        carry: segment.carry ? `hidden[${segment.carry.width}] from bank ${segment.carry.bank}` : undefined,
+        operations: (plan.records[i] ?? []).map(({ op, text, weightBytes, cacheBytes, flops }) => ({
+          op: Op[op] ?? "",
+          text,
+          ...{ weightBytes, cacheBytes, flops },
+        })),
+      }));
+      const operations = segments.flatMap((segment) => segment.operations);
+      const sum = (key: "weightBytes" | "cacheBytes" | "flops") => operations.reduce((n, record) => n + record[key], 0);
+      const total = { weightBytes: sum("weightBytes"), cacheBytes: sum("cacheBytes"), flops: sum("flops") };
+      const memory = {
+        weightBytes: plan.weightBytes,
+        cacheBytes: plan.cacheBytes,
+        sessionBytes: plan.banks.reduce((n, bank) => n + bank.slotBytes, 0),
+        memoryBytes: plan.memoryBytes,
+        maximumBytes: plan.banks.reduce((n, bank) => n + bank.maximumBytes, 0),
+        banks: plan.banks.length,
+      };
+      if (flags.json) {
+        const policy = Object.entries(plan.policy).map(([key, value]) => [key, value === Infinity ? null : value]);
+        const { modelType, vocabSize, trainedLength } = model;
+        const object = { modelType, vocabSize, trainedLength, ...Object.fromEntries(policy), memory, total, segments };
+        return write(`${JSON.stringify(object)}\n`);
+      }
+      const lines = segments.flatMap(({ bank, carry, operations }) => [
+        `bank ${bank}${carry ? `, with ${carry}` : ""}`,
+        ...operations.map(
+          ({ op, text, weightBytes, cacheBytes, flops }) =>
+            `  ${op.padEnd(11)} ${bytes(weightBytes + cacheBytes)} ${number(flops)} flop  ${text}`,
+        ),
+      ]);
+      const { policy } = plan;
+      const show = (value: number) => (value === Infinity ? "∞" : `${value}`);
+      return write(
+        `${model.modelType}, ${operations.length} operations; bytes read and floating-point operations for one token\n` +
+          `${lines.join("\n")}\n\n` +
+          `attention   ${policy.attention}, nGlobal ${policy.nGlobal}, nLocal ${show(policy.nLocal)}, limit ${show(policy.limit)}, maxPositions ${show(policy.maxPositions)}\n` +
+          `one token   reads ${exact(total.weightBytes)} of weights, ${exact(total.cacheBytes)} of cache at full window; ${total.flops} flop\n` +
+          `weights     ${exact(memory.weightBytes)}\n` +
+          `cache       ${exact(memory.cacheBytes)} of keys and values per session\n` +
+          `session     ${exact(memory.sessionBytes)} per session\n` +
+          `memory      ${exact(memory.memoryBytes)} with one session, ${exact(memory.maximumBytes)} with ${plan.options.maxSessions}, in ${memory.banks} bank${memory.banks > 1 ? "s" : ""}\n`,
+      );
+    });
+}
+
+function bytes(count: number): string {
+  return `${number(count)} B`;
+}
+
+function number(count: number): string {
+  return count.toLocaleString("en-US").padStart(13);
+}
+
+function exact(count: number): string {
+  return `${count} bytes (${(count / 2 ** 20).toFixed(1)} MiB)`;
+}

@@ -1,0 +1,44 @@
+#!/usr/bin/env bun
+import { Command, CommanderError } from "commander";
+import { LambentError, show } from "../errors.ts";
+import { addGenerate } from "./generate.ts";
+import { addInspect } from "./inspect.ts";
+import { addLogits } from "./logits.ts";
+
+/** Exit codes: 0 done, 1 an error, 2 wrong usage, 130 interrupted. */
+const abort = new AbortController();
+process.once("SIGINT", () => {
+  abort.abort();
+  process.once("SIGINT", () => process.exit(130));
+});
+// Whoever reads our output may have enough of it.
+process.stdout.on("error", () => process.exit(0));
+
+const program = new Command("lambent")
+  .description("Language models in portable WebAssembly that never run out of context")
+  .version((await import("../../package.json")).default.version)
+  .exitOverride()
+  .configureOutput({ outputError: () => {} });
+addGenerate(program, abort.signal);
+addLogits(program, abort.signal);
+addInspect(program, abort.signal);
+
+try {
+  await program.parseAsync();
+  process.exitCode = abort.signal.aborted ? 130 : 0;
+} catch (error) {
+  process.exitCode = report(error);
+}
+
+/** One line on stderr; returns the exit code. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    process.stderr.write(`${error.message.split("\n")[0]}\n`);
+    return 2;
+  }
+  if (abort.signal.aborted && error === abort.signal.reason) return 130;
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`error: ${error instanceof LambentError ? message : show(message)}\n`);
+  return 1;
+}

@@ -1,0 +1,58 @@
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { DTYPES } from "../dtype.ts";
+import type { LoadOptions } from "../load.ts";
+import { POLICIES } from "../model/cache.ts";
+
+/** The model that is used when none is named; it lies beside this code. */
+export const DEFAULT_MODEL = new URL("../../models/lambent-llama-5m", import.meta.url).pathname;
+
+/** A whole number from `min` on. */
+export function whole(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && Number.isSafeInteger(value) && value >= min) return value;
+    throw new InvalidArgumentError(`expected a whole number from ${min} on, found ${text}`);
+  };
+}
+
+/** A number from `min` to `max`. */
+export function real(min: number, max = Infinity): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && value >= min && value <= max && value < Infinity) return value;
+    throw new InvalidArgumentError(
+      `expected a number from ${min}${max < Infinity ? ` to ${max}` : " on"}, found ${text}`,
+    );
+  };
+}
+
+/** Which model, how it is loaded, and how it attends: the flags that every command has. */
+export function modelOptions(command: Command): Command {
+  return command
+    .option("-m, --model <where>", "directory, URL or Hugging Face id (default: the embedded lambent-llama-5m)")
+    .option("--revision <name>", "branch, tag or commit of a Hugging Face id")
+    .option("--offline", "use only what was downloaded before")
+    .option("--cache-dir <dir>", "where downloads are kept (default: the Hugging Face cache)")
+    .addOption(new Option("--dtype <format>", "format of the weights").choices(["auto", ...DTYPES]).default("auto"))
+    .addOption(new Option("--cache-dtype <format>", "format of keys and values").choices(["f32"]).default("f32"))
+    .addOption(new Option("--threads <n>", "threads that compute").choices(["1"]).default("1"))
+    .addOption(new Option("--attention <policy>", "which keys a query meets").choices(POLICIES).default("lambda"))
+    .option("--n-global <n>", "first tokens that every query meets (default: 10, sinks 4)", whole(0))
+    .option("--n-local <n>", "latest tokens that a query meets (default: trained length, at most 4096)", whole(1))
+    .option("--limit <n>", "largest distance that a query sees (default: n-local)", whole(1))
+    .option("--max-positions <n>", "longest text under full and ceiling-only attention", whole(1));
+}
+
+export interface ModelFlags
+  extends Pick<
+    LoadOptions,
+    "revision" | "offline" | "cacheDir" | "dtype" | "attention" | "nGlobal" | "nLocal" | "limit" | "maxPositions"
+  > {
+  readonly model?: string;
+}
+
+/** The flags as the library takes them. */
+export function loadOptions(flags: ModelFlags, signal: AbortSignal): LoadOptions {
+  const { revision, offline, cacheDir, dtype, attention, nGlobal, nLocal, limit, maxPositions } = flags;
+  return { revision, offline, cacheDir, dtype, attention, nGlobal, nLocal, limit, maxPositions, signal };
+}

@@ -1,0 +1,227 @@
+import type { Engine } from "./engine.ts";
+import { ModelError, mismatch, OptionError } from "./errors.ts";
+import { checkSampling, type Sampling } from "./sampler.ts";
+import { StopStrings } from "./tokenizer/stop.ts";
+import type { TextStream } from "./tokenizer/stream.ts";
+
+type OptionalSampling = { readonly [K in keyof Sampling]?: Sampling[K] | undefined };
+
+/** How a text is continued. Names are Hugging Face's in camelCase; what is not given comes from generation_config.json. */
+export interface GenerateOptions extends OptionalSampling {
+  /** Tokens to add at most; −1: until stopped. Hugging Face's default is 20. */
+  readonly maxNewTokens?: number | undefined;
+  /** Stream of random numbers, 0 to 2^53 − 1; drawn unless told. */
+  readonly seed?: number | undefined;
+  /** The text ends before the first of these. */
+  readonly stopStrings?: readonly string[] | undefined;
+  /** Go on behind the model's stop tokens. */
+  readonly ignoreEos?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Tokens of the prompt read, of how many. */
+  readonly onProgress?: ((read: number, total: number) => void) | undefined;
+}
+
+/** One token as it was chosen. */
+export interface GeneratedToken {
+  readonly id: number;
+  /** The text that this token made certain; all of them together are the generated text. */
+  readonly text: string;
+  /** ln of its probability under the model, before penalty, temperature and cuts. */
+  readonly logprob: number;
+  /** Its position in the session. */
+  readonly position: number;
+}
+
+export interface GenerationResult {
+  readonly text: string;
+  /** stop: a stop token or stop string; length: maxNewTokens; abort: the signal, or the reader left. */
+  readonly finishReason: "stop" | "length" | "abort";
+  readonly promptTokens: number;
+  readonly newTokens: number;
+  /** Time until the prompt was read, and from then on. */
+  readonly prefillSeconds: number;
+  readonly decodeSeconds: number;
+  /** XXH64 over the f32 bits of every logits row that chose a token, in order; 16 hexadecimal digits. */
+  readonly logitsHash: string;
+}
+
+/** Every setting of a generation, decided: the caller's, else generation_config.json's, else Hugging Face's. */
+export interface Settings extends Sampling {
+  readonly maxNewTokens: number;
+  readonly stopTokens: ReadonlySet<number>;
+  readonly stopStrings: readonly string[];
+}
+
+export function resolveSettings(
+  options: GenerateOptions,
+  config: Readonly<Record<string, unknown>>,
+  generationConfig: Readonly<Record<string, unknown>>,
+): Settings {
+  const from = <T>(key: string, type: "number" | "boolean"): T | undefined => {
+    const value = generationConfig[key] ?? undefined;
+    if (value === undefined || typeof value === type) return value as T | undefined;
+    throw new ModelError(mismatch(`generation_config.json: ${key}`, `a ${type}`, value));
+  };
+  // Who asks for a way of sampling wants to sample; temperature 0 is the common word for not wanting it.
+  const { temperature, topK, topP, minP } = options;
+  const asks = [temperature, topK, topP, minP].some((value) => value !== undefined);
+  const doSample =
+    temperature !== 0 && (options.doSample ?? (asks || (from<boolean>("do_sample", "boolean") ?? false)));
+  const settings = {
+    doSample,
+    temperature: (temperature === 0 ? undefined : temperature) ?? (from<number>("temperature", "number") || 1),
+    topK: topK ?? from<number>("top_k", "number") ?? 50,
+    topP: topP ?? from<number>("top_p", "number") ?? 1,
+    minP: minP ?? from<number>("min_p", "number") ?? 0,
+    repetitionPenalty: options.repetitionPenalty ?? from<number>("repetition_penalty", "number") ?? 1,
+    maxNewTokens: options.maxNewTokens ?? from<number>("max_new_tokens", "number") ?? 20,
+    stopTokens: options.ignoreEos
+      ? new Set<number>()
+      : stopTokens(generationConfig.eos_token_id ?? config.eos_token_id),
+    stopStrings: options.stopStrings ?? stopStrings(generationConfig.stop_strings),
+  };
+  checkSampling(settings);
+  const { maxNewTokens } = settings;
+  if (!(Number.isSafeInteger(maxNewTokens) && maxNewTokens >= -1)) {
+    throw new OptionError(mismatch("maxNewTokens", "a whole number, -1 for no end", maxNewTokens));
+  }
+  if (options.seed !== undefined && !(Number.isSafeInteger(options.seed) && options.seed >= 0)) {
+    throw new OptionError(mismatch("seed", "a whole number from 0 to 2^53 − 1", options.seed));
+  }
+  return { ...settings, maxNewTokens: maxNewTokens < 0 ? Infinity : maxNewTokens };
+}
+
+function stopTokens(value: unknown): Set<number> {
+  const list = value === undefined || value === null ? [] : Array.isArray(value) ? value : [value];
+  for (const id of list) {
+    if (!Number.isInteger(id)) throw new ModelError(mismatch("eos_token_id", "token ids", value));
+  }
+  return new Set(list as number[]);
+}
+
+function stopStrings(value: unknown): string[] {
+  const list = value === undefined || value === null ? [] : Array.isArray(value) ? value : [value];
+  if (list.every((item) => typeof item === "string")) return list;
+  throw new ModelError(mismatch("generation_config.json: stop_strings", "strings", value));
+}
+
+/** What a generation works on: a session of the engine and the text side of it. */
+export interface Generating {
+  readonly engine: Engine;
+  readonly id: number;
+  readonly text: SessionText;
+  /** The session ends with this generation: bytes of an unfinished character are shown as such. */
+  readonly final: boolean;
+  readonly prompt: readonly number[];
+  readonly settings: Settings;
+  readonly options: GenerateOptions;
+  readonly onEnd: () => void;
+}
+
+/** The text side of a session. */
+export interface SessionText {
+  readonly stream: TextStream;
+  /** Text held back, as it may become a stop string. */
+  tail: string;
+}
+
+/**
+ * A text in the making. Read it once: piece by piece (`for await (const piece of generation)`), token by token
+ * (`generation.tokens()`), or whole (`await generation.text()`). `result` is settled when it has ended.
+ */
+export class Generation implements AsyncIterable<string> {
+  readonly result: Promise<GenerationResult>;
+  readonly #start: () => Generating;
+  #settle!: (result: GenerationResult) => void;
+  #fail!: (error: unknown) => void;
+  #started = false;
+
+  constructor(start: () => Generating) {
+    this.#start = start;
+    this.result = new Promise((resolve, reject) => {
+      this.#settle = resolve;
+      this.#fail = reject;
+    });
+    // Whoever reads the pieces gets the error there; nobody has to await the result as well.
+    this.result.catch(() => {});
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
+    for await (const { text } of this.tokens()) if (text !== "") yield text;
+  }
+
+  /** The whole text. */
+  async text(): Promise<string> {
+    for await (const _ of this.tokens());
+    return (await this.result).text;
+  }
+
+  async *tokens(): AsyncGenerator<GeneratedToken, void, undefined> {
+    if (this.#started) throw new OptionError(mismatch("generation", "one reader", "a second one"));
+    this.#started = true;
+    const begun = performance.now();
+    let prefilled = begun;
+    let newTokens = 0;
+    let text = "";
+    let finishReason: GenerationResult["finishReason"] = "abort";
+    let generating: Generating | undefined;
+    let failed = false;
+    try {
+      generating = this.#start();
+      const { engine, id, text: shown, final, prompt, settings, options } = generating;
+      const stops = new StopStrings(settings.stopStrings, shown.tail);
+      await read(engine, id, prompt, options);
+      prefilled = performance.now();
+      while (!options.signal?.aborted) {
+        if (newTokens >= settings.maxNewTokens) {
+          finishReason = "length";
+          break;
+        }
+        const { id: token, logprob, position } = await engine.next(id, settings);
+        newTokens++;
+        const stopToken = settings.stopTokens.has(token);
+        const piece = stops.push(stopToken ? "" : shown.stream.push(token));
+        let certain = piece.text;
+        if (piece.stopped === undefined && (stopToken || newTokens >= settings.maxNewTokens)) {
+          if (final) certain += stops.push(shown.stream.flush()).text;
+          certain += stops.flush();
+        }
+        shown.tail = stops.tail;
+        text += certain;
+        const stopped = stopToken || piece.stopped !== undefined;
+        if (stopped) finishReason = "stop";
+        yield { id: token, text: certain, logprob, position };
+        if (stopped) break;
+      }
+    } catch (error) {
+      if (generating?.options.signal?.aborted && error === generating.options.signal.reason) return;
+      failed = true;
+      this.#fail(error);
+      throw error;
+    } finally {
+      if (!failed && generating) {
+        const { engine, prompt } = generating;
+        const ended = performance.now();
+        this.#settle({
+          text,
+          finishReason,
+          promptTokens: prompt.length,
+          newTokens,
+          prefillSeconds: (prefilled - begun) / 1000,
+          decodeSeconds: (ended - prefilled) / 1000,
+          logitsHash: engine.state(generating.id).hash.hex(),
+        });
+      }
+      generating?.onEnd();
+    }
+  }
+}
+
+/** Reads the prompt in pieces large enough for the engine's chunks, and says how far it is. */
+async function read(engine: Engine, id: number, prompt: readonly number[], options: GenerateOptions): Promise<void> {
+  const piece = 16 * engine.plan.options.chunkSize;
+  for (let i = 0; i < prompt.length; i += piece) {
+    await engine.append(id, prompt.slice(i, i + piece), options.signal);
+    options.onProgress?.(Math.min(i + piece, prompt.length), prompt.length);
+  }
+}

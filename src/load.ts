@@ -1,0 +1,101 @@
+import { Engine, type LoadingOptions, type Planned, planModel } from "./engine.ts";
+import { ModelError, mismatch, OptionError } from "./errors.ts";
+import { Checkpoint } from "./formats/checkpoint.ts";
+import { parseObject } from "./formats/json.ts";
+import { type Kernels, loadKernels } from "./machine/kernels.ts";
+import { detectRuntime } from "./runtime/index.ts";
+import type { Runtime } from "./runtime/types.ts";
+import type { Files } from "./source.ts";
+import { Tokenizer } from "./tokenizer/tokenizer.ts";
+
+export interface LoadOptions extends Omit<LoadingOptions, "onProgress"> {
+  /** Branch, tag or commit of a Hugging Face id; main unless told. */
+  readonly revision?: string | undefined;
+  /** Only what is in the cache already. */
+  readonly offline?: boolean | undefined;
+  /** Where downloads are kept; Python's Hugging Face cache unless told. */
+  readonly cacheDir?: string | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+}
+
+/** Bytes of a download, then of the weights as they are read. */
+export interface LoadProgress {
+  readonly stage: "download" | "read";
+  readonly loaded: number;
+  readonly total: number;
+}
+
+let kernels: Promise<Kernels> | undefined;
+
+/** The kernels of this process, compiled and tested once. */
+export function sharedKernels(runtime: Runtime): Promise<Kernels> {
+  kernels ??= loadKernels(runtime.kernels, ["single-relaxed", "single-plain"]);
+  kernels.catch(() => {
+    kernels = undefined;
+  });
+  return kernels;
+}
+
+/** The files of a model: a directory, a URL of one, or a Hugging Face id, which is downloaded. */
+export async function findModel(where: string, options: LoadOptions, runtime: Runtime): Promise<Files> {
+  if (await runtime.isDirectory(where)) return runtime.directory(where);
+  const hub = where.match(/^https?:\/\/(?:www\.)?(?:huggingface\.co|hf\.co)\/([^/]+\/[^/]+)\/?$/);
+  if (/^https?:\/\//.test(where) && !hub) return runtime.webDirectory(where);
+  const id = hub?.[1] ?? where;
+  if (!runtime.isModelId(id)) {
+    throw new OptionError(mismatch("model", "a directory, a URL or a Hugging Face id such as org/name", where));
+  }
+  const { revision, offline, cacheDir, signal, onProgress } = options;
+  const directory = await runtime.downloadModel(id, {
+    ...{ revision, offline, cacheDir, signal },
+    onProgress: (loaded, total) => onProgress?.({ stage: "download", loaded, total }),
+  });
+  return runtime.directory(directory);
+}
+
+/** Opens a checkpoint, lends it to `work`, and closes it. */
+export async function withCheckpoint<T>(
+  where: string,
+  options: LoadOptions,
+  work: (checkpoint: Checkpoint, runtime: Runtime) => Promise<T>,
+): Promise<T> {
+  const runtime = await detectRuntime();
+  const checkpoint = await Checkpoint.open(await findModel(where, options, runtime));
+  try {
+    return await work(checkpoint, runtime);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** The engine of a checkpoint. */
+export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
+  const { onProgress, ...rest } = options;
+  return Engine.load(checkpoint, await sharedKernels(runtime), {
+    ...rest,
+    onProgress: (loaded, total) => onProgress?.({ stage: "read", loaded, total }),
+  });
+}
+
+/** What a model is made of and how much memory it will take, from its config and headers; reads no weight. */
+export function inspect(where: string, options: LoadOptions = {}): Promise<Planned> {
+  return withCheckpoint(where, options, async (checkpoint) => planModel(checkpoint, options));
+}
+
+/** The tokenizer of a checkpoint; undefined if it has no tokenizer.json. */
+export async function loadTokenizer(checkpoint: Checkpoint): Promise<Tokenizer | undefined> {
+  const text = await checkpoint.text("tokenizer.json");
+  if (text === undefined) return undefined;
+  const name = `${checkpoint.name}/tokenizer.json`;
+  const config = await checkpoint.text("tokenizer_config.json");
+  const chatTemplate = await checkpoint.text("chat_template.jinja");
+  const settings = config === undefined ? {} : parseObject(config, `${checkpoint.name}/tokenizer_config.json`);
+  return new Tokenizer(parseObject(text, name), settings, name, { chatTemplate });
+}
+
+/** As loadTokenizer. Throws ModelError if there is none. */
+export async function requireTokenizer(checkpoint: Checkpoint): Promise<Tokenizer> {
+  const tokenizer = await loadTokenizer(checkpoint);
+  if (tokenizer) return tokenizer;
+  throw new ModelError(mismatch(checkpoint.name, "tokenizer.json", "none: only token ids can be used"));
+}

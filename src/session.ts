@@ -1,0 +1,134 @@
+import type { Engine, NextToken } from "./engine.ts";
+import {
+  type GeneratedToken,
+  type GenerateOptions,
+  Generation,
+  resolveSettings,
+  type SessionText,
+} from "./generate.ts";
+import { readSnapshot, writeSnapshot } from "./snapshot.ts";
+import { encodeChat, type Message } from "./tokenizer/chat.ts";
+import { TextStream } from "./tokenizer/stream.ts";
+import type { Tokenizer } from "./tokenizer/tokenizer.ts";
+
+/** A text to go on from: text, token ids, or the messages of a chat. */
+export type Prompt = string | readonly number[] | readonly Message[];
+
+/** What sessions of one model share. */
+export interface SessionModel {
+  readonly engine: Engine;
+  readonly tokenizer: Tokenizer;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly generationConfig: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * A text that a model is reading or writing. Its memory is of constant size however long it gets (under `full` and
+ * `ceiling-only` attention it holds maxPositions tokens). One call at a time.
+ */
+export class Session {
+  readonly #model: SessionModel;
+  readonly #id: number;
+  readonly #text: SessionText;
+
+  constructor(model: SessionModel, id: number, text?: { stream: Int32Array; tail: string }) {
+    this.#model = model;
+    this.#id = id;
+    this.#text = { stream: new TextStream(model.tokenizer, text?.stream), tail: text?.tail ?? "" };
+  }
+
+  /** Goes on from a snapshot. Throws ModelError if it is damaged, or of another model, policy or version. */
+  static restore(model: SessionModel, snapshot: Uint8Array): Session {
+    const { id, text } = readSnapshot(model.engine, snapshot);
+    return new Session(model, id, text);
+  }
+
+  /** Tokens so far, those of the prompt and those that were chosen. */
+  get length(): number {
+    const { position, origin, pending } = this.#model.engine.state(this.#id);
+    return position - origin + (pending >= 0 ? 1 : 0);
+  }
+
+  /** Reads a prompt. BOS and the like are added at the begin of the session only. */
+  async append(prompt: Prompt, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+    await this.#model.engine.append(this.#id, this.#encode(prompt), options.signal);
+  }
+
+  /** Chooses the next token; options as of generate, of which those that end a text do nothing. */
+  async next(options: GenerateOptions = {}): Promise<GeneratedToken> {
+    const { engine } = this.#model;
+    if (options.seed !== undefined) engine.begin(this.#id, options.seed);
+    const token: NextToken = await engine.next(this.#id, this.#settings(options));
+    return { ...token, text: this.#text.stream.push(token.id) };
+  }
+
+  /** The logits f32[vocab] that the next token is chosen from; undefined before the first token. A copy. */
+  logits(): Float32Array | undefined {
+    const state = this.#model.engine.state(this.#id);
+    return state.hasLogits && state.pending < 0 ? this.#model.engine.logits(state).slice() : undefined;
+  }
+
+  /** Reads a prompt, if there is one, and continues the text; the session can be continued after that. */
+  generate(prompt?: Prompt, options: GenerateOptions = {}): Generation {
+    return this.#generation(prompt, options, false, () => {});
+  }
+
+  /** As generate, and disposes of the session at the end. */
+  finish(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    return this.#generation(prompt, options, true, () => this.dispose());
+  }
+
+  #generation(prompt: Prompt | undefined, options: GenerateOptions, final: boolean, onEnd: () => void): Generation {
+    return new Generation(() => {
+      const { engine } = this.#model;
+      const settings = this.#settings(options);
+      const ids = prompt === undefined ? [] : this.#encode(prompt);
+      engine.begin(this.#id, options.seed);
+      return { engine, id: this.#id, text: this.#text, final, prompt: ids, settings, options, onEnd };
+    });
+  }
+
+  /** The seed of the session's random numbers. */
+  get seed(): number {
+    return this.#model.engine.state(this.#id).random.seed;
+  }
+
+  /** The session as a safetensors file of constant size, from which it goes on with the same bits, here or elsewhere. */
+  snapshot(): Uint8Array<ArrayBuffer> {
+    const { engine } = this.#model;
+    const text = { stream: this.#text.stream.state, tail: this.#text.tail };
+    return writeSnapshot(engine, engine.state(this.#id), text);
+  }
+
+  /** A copy that goes its own way from here. Throws OptionError if no slot is free. */
+  fork(): Session {
+    const text = { stream: this.#text.stream.state, tail: this.#text.tail };
+    return new Session(this.#model, this.#model.engine.fork(this.#id), text);
+  }
+
+  /** Gives the session's slot back. */
+  dispose(): void {
+    this.#model.engine.dispose(this.#id);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #settings(options: GenerateOptions) {
+    return resolveSettings(options, this.#model.config, this.#model.generationConfig);
+  }
+
+  #encode(prompt: Prompt): readonly number[] {
+    const { tokenizer, config, generationConfig } = this.#model;
+    const first = this.length === 0;
+    if (typeof prompt === "string") {
+      const ids = tokenizer.encode(prompt, { addSpecialTokens: first });
+      // As in transformers, a text of nothing begins with BOS.
+      const bos = generationConfig.bos_token_id ?? config.bos_token_id;
+      return ids.length === 0 && first && typeof bos === "number" ? [bos] : ids;
+    }
+    if (prompt.every((item) => typeof item === "number")) return prompt;
+    return encodeChat(tokenizer, prompt as readonly Message[]);
+  }
+}

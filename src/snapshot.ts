@@ -1,0 +1,205 @@
+import { DTYPE_BYTES } from "./dtype.ts";
+import type { Engine, SessionState } from "./engine.ts";
+import { ModelError, mismatch } from "./errors.ts";
+import { parseSafetensors, safetensorsHeader, type TensorInfo } from "./formats/safetensors.ts";
+import { Xxh64 } from "./machine/hash.ts";
+import { CACHE_PARTS, POLICIES, type Policy } from "./model/cache.ts";
+import { StopStrings } from "./tokenizer/stop.ts";
+import { TextStream } from "./tokenizer/stream.ts";
+
+/** The format of the fields below; a snapshot of another one is refused. */
+const VERSION = 1;
+const NAME = "snapshot";
+const TAIL_BYTES = StopStrings.MAX_BYTES;
+
+/** What the text side of a session keeps: a text stream's state, and text that may become a stop string. */
+export interface TextState {
+  readonly stream: Int32Array;
+  readonly tail: string;
+}
+
+interface Field {
+  readonly name: string;
+  readonly dtype: "F32" | "I32" | "I64" | "U8" | "U64";
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * A session as a safetensors file of constant size: every field is a tensor whose shape depends on model and policy alone.
+ * The last one is a checksum of all bytes before it, header included.
+ */
+export function writeSnapshot(engine: Engine, session: SessionState, text: TextState): Uint8Array<ArrayBuffer> {
+  const fields = [...numbers(engine, session, text), ...memory(engine, session)];
+  const header = safetensorsHeader([...fields, { name: "checksum", dtype: "U8", shape: [8] }]);
+  const parts = [header, ...fields.map((field) => field.bytes)];
+  const snapshot = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 8));
+  let end = 0;
+  for (const part of parts) {
+    snapshot.set(part, end);
+    end += part.length;
+  }
+  const hash = new Xxh64(engine.kernels).update(snapshot.subarray(0, end)).digest();
+  new DataView(snapshot.buffer).setBigUint64(end, hash, true);
+  return snapshot;
+}
+
+/**
+ * Opens a session that goes on where the snapshot was taken, with the same bits. Throws ModelError for a snapshot that is
+ * damaged, cut, of another version, model, dtype or policy.
+ */
+export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number; text: TextState } {
+  const { tensors } = parseSafetensors(snapshot, NAME);
+  const checksum = tensors.get("checksum");
+  const end = snapshot.length - 8;
+  if (checksum?.dtype !== "U8" || checksum.begin !== end) {
+    throw new ModelError(mismatch(NAME, "a checksum as its last tensor", checksum ? "another place" : "none"));
+  }
+  const hash = new Xxh64(engine.kernels).update(snapshot.subarray(0, end)).digest();
+  const stored = new DataView(snapshot.buffer, snapshot.byteOffset).getBigUint64(end, true);
+  if (stored !== hash) throw new ModelError(mismatch(`${NAME}: checksum`, hex(hash), `${hex(stored)}: it is damaged`));
+  const read = (name: string, dtype: string): Uint8Array<ArrayBuffer> => {
+    const tensor = tensors.get(name);
+    if (tensor?.dtype === dtype) return snapshot.slice(tensor.begin, tensor.end);
+    throw new ModelError(mismatch(`${NAME}: ${name}`, `a tensor of type ${dtype}`, tensor?.dtype ?? "none"));
+  };
+  expectSame("version", `${VERSION}`, integers(read("version", "I64")).join());
+  expectSame("model_hash", hex(engine.modelHash), hex(new BigUint64Array(read("model_hash", "U64").buffer)[0] ?? 0n));
+  expectSame("weight_dtype", dtypesOf(engine), ascii(read("weight_dtype", "U8")));
+  expectSame("cache_dtype", "f32", ascii(read("cache_dtype", "U8")));
+  expectSame("policy", showPolicy(policyNumbers(engine.plan.policy)), showPolicy(integers(read("policy", "I64"))));
+
+  const id = engine.open(0, 0);
+  try {
+    const state = restoreNumbers(engine, id, read);
+    for (const field of memory(engine, state)) field.bytes.set(sameShape(field, tensors.get(field.name), snapshot));
+    if (state.hasLogits && !engine.logits(state).every(Number.isFinite)) {
+      throw new ModelError(mismatch(`${NAME}: logits`, "finite numbers", "others"));
+    }
+    const stream = new Int32Array(read("text_stream", "I32").buffer);
+    if (stream.length !== TextStream.STATE_LENGTH) {
+      throw new ModelError(mismatch(`${NAME}: text_stream`, `${TextStream.STATE_LENGTH} numbers`, stream.length));
+    }
+    return { id, text: { stream, tail: new TextDecoder().decode(read("text_tail", "U8")).replace(/\0+$/, "") } };
+  } catch (error) {
+    engine.dispose(id);
+    throw error;
+  }
+}
+
+/** Everything but the slot. */
+function numbers(engine: Engine, session: SessionState, text: TextState): Field[] {
+  const tail = new Uint8Array(TAIL_BYTES);
+  tail.set(new TextEncoder().encode(text.tail));
+  const { position, origin, pending, hasLogits, random } = session;
+  const progress = [position, origin, pending, hasLogits ? 1 : 0, random.seed, random.counter];
+  return [
+    bigInts("version", [VERSION]),
+    { name: "model_hash", dtype: "U64", shape: [1], bytes: bytesOf(BigUint64Array.of(engine.modelHash)) },
+    { name: "weight_dtype", dtype: "U8", shape: [32], bytes: padded(dtypesOf(engine), 32) },
+    { name: "cache_dtype", dtype: "U8", shape: [8], bytes: padded("f32", 8) },
+    bigInts("policy", policyNumbers(engine.plan.policy)),
+    bigInts("progress", progress),
+    { name: "recent", dtype: "I32", shape: [session.recent.length], bytes: bytesOf(session.recent) },
+    { name: "text_stream", dtype: "I32", shape: [text.stream.length], bytes: bytesOf(text.stream) },
+    { name: "text_tail", dtype: "U8", shape: [TAIL_BYTES], bytes: tail },
+  ];
+}
+
+/** The slot: last logits, and every part of every layer's cache. Views of Wasm memory. */
+function memory(engine: Engine, session: SessionState): Field[] {
+  const logits = engine.logits(session);
+  const { kvHeads, headDim } = engine.program.attention;
+  const { parts, ring, pinned } = engine.plan.cache;
+  const fields: Field[] = [{ name: "logits", dtype: "F32", shape: [logits.length], bytes: bytesOf(logits) }];
+  for (const layer of engine.program.layers.keys()) {
+    for (const part of CACHE_PARTS) {
+      if (parts[part] < 0) continue;
+      const shape = [kvHeads, part.includes("Ring") ? ring : pinned, headDim];
+      const length = shape.reduce((product, size) => product * size, DTYPE_BYTES.f32);
+      const bytes = engine.cacheBytes(session, layer, parts[part], length);
+      fields.push({ name: `layers.${layer}.${part}`, dtype: "F32", shape, bytes });
+    }
+  }
+  return fields;
+}
+
+/** Puts the numbers of a snapshot into a fresh session, each checked: they become addresses and token ids. */
+function restoreNumbers(engine: Engine, id: number, read: (name: string, dtype: string) => Uint8Array): SessionState {
+  const [position, origin, pending, hasLogits, seed, counter, ...rest] = integers(read("progress", "I64"));
+  const recent = new Int32Array(read("recent", "I32").buffer as ArrayBuffer);
+  const isToken = (token: number) => token >= -1 && token < engine.program.vocabSize;
+  const state = engine.state(id);
+  const good =
+    [position, origin, seed, counter].every((number) => Number.isSafeInteger(number) && (number as number) >= 0) &&
+    (position as number) >= (origin as number) &&
+    (position as number) - (origin as number) <= engine.plan.policy.maxPositions &&
+    isToken(pending as number) &&
+    (hasLogits === 0 || hasLogits === 1) &&
+    rest.length === 0 &&
+    recent.length === state.recent.length &&
+    recent.every(isToken);
+  if (!good) throw new ModelError(mismatch(`${NAME}: progress`, "numbers of a session of this model", "others"));
+  state.recent.set(recent);
+  return Object.assign(state, {
+    position,
+    origin,
+    pending,
+    hasLogits: hasLogits === 1,
+    random: { seed, counter },
+  }) as SessionState;
+}
+
+function sameShape(field: Field, tensor: TensorInfo | undefined, snapshot: Uint8Array): Uint8Array {
+  const expected = `${field.dtype} [${field.shape}]`;
+  const found = tensor ? `${tensor.dtype} [${tensor.shape}]` : "none";
+  if (!tensor || expected !== found) throw new ModelError(mismatch(`${NAME}: ${field.name}`, expected, found));
+  return snapshot.subarray(tensor.begin, tensor.end);
+}
+
+function expectSame(field: string, expected: string, found: string): void {
+  if (expected !== found) throw new ModelError(mismatch(`${NAME}: ${field}`, expected, found));
+}
+
+/** The formats of the matrices, such as "bf16" or "bf16,f32". */
+export function dtypesOf(engine: Engine): string {
+  const matrices = engine.plan.weights.filter(({ weight }) => weight.shape.length === 2);
+  return [...new Set(matrices.map(({ dtype }) => dtype))].sort().join();
+}
+
+/** The policy as numbers, −1 where there is no bound. */
+function policyNumbers({ attention, nGlobal, nLocal, limit, maxPositions }: Policy): number[] {
+  const bounded = [nLocal, limit, maxPositions].map((number) => (number === Infinity ? -1 : number));
+  return [POLICIES.indexOf(attention), nGlobal, ...bounded];
+}
+
+function showPolicy([attention, nGlobal, nLocal, limit, maxPositions]: readonly number[]): string {
+  const name = POLICIES[attention as number] ?? "another";
+  return `${name} (nGlobal ${nGlobal}, nLocal ${nLocal}, limit ${limit}, maxPositions ${maxPositions})`;
+}
+
+function bigInts(name: string, values: readonly number[]): Field {
+  return { name, dtype: "I64", shape: [values.length], bytes: bytesOf(BigInt64Array.from(values.map(BigInt))) };
+}
+
+function integers(bytes: Uint8Array): number[] {
+  return [...new BigInt64Array(bytes.buffer as ArrayBuffer)].map(Number);
+}
+
+function padded(text: string, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  bytes.set(new TextEncoder().encode(text).subarray(0, length));
+  return bytes;
+}
+
+function ascii(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes).replace(/\0+$/, "");
+}
+
+function hex(value: bigint): string {
+  return value.toString(16).padStart(16, "0");
+}
+
+function bytesOf(array: ArrayBufferView): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}

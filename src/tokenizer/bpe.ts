@@ -1,0 +1,172 @@
+import { BPE } from "@huggingface/tokenizers";
+import { ModelError, mismatch } from "../errors.ts";
+import { BYTE_CHARS } from "./bytelevel.ts";
+import type { Field } from "./field.ts";
+
+/** Ids above this are refused: tables are indexed by them. The largest vocabularies in use have about 2^18. */
+export const MAX_ID = 2 ** 24 - 1;
+
+/** Pieces longer than this (UTF-16 units) are cut at seams before they are merged. */
+const LONG_PIECE = 64;
+
+const encoder = new TextEncoder();
+const BYTE_TOKENS = Array.from({ length: 256 }, (_, b) => `<0x${b.toString(16).toUpperCase().padStart(2, "0")}>`);
+
+/** Byte-pair encoding, the `model` of a tokenizer.json. The merging is the library's, everything around it is here. */
+export class BpeModel {
+  /** Token → id. */
+  readonly vocab: ReadonlyMap<string, number>;
+  readonly #merger: BPE;
+  readonly #unknown: number | undefined;
+  readonly #fuseUnknown: boolean;
+  readonly #ignoreMerges: boolean;
+  readonly #byteFallback: boolean;
+  /** Characters may have to be left out, because nothing stands for them. */
+  readonly #lossy: boolean;
+  #inner: ReadonlySet<number> | undefined;
+
+  /** @throws ModelError naming the field, for anything malformed and anything that this class does not do */
+  constructor(field: Field) {
+    const type = field.get("type");
+    if (type.present || !field.get("merges").present) type.oneOf(["BPE"]);
+    for (const key of ["continuing_subword_prefix", "end_of_word_suffix"]) {
+      const affix = field.get(key);
+      if (affix.present && affix.string() !== "") affix.fail('null or ""');
+    }
+    const dropout = field.get("dropout");
+    if (dropout.present && dropout.value !== 0) dropout.fail("null or 0");
+
+    this.vocab = readVocab(field.get("vocab"));
+    const merges = readMerges(field.get("merges"), this.vocab);
+    const unknown = field.get("unk_token").text();
+    this.#unknown = unknown === undefined ? undefined : this.vocab.get(unknown);
+    if (unknown !== undefined && this.#unknown === undefined) field.get("unk_token").fail("a token of the vocabulary");
+    this.#fuseUnknown = field.get("fuse_unk").flag(false);
+    this.#ignoreMerges = field.get("ignore_merges").flag(false);
+    this.#byteFallback = field.get("byte_fallback").flag(false) && BYTE_TOKENS.some((token) => this.vocab.has(token));
+    this.#lossy = this.#unknown === undefined && !this.#coversBytes();
+    this.#merger = new BPE({ type: "BPE", vocab: {}, merges } as never);
+  }
+
+  /** Appends the ids of one piece of text to `ids`. */
+  encode(piece: string, ids: number[]): void {
+    if (this.#ignoreMerges) {
+      const whole = this.vocab.get(piece);
+      if (whole !== undefined) return void ids.push(whole);
+    }
+    const text = this.#lossy ? this.#withoutUnknown(piece) : piece;
+    let fused = false;
+    for (const part of text.length > LONG_PIECE ? this.#seams(text) : [text]) {
+      for (const token of this.#merger.bpe(part)) {
+        const id = this.vocab.get(token);
+        const bytes = id === undefined ? this.#bytes(token) : undefined;
+        if (id !== undefined) ids.push(id);
+        else if (bytes) ids.push(...bytes);
+        else if (this.#unknown !== undefined && !fused) ids.push(this.#unknown);
+        fused = this.#fuseUnknown && id === undefined && !bytes;
+      }
+    }
+  }
+
+  /** The ids of a character's UTF-8 bytes, if byte_fallback is on and there is a token for each. */
+  #bytes(character: string): number[] | undefined {
+    if (!this.#byteFallback) return undefined;
+    const ids: number[] = [];
+    for (const byte of encoder.encode(character)) {
+      const id = this.vocab.get(BYTE_TOKENS[byte]!);
+      if (id === undefined) return undefined;
+      ids.push(id);
+    }
+    return ids;
+  }
+
+  /** Whether there is a token for every byte, so that any text can be written. */
+  #coversBytes(): boolean {
+    const tokens = this.#byteFallback ? BYTE_TOKENS : BYTE_CHARS;
+    return tokens.every((token) => this.vocab.has(token));
+  }
+
+  /** As Hugging Face does without an unknown token: such characters vanish before merging, so neighbours may merge. */
+  #withoutUnknown(piece: string): string {
+    let text = "";
+    for (const char of piece) if (this.vocab.has(char) || this.#bytes(char)) text += char;
+    return text;
+  }
+
+  /**
+   * Cuts a long text where no merge can ever join: a merge's product is in the vocabulary, so two neighbouring
+   * characters that no token contains side by side stay apart. The tokens are the same as without the cuts; time and
+   * memory no longer grow with a whole book in one piece (Llama 2 has no pre-tokenizer), and the parts are cached.
+   */
+  #seams(text: string): string[] {
+    this.#inner ??= neighbours(this.vocab.keys());
+    const parts: string[] = [];
+    let start = 0;
+    let at = 0;
+    let before = -1;
+    for (const char of text) {
+      const code = char.codePointAt(0)!;
+      if (before >= 0 && !this.#inner.has(pair(before, code))) {
+        parts.push(text.slice(start, at));
+        start = at;
+      }
+      before = code;
+      at += char.length;
+    }
+    parts.push(text.slice(start));
+    return parts;
+  }
+}
+
+const pair = (a: number, b: number) => a * 0x110000 + b;
+
+/** All pairs of neighbouring characters inside the given tokens. */
+function neighbours(tokens: Iterable<string>): Set<number> {
+  const pairs = new Set<number>();
+  for (const token of tokens) {
+    let before = -1;
+    for (const char of token) {
+      const code = char.codePointAt(0)!;
+      if (before >= 0) pairs.add(pair(before, code));
+      before = code;
+    }
+  }
+  return pairs;
+}
+
+function readVocab(field: Field): Map<string, number> {
+  const vocab = new Map<string, number>();
+  const owner = new Map<number, string>();
+  for (const token of Object.keys(field.object())) {
+    const id = field.get(token).integer(MAX_ID);
+    const other = owner.get(id);
+    if (other !== undefined) field.get(token).fail(`an id that no other token has (${JSON.stringify(other)} has it)`);
+    owner.set(id, token);
+    vocab.set(token, id);
+  }
+  if (vocab.size === 0) field.fail("at least one token");
+  return vocab;
+}
+
+/** Merges as pairs; "a b" in older files, ["a", "b"] in newer ones. Both parts and the product are tokens. */
+function readMerges(field: Field, vocab: ReadonlyMap<string, number>): [string, string][] {
+  const merges: [string, string][] = [];
+  for (const merge of field.array()) {
+    const parts: unknown = typeof merge.value === "string" ? merge.value.split(" ") : merge.value;
+    if (typeof merge.value === "string" && merge.value.startsWith("#version")) continue;
+    if (!Array.isArray(parts) || parts.length !== 2) merge.fail('a pair of tokens, "a b" or ["a","b"]');
+    const [a, b] = parts as unknown[];
+    for (const part of [a, b]) {
+      if (typeof part !== "string" || part === "") merge.fail("a pair of tokens, each a string that is not empty");
+    }
+    for (const token of [a as string, b as string, `${a}${b}`]) {
+      if (!vocab.has(token)) {
+        throw new ModelError(
+          mismatch(merge.path, "tokens of the vocabulary", `${JSON.stringify(token)}, which is none`),
+        );
+      }
+    }
+    merges.push([a as string, b as string]);
+  }
+  return merges;
+}

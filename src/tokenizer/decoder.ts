@@ -1,0 +1,109 @@
+import { charsToBytes } from "./bytelevel.ts";
+import type { Field } from "./field.ts";
+import { compilePattern } from "./pattern.ts";
+import { prependScheme } from "./pretokenizer.ts";
+
+/**
+ * The `decoder` of a tokenizer.json in the one form that can be streamed: every token stands for some bytes, whatever
+ * its neighbours are; the bytes of all tokens are UTF-8; and the text may lose some characters at its very beginning.
+ */
+export interface Decoder {
+  /** The bytes of a token. `added`: it is an added token, whose content is text and not an alphabet of bytes. */
+  bytes(token: string, added: boolean): Uint8Array;
+  /** Stands between tokens; "" but where a tokenizer.json has no decoder. */
+  readonly separator: string;
+  /** This character is removed at the beginning of the text … */
+  readonly strip: string;
+  /** … at most so often. */
+  readonly stripCount: number;
+}
+
+/** More than one space to strip is not seen in practice; the count is part of a snapshot. */
+const MAX_STRIP = 255;
+const KNOWN = ["ByteLevel", "Metaspace", "Sequence"] as const;
+const KNOWN_IN_SEQUENCE = ["Replace", "ByteFallback", "Fuse", "Strip", "ByteLevel", "Metaspace"] as const;
+
+const encoder = new TextEncoder();
+
+/** @throws ModelError for a decoder that is unknown or cannot be streamed */
+export function compileDecoder(field: Field): Decoder {
+  if (!field.present) {
+    return { bytes: (token) => encoder.encode(token), separator: " ", strip: "", stripCount: 0 };
+  }
+  const type = field.get("type").oneOf([...KNOWN, ...KNOWN_IN_SEQUENCE]);
+  return sequence(type === "Sequence" ? flatten(field) : [field]);
+}
+
+function flatten(field: Field): Field[] {
+  return field
+    .get("decoders")
+    .array()
+    .flatMap((step) =>
+      step.get("type").oneOf([...KNOWN_IN_SEQUENCE, "Sequence"]) === "Sequence" ? flatten(step) : [step],
+    );
+}
+
+function sequence(steps: readonly Field[]): Decoder {
+  const edits: ((token: string) => string)[] = [];
+  let toBytes: ((token: string, added: boolean) => Uint8Array) | undefined;
+  let fused = false;
+  let strip = "";
+  let stripCount = 0;
+  const stripStart = (step: Field, character: string, count: number) => {
+    if (strip !== "") step.fail("at most one decoder that strips the beginning");
+    if (count > 0) [strip, stripCount] = [character, count];
+  };
+
+  for (const step of steps) {
+    const type = step.get("type").oneOf(KNOWN_IN_SEQUENCE);
+    if (toBytes && type !== "Fuse" && type !== "Strip") step.fail(`${type} before the decoder that makes bytes`);
+    if (fused && type !== "Fuse" && type !== "Strip") step.fail(`${type} before Fuse`);
+    switch (type) {
+      case "Replace": {
+        const pattern = compilePattern(step.get("pattern"));
+        const content = step.get("content").string();
+        edits.push((token) => token.replace(pattern, () => content));
+        break;
+      }
+      case "Metaspace": {
+        const mark = step.get("replacement").character();
+        edits.push((token) => token.replaceAll(mark, " "));
+        if (prependScheme(step) !== "never") stripStart(step, " ", 1);
+        break;
+      }
+      case "ByteFallback":
+        toBytes = (token) => byteToken(token) ?? encoder.encode(token);
+        break;
+      case "ByteLevel":
+        toBytes = (token, added) => (added ? undefined : charsToBytes(token)) ?? encoder.encode(token);
+        fused = true;
+        break;
+      case "Fuse":
+        fused = true;
+        break;
+      case "Strip": {
+        if (!fused) step.fail("Strip behind Fuse");
+        const character = step.get("content").character();
+        step.get("stop").integer(0);
+        stripStart(step, character, step.get("start").integer(MAX_STRIP));
+      }
+    }
+  }
+  const bytes = toBytes ?? ((token: string) => encoder.encode(token));
+  if (edits.length === 0) return { bytes, separator: "", strip, stripCount };
+  return {
+    bytes: (token, added) =>
+      bytes(
+        edits.reduce((t, edit) => edit(t), token),
+        added,
+      ),
+    separator: "",
+    strip,
+    stripCount,
+  };
+}
+
+/** `<0x0A>` → the byte; undefined for any other token. */
+function byteToken(token: string): Uint8Array | undefined {
+  return /^<0x[0-9A-Fa-f]{2}>$/.test(token) ? Uint8Array.of(Number.parseInt(token.slice(3, 5), 16)) : undefined;
+}

@@ -1,0 +1,101 @@
+import { ModelError, mismatch, show } from "../errors.ts";
+
+/** Components may contain components; deeper than this is a damaged or hostile file. */
+const MAX_DEPTH = 16;
+
+/**
+ * One value of a parsed JSON file together with where it stands, so that whoever reads it can check it and
+ * complain about it by name. Every reader throws ModelError: `path: expected X, found Y`.
+ */
+export class Field {
+  readonly value: unknown;
+  readonly #parent: Field | undefined;
+  readonly #name: string | number;
+  readonly #depth: number;
+
+  /** `name`: the file, or inside of `parent` the key or index. */
+  constructor(value: unknown, name: string | number, parent?: Field) {
+    this.value = value;
+    this.#name = name;
+    this.#parent = parent;
+    this.#depth = parent ? parent.#depth + 1 : 0;
+    if (this.#depth > MAX_DEPTH) parent!.fail(`at most ${MAX_DEPTH} levels of nesting`);
+  }
+
+  /** `file: a.b[3]["c d"]`, made when an error needs it: files have some 10^5 fields. */
+  get path(): string {
+    const name = this.#name;
+    if (!this.#parent) return String(name);
+    const above = this.#parent.path;
+    if (typeof name === "number") return `${above}[${name}]`;
+    if (!/^\w+$/.test(name)) return `${above}[${show(JSON.stringify(name))}]`;
+    return `${above}${this.#parent.#parent ? "." : ": "}${name}`;
+  }
+
+  fail(expected: string): never {
+    throw new ModelError(mismatch(this.path, expected, describe(this.value)));
+  }
+
+  /** Neither missing nor null. */
+  get present(): boolean {
+    return this.value !== undefined && this.value !== null;
+  }
+
+  object(): Readonly<Record<string, unknown>> {
+    if (typeof this.value !== "object" || this.value === null || Array.isArray(this.value)) this.fail("an object");
+    return this.value as Record<string, unknown>;
+  }
+
+  /** The field `key` of this object; its value is undefined where there is none. */
+  get(key: string): Field {
+    const object = this.object();
+    return new Field(Object.hasOwn(object, key) ? object[key] : undefined, key, this);
+  }
+
+  array(): Field[] {
+    if (!Array.isArray(this.value)) this.fail("an array");
+    return Array.from(this.value as unknown[], (item, i) => new Field(item, i, this));
+  }
+
+  string(): string {
+    return typeof this.value === "string" ? this.value : this.fail("a string");
+  }
+
+  /** A string of exactly one code point. */
+  character(): string {
+    const text = this.string();
+    return [...text].length === 1 ? text : this.fail("one character");
+  }
+
+  integer(max: number): number {
+    const ok = typeof this.value === "number" && Number.isInteger(this.value) && this.value >= 0 && this.value <= max;
+    return ok ? (this.value as number) : this.fail(`an integer in 0..${max}`);
+  }
+
+  boolean(): boolean {
+    return typeof this.value === "boolean" ? this.value : this.fail("true or false");
+  }
+
+  /** true or false; `missing` where the field is missing or null. */
+  flag(missing: boolean): boolean {
+    return this.present ? this.boolean() : missing;
+  }
+
+  /** The string, undefined where the field is missing or null. */
+  text(): string | undefined {
+    return this.present ? this.string() : undefined;
+  }
+
+  oneOf<T extends string>(known: readonly T[]): T {
+    const found = known.find((name) => name === this.value);
+    return found ?? this.fail(`one of ${known.join(", ")}`);
+  }
+}
+
+/** What was found, in a few words: whole vocabularies are not printed. */
+function describe(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  if (typeof value === "object" && value !== null) return "an object";
+  return typeof value === "string" ? show(JSON.stringify(value)) : show(String(value));
+}

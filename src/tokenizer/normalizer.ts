@@ -1,0 +1,69 @@
+import type { Field } from "./field.ts";
+import { compilePattern } from "./pattern.ts";
+
+export type Normalizer = (text: string) => string;
+
+const KNOWN = [
+  "Sequence",
+  "Prepend",
+  "Replace",
+  "NFC",
+  "NFD",
+  "NFKC",
+  "NFKD",
+  "Lowercase",
+  "Strip",
+  "StripAccents",
+] as const;
+
+/** The `normalizer` of a tokenizer.json; null and missing leave text as it is. */
+export function compileNormalizer(field: Field): Normalizer {
+  if (!field.present) return (text) => text;
+  const type = field.get("type").oneOf(KNOWN);
+  switch (type) {
+    case "Sequence": {
+      const steps = field.get("normalizers").array().map(compileNormalizer);
+      return (text) => steps.reduce((t, step) => step(t), text);
+    }
+    case "Prepend": {
+      const prefix = field.get("prepend").string();
+      return (text) => (text === "" ? "" : prefix + text);
+    }
+    case "Replace": {
+      const pattern = compilePattern(field.get("pattern"));
+      const content = field.get("content").string();
+      // A function, because "$" has a meaning in a replacement string.
+      return (text) => text.replace(pattern, () => content);
+    }
+    case "Lowercase":
+      return (text) => text.toLowerCase();
+    case "Strip": {
+      const left = field.get("strip_left").flag(true);
+      const right = field.get("strip_right").flag(true);
+      return (text) => {
+        const rest = left ? text.replace(/^\p{White_Space}+/u, "") : text;
+        return right ? rest.slice(0, rest.length - trailingSpace(rest)) : rest;
+      };
+    }
+    case "StripAccents":
+      return (text) => text.replace(/\p{M}/gu, "");
+    default:
+      return (text) => text.normalize(type);
+  }
+}
+
+const SPACE = /^\p{White_Space}$/u;
+
+/** How many UTF-16 units of white space `text` ends with; Unicode's White_Space, all of it in the first plane. */
+export function trailingSpace(text: string): number {
+  let n = 0;
+  while (n < text.length && SPACE.test(text.charAt(text.length - 1 - n))) n++;
+  return n;
+}
+
+/** How many UTF-16 units of white space follow `start` in `text`. */
+export function leadingSpace(text: string, start: number): number {
+  let n = 0;
+  while (start + n < text.length && SPACE.test(text.charAt(start + n))) n++;
+  return n;
+}

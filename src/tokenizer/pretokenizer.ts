@@ -1,0 +1,133 @@
+import { bytesToChars } from "./bytelevel.ts";
+import type { Field } from "./field.ts";
+import { compilePattern, escapeRegExp } from "./pattern.ts";
+
+/** Cuts normalized text into the pieces that merges do not cross. `first`: the piece begins the whole text. */
+export type PreTokenizer = (text: string, first: boolean) => string[];
+
+const KNOWN = [
+  "Sequence",
+  "ByteLevel",
+  "Split",
+  "Digits",
+  "Punctuation",
+  "Metaspace",
+  "Whitespace",
+  "WhitespaceSplit",
+] as const;
+
+const BEHAVIORS = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"] as const;
+type Behavior = (typeof BEHAVIORS)[number];
+
+// \p{White_Space} and not \s, which in JavaScript contains U+FEFF and lacks U+0085.
+const GPT2_WORDS =
+  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
+const PUNCTUATION = /[\p{P}!-/:-@[-`{-~]/gu;
+const WORDS =
+  /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu;
+
+/** The `pre_tokenizer` of a tokenizer.json; null and missing leave text in one piece. */
+export function compilePreTokenizer(field: Field): PreTokenizer {
+  if (!field.present) return (text) => [text];
+  const type = field.get("type").oneOf(KNOWN);
+  switch (type) {
+    case "Sequence": {
+      const steps = field.get("pretokenizers").array().map(compilePreTokenizer);
+      return (text, first) =>
+        steps.reduce((pieces, step) => pieces.flatMap((piece, i) => step(piece, first && i === 0)), [text]);
+    }
+    case "ByteLevel": {
+      const prefix = field.get("add_prefix_space").flag(true);
+      const words = field.get("use_regex").flag(true);
+      return (text) => {
+        const spaced = prefix && !text.startsWith(" ") ? ` ${text}` : text;
+        return (words ? split(spaced, GPT2_WORDS, "Isolated", false) : [spaced]).map(bytesToChars);
+      };
+    }
+    case "Split": {
+      const pattern = compilePattern(field.get("pattern"));
+      const behavior = field.get("behavior").oneOf(BEHAVIORS);
+      const invert = field.get("invert").flag(false);
+      return (text) => split(text, pattern, behavior, invert);
+    }
+    case "Digits": {
+      const behavior = field.get("individual_digits").flag(false) ? "Isolated" : "Contiguous";
+      return (text) => split(text, /\p{N}/gu, behavior, false);
+    }
+    case "Punctuation": {
+      const behavior = field.get("behavior");
+      const kind = behavior.present ? behavior.oneOf(BEHAVIORS) : "Isolated";
+      return (text) => split(text, PUNCTUATION, kind, false);
+    }
+    case "Metaspace":
+      return metaspace(field);
+    case "Whitespace":
+      return (text) => text.match(WORDS) ?? [];
+    case "WhitespaceSplit":
+      return (text) => text.match(/\P{White_Space}+/gu) ?? [];
+  }
+}
+
+/** When Metaspace puts its space before a text; `add_prefix_space` is the key of older files. */
+export function prependScheme(field: Field): "always" | "first" | "never" {
+  const scheme = field.get("prepend_scheme");
+  if (scheme.present) return scheme.oneOf(["always", "first", "never"]);
+  return field.get("add_prefix_space").flag(true) ? "always" : "never";
+}
+
+function metaspace(field: Field): PreTokenizer {
+  const mark = field.get("replacement").character();
+  const scheme = prependScheme(field);
+  const words = field.get("split").flag(true);
+  const pattern = new RegExp(escapeRegExp(mark), "gu");
+  return (text, first) => {
+    const marked = text.replaceAll(" ", () => mark);
+    const prepend = !marked.startsWith(mark) && (scheme === "always" || (scheme === "first" && first));
+    const whole = prepend ? mark + marked : marked;
+    return words ? split(whole, pattern, "MergedWithNext", false) : [whole];
+  };
+}
+
+/** Hugging Face's five ways to cut a text at the matches of a pattern; empty pieces are dropped. */
+export function split(text: string, pattern: RegExp, behavior: Behavior, invert: boolean): string[] {
+  // [start, end) and whether it is a delimiter, without gaps over the whole text
+  const spans: [start: number, end: number, delimiter: boolean][] = [];
+  let at = 0;
+  for (const { 0: match, index } of text.matchAll(pattern)) {
+    if (match === "") continue;
+    if (index > at) spans.push([at, index, invert]);
+    at = index + match.length;
+    spans.push([index, at, !invert]);
+  }
+  if (at < text.length) spans.push([at, text.length, invert]);
+
+  const pieces: [start: number, end: number][] = [];
+  let before = false;
+  switch (behavior) {
+    case "Isolated":
+      for (const [start, end] of spans) pieces.push([start, end]);
+      break;
+    case "Removed":
+      for (const [start, end, delimiter] of spans) if (!delimiter) pieces.push([start, end]);
+      break;
+    case "Contiguous":
+    case "MergedWithPrevious":
+      for (const [start, end, delimiter] of spans) {
+        const join = behavior === "Contiguous" ? delimiter === before : delimiter && !before;
+        const last = pieces.at(-1);
+        if (join && last) last[1] = end;
+        else pieces.push([start, end]);
+        before = delimiter;
+      }
+      break;
+    case "MergedWithNext":
+      for (const [start, end, delimiter] of spans.reverse()) {
+        const next = pieces.at(-1);
+        if (delimiter && !before && next) next[0] = start;
+        else pieces.push([start, end]);
+        before = delimiter;
+      }
+      pieces.reverse();
+  }
+  return pieces.map(([start, end]) => text.slice(start, end));
+}

@@ -1,0 +1,80 @@
+import { mismatch, OptionError } from "../errors.ts";
+
+/**
+ * Ends a text at the first stop string, however the text is cut into pieces. The stop string that is complete first
+ * wins, of those complete at the same character the longest. Text is held back only as long as it may turn out to be
+ * the beginning of a stop string, and never more than the longest of them.
+ */
+export class StopStrings {
+  /** UTF-8 bytes of a stop string at most, so bytes of `tail` at most + 1. */
+  static readonly MAX_BYTES = 256;
+
+  readonly #stops: readonly string[];
+  #tail: string;
+  #stopped: string | undefined;
+
+  /**
+   * @param stops each of 1..256 UTF-8 bytes; none at all is allowed
+   * @param tail what `tail` of another one gave, to go on from there
+   * @throws OptionError for a stop string that is empty, too long or no valid Unicode
+   */
+  constructor(stops: readonly string[], tail = "") {
+    for (const stop of stops) {
+      if (typeof stop !== "string" || stop === "") throw new OptionError(mismatch("stop string", "some text", stop));
+      if (!stop.isWellFormed()) throw new OptionError(mismatch("stop string", "valid Unicode", JSON.stringify(stop)));
+      const bytes = new TextEncoder().encode(stop).length;
+      if (bytes > StopStrings.MAX_BYTES) {
+        const found = `${bytes} (${JSON.stringify(stop)})`;
+        throw new OptionError(mismatch("stop string", `at most ${StopStrings.MAX_BYTES} bytes of UTF-8`, found));
+      }
+    }
+    this.#stops = [...stops];
+    this.#tail = tail;
+  }
+
+  /** Takes the next piece; gives the text that is certain, and the stop string if it ends there. Then nothing follows. */
+  push(piece: string): { text: string; stopped: string | undefined } {
+    if (this.#stopped !== undefined) return { text: "", stopped: this.#stopped };
+    const text = this.#tail + piece;
+    let end = Number.POSITIVE_INFINITY;
+    for (const stop of this.#stops) {
+      const at = text.indexOf(stop);
+      if (at < 0) continue;
+      const stopEnd = at + stop.length;
+      if (stopEnd < end || (stopEnd === end && stop.length > this.#stopped!.length)) {
+        end = stopEnd;
+        this.#stopped = stop;
+      }
+    }
+    if (this.#stopped !== undefined) {
+      this.#tail = "";
+      return { text: text.slice(0, end - this.#stopped.length), stopped: this.#stopped };
+    }
+    const keep = this.#unfinished(text);
+    this.#tail = keep === 0 ? "" : text.slice(-keep);
+    return { text: text.slice(0, text.length - keep), stopped: undefined };
+  }
+
+  /** What was held back: the text ended before it became a stop string. */
+  flush(): string {
+    const text = this.#tail;
+    this.#tail = "";
+    return text;
+  }
+
+  /** The text held back, at most 255 bytes of UTF-8. */
+  get tail(): string {
+    return this.#tail;
+  }
+
+  /** Length of the longest end of `text` with which a stop string begins. */
+  #unfinished(text: string): number {
+    let longest = 0;
+    for (const stop of this.#stops) {
+      for (let n = Math.min(stop.length - 1, text.length); n > longest; n--) {
+        if (text.endsWith(stop.slice(0, n))) longest = n;
+      }
+    }
+    return longest;
+  }
+}

@@ -1,0 +1,105 @@
+import { ModelError, mismatch } from "../errors.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+import { incompleteTail } from "./utf8.ts";
+
+/** Entries of the state: characters that may still be stripped at the beginning, then the bytes kept back. */
+const STRIP = 0;
+const PENDING = 1;
+const MAX_PENDING = 3;
+
+// ignoreBOM: U+FEFF is a character like any other.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const encoder = new TextEncoder();
+
+/**
+ * Decodes token by token and never shows half a character.
+ *
+ * For every sequence of ids the pieces and flush() together equal `tokenizer.decode(ids)`, also where the bytes are not
+ * valid UTF-8; U+FFFD appears only for bytes that are invalid (or still incomplete at flush), or where a token of the
+ * vocabulary itself contains it. At most 3 bytes are kept back, so the state has one small, constant size.
+ */
+export class TextStream {
+  /** Length of `state`, always. */
+  static readonly STATE_LENGTH = PENDING + MAX_PENDING;
+
+  readonly #tokenizer: Tokenizer;
+  readonly #skipSpecialTokens: boolean;
+  /** Characters that may still be stripped; -1: no token yet. */
+  #strip = -1;
+  #pending: Uint8Array = new Uint8Array(0);
+
+  /**
+   * @param state what `state` of another stream over the same tokenizer gave, to go on from there
+   * @throws ModelError if the state is none
+   */
+  constructor(tokenizer: Tokenizer, state?: Int32Array, options: { skipSpecialTokens?: boolean } = {}) {
+    this.#tokenizer = tokenizer;
+    this.#skipSpecialTokens = options.skipSpecialTokens ?? true;
+    if (state) this.#restore(state);
+  }
+
+  /** The text that the token makes certain, often "". @throws OptionError if `id` is no token id */
+  push(id: number): string {
+    const bytes = this.#tokenizer.tokenBytes(id, { skipSpecialTokens: this.#skipSpecialTokens });
+    if (!bytes) return "";
+    const { separator, stripCount } = this.#tokenizer.decoder;
+    const fresh = this.#strip < 0;
+    if (fresh) this.#strip = stripCount;
+    const between = separator !== "" && !fresh ? encoder.encode(separator) : undefined;
+    const all = join(between ? join(this.#pending, between) : this.#pending, bytes);
+    const end = all.length - incompleteTail(all);
+    this.#pending = all.slice(end);
+    return this.#stripped(decoder.decode(all.subarray(0, end)));
+  }
+
+  /** What was kept back, as U+FFFD: the text ends in the middle of a character. */
+  flush(): string {
+    const text = decoder.decode(this.#pending);
+    this.#pending = new Uint8Array(0);
+    return this.#stripped(text);
+  }
+
+  /** All that is needed to go on elsewhere; unused entries are -1. */
+  get state(): Int32Array {
+    const state = new Int32Array(TextStream.STATE_LENGTH).fill(-1);
+    state[STRIP] = this.#strip;
+    state.set(this.#pending, PENDING);
+    return state;
+  }
+
+  #restore(state: Int32Array): void {
+    const strip = state[STRIP]!;
+    const pending = [...state.subarray(PENDING)];
+    while (pending.at(-1) === -1) pending.pop();
+    const ok =
+      state.length === TextStream.STATE_LENGTH &&
+      strip >= -1 &&
+      strip <= this.#tokenizer.decoder.stripCount &&
+      pending.every((byte) => byte >= 0 && byte <= 255) &&
+      incompleteTail(Uint8Array.from(pending)) === pending.length;
+    if (!ok) throw new ModelError(mismatch("text stream state", "a state of this tokenizer's streams", [...state]));
+    this.#strip = strip;
+    this.#pending = Uint8Array.from(pending);
+  }
+
+  #stripped(text: string): string {
+    const { strip } = this.#tokenizer.decoder;
+    while (this.#strip > 0 && text !== "") {
+      if (text.startsWith(strip)) {
+        text = text.slice(strip.length);
+        this.#strip--;
+      } else {
+        this.#strip = 0;
+      }
+    }
+    return text;
+  }
+}
+
+function join(a: Uint8Array, b: Uint8Array): Uint8Array {
+  if (a.length === 0) return b;
+  const all = new Uint8Array(a.length + b.length);
+  all.set(a);
+  all.set(b, a.length);
+  return all;
+}
