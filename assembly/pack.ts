@@ -13,10 +13,13 @@ function keep(v: v128, count: i32): v128 {
   return v128.and(v, i32x4.gt_s(i32x4.splat(count), i32x4(0, 1, 2, 3)));
 }
 
-/** The lowest lane whose number is not finite, or rounds to infinity in the target format; 4 if all are fine. */
-function firstBad(v: v128, target: Format): i32 {
+/**
+ * The lowest lane whose number is not finite, or rounds to infinity in the target format; 4 if all are fine. What f16 has
+ * beyond its finite numbers is read as 65536 and more.
+ */
+function firstBad(v: v128, source: Format, target: Format): i32 {
   let bound: f32 = Infinity;
-  if (target == Format.F16) bound = 65520;
+  if (source == Format.F16 || target == Format.F16) bound = 65520;
   else if (target == Format.Bf16) bound = 3.3961775292304957e38;
   return ctz(~i32x4.bitmask(f32x4.lt(f32x4.abs(v), f32x4.splat(bound))) | 16);
 }
@@ -37,7 +40,7 @@ export function pack(dst: usize, src: usize, firstRow: i32, rows: i32, k: i32, s
     let p = src + <usize>r * <usize>k * width;
     for (let i = 0; i < k; i += 4) {
       const v = keep(read(p, source), k - i);
-      const bad = firstBad(v, target);
+      const bad = firstBad(v, source, target);
       if (bad < 4) return r * k + i + bad;
       if (target == Format.F32) {
         v128.store(q, v);
@@ -60,7 +63,7 @@ export function expand(dst: usize, src: usize, count: i32, source: Format): i32 
   const width: usize = source == Format.F32 ? 4 : 2;
   for (let i = 0; i < count; i += 4) {
     const v = keep(read(src + <usize>i * width, source), count - i);
-    const bad = firstBad(v, Format.F32);
+    const bad = firstBad(v, source, Format.F32);
     if (bad < 4) return i + bad;
     v128.store(dst + ((<usize>i) << 2), v);
   }

@@ -1,67 +1,17 @@
-import type { DType } from "./dtype.ts";
-import { LambentError, ModelError, mismatch, OptionError } from "./errors.ts";
+import { ModelError, mismatch, OptionError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
-import { canonicalConfig } from "./formats/config.ts";
 import { Xxh64 } from "./machine/hash.ts";
 import type { Kernels } from "./machine/kernels.ts";
-import { type Bank, Machine, type StepRow } from "./machine/machine.ts";
-import { type PolicyOptions, resolvePolicy } from "./model/cache.ts";
-import { programOf } from "./model/index.ts";
-import { LARGEST_BANK, type Plan, plan } from "./model/plan.ts";
+import type { Bank, Machine, StepRow } from "./machine/machine.ts";
+import { loadMachine, type ReadingOptions } from "./model/loading.ts";
+import type { Plan } from "./model/plan.ts";
+import { type Planned, type PlanningOptions, planModel } from "./model/planning.ts";
 import type { Program } from "./model/program.ts";
-import { type PlacedWeight, readWeight, resolveWeights, unusedTensors } from "./model/weights.ts";
 import { drawSeed, type Random } from "./random.ts";
 import { type Choice, checkSampling, Sampler, type Sampling } from "./sampler.ts";
 import { tick } from "./tick.ts";
 
-/** How a model is planned. */
-export interface PlanningOptions extends PolicyOptions {
-  /** Format of the weights that are computed with: "auto" (as stored, the default), "f32", "bf16", "f16". */
-  readonly dtype?: DType | "auto" | undefined;
-  /** Tokens of a prompt that are read in one step, 128 unless told. Changes no result. */
-  readonly chunkSize?: number | undefined;
-  /** Sessions that may be open at once, 16 unless told; each takes a slot of equal size. */
-  readonly maxSessions?: number | undefined;
-  /** The most bytes that one Wasm memory may take; models beyond it are spread over several. 4 GiB less 64 KiB unless told. */
-  readonly bankBytes?: number | undefined;
-}
-
-export interface LoadingOptions extends PlanningOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Bytes of weights read, of how many. */
-  readonly onProgress?: ((loaded: number, total: number) => void) | undefined;
-}
-
-/** A model planned but not read: its program and where every byte will be. */
-export interface Planned {
-  readonly program: Program;
-  readonly plan: Plan;
-  /** Tensors of the checkpoint that the model does not use. */
-  readonly unused: readonly string[];
-}
-
-/** Rows of a step whose logits can be had at once; more would only take memory. */
-const LOGITS_ROWS = 16;
-
-/** Decides everything about a model under a policy from its config and the headers of its weight files. */
-export function planModel(checkpoint: Checkpoint, options: PlanningOptions): Planned {
-  const program = programOf(checkpoint.config, `${checkpoint.name}/config.json`);
-  const resolved = resolveWeights(program, checkpoint.tensors, options.dtype ?? "auto", checkpoint.name);
-  const policy = resolvePolicy(options, program.trainedLength, program.slidingWindow);
-  const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
-  const made = plan(program, resolved, policy, {
-    chunkSize,
-    logitsRows: Math.min(chunkSize, LOGITS_ROWS),
-    maxSessions: count("maxSessions", options.maxSessions ?? 16, 2 ** 16),
-    bankBytes: count("bankBytes", options.bankBytes ?? LARGEST_BANK, LARGEST_BANK),
-  });
-  return { program, plan: made, unused: unusedTensors(resolved, checkpoint.tensors) };
-}
-
-function count(name: string, value: number, max: number): number {
-  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  throw new OptionError(mismatch(name, `a whole number from 1 to ${max}`, value));
-}
+export type LoadingOptions = PlanningOptions & ReadingOptions;
 
 /** What the engine keeps of a session beside its slot. All of it is of constant size. */
 export interface SessionState {
@@ -118,25 +68,8 @@ export class Engine {
   /** Plans the model, then reads every weight straight into its place. */
   static async load(checkpoint: Checkpoint, kernels: Kernels, options: LoadingOptions = {}): Promise<Engine> {
     const planned = planModel(checkpoint, options);
-    const machine = createMachine(kernels, planned.plan);
-    const hash = new Xxh64(kernels).update(new TextEncoder().encode(canonicalConfig(checkpoint.config)));
-    let loaded = 0;
-    for (const placed of planned.plan.weights) {
-      const digest = new Xxh64(kernels);
-      const staging = planned.plan.staging[placed.bank] as number;
-      await readWeight(placed, machine.banks[placed.bank] as Bank, staging, async (bytes) => {
-        digest.update(bytes);
-        loaded += bytes.length;
-        options.onProgress?.(loaded, storedBytes(planned.plan.weights));
-        await tick();
-        options.signal?.throwIfAborted();
-      });
-      hash.update(new Uint8Array(BigUint64Array.of(digest.digest()).buffer));
-    }
-    for (const { bank, address, bytes } of planned.plan.constants) {
-      (machine.banks[bank] as Bank).bytes(address, bytes.length).set(bytes);
-    }
-    return new Engine(planned, kernels, machine, hash.digest());
+    const { machine, hash } = await loadMachine(planned.plan, checkpoint.config, kernels, options);
+    return new Engine(planned, kernels, machine, hash);
   }
 
   /** Opens a session whose first token is at `origin`. Throws OptionError if no slot is free. */
@@ -337,21 +270,5 @@ export class Engine {
     if (bad < 0) return;
     const value = this.#logitsRow(row)[bad];
     throw new ModelError(mismatch(`logits at position ${position}`, "finite numbers", `${value} for token ${bad}`));
-  }
-}
-
-function storedBytes(weights: readonly PlacedWeight[]): number {
-  return weights.reduce((sum, { tensor, weight }) => {
-    const rows = weight.shape[0];
-    return sum + (rows / (weight.stored[0] as number)) * (tensor.end - tensor.begin);
-  }, 0);
-}
-
-function createMachine(kernels: Kernels, planned: Plan): Machine {
-  try {
-    return new Machine(kernels, planned);
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new LambentError(mismatch("memory", `${planned.memoryBytes} bytes`, `less: ${error.message}`));
   }
 }

@@ -7,9 +7,9 @@
  */
 export { LambentError, ModelError, OptionError } from "./errors.ts";
 export type { GeneratedToken, GenerateOptions, Generation, GenerationResult } from "./generate.ts";
+export { load, Model, type ModelInfo } from "./language_model.ts";
 export { inspect, type LoadOptions, type LoadProgress } from "./load.ts";
 export { POLICIES, type PolicyName } from "./model/cache.ts";
-export { load, Model, type ModelInfo } from "./model.ts";
 export { type Prompt, Session } from "./session.ts";
 export type { Message } from "./tokenizer/chat.ts";
 export { Tokenizer } from "./tokenizer/tokenizer.ts";

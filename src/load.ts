@@ -1,8 +1,9 @@
-import { Engine, type LoadingOptions, type Planned, planModel } from "./engine.ts";
+import { Engine, type LoadingOptions } from "./engine.ts";
 import { ModelError, mismatch, OptionError } from "./errors.ts";
 import { Checkpoint } from "./formats/checkpoint.ts";
 import { parseObject } from "./formats/json.ts";
 import { type Kernels, loadKernels } from "./machine/kernels.ts";
+import { type Planned, planModel } from "./model/planning.ts";
 import { detectRuntime } from "./runtime/index.ts";
 import type { Runtime } from "./runtime/types.ts";
 import type { Files } from "./source.ts";

@@ -1,8 +1,6 @@
-import { Format } from "../../assembly/op.ts";
 import { DTYPE_BYTES, type DType, STORED_DTYPES } from "../dtype.ts";
 import { ModelError, mismatch } from "../errors.ts";
 import type { StoredTensor } from "../formats/checkpoint.ts";
-import type { Bank } from "../machine/machine.ts";
 import type { Program, Weight } from "./program.ts";
 
 /** A weight, the tensor that holds it, and the format in which it will be computed with. */
@@ -23,7 +21,6 @@ export interface PlacedWeight extends ResolvedWeight {
   readonly address: number;
 }
 
-export const FORMAT: Readonly<Record<DType, Format>> = { f32: Format.F32, bf16: Format.Bf16, f16: Format.F16 };
 /** The most of a file that is held outside its place while it is packed. */
 export const STAGING_BYTES = 4 * 2 ** 20;
 
@@ -80,62 +77,4 @@ export function unusedTensors(
 ) {
   const used = new Set([...resolved.values()].map(({ tensor }) => tensor.name));
   return [...tensors.keys()].filter((tensor) => !used.has(tensor) && !KNOWN_BUFFERS.test(tensor));
-}
-
-/**
- * Reads one weight into its place, through at most STAGING_BYTES of the bank's own memory. `visit` sees every stretch of
- * stored bytes once. Throws ModelError for a number that is not finite, by tensor and index.
- */
-export async function readWeight(
-  placed: PlacedWeight,
-  bank: Bank,
-  staging: number,
-  visit: (bytes: Uint8Array) => Promise<void>,
-): Promise<void> {
-  const { weight, tensor } = placed;
-  const source = STORED_DTYPES[tensor.dtype] as DType;
-  const [n, k = 1] = weight.shape;
-  const rowBytes = k * DTYPE_BYTES[source];
-  const perBatch = Math.max(1, Math.floor(STAGING_BYTES / rowBytes));
-  // Rows of the last panel that do not exist are zeros.
-  if (weight.shape.length === 2)
-    bank.bytes(placed.address, placed.bytes).fill(0, placed.bytes - placed.bytes / Math.ceil(n / 4));
-  for (let row = 0; row < n; row += perBatch) {
-    const rows = Math.min(perBatch, n - row);
-    const bytes = bank.bytes(staging, rows * rowBytes);
-    await tensor.source.readInto(bytes, tensor.begin + (weight.firstRow + row) * rowBytes);
-    const bad =
-      weight.shape.length === 1
-        ? bank.kernels.expand(placed.address + 4 * row, staging, rows, FORMAT[source])
-        : bank.kernels.pack(placed.address, staging, row, rows, k, FORMAT[source], FORMAT[placed.dtype]);
-    if (bad >= 0) throw badNumber(placed, bank, staging, source, row, bad);
-    await visit(bytes);
-  }
-}
-
-function badNumber(
-  { weight, tensor, dtype }: PlacedWeight,
-  bank: Bank,
-  staging: number,
-  source: DType,
-  row: number,
-  bad: number,
-): ModelError {
-  const k = weight.shape[1] ?? 1;
-  const at = staging + bad * DTYPE_BYTES[source];
-  const view = new DataView(bank.memory.buffer);
-  const value =
-    source === "f32"
-      ? view.getFloat32(at, true)
-      : source === "bf16"
-        ? new Float32Array(new Uint32Array([view.getUint16(at, true) << 16]).buffer)[0]
-        : halfName(view.getUint16(at, true));
-  const index = [weight.firstRow + row + Math.floor(bad / k), ...(weight.shape.length === 2 ? [bad % k] : [])];
-  const expected = Number.isFinite(value) ? `a number in the range of ${dtype}` : "a finite number";
-  return new ModelError(mismatch(`${tensor.source.name}: ${tensor.name}[${index}]`, expected, String(value)));
-}
-
-/** A 16-bit float that is not finite, as a number. */
-function halfName(bits: number): number {
-  return bits & 0x3ff ? NaN : bits & 0x8000 ? -Infinity : Infinity;
 }

@@ -1,0 +1,123 @@
+import { Format } from "../../assembly/op.ts";
+import { DTYPE_BYTES, type DType, STORED_DTYPES } from "../dtype.ts";
+import { LambentError, ModelError, mismatch } from "../errors.ts";
+import { canonicalConfig } from "../formats/config.ts";
+import { Xxh64 } from "../machine/hash.ts";
+import type { Kernels } from "../machine/kernels.ts";
+import { type Bank, Machine } from "../machine/machine.ts";
+import { tick } from "../tick.ts";
+import type { Plan } from "./plan.ts";
+import { type PlacedWeight, type ResolvedWeight, STAGING_BYTES } from "./weights.ts";
+
+export interface ReadingOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes of weights read, of how many. */
+  readonly onProgress?: ((loaded: number, total: number) => void) | undefined;
+}
+
+/**
+ * Makes the memories of a plan and reads every weight straight into its place. Returns also XXH64 of the config and of
+ * every weight as stored. Throws LambentError if there is not enough memory, ModelError for a number that is not finite.
+ */
+export async function loadMachine(
+  plan: Plan,
+  config: Readonly<Record<string, unknown>>,
+  kernels: Kernels,
+  options: ReadingOptions = {},
+): Promise<{ machine: Machine; hash: bigint }> {
+  const machine = createMachine(kernels, plan);
+  const hash = new Xxh64(kernels).update(new TextEncoder().encode(canonicalConfig(config)));
+  const total = plan.weights.reduce((sum, weight) => sum + storedBytes(weight), 0);
+  let loaded = 0;
+  for (const placed of plan.weights) {
+    const digest = new Xxh64(kernels);
+    const bank = machine.banks[placed.bank] as Bank;
+    await readWeight(placed, bank, plan.staging[placed.bank] as number, async (bytes) => {
+      digest.update(bytes);
+      loaded += bytes.length;
+      options.onProgress?.(loaded, total);
+      await tick();
+      options.signal?.throwIfAborted();
+    });
+    hash.update(new Uint8Array(BigUint64Array.of(digest.digest()).buffer));
+  }
+  // Last, because some of them lie where weights were staged.
+  for (const { bank, address, bytes } of plan.constants) {
+    (machine.banks[bank] as Bank).bytes(address, bytes.length).set(bytes);
+  }
+  return { machine, hash: hash.digest() };
+}
+
+function createMachine(kernels: Kernels, plan: Plan): Machine {
+  try {
+    return new Machine(kernels, plan);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new LambentError(mismatch("memory", `${plan.memoryBytes} bytes`, `less: ${error.message}`));
+  }
+}
+
+const FORMAT: Readonly<Record<DType, Format>> = { f32: Format.F32, bf16: Format.Bf16, f16: Format.F16 };
+
+/** Bytes of a weight in the file. */
+function storedBytes({ weight, tensor }: ResolvedWeight): number {
+  return (tensor.end - tensor.begin) * (weight.shape[0] / (weight.stored[0] as number));
+}
+
+/**
+ * Reads one weight into its place, through at most STAGING_BYTES of the bank's own memory. `visit` sees every stretch of
+ * stored bytes once. Throws ModelError for a number that is not finite, by tensor and index.
+ */
+async function readWeight(
+  placed: PlacedWeight,
+  bank: Bank,
+  staging: number,
+  visit: (bytes: Uint8Array) => Promise<void>,
+): Promise<void> {
+  const { weight, tensor } = placed;
+  const source = STORED_DTYPES[tensor.dtype] as DType;
+  const [n, k = 1] = weight.shape;
+  const rowBytes = k * DTYPE_BYTES[source];
+  const perBatch = Math.max(1, Math.floor(STAGING_BYTES / rowBytes));
+  // Rows of the last panel that do not exist are zeros.
+  if (weight.shape.length === 2)
+    bank.bytes(placed.address, placed.bytes).fill(0, placed.bytes - placed.bytes / Math.ceil(n / 4));
+  for (let row = 0; row < n; row += perBatch) {
+    const rows = Math.min(perBatch, n - row);
+    const bytes = bank.bytes(staging, rows * rowBytes);
+    await tensor.source.readInto(bytes, tensor.begin + (weight.firstRow + row) * rowBytes);
+    const bad =
+      weight.shape.length === 1
+        ? bank.kernels.expand(placed.address + 4 * row, staging, rows, FORMAT[source])
+        : bank.kernels.pack(placed.address, staging, row, rows, k, FORMAT[source], FORMAT[placed.dtype]);
+    if (bad >= 0) throw badNumber(placed, bank, staging, source, row, bad);
+    await visit(bytes);
+  }
+}
+
+function badNumber(
+  { weight, tensor, dtype }: PlacedWeight,
+  bank: Bank,
+  staging: number,
+  source: DType,
+  row: number,
+  bad: number,
+): ModelError {
+  const k = weight.shape[1] ?? 1;
+  const at = staging + bad * DTYPE_BYTES[source];
+  const view = new DataView(bank.memory.buffer);
+  const value =
+    source === "f32"
+      ? view.getFloat32(at, true)
+      : source === "bf16"
+        ? new Float32Array(new Uint32Array([view.getUint16(at, true) << 16]).buffer)[0]
+        : halfName(view.getUint16(at, true));
+  const index = [weight.firstRow + row + Math.floor(bad / k), ...(weight.shape.length === 2 ? [bad % k] : [])];
+  const expected = Number.isFinite(value) ? `a number in the range of ${dtype}` : "a finite number";
+  return new ModelError(mismatch(`${tensor.source.name}: ${tensor.name}[${index}]`, expected, String(value)));
+}
+
+/** A 16-bit float that is not finite, as a number. */
+function halfName(bits: number): number {
+  return bits & 0x3ff ? NaN : bits & 0x8000 ? -Infinity : Infinity;
+}

@@ -1,0 +1,51 @@
+import type { DType } from "../dtype.ts";
+import { mismatch, OptionError } from "../errors.ts";
+import type { Checkpoint } from "../formats/checkpoint.ts";
+import { type PolicyOptions, resolvePolicy } from "./cache.ts";
+import { programOf } from "./index.ts";
+import { LARGEST_BANK, type Plan, plan } from "./plan.ts";
+import type { Program } from "./program.ts";
+import { resolveWeights, unusedTensors } from "./weights.ts";
+
+/** How a model is planned. */
+export interface PlanningOptions extends PolicyOptions {
+  /** Format of the weights that are computed with: "auto" (as stored, the default), "f32", "bf16", "f16". */
+  readonly dtype?: DType | "auto" | undefined;
+  /** Tokens of a prompt that are read in one step, 128 unless told. Changes no result. */
+  readonly chunkSize?: number | undefined;
+  /** Sessions that may be open at once, 16 unless told; each takes a slot of equal size. */
+  readonly maxSessions?: number | undefined;
+  /** The most bytes that one Wasm memory may take; models beyond it are spread over several. 4 GiB less 64 KiB unless told. */
+  readonly bankBytes?: number | undefined;
+}
+
+/** A model planned but not read: its program and where every byte will be. */
+export interface Planned {
+  readonly program: Program;
+  readonly plan: Plan;
+  /** Tensors of the checkpoint that the model does not use. */
+  readonly unused: readonly string[];
+}
+
+/** Rows of a step whose logits can be had at once; more would only take memory. */
+const LOGITS_ROWS = 16;
+
+/** Decides everything about a model under a policy from its config and the headers of its weight files. */
+export function planModel(checkpoint: Checkpoint, options: PlanningOptions): Planned {
+  const program = programOf(checkpoint.config, `${checkpoint.name}/config.json`);
+  const resolved = resolveWeights(program, checkpoint.tensors, options.dtype ?? "auto", checkpoint.name);
+  const policy = resolvePolicy(options, program.trainedLength, program.slidingWindow);
+  const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
+  const made = plan(program, resolved, policy, {
+    chunkSize,
+    logitsRows: Math.min(chunkSize, LOGITS_ROWS),
+    maxSessions: count("maxSessions", options.maxSessions ?? 16, 2 ** 16),
+    bankBytes: count("bankBytes", options.bankBytes ?? LARGEST_BANK, LARGEST_BANK),
+  });
+  return { program, plan: made, unused: unusedTensors(resolved, checkpoint.tensors) };
+}
+
+function count(name: string, value: number, max: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  throw new OptionError(mismatch(name, `a whole number from 1 to ${max}`, value));
+}

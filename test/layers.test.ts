@@ -1,0 +1,88 @@
+import { expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { ROOT } from "./setup.ts";
+
+/** The layers of ARCHITECTURE.md, lowest first; folders in one row do not know each other. */
+const LAYERS: readonly (readonly string[])[] = [
+  ["errors", "dtype", "source", "math", "random", "tick"],
+  ["formats", "tokenizer"],
+  ["machine"],
+  ["runtime"],
+  ["model"],
+  ["sampler", "engine", "snapshot", "generate", "session", "load", "language_model", "index"],
+  ["cli"],
+];
+/** What the library may import beside itself. The command line may use two packages more, and Node's modules anywhere. */
+const LIBRARY = ["@huggingface/hub", "@huggingface/jinja", "@huggingface/tokenizers"];
+const COMMAND_LINE = ["cli-progress", "commander"];
+/** The longest file that can be read in one sitting. */
+const MOST_LINES = 300;
+
+function files(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => join(folder, file));
+}
+
+function imports(file: string): string[] {
+  const text = readFileSync(join(ROOT, file), "utf8");
+  return [...text.matchAll(/(?:from|import\()\s*"([^"]+)"|^import "([^"]+)"/gm)].map(
+    (match) => (match[1] ?? match[2]) as string,
+  );
+}
+
+const roomOf = (file: string) => (relative("src", file).split("/")[0] as string).replace(/\.ts$/, "");
+const layerOf = (file: string) => LAYERS.findIndex((rooms) => rooms.includes(roomOf(file)));
+
+test("every file of src has a layer, and imports only from its own room or layers below", () => {
+  const wrong: string[] = [];
+  for (const file of files("src")) {
+    if (layerOf(file) < 0) wrong.push(`${file}: no layer`);
+    for (const name of imports(file).filter((name) => name.startsWith("."))) {
+      const target = join(dirname(file), name);
+      if (target.startsWith("assembly/")) {
+        if (target !== "assembly/op.ts") wrong.push(`${file}: ${name}`);
+      } else if (target.startsWith("src/")) {
+        const here = layerOf(file);
+        const there = layerOf(target);
+        const neighbours = here === there && (roomOf(file) === roomOf(target) || !target.slice(4).includes("/"));
+        if (there > here || (here === there && !neighbours)) wrong.push(`${file}: ${name}`);
+      } else if (target !== "package.json") wrong.push(`${file}: ${name}`);
+    }
+  }
+  expect(wrong).toEqual([]);
+});
+
+test("the kernels import each other only", () => {
+  const wrong = files("assembly").flatMap((file) =>
+    imports(file)
+      .filter((name) => !/^\.\/[a-z0-9_]+$/.test(name))
+      .map((name) => `${file}: ${name}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test("the library imports three packages, the command line two more, and Node's modules stay in runtime and cli", () => {
+  const wrong: string[] = [];
+  for (const file of files("src")) {
+    const room = roomOf(file);
+    for (const name of imports(file).filter((name) => !name.startsWith("."))) {
+      const allowed = name.startsWith("node:")
+        ? room === "runtime" || room === "cli"
+        : [...LIBRARY, ...(room === "cli" ? COMMAND_LINE : [])].includes(name);
+      if (!allowed) wrong.push(`${file}: ${name}`);
+    }
+  }
+  expect(wrong).toEqual([]);
+  const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+  expect(Object.keys(manifest.dependencies)).toEqual(LIBRARY);
+  expect(Object.keys(manifest.optionalDependencies)).toEqual(COMMAND_LINE);
+});
+
+test(`no file of src or assembly is longer than ${MOST_LINES} lines`, () => {
+  const long = [...files("src"), ...files("assembly")].filter((file) => {
+    return readFileSync(join(ROOT, file), "utf8").split("\n").length - 1 > MOST_LINES;
+  });
+  expect(long).toEqual([]);
+});
