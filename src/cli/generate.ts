@@ -91,6 +91,7 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
   stages.end();
   const session = model.session({ ...(flags.seed === undefined ? {} : { seed: flags.seed }) });
   const { seed } = session;
+  if (flags.seed === undefined) warn(`seed ${seed}`, "");
   if (given === undefined && process.stderr.isTTY) process.stderr.write(prompt);
   const generation = session.finish(prompt, generating);
   for await (const token of generation.tokens()) {
@@ -100,10 +101,7 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
   if (flags.output === "text" && process.stdout.isTTY) await write("\n");
   const result = await generation.result;
   if (flags.stats === "json") warn(JSON.stringify(statsOf(model.info, result, seed)), "");
-  else {
-    if (flags.seed === undefined) warn(`seed ${seed}`, "");
-    if (flags.stats) warn(describe(model.info, result), "");
-  }
+  else if (flags.stats) warn(describe(model.info, result), "");
 }
 
 const LABELS = { download: "downloading", read: "reading the weights" } as const;
