@@ -7,6 +7,7 @@ import { loadMachine, type ReadingOptions } from "./model/loading.ts";
 import type { Plan } from "./model/plan.ts";
 import { type Planned, type PlanningOptions, planModel } from "./model/planning.ts";
 import type { Program } from "./model/program.ts";
+import { withoutTiedCopies } from "./model/tied.ts";
 import { drawSeed, type Random } from "./random.ts";
 import { type Choice, checkSampling, Sampler, type Sampling } from "./sampler.ts";
 import { tick } from "./tick.ts";
@@ -67,7 +68,7 @@ export class Engine {
 
   /** Plans the model, then reads every weight straight into its place. */
   static async load(checkpoint: Checkpoint, kernels: Kernels, options: LoadingOptions = {}): Promise<Engine> {
-    const planned = planModel(checkpoint, options);
+    const planned = planModel(await withoutTiedCopies(checkpoint), options);
     const { machine, hash } = await loadMachine(planned.plan, checkpoint.config, kernels, options);
     return new Engine(planned, kernels, machine, hash);
   }

@@ -48,7 +48,7 @@ export class Model {
    * console.log((await generation.result).finishReason);
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
-    return this.session().finish(prompt, options);
+    return Session.generate(this.#parts, prompt, options);
   }
 
   /**

@@ -4,6 +4,7 @@ import { Checkpoint } from "./formats/checkpoint.ts";
 import { parseObject } from "./formats/json.ts";
 import { type Kernels, loadKernels } from "./machine/kernels.ts";
 import { type Planned, planModel } from "./model/planning.ts";
+import { withoutTiedCopies } from "./model/tied.ts";
 import { detectRuntime } from "./runtime/index.ts";
 import type { Runtime } from "./runtime/types.ts";
 import type { Files } from "./source.ts";
@@ -80,7 +81,7 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
 
 /** What a model is made of and how much memory it will take, from its config and headers; reads no weight. */
 export function inspect(where: string, options: LoadOptions = {}): Promise<Planned> {
-  return withCheckpoint(where, options, async (checkpoint) => planModel(checkpoint, options));
+  return withCheckpoint(where, options, async (checkpoint) => planModel(await withoutTiedCopies(checkpoint), options));
 }
 
 /** The tokenizer of a checkpoint; undefined if it has no tokenizer.json. */

@@ -2,6 +2,7 @@ import type { Engine, NextToken } from "./engine.ts";
 import {
   type GeneratedToken,
   type GenerateOptions,
+  type Generating,
   Generation,
   resolveSettings,
   type SessionText,
@@ -70,22 +71,31 @@ export class Session {
 
   /** Reads a prompt, if there is one, and continues the text; the session can be continued after that. */
   generate(prompt?: Prompt, options: GenerateOptions = {}): Generation {
-    return this.#generation(prompt, options, false, () => {});
+    return new Generation(() => this.#begin(prompt, options, false));
   }
 
-  /** As generate, and disposes of the session at the end. */
-  finish(prompt: Prompt, options: GenerateOptions = {}): Generation {
-    return this.#generation(prompt, options, true, () => this.dispose());
-  }
-
-  #generation(prompt: Prompt | undefined, options: GenerateOptions, final: boolean, onEnd: () => void): Generation {
+  /** A text in a session of its own, which is opened when the text is first read and disposed of at its end. */
+  static generate(model: SessionModel, prompt: Prompt, options: GenerateOptions = {}): Generation {
     return new Generation(() => {
-      const { engine } = this.#model;
-      const settings = this.#settings(options);
-      const ids = prompt === undefined ? [] : this.#encode(prompt);
-      engine.begin(this.#id, options.seed);
-      return { engine, id: this.#id, text: this.#text, final, prompt: ids, settings, options, onEnd };
+      const session = new Session(model, model.engine.open());
+      try {
+        return session.#begin(prompt, options, true);
+      } catch (error) {
+        session.dispose();
+        throw error;
+      }
     });
+  }
+
+  #begin(prompt: Prompt | undefined, options: GenerateOptions, final: boolean): Generating {
+    const { engine } = this.#model;
+    const settings = this.#settings(options);
+    const ids = prompt === undefined ? [] : this.#encode(prompt);
+    engine.begin(this.#id, options.seed);
+    const onEnd = () => {
+      if (final) this.dispose();
+    };
+    return { engine, id: this.#id, text: this.#text, final, prompt: ids, settings, options, onEnd };
   }
 
   /** The seed of the session's random numbers. */

@@ -4,6 +4,7 @@ import type { GenerateOptions, GenerationResult } from "../generate.ts";
 import { resolveSettings } from "../generate.ts";
 import { Model, type ModelInfo } from "../language_model.ts";
 import { loadEngine, requireTokenizer, withCheckpoint } from "../load.ts";
+import { drawSeed } from "../random.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, real, whole } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { readStdin, warn, write } from "./streams.ts";
@@ -89,11 +90,10 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
     },
   );
   stages.end();
-  const session = model.session({ ...(flags.seed === undefined ? {} : { seed: flags.seed }) });
-  const { seed } = session;
+  const seed = flags.seed ?? drawSeed();
   if (flags.seed === undefined) warn(`seed ${seed}`, "");
   if (given === undefined && process.stderr.isTTY) process.stderr.write(prompt);
-  const generation = session.finish(prompt, generating);
+  const generation = model.generate(prompt, { ...generating, seed });
   for await (const token of generation.tokens()) {
     stages.end();
     await write(flags.output === "jsonl" ? `${JSON.stringify(token)}\n` : token.text);

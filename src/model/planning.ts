@@ -30,8 +30,11 @@ export interface Planned {
 /** Rows of a step whose logits can be had at once; more would only take memory. */
 const LOGITS_ROWS = 16;
 
+/** What planning looks at of a checkpoint. */
+export type CheckpointHeaders = Pick<Checkpoint, "name" | "config" | "tensors">;
+
 /** Decides everything about a model under a policy from its config and the headers of its weight files. */
-export function planModel(checkpoint: Checkpoint, options: PlanningOptions): Planned {
+export function planModel(checkpoint: CheckpointHeaders, options: PlanningOptions): Planned {
   const program = programOf(checkpoint.config, `${checkpoint.name}/config.json`);
   const resolved = resolveWeights(program, checkpoint.tensors, options.dtype ?? "auto", checkpoint.name);
   const policy = resolvePolicy(options, program.trainedLength, program.slidingWindow);

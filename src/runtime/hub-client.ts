@@ -37,6 +37,8 @@ export const TIMING: Timing = { stall: 30_000, probe: 10_000, retries: 5, backof
 
 const REDIRECTS = 10;
 const API_LIMIT = 1 << 26;
+/** Failures that trying again does not mend: a certificate that is not trusted, a host that nobody knows. */
+const FINAL = /CERT|TLS|SSL|UNABLE_TO|ENOTFOUND/;
 const TRANSIENT = new Set([408, 425, 429, 500, 502, 503, 504]);
 
 export interface Ask {
@@ -191,7 +193,7 @@ export class Client {
       const { code, cause, message } = error as { code?: string; cause?: { code?: string }; message?: string };
       const reason = code || cause?.code || message;
       const text = mismatch(subject, `an answer from ${host}`, reason);
-      throw /CERT|TLS|SSL|UNABLE_TO/.test(String(reason)) ? new HubError(text) : new Transient(text);
+      throw FINAL.test(String(reason)) ? new HubError(text) : new Transient(text);
     } finally {
       settle();
     }

@@ -1,0 +1,41 @@
+import { expect, test } from "bun:test";
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
+import { deviation, FIXTURES, logitsOf, openEngine } from "../setup.ts";
+
+const TIED = join(FIXTURES, "llama-gqa-tied");
+const IDS = [5, 17, 2, 40, 9, 33];
+
+/** A copy of a tied checkpoint that stores the head as well, changed by `change`. */
+function withHead(change: (head: Float32Array) => void): string {
+  const directory = mkdtempSync(join(tmpdir(), "tied-"));
+  cpSync(TIED, directory, { recursive: true });
+  const file = join(directory, "model.safetensors");
+  const bytes = new Uint8Array(readFileSync(file));
+  const tensors = [...parseSafetensors(bytes, file).tensors.values()];
+  const table = tensors.find(({ name }) => name === "model.embed_tokens.weight")!;
+  const head = new Float32Array(bytes.slice(table.begin, table.end).buffer);
+  change(head);
+  const parts = tensors.map(({ begin, end }) => bytes.subarray(begin, end));
+  const header = safetensorsHeader([...tensors, { ...table, name: "lm_head.weight" }]);
+  writeFileSync(file, Buffer.concat([header, ...parts, new Uint8Array(head.buffer)]));
+  return directory;
+}
+
+test("a tied head that is stored as well is kept once, and changes nothing", async () => {
+  const engine = await openEngine(TIED);
+  const twice = await openEngine(withHead(() => {}));
+  expect(twice.plan.weightBytes).toBe(engine.plan.weightBytes);
+  expect(await logitsOf(twice, IDS)).toEqual(await logitsOf(engine, IDS));
+  expect(twice.unused).toEqual([]);
+});
+
+test("one that differs from the embedding is used as the head", async () => {
+  const engine = await openEngine(TIED);
+  const other = await openEngine(withHead((head) => void head.set(head.map((value) => 2 * value))));
+  expect(other.plan.weightBytes).toBeGreaterThan(engine.plan.weightBytes);
+  const doubled = (await logitsOf(engine, IDS)).map((row) => row.map((value) => 2 * value));
+  for (const [i, row] of (await logitsOf(other, IDS)).entries()) expect(deviation(row, doubled[i]!)).toBeLessThan(1e-6);
+});
