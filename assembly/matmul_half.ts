@@ -19,18 +19,18 @@ export function matmulHalf<T>(
   first: i32,
   last: i32,
 ): void {
-  const panelBytes = <usize>((k + 7) >> 3) << 6;
-  const stride = <usize>k << 2;
+  const panelBytes = (<usize>((k + 7) >> 3)) << 6;
+  const stride = (<usize>k) << 2;
   for (let panel = first; panel < last; panel++) {
     const p = w + <usize>panel * panelBytes;
     const column = panel << 2;
-    const offset = bias ? v128.load(bias + (<usize>column << 2)) : f32x4.splat(0);
-    let out = y + (<usize>column << 2);
+    const offset = bias ? v128.load(bias + ((<usize>column) << 2)) : f32x4.splat(0);
+    let out = y + ((<usize>column) << 2);
     let q = x;
     let row = 0;
     for (; row + 2 <= rows; row += 2) {
       twoRows<T>(out, q, p, n, k, offset, n - column);
-      out += <usize>n << 3;
+      out += (<usize>n) << 3;
       q += stride << 1;
     }
     if (row < rows) oneRow<T>(out, q, p, k, offset, n - column);
@@ -43,7 +43,7 @@ function oneRow<T>(y: usize, x: usize, p: usize, k: i32, offset: v128, count: i3
   let a1 = a0;
   let a2 = a0;
   let a3 = a0;
-  const end = x + (<usize>(k & ~7) << 2);
+  const end = x + ((<usize>(k & ~7)) << 2);
   for (; x < end; x += 32) {
     const low = v128.load(x);
     const high = v128.load(x, 16);
@@ -84,8 +84,8 @@ function twoRows<T>(y: usize, x: usize, p: usize, n: i32, k: i32, offset: v128, 
   let b1 = a0;
   let b2 = a0;
   let b3 = a0;
-  const second = x + (<usize>k << 2);
-  const bytes = <usize>(k & ~7) << 2;
+  const second = x + ((<usize>k) << 2);
+  const bytes = (<usize>(k & ~7)) << 2;
   for (let at: usize = 0; at < bytes; at += 32) {
     const xe = v128.shuffle<f32>(v128.load(x + at), v128.load(x + at, 16), 0, 2, 4, 6);
     const xo = v128.shuffle<f32>(v128.load(x + at), v128.load(x + at, 16), 1, 3, 5, 7);
@@ -128,7 +128,7 @@ function twoRows<T>(y: usize, x: usize, p: usize, n: i32, k: i32, offset: v128, 
     b3 = mulAdd(mulAdd(b3, even<T>(v128.load(p, 48)), ye), odd<T>(v128.load(p, 48)), yo);
   }
   storeFloats(y, f32x4.add(sum4(a0, a1, a2, a3), offset), count);
-  storeFloats(y + (<usize>n << 2), f32x4.add(sum4(b0, b1, b2, b3), offset), count);
+  storeFloats(y + ((<usize>n) << 2), f32x4.add(sum4(b0, b1, b2, b3), offset), count);
 }
 
 /** Eight floats at `p` of which `count` (1 to 7) exist: numbers 0, 2, 4, 6; the others are 0. */

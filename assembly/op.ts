@@ -36,15 +36,15 @@ export enum Rows {
   Logits,
 }
 
-/** out[1 + rows, 2, pairs]: cos then sin of every angle; row 0 is the fixed position, row 1 + i the position of row i. */
+/** out[rows, 2, 2, pairs]: cos then sin of every angle, of the row's position, then of the fixed one. */
 export enum Angles {
   out = 2,
   /** u64[pairs]: turns per position, in units of 2^-64 */
   turns,
   pairs,
-  /** the fixed position, a 64-bit number in two words */
-  fixedLow,
-  fixedHigh,
+  /** Clamp: the fixed position is `limit`, with Clamp.Sinks that many after the session's first */
+  clamp,
+  limit,
 }
 
 /** y[rows, dim] = table[token]; table is a packed matrix. */
@@ -158,7 +158,7 @@ export enum Clamp {
   None,
   /** d ≥ limit: to limit, with the unrotated key */
   Distance,
-  /** pinned keys once n ≥ limit: to limit − (j − origin), with the rotated key (StreamingLLM) */
+  /** pinned keys once n ≥ limit: to limit − (j − origin), with the key rotated at j (StreamingLLM) */
   Sinks,
 }
 

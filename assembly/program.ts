@@ -11,6 +11,7 @@ import { layerNorm, rmsNorm } from "./norm";
 import {
   Angles,
   Attention,
+  Clamp,
   Clip,
   Elementwise,
   Embed,
@@ -54,11 +55,6 @@ export function execute(record: usize, step: usize, slice: u32, slices: u32): vo
   } else {
     const last = sliceBegin(rows, slice + 1, slices);
     for (let row = sliceBegin(rows, slice, slices); row < last; row++) executeRow(record, step, row);
-    // The fixed position is in row 0 of the angles, the step's rows come after it.
-    if (op == Op.Angles && slice == 0) {
-      const fixed = ((<u64>word(record, Angles.fixedHigh)) << 32) | <u64>word(record, Angles.fixedLow);
-      angles(word(record, Angles.out), word(record, Angles.turns), word(record, Angles.pairs), fixed);
-    }
   }
 }
 
@@ -103,8 +99,13 @@ function executeRow(record: usize, step: usize, index: u32): void {
   switch (word(record, 0)) {
     case Op.Angles: {
       const pairs = word(record, Angles.pairs);
-      const position = load<u64>(rowOf(step, index), Row.position);
-      angles(at(word(record, Angles.out), index + 1, pairs << 1), word(record, Angles.turns), pairs, position);
+      const row = rowOf(step, index);
+      const out = at(word(record, Angles.out), index, pairs << 2);
+      const turns = word(record, Angles.turns);
+      const limit = <u64>word(record, Angles.limit);
+      const fixed = word(record, Angles.clamp) == Clamp.Sinks ? load<u64>(row, Row.origin) + limit : limit;
+      angles(out, turns, pairs, load<u64>(row, Row.position));
+      angles(out + (pairs << 3), turns, pairs, fixed);
       break;
     }
     case Op.Embed: {
@@ -138,7 +139,7 @@ function executeRow(record: usize, step: usize, index: u32): void {
       const rotaryDim = word(record, Rope.rotaryDim);
       const y = at(word(record, Rope.y), index, heads * headDim);
       const x = at(word(record, Rope.x), index, heads * headDim);
-      const cosSin = at(word(record, Rope.angles), word(record, Rope.fixed) ? 0 : index + 1, rotaryDim);
+      const cosSin = at(word(record, Rope.angles), (index << 1) + (word(record, Rope.fixed) ? 1 : 0), rotaryDim);
       rope(y, x, cosSin, heads, headDim, rotaryDim, word(record, Rope.interleaved) != 0);
       break;
     }

@@ -23,6 +23,8 @@ export interface SessionState {
   position: number;
   /** The token that was chosen last and not yet read; −1: none. */
   pending: number;
+  /** Whether its slot is its own. */
+  open: boolean;
   /** Whether the slot's logits are those of the token before `position`. */
   hasLogits: boolean;
   /** The last tokens, those that repetitionPenalty counts, in a ring by position; −1: none. */
@@ -80,6 +82,7 @@ export class Engine {
     const recent = new Int32Array(this.plan.cache.ring).fill(-1);
     return this.adopt({
       slot,
+      open: true,
       origin,
       position: origin,
       pending: -1,
@@ -128,7 +131,10 @@ export class Engine {
     });
   }
 
+  /** Gives the session's slot back; a call that is reading for it ends with an error. */
   dispose(id: number): void {
+    const session = this.#sessions.get(id);
+    if (session) session.open = false;
     this.#sessions.delete(id);
   }
 
@@ -155,8 +161,7 @@ export class Engine {
   }
 
   /**
-   * Reads tokens and gives the logits f32[vocab] after each of them, one row at a time. The row lies in Wasm memory and
-   * is overwritten by the next step.
+   * Reads tokens and gives the logits f32[vocab] after each of them, one row at a time.
    */
   async forward(
     id: number,
@@ -172,7 +177,9 @@ export class Engine {
         const position = session.position;
         const chunk = all.slice(i, i + logitsRows);
         this.#step(session, chunk, () => true);
-        for (let row = 0; row < chunk.length; row++) await onLogits(this.#logitsRow(row), position + row);
+        // Copies, because other sessions may step while the reader takes its time.
+        const rows = chunk.map((_, row) => this.#logitsRow(row).slice());
+        for (const [row, logits] of rows.entries()) await onLogits(logits, position + row);
         await tick();
       }
     });
@@ -224,7 +231,13 @@ export class Engine {
       if (Number.isInteger(token) && token >= 0 && token < this.program.vocabSize) continue;
       throw new OptionError(mismatch(`token ${i}`, `an id from 0 to ${this.program.vocabSize - 1}`, token));
     }
-    return session.pending >= 0 ? [session.pending, ...tokens] : [...tokens];
+    const all = session.pending >= 0 ? [session.pending, ...tokens] : [...tokens];
+    const { maxPositions, attention } = this.plan.policy;
+    const length = session.position - session.origin + all.length;
+    if (length <= maxPositions) return all;
+    throw new OptionError(
+      mismatch("maxPositions", `at most ${maxPositions} tokens under ${attention} attention`, length),
+    );
   }
 
   #logitsRow(row: number): Float32Array {
@@ -235,13 +248,8 @@ export class Engine {
 
   /** One step of one session; the last row's logits, if wanted, become the session's. */
   #step(session: SessionState, tokens: readonly number[], wantsLogits: (row: number) => boolean): void {
-    const { maxPositions, attention } = this.plan.policy;
-    if (session.position - session.origin + tokens.length > maxPositions) {
-      const found = session.position - session.origin + tokens.length;
-      throw new OptionError(
-        mismatch("maxPositions", `at most ${maxPositions} tokens under ${attention} attention`, found),
-      );
-    }
+    if (!session.open)
+      throw new OptionError(mismatch("session", "one that is open", "one that was disposed meanwhile"));
     const rows = tokens.map(
       (token, i): StepRow => ({
         token,
@@ -256,10 +264,12 @@ export class Engine {
     for (const [i, token] of tokens.entries()) session.recent[(session.position + i) % session.recent.length] = token;
     session.position += tokens.length;
     session.pending = -1;
-    session.hasLogits = rows.at(-1)?.wantsLogits ?? false;
+    session.hasLogits = false;
     const wanted = rows.filter((row) => row.wantsLogits);
     for (const [i, row] of wanted.entries()) this.#checkFinite(i, row.position);
-    if (session.hasLogits) this.logits(session).set(this.#logitsRow(wanted.length - 1));
+    if (!rows.at(-1)?.wantsLogits) return;
+    this.logits(session).set(this.#logitsRow(wanted.length - 1));
+    session.hasLogits = true;
   }
 
   /** Throws ModelError if a row of logits holds a number that is not finite. */

@@ -23,7 +23,8 @@ export function mismatch(thing: string, expected: string, found: unknown): strin
 
 /** A value as an error shows it: short, on one line, without control characters. */
 export function show(value: unknown): string {
-  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? String(value));
+  const text =
+    typeof value === "string" || typeof value === "number" ? `${value}` : (JSON.stringify(value) ?? `${value}`);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is removed
   const line = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, " ");
   return line.length > 120 ? `${line.slice(0, 117)}...` : line;

@@ -77,10 +77,14 @@ export function anglesRecord(program: Program, cache: CacheLayout, at: Addresses
     [Angles.out]: at.angles,
     [Angles.turns]: at.turns,
     [Angles.pairs]: pairs,
-    [Angles.fixedLow]: cache.limit % 2 ** 32,
-    [Angles.fixedHigh]: Math.floor(cache.limit / 2 ** 32),
+    [Angles.clamp]: cache.clamp,
+    [Angles.limit]: cache.limit,
   };
-  return [record(Op.Angles, Rows.All, fields, `angles[2,${pairs}] of the position`, { flops: 80 * pairs })];
+  return [
+    record(Op.Angles, Rows.All, fields, `angles[2,2,${pairs}] of the position and the fixed one`, {
+      flops: 160 * pairs,
+    }),
+  ];
 }
 
 /** The records of one operation. `layerOffset`: where the layer's cache begins in a session slot, in bytes. */

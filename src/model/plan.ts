@@ -109,7 +109,7 @@ export function plan(
     const at: Addresses = {
       buffer: (name) => buffers.get(name) as number,
       weight: (name) => placed.get((resolved.get(name) as ResolvedWeight).key) as PlacedWeight,
-      angles: arena.take(4 * program.attention.rotaryDim * (options.chunkSize + 1)),
+      angles: arena.take(8 * program.attention.rotaryDim * options.chunkSize),
       turns: turnsAddress,
       slopes,
       scratch: arena.take(Size.ScratchBytes * Size.MaxSlices),
@@ -238,7 +238,7 @@ function fixedBytes(units: readonly Unit[], program: Program, cache: CacheLayout
   for (const [name, width] of Object.entries({ ...program.buffers, ...attentionBuffers(program, cache) })) {
     arena.take(4 * width * (LOGITS_BUFFERS.has(name) ? options.logitsRows : options.chunkSize));
   }
-  arena.take(4 * program.attention.rotaryDim * (options.chunkSize + 1));
+  arena.take(8 * program.attention.rotaryDim * options.chunkSize);
   arena.take(Size.ScratchBytes * Size.MaxSlices);
   arena.take(4 * (program.attention.rotaryDim + program.attention.heads));
   arena.take(4 * program.vocabSize);

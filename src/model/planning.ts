@@ -1,4 +1,4 @@
-import type { DType } from "../dtype.ts";
+import { DTYPES, type DType } from "../dtype.ts";
 import { mismatch, OptionError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { type PolicyOptions, resolvePolicy } from "./cache.ts";
@@ -35,8 +35,12 @@ export type CheckpointHeaders = Pick<Checkpoint, "name" | "config" | "tensors">;
 
 /** Decides everything about a model under a policy from its config and the headers of its weight files. */
 export function planModel(checkpoint: CheckpointHeaders, options: PlanningOptions): Planned {
+  const dtype = options.dtype ?? "auto";
+  if (dtype !== "auto" && !DTYPES.includes(dtype)) {
+    throw new OptionError(mismatch("dtype", `one of auto, ${DTYPES.join(", ")}`, dtype));
+  }
   const program = programOf(checkpoint.config, `${checkpoint.name}/config.json`);
-  const resolved = resolveWeights(program, checkpoint.tensors, options.dtype ?? "auto", checkpoint.name);
+  const resolved = resolveWeights(program, checkpoint.tensors, dtype, checkpoint.name);
   const policy = resolvePolicy(options, program.trainedLength, program.slidingWindow);
   const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
   const made = plan(program, resolved, policy, {

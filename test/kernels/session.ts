@@ -1,0 +1,145 @@
+/** One session's attention by records, chunk by chunk, as the planner would write them; and the reference for it. */
+import { Angles, Attention, Clamp, Op, Rope, Size } from "../../assembly/op.ts";
+import { type CacheLayout, cacheLayout, type Policy } from "../../src/model/cache.ts";
+import { turns } from "../../src/model/positions.ts";
+import * as reference from "../reference/attention.ts";
+import { alibiSlopes, inverseFrequencies, type RopeLayout } from "../reference/math.ts";
+import { type Bench, bits, type Dice, flat, rowsOf } from "./harness.ts";
+
+export interface Setup {
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** 0: ALiBi. */
+  readonly rotaryDim: number;
+  readonly layout: RopeLayout;
+  readonly scale: number;
+  readonly policy: Policy;
+}
+
+/** What every token asks, and what it is found by: [n, heads · headDim], [n, kvHeads · headDim] twice. */
+export interface Tokens {
+  readonly q: Float32Array;
+  readonly k: Float32Array;
+  readonly v: Float32Array;
+}
+
+/** Chunks of 1 to `most` tokens that add up to n. */
+export function chunksOf(dice: Dice, n: number, most: number): number[] {
+  const chunks: number[] = [];
+  for (let left = n; left > 0; left -= chunks.at(-1)!) chunks.push(Math.min(left, 1 + dice.below(most)));
+  return chunks;
+}
+
+export function draw(dice: Dice, { heads, kvHeads, headDim }: Setup, n: number): Tokens {
+  const [q, k] = [dice.floats(n * heads * headDim, 12), dice.floats(n * kvHeads * headDim)];
+  return { q, k, v: dice.floats(n * kvHeads * headDim) };
+}
+
+export interface Outcome {
+  /** [n, heads · headDim] */
+  readonly out: Float32Array;
+  /** Keys rotated by their positions, [n, kvHeads · headDim]; under ALiBi the keys themselves. */
+  readonly kRotated: Float32Array;
+  /** The session's slot after the last chunk, and its layout. */
+  readonly slot: Float32Array;
+  readonly cache: CacheLayout;
+  /** Keys that the kernel says it has met, over all rows and KV heads. */
+  readonly visited: number;
+}
+
+/** Everything that no record has written is NaN: the buffers before each chunk, the slot before the first. */
+export function attend(
+  bench: Bench,
+  setup: Setup,
+  tokens: Tokens,
+  chunks: readonly number[],
+  { origin = 0n, slices = 1 } = {},
+): Outcome {
+  bench.clear();
+  const { heads, kvHeads, headDim, rotaryDim, policy } = setup;
+  const [qWidth, kvWidth] = [heads * headDim, kvHeads * headDim];
+  const cache = cacheLayout(policy, { ...setup });
+  const most = Math.max(...chunks);
+  const slot = bench.output(cache.bytes / 4);
+  const scratch = bench.take(Size.ScratchBytes * slices);
+  for (let i = 0; i < slices; i++) bench.view.setBigUint64(scratch + i * Size.ScratchBytes, 0n, true);
+  const slopes = rotaryDim ? 0 : bench.floats(alibiSlopes(heads));
+  const angles = bench.output(2 * rotaryDim * most);
+  const frequencies = rotaryDim ? [...inverseFrequencies(rotaryDim, 100)].map(turns) : [];
+  const turned = bench.take(8 * frequencies.length);
+  for (const [i, value] of frequencies.entries()) bench.view.setBigUint64(turned + 8 * i, value, true);
+  const buffer = (width: number) => bench.output(most * width);
+  const at = { q: buffer(qWidth), k: buffer(kvWidth), v: buffer(kvWidth), out: buffer(qWidth) };
+  const rotated = rotaryDim ? { q: buffer(qWidth), fixed: buffer(qWidth), k: buffer(kvWidth) } : undefined;
+
+  const out = new Float32Array(tokens.q.length);
+  const kRotated = new Float32Array(tokens.k.length);
+  let done = 0;
+  for (const rows of chunks) {
+    for (const [address, width] of [
+      [at.q, qWidth],
+      [at.k, kvWidth],
+      [at.v, kvWidth],
+      [at.out, qWidth],
+    ] as const) {
+      bench.bytes.fill(0xff, address, address + 4 * most * width);
+    }
+    for (const [name, width] of [
+      ["q", qWidth],
+      ["k", kvWidth],
+      ["v", kvWidth],
+    ] as const) {
+      const part = tokens[name].subarray(done * width, (done + rows) * width);
+      new Float32Array(bench.view.buffer, at[name], part.length).set(part);
+    }
+    const positions = Array.from({ length: rows }, (_, i) => origin + BigInt(done + i));
+    bench.step(positions.map((position) => ({ position, origin, slot, runStart: 0, runRows: rows })));
+    if (rotated) {
+      const { clamp, limit } = cache;
+      const words = { out: angles, turns: turned, pairs: rotaryDim / 2, clamp, limit };
+      bench.execute(Op.Angles, Angles, words, { slices });
+      const shape = { angles, headDim, rotaryDim, interleaved: setup.layout === "interleaved" ? 1 : 0 };
+      bench.execute(Op.Rope, Rope, { y: rotated.q, x: at.q, heads, ...shape }, { slices });
+      bench.execute(Op.Rope, Rope, { y: rotated.fixed, x: at.q, heads, ...shape, fixed: 1 }, { slices });
+      bench.execute(Op.Rope, Rope, { y: rotated.k, x: at.k, heads: kvHeads, ...shape }, { slices });
+    }
+    const words = {
+      ...cache.parts,
+      out: at.out,
+      q: rotated?.q ?? at.q,
+      qFixed: cache.clamp === Clamp.None ? (rotated?.q ?? at.q) : (rotated?.fixed ?? at.q),
+      k: rotated?.k ?? at.k,
+      kUnrotated: at.k,
+      v: at.v,
+      ...{ heads, kvHeads, headDim, scale: bits(setup.scale), slopes, scratch },
+      ...{ nGlobal: cache.pinned, nLocal: cache.ring, clamp: cache.clamp, limit: cache.limit },
+    };
+    bench.execute(Op.Attention, Attention, words, { slices });
+    bench.execute(Op.Store, Attention, words, { slices });
+    out.set(bench.read(at.out, rows * qWidth), done * qWidth);
+    kRotated.set(bench.read(words.k, rows * kvWidth), done * kvWidth);
+    done += rows;
+  }
+  bench.checkGuards();
+  let visited = 0;
+  for (let i = 0; i < slices; i++) visited += Number(bench.view.getBigUint64(scratch + i * Size.ScratchBytes, true));
+  return { out, kRotated, slot: bench.read(slot, cache.bytes / 4), cache, visited };
+}
+
+/** The same by the definition, and how many pairs are attended in each head. */
+export function expected(setup: Setup, { q, k, v }: Tokens): { out: Float64Array; pairs: number } {
+  const { heads, kvHeads, headDim, rotaryDim, layout, scale } = setup;
+  const { attention, ...numbers } = setup.policy;
+  const policy = { policy: attention, ...numbers };
+  const position: reference.Position = rotaryDim
+    ? { kind: "rope", inverseFrequencies: inverseFrequencies(rotaryDim, 100), layout }
+    : { kind: "alibi", slopes: alibiSlopes(heads) };
+  const [rows, keys, values] = [rowsOf(q, heads * headDim), rowsOf(k, kvHeads * headDim), rowsOf(v, kvHeads * headDim)];
+  const out = flat(reference.attention(rows, keys, values, { heads, kvHeads, headDim, scale }, position, policy));
+  let pairs = 0;
+  for (let p = 0; p < rows.length; p++) {
+    for (let j = 0; j <= p; j++) if (reference.pair(policy, p, j).attended) pairs++;
+  }
+  return { out, pairs };
+}

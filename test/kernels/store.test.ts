@@ -1,0 +1,64 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { Offset } from "../../assembly/op.ts";
+import { CACHE_PARTS, type CachePart, POLICIES, resolvePolicy } from "../../src/model/cache.ts";
+import { Bench, Dice, words } from "./harness.ts";
+import { attend, chunksOf, draw, type Outcome, type Setup, type Tokens } from "./session.ts";
+
+const bench = await Bench.open();
+
+/** The slot as the layout defines it: position j of the last in ring slot j mod nLocal, of the first in pinned slot j. */
+function slotOf({ headDim, kvHeads }: Setup, tokens: Tokens, { cache, kRotated, slot }: Outcome, origin: bigint) {
+  const wanted = new Float32Array(new Uint32Array(slot.length).fill(0xffffffff).buffer);
+  const n = tokens.k.length / (kvHeads * headDim);
+  const sources: Record<CachePart, Float32Array> = {
+    kRing: kRotated,
+    kRingUnrotated: tokens.k,
+    vRing: tokens.v,
+    kPinned: kRotated,
+    kPinnedUnrotated: tokens.k,
+    vPinned: tokens.v,
+  };
+  for (const name of CACHE_PARTS) {
+    if (cache.parts[name] === Offset.Unused) continue;
+    const pinned = name.includes("Pinned");
+    const places = pinned ? cache.pinned : cache.ring;
+    for (let j = pinned ? 0 : Math.max(0, n - places); j < (pinned ? Math.min(n, places) : n); j++) {
+      const place = pinned ? j : Number((origin + BigInt(j)) % BigInt(places));
+      for (let head = 0; head < kvHeads; head++) {
+        const from = (j * kvHeads + head) * headDim;
+        const to = cache.parts[name] / 4 + (head * places + place) * headDim;
+        wanted.set(sources[name].subarray(from, from + headDim), to);
+      }
+    }
+  }
+  return wanted;
+}
+
+describe.each(POLICIES)("%s", (attention) => {
+  test.each([
+    ["RoPE", 2],
+    ["ALiBi", 0],
+  ])("%s, any chunks: the ring has the last, pinned slots the first, all else is untouched; exact", (_, rotaryDim) => {
+    const property = fc.property(
+      fc.record({
+        headDim: fc.integer({ min: 2, max: 9 }),
+        kvHeads: fc.integer({ min: 1, max: 3 }),
+        nGlobal: fc.nat({ max: 4 }),
+        nLocal: fc.integer({ min: 1, max: 9 }),
+        n: fc.integer({ min: 1, max: 30 }),
+        origin: fc.constantFrom(0n, 5n, 2n ** 40n + 3n, 2n ** 53n - 100n),
+        seed: fc.nat(),
+      }),
+      ({ n, origin, seed, headDim, kvHeads, ...limits }) => {
+        const dice = new Dice(seed);
+        const shape = { heads: kvHeads, kvHeads, headDim, rotaryDim, layout: "half", scale: 1 } as const;
+        const setup = { ...shape, policy: resolvePolicy({ ...limits, attention, maxPositions: n }, 4096) };
+        const tokens = draw(dice, setup, n);
+        const done = attend(bench, setup, tokens, chunksOf(dice, n, 15), { origin, slices: 1 + dice.below(3) });
+        expect(words(done.slot)).toEqual(words(slotOf(setup, tokens, done, origin)));
+      },
+    );
+    fc.assert(property, { numRuns: 30 });
+  });
+});

@@ -1,0 +1,73 @@
+/** Loading: what is told of it, how it is stopped, and what is no model. */
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { LambentError, ModelError, OptionError } from "../../src/errors.ts";
+import { inspect, type LoadOptions, type LoadProgress, load } from "../../src/index.ts";
+import { EMBEDDED, failure, freeSlots, removeTemporary, small, smallFolder, temporaryFolder } from "./small.ts";
+
+setDefaultTimeout(60_000);
+afterAll(removeTemporary);
+
+test("progress rises to the bytes of the weights", async () => {
+  const told: LoadProgress[] = [];
+  await load(EMBEDDED, { onProgress: (progress) => told.push(progress) });
+  const { size } = statSync(join(EMBEDDED, "model.safetensors"));
+  const total = told[0]?.total ?? 0;
+  expect(total).toBeWithin(size - 100_000, size);
+  expect(told.at(-1)).toEqual({ stage: "read", loaded: total, total });
+  for (const [i, { loaded }] of told.entries()) expect(loaded).toBeGreaterThan(told[i - 1]?.loaded ?? 0);
+});
+
+test("an abort ends it with the caller's reason, before it begins and between two tensors", async () => {
+  expect(load(EMBEDDED, { signal: AbortSignal.abort(new Error("never")) })).rejects.toThrow("never");
+  const stop = new AbortController();
+  let told = 0;
+  const onProgress = () => {
+    if (++told === 3) stop.abort(new Error("enough"));
+  };
+  expect(await load(EMBEDDED, { signal: stop.signal, onProgress }).catch((error) => error.message)).toBe("enough");
+  expect(told).toBe(3);
+});
+
+test("as many sessions as maxSessions says, 16 unless told", async () => {
+  expect(freeSlots(await small("gptj"))).toBe(16);
+  expect(freeSlots(await small("gptj", { maxSessions: 3 }))).toBe(3);
+});
+
+const bad: [string, LoadOptions][] = [
+  ...[0, -1, 1.5, Number.NaN].map((nLocal): [string, LoadOptions] => ["nLocal", { nLocal }]),
+  ...[-1, 0.5].map((nGlobal): [string, LoadOptions] => ["nGlobal", { nGlobal }]),
+  ...[7, 0, Number.NaN].map((limit): [string, LoadOptions] => ["limit", { limit }]),
+  ...[0, -1, Infinity].map((maxSessions): [string, LoadOptions] => ["maxSessions", { maxSessions }]),
+  ...[0, 1.5].map((chunkSize): [string, LoadOptions] => ["chunkSize", { chunkSize }]),
+  ["maxPositions", { attention: "full", maxPositions: 0 }],
+  ["attention", { attention: "mu" as never }],
+  ["dtype", { dtype: "f8" as never }],
+];
+test.each(bad)("%s: a bad value is refused by name", async (name, options) => {
+  const folder = smallFolder("gptj");
+  for (const use of [load, inspect]) {
+    const { message } = await failure(OptionError, () => use(folder, { nLocal: 8, ...options }));
+    expect(message).toStartWith(`${name}: expected `);
+  }
+});
+
+test("a weight that is no number is refused by tensor and index", async () => {
+  const folder = smallFolder("gptj");
+  const file = join(folder, "model.safetensors");
+  const bytes = readFileSync(file);
+  bytes.writeFloatLE(Number.NaN, bytes.length - 4);
+  writeFileSync(file, bytes);
+  const { message } = await failure(ModelError, () => load(folder));
+  expect(message).toBe(`${file}: transformer.wte.weight[60,31]: expected a finite number, found NaN`);
+});
+
+test("what is no model is refused, and no file stays open", async () => {
+  const open = () => (existsSync("/proc/self/fd") ? new Set(new Bun.Glob("*").scanSync("/proc/self/fd")).size : 0);
+  const wrong = ["./nowhere", "", "a/b/c", "ftp://host/model", temporaryFolder(), smallFolder("gptj", { x: "\ud800" })];
+  writeFileSync(join(wrong[5] as string, "config.json"), "{}");
+  const before = open();
+  for (const where of wrong) for (let times = 0; times < 5; times++) await failure(LambentError, () => load(where));
+  expect(open()).toBeLessThan(before + 5);
+});

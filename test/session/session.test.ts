@@ -1,0 +1,236 @@
+/** Sessions, step by step: reading, choosing, forking, chats. */
+import { afterAll, afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { OptionError } from "../../src/errors.ts";
+import { type GenerateOptions, load, type Model, type Session } from "../../src/index.ts";
+import { deviation } from "../setup.ts";
+import { BOS, EMBEDDED, embeddedFolder, failure, freeSlots, removeTemporary, small, WILD } from "./small.ts";
+
+setDefaultTimeout(60_000);
+
+const PROMPT = [BOS, 20, 34, 7, 9];
+const OPTIONS: GenerateOptions = { ...WILD, maxNewTokens: 40, ignoreEos: true };
+const SLOTS = 4;
+let model: Model;
+
+beforeEach(async () => {
+  model = await small("llama-gqa-tied", { maxSessions: SLOTS, chunkSize: 4 });
+});
+afterEach(() => expect(freeSlots(model)).toBe(SLOTS));
+afterAll(removeTemporary);
+
+const idsOf = async (session: Session, options: GenerateOptions = OPTIONS) => {
+  const ids: number[] = [];
+  for await (const { id } of session.generate(undefined, options).tokens()) ids.push(id);
+  return ids;
+};
+
+test("append and next, one by one, give what generate gives", async () => {
+  const generation = model.generate(PROMPT, { ...OPTIONS, seed: 8 });
+  const ids: number[] = [];
+  for await (const { id } of generation.tokens()) ids.push(id);
+  using session = model.session({ seed: 8 });
+  await session.append(PROMPT.slice(0, 3));
+  await session.append(PROMPT.slice(3));
+  const found: number[] = [];
+  let text = "";
+  while (found.length < ids.length) {
+    const token = await session.next(OPTIONS);
+    expect(token.position).toBe(PROMPT.length + found.length);
+    found.push(token.id);
+    text += token.text;
+  }
+  expect(found).toEqual(ids);
+  expect(await generation.result.then((result) => result.text)).toStartWith(text);
+});
+
+test("a text read in pieces, chosen tokens between them, is one text", async () => {
+  using pieces = model.session({ seed: 1 });
+  await pieces.append("ab the");
+  const { id } = await pieces.next(OPTIONS);
+  await pieces.append("cab");
+  using whole = model.session();
+  await whole.append([...model.tokenizer.encode("ab the"), id, ...model.tokenizer.encode("cab")]);
+  expect(pieces.logits()).toEqual(whole.logits() as Float32Array);
+});
+
+test("length counts the tokens of the prompt and those that were chosen", async () => {
+  using session = model.session();
+  const lengths = [session.length];
+  for (const step of [
+    () => session.append(PROMPT),
+    () => session.next(OPTIONS),
+    () => session.append([]),
+    () => session.next(OPTIONS),
+    () => session.append([5, 6]),
+    () => session.generate([7], { ...OPTIONS, maxNewTokens: 10 }).text(),
+  ]) {
+    await step();
+    lengths.push(session.length);
+  }
+  expect(lengths).toEqual([0, 5, 6, 6, 7, 9, 20]);
+});
+
+test("a session that begins far away has the same logits within 1e-5, and says where it is", async () => {
+  for (const startPosition of [1, 1000, 2 ** 40, 2 ** 52]) {
+    using here = model.session();
+    using there = model.session({ startPosition });
+    for (let round = 0; round < 6; round++) {
+      for (const session of [here, there]) await session.append(PROMPT);
+      expect(deviation(there.logits() ?? [], here.logits() ?? [0])).toBeLessThan(1e-5);
+    }
+    expect((await there.next()).position).toBe(startPosition + 30);
+    expect(there.length).toBe(31);
+  }
+});
+
+test("a start or a seed that is none is refused by name", async () => {
+  for (const value of [-1, 0.5, Number.NaN, 2 ** 53]) {
+    const start = await failure(OptionError, () => model.session({ startPosition: value }));
+    expect(start.message).toStartWith("startPosition: expected ");
+    const seed = await failure(OptionError, () => model.session({ seed: value }));
+    expect(seed.message).toStartWith("seed: expected ");
+  }
+});
+
+test("a fork goes its own way from where it was made", async () => {
+  using session = model.session({ seed: 2 });
+  await session.generate(PROMPT, { ...OPTIONS, maxNewTokens: 30 }).text();
+  using same = session.fork();
+  using other = session.fork();
+  expect(same.snapshot()).toEqual(session.snapshot());
+  const elsewhere = await idsOf(other, { ...OPTIONS, seed: 3 });
+  const [a, b] = await Promise.all([idsOf(same), idsOf(session)]);
+  expect(a).toEqual(b);
+  expect(elsewhere).not.toEqual(a);
+  expect(same.snapshot()).toEqual(session.snapshot());
+});
+
+test("a fork needs a slot", async () => {
+  const sessions = Array.from({ length: SLOTS }, () => model.session());
+  const message = `session: expected at most ${SLOTS} open at once, found ${SLOTS + 1}`;
+  for (const open of [() => model.session(), () => sessions[0]?.fork(), () => model.generate("a").text()]) {
+    expect((await failure(OptionError, open)).message).toBe(message);
+  }
+  for (const session of sessions) session.dispose();
+});
+
+test("what was disposed can be used no more, and be disposed again", async () => {
+  const session = model.session();
+  await session.append(PROMPT);
+  session.dispose();
+  session.dispose();
+  const uses = [() => session.append([5]), () => session.next(), () => session.generate([5]).text()];
+  for (const use of [...uses, () => session.snapshot(), () => session.fork(), () => session.length]) {
+    expect((await failure(OptionError, use)).message).toMatch(/^session: expected one that is open, found .*disposed$/);
+  }
+});
+
+test("a session disposed of while it reads leaves its slot's next owner alone", async () => {
+  using wanted = model.session();
+  await wanted.append(PROMPT);
+  const others = Array.from({ length: SLOTS - 2 }, () => model.session());
+  const left = model.session();
+  const reading = left.append(new Array(100).fill(9)).catch((error) => error);
+  left.dispose();
+  using next = model.session();
+  for (const id of PROMPT) await next.append([id]);
+  const error = await reading;
+  for (const session of others) session.dispose();
+  expect(next.logits()).toEqual(wanted.logits() as Float32Array);
+  expect(error).toBeInstanceOf(OptionError);
+});
+
+test("a reader may dispose of the session", async () => {
+  const session = model.session();
+  const generation = session.generate(PROMPT, OPTIONS);
+  for await (const _ of generation) {
+    session.dispose();
+    break;
+  }
+  expect(await generation.result).toMatchObject({ finishReason: "abort" });
+});
+
+test("one call at a time", async () => {
+  using session = model.session();
+  const reading = session.append(PROMPT);
+  const { message } = await failure(OptionError, () => session.append([5]));
+  expect(message).toBe("session: expected one call at a time, found a second one");
+  await reading;
+  expect(session.length).toBe(5);
+});
+
+describe("options of next", () => {
+  test("a seed that is none changes nothing", async () => {
+    using session = model.session({ seed: 4 });
+    await session.append(PROMPT);
+    using same = session.fork();
+    await failure(OptionError, () => session.next({ ...OPTIONS, seed: -1 }));
+    expect(session.seed).toBe(4);
+    expect(await session.next(OPTIONS)).toEqual(await same.next(OPTIONS));
+  });
+
+  test("next needs something before it", async () => {
+    using session = model.session();
+    const { message } = await failure(OptionError, () => session.next());
+    expect(message).toBe("session: expected at least one token before next, found none");
+  });
+});
+
+describe("a prompt", () => {
+  test("that is empty is BOS, where the model has one", async () => {
+    using empty = model.session();
+    await empty.append("");
+    using bos = model.session();
+    await bos.append([BOS]);
+    expect(empty.length).toBe(1);
+    expect(empty.logits()).toEqual(bos.logits() as Float32Array);
+    await empty.append("");
+    expect(empty.length).toBe(1);
+    const without = await small("mpt-heads6");
+    const { message } = await failure(OptionError, () => without.generate("").text());
+    expect(message).toBe("session: expected at least one token before next, found none");
+  });
+
+  test("begins with what the tokenizer puts before a text, at the beginning only", async () => {
+    const embedded = await load(EMBEDDED);
+    using session = embedded.session();
+    await session.append("It was");
+    await session.append(" late");
+    using whole = embedded.session();
+    await whole.append(embedded.tokenizer.encode("It was late"));
+    expect(session.length).toBe(whole.length);
+    expect(session.logits()).toEqual(whole.logits() as Float32Array);
+  });
+});
+
+describe("a chat", () => {
+  const template =
+    "{% for m in messages %}{{ bos_token }}{{ m.role }}: {{ m.content }}\n{% endfor %}" +
+    "{% if add_generation_prompt %}assistant:{% endif %}";
+  const options = { maxNewTokens: 12, temperature: 0 };
+
+  test("is rendered by the model's template, without a further BOS, and goes on", async () => {
+    const chat = await load(
+      embeddedFolder({ bos_token: "<|endoftext|>", add_bos_token: true, chat_template: template }),
+    );
+    const generation = chat.generate([{ role: "user", content: "Who are you?" }], options);
+    const ids = chat.tokenizer.encode("<|endoftext|>user: Who are you?\nassistant:", { addSpecialTokens: false });
+    const text = await generation.text();
+    expect(text).not.toBe("");
+    expect((await generation.result).promptTokens).toBe(ids.length);
+    expect(text).toBe(await chat.generate(ids, options).text());
+    using session = chat.session();
+    await session.append([{ role: "system", content: "Speak." }]);
+    await session.append([{ role: "user", content: "Now!" }]);
+    const rendered = "<|endoftext|>system: Speak.\nassistant:<|endoftext|>user: Now!\nassistant:";
+    expect(session.length).toBe(chat.tokenizer.encode(rendered, { addSpecialTokens: false }).length);
+  });
+
+  test("needs a template, and messages that are some", async () => {
+    const { message } = await failure(OptionError, () => model.generate([{ role: "user", content: "a" }]).text());
+    expect(message).toEndWith("has no chat template: pass a prompt");
+    const chat = await load(embeddedFolder({ bos_token: "<|endoftext|>", chat_template: template }));
+    const bad = await failure(OptionError, () => chat.generate([{ role: "user" } as never]).text());
+    expect(bad.message).toBe("messages[0].content: expected a string, found undefined");
+  });
+});
