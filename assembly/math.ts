@@ -30,7 +30,7 @@ export function exp1(x: f32): f32 {
   return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
 }
 
-/** The error function, absolute error below 3e-7. see: Eigen's rational minimax on [−4, 4] */
+/** The error function, absolute error below 5e-7. see: Eigen's rational minimax on [−4, 4] */
 export function erf(x: v128): v128 {
   const t = f32x4.pmax(f32x4.pmin(x, f32x4.splat(4)), f32x4.splat(-4));
   const s = f32x4.mul(t, t);

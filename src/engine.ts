@@ -77,6 +77,10 @@ export class Engine {
 
   /** Opens a session whose first token is at `origin`. Throws OptionError if no slot is free. */
   open(origin = 0, seed = drawSeed()): number {
+    for (const [name, value] of Object.entries({ startPosition: origin, seed })) {
+      if (Number.isSafeInteger(value) && value >= 0) continue;
+      throw new OptionError(mismatch(name, "a whole number from 0 to 2^53 − 1", value));
+    }
     const slot = this.#freeSlot();
     for (const bank of this.#machine.banks) bank.bytes(bank.slot(slot), bank.plan.slotBytes).fill(0);
     const recent = new Int32Array(this.plan.cache.ring).fill(-1);

@@ -1,4 +1,4 @@
-import type { Engine } from "./engine.ts";
+import type { Engine, SessionState } from "./engine.ts";
 import { ModelError, mismatch, OptionError } from "./errors.ts";
 import { checkSampling, type Sampling } from "./sampler.ts";
 import { StopStrings } from "./tokenizer/stop.ts";
@@ -63,13 +63,14 @@ export function resolveSettings(
     throw new ModelError(mismatch(`generation_config.json: ${key}`, `a ${type}`, value));
   };
   // Who asks for a way of sampling wants to sample; temperature 0 is the common word for not wanting it.
-  const { temperature, topK, topP, minP } = options;
-  const asks = [temperature, topK, topP, minP].some((value) => value !== undefined);
+  const { topK, topP, minP } = options;
+  const asks = [options.temperature, topK, topP, minP].some((value) => value !== undefined);
+  const temperature = options.temperature ?? from<number>("temperature", "number") ?? 1;
   const doSample =
     temperature !== 0 && (options.doSample ?? (asks || (from<boolean>("do_sample", "boolean") ?? false)));
   const settings = {
     doSample,
-    temperature: (temperature === 0 ? undefined : temperature) ?? (from<number>("temperature", "number") || 1),
+    temperature: temperature === 0 ? 1 : temperature,
     topK: topK ?? from<number>("top_k", "number") ?? 50,
     topP: topP ?? from<number>("top_p", "number") ?? 1,
     minP: minP ?? from<number>("min_p", "number") ?? 0,
@@ -82,7 +83,7 @@ export function resolveSettings(
   };
   checkSampling(settings);
   const { maxNewTokens } = settings;
-  if (!(Number.isSafeInteger(maxNewTokens) && maxNewTokens >= -1)) {
+  if (!((Number.isSafeInteger(maxNewTokens) && maxNewTokens >= -1) || maxNewTokens === Infinity)) {
     throw new OptionError(mismatch("maxNewTokens", "a whole number, -1 for no end", maxNewTokens));
   }
   if (options.seed !== undefined && !(Number.isSafeInteger(options.seed) && options.seed >= 0)) {
@@ -127,7 +128,8 @@ export interface SessionText {
 
 /**
  * A text in the making. Read it once: piece by piece (`for await (const piece of generation)`), token by token
- * (`generation.tokens()`), or whole (`await generation.text()`). `result` is settled when it has ended.
+ * (`generation.tokens()`), or whole (`await generation.text()`). `result` is settled when it has been read to
+ * its end.
  */
 export class Generation implements AsyncIterable<string> {
   readonly result: Promise<GenerationResult>;
@@ -160,15 +162,17 @@ export class Generation implements AsyncIterable<string> {
     if (this.#started) throw new OptionError(mismatch("generation", "one reader", "a second one"));
     this.#started = true;
     const begun = performance.now();
-    let prefilled = begun;
+    let prefilled: number | undefined;
     let newTokens = 0;
     let text = "";
     let finishReason: GenerationResult["finishReason"] = "abort";
     let generating: Generating | undefined;
+    let session: SessionState | undefined;
     let failed = false;
     try {
       generating = this.#start();
       const { engine, id, text: shown, final, prompt, settings, options } = generating;
+      session = engine.state(id);
       const stops = new StopStrings(settings.stopStrings, shown.tail);
       await read(engine, id, prompt, options);
       prefilled = performance.now();
@@ -199,17 +203,17 @@ export class Generation implements AsyncIterable<string> {
       this.#fail(error);
       throw error;
     } finally {
-      if (!failed && generating) {
-        const { engine, prompt } = generating;
+      if (!failed && generating && session) {
+        const { prompt } = generating;
         const ended = performance.now();
         this.#settle({
           text,
           finishReason,
           promptTokens: prompt.length,
           newTokens,
-          prefillSeconds: (prefilled - begun) / 1000,
-          decodeSeconds: (ended - prefilled) / 1000,
-          logitsHash: engine.state(generating.id).hash.hex(),
+          prefillSeconds: ((prefilled ?? ended) - begun) / 1000,
+          decodeSeconds: (ended - (prefilled ?? ended)) / 1000,
+          logitsHash: session.hash.hex(),
         });
       }
       generating?.onEnd();

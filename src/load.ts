@@ -42,9 +42,9 @@ export function sharedKernels(runtime: Runtime): Promise<Kernels> {
 export async function findModel(where: string, options: LoadOptions, runtime: Runtime): Promise<Files> {
   if (await runtime.isDirectory(where)) return runtime.directory(where);
   const hub = where.match(/^https?:\/\/(?:www\.)?(?:huggingface\.co|hf\.co)\/([^/]+\/[^/]+)\/?$/);
-  if (/^https?:\/\//.test(where) && !hub) return runtime.webDirectory(where);
+  if (/^https?:\/\//.test(where) && !hub) return runtime.webDirectory(where, options.signal);
   const id = hub?.[1] ?? where;
-  if (!runtime.isModelId(id)) {
+  if (!runtime.isModelId(id) || (await runtime.isFile(where))) {
     throw new OptionError(mismatch("model", "a directory, a URL or a Hugging Face id such as org/name", where));
   }
   const { revision, offline, cacheDir, signal, onProgress } = options;

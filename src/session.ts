@@ -1,4 +1,5 @@
 import type { Engine, NextToken } from "./engine.ts";
+import { ModelError, mismatch } from "./errors.ts";
 import {
   type GeneratedToken,
   type GenerateOptions,
@@ -41,7 +42,12 @@ export class Session {
   /** Goes on from a snapshot. Throws ModelError if it is damaged, or of another model, policy or version. */
   static restore(model: SessionModel, snapshot: Uint8Array): Session {
     const { id, text } = readSnapshot(model.engine, snapshot);
-    return new Session(model, id, text);
+    try {
+      return new Session(model, id, text);
+    } catch {
+      model.engine.dispose(id);
+      throw new ModelError(mismatch("snapshot: text_stream", "a state of this tokenizer's streams", [...text.stream]));
+    }
   }
 
   /** Tokens so far, those of the prompt and those that were chosen. */
@@ -58,8 +64,9 @@ export class Session {
   /** Chooses the next token; options as of generate, of which those that end a text do nothing. */
   async next(options: GenerateOptions = {}): Promise<GeneratedToken> {
     const { engine } = this.#model;
+    const settings = this.#settings(options);
     if (options.seed !== undefined) engine.begin(this.#id, options.seed);
-    const token: NextToken = await engine.next(this.#id, this.#settings(options));
+    const token: NextToken = await engine.next(this.#id, settings);
     return { ...token, text: this.#text.stream.push(token.id) };
   }
 

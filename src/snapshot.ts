@@ -18,6 +18,9 @@ export interface TextState {
   readonly tail: string;
 }
 
+/** Copies a field of so many values out of a snapshot. */
+type Reader = (name: string, dtype: Field["dtype"], length: number) => Uint8Array<ArrayBuffer>;
+
 interface Field {
   readonly name: string;
   readonly dtype: "F32" | "I32" | "I64" | "U8" | "U64";
@@ -58,16 +61,18 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
   const hash = new Xxh64(engine.kernels).update(snapshot.subarray(0, end)).digest();
   const stored = new DataView(snapshot.buffer, snapshot.byteOffset).getBigUint64(end, true);
   if (stored !== hash) throw new ModelError(mismatch(`${NAME}: checksum`, hex(hash), `${hex(stored)}: it is damaged`));
-  const read = (name: string, dtype: string): Uint8Array<ArrayBuffer> => {
-    const tensor = tensors.get(name);
-    if (tensor?.dtype === dtype) return snapshot.slice(tensor.begin, tensor.end);
-    throw new ModelError(mismatch(`${NAME}: ${name}`, `a tensor of type ${dtype}`, tensor?.dtype ?? "none"));
-  };
-  expectSame("version", `${VERSION}`, integers(read("version", "I64")).join());
-  expectSame("model_hash", hex(engine.modelHash), hex(new BigUint64Array(read("model_hash", "U64").buffer)[0] ?? 0n));
-  expectSame("weight_dtype", dtypesOf(engine), ascii(read("weight_dtype", "U8")));
-  expectSame("cache_dtype", "f32", ascii(read("cache_dtype", "U8")));
-  expectSame("policy", showPolicy(policyNumbers(engine.plan.policy)), showPolicy(integers(read("policy", "I64"))));
+  // new Uint8Array copies; slice of a Node Buffer would be a view of a larger buffer.
+  const read: Reader = (name, dtype, length) =>
+    new Uint8Array(sameShape({ name, dtype, shape: [length] }, tensors.get(name), snapshot));
+  expectSame("version", `${VERSION}`, integers(read("version", "I64", 1)).join());
+  expectSame(
+    "model_hash",
+    hex(engine.modelHash),
+    hex(new BigUint64Array(read("model_hash", "U64", 1).buffer)[0] ?? 0n),
+  );
+  expectSame("weight_dtype", dtypesOf(engine), ascii(read("weight_dtype", "U8", 32)));
+  expectSame("cache_dtype", "f32", ascii(read("cache_dtype", "U8", 8)));
+  expectSame("policy", showPolicy(policyNumbers(engine.plan.policy)), showPolicy(integers(read("policy", "I64", 5))));
 
   const id = engine.open(0, 0);
   try {
@@ -76,11 +81,8 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
     if (state.hasLogits && !engine.logits(state).every(Number.isFinite)) {
       throw new ModelError(mismatch(`${NAME}: logits`, "finite numbers", "others"));
     }
-    const stream = new Int32Array(read("text_stream", "I32").buffer);
-    if (stream.length !== TextStream.STATE_LENGTH) {
-      throw new ModelError(mismatch(`${NAME}: text_stream`, `${TextStream.STATE_LENGTH} numbers`, stream.length));
-    }
-    return { id, text: { stream, tail: new TextDecoder().decode(read("text_tail", "U8")).replace(/\0+$/, "") } };
+    const stream = new Int32Array(read("text_stream", "I32", TextStream.STATE_LENGTH).buffer);
+    return { id, text: { stream, tail: readTail(read("text_tail", "U8", TAIL_BYTES)) } };
   } catch (error) {
     engine.dispose(id);
     throw error;
@@ -125,20 +127,22 @@ function memory(engine: Engine, session: SessionState): Field[] {
 }
 
 /** Puts the numbers of a snapshot into a fresh session, each checked: they become addresses and token ids. */
-function restoreNumbers(engine: Engine, id: number, read: (name: string, dtype: string) => Uint8Array): SessionState {
-  const [position, origin, pending, hasLogits, seed, counter, ...rest] = integers(read("progress", "I64"));
-  const recent = new Int32Array(read("recent", "I32").buffer as ArrayBuffer);
-  const isToken = (token: number) => token >= -1 && token < engine.program.vocabSize;
+function restoreNumbers(engine: Engine, id: number, read: Reader): SessionState {
   const state = engine.state(id);
+  const [position, origin, pending, hasLogits, seed, counter] = integers(read("progress", "I64", 6));
+  const recent = new Int32Array(read("recent", "I32", state.recent.length).buffer);
+  const { vocabSize } = engine.program;
+  const isToken = (token: number) => token >= -1 && token < vocabSize;
+  const stranger = recent.find((token) => !isToken(token));
+  if (stranger !== undefined) {
+    throw new ModelError(mismatch(`${NAME}: recent`, `ids from -1 to ${vocabSize - 1}`, stranger));
+  }
   const good =
     [position, origin, seed, counter].every((number) => Number.isSafeInteger(number) && (number as number) >= 0) &&
     (position as number) >= (origin as number) &&
     (position as number) - (origin as number) <= engine.plan.policy.maxPositions &&
     isToken(pending as number) &&
-    (hasLogits === 0 || hasLogits === 1) &&
-    rest.length === 0 &&
-    recent.length === state.recent.length &&
-    recent.every(isToken);
+    (hasLogits === 0 || hasLogits === 1);
   if (!good) throw new ModelError(mismatch(`${NAME}: progress`, "numbers of a session of this model", "others"));
   state.recent.set(recent);
   return Object.assign(state, {
@@ -150,7 +154,16 @@ function restoreNumbers(engine: Engine, id: number, read: (name: string, dtype: 
   }) as SessionState;
 }
 
-function sameShape(field: Field, tensor: TensorInfo | undefined, snapshot: Uint8Array): Uint8Array {
+/** The tail without its padding. A byte order mark is a character like any other. */
+function readTail(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes).replace(/\0+$/, "");
+  } catch {
+    throw new ModelError(mismatch(`${NAME}: text_tail`, "UTF-8 text", "bytes that are not"));
+  }
+}
+
+function sameShape(field: Omit<Field, "bytes">, tensor: TensorInfo | undefined, snapshot: Uint8Array): Uint8Array {
   const expected = `${field.dtype} [${field.shape}]`;
   const found = tensor ? `${tensor.dtype} [${tensor.shape}]` : "none";
   if (!tensor || expected !== found) throw new ModelError(mismatch(`${NAME}: ${field.name}`, expected, found));

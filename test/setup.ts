@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Engine, type LoadingOptions } from "../src/engine.ts";
 import { Checkpoint } from "../src/formats/checkpoint.ts";
-import { type Build, BUILDS, type Kernels, loadKernels } from "../src/machine/kernels.ts";
+import { BUILDS, type Build, type Kernels, loadKernels } from "../src/machine/kernels.ts";
 import { bun } from "../src/runtime/bun.ts";
 
 export const ROOT = join(import.meta.dir, "..");

@@ -1,13 +1,14 @@
 import type { Command } from "commander";
 import { Option } from "commander";
+import { mismatch } from "../errors.ts";
 import type { GenerateOptions, GenerationResult } from "../generate.ts";
 import { resolveSettings } from "../generate.ts";
 import { Model, type ModelInfo } from "../language_model.ts";
 import { loadEngine, requireTokenizer, withCheckpoint } from "../load.ts";
 import { drawSeed } from "../random.ts";
-import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, real, whole } from "./options.ts";
+import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, real, usageError, whole } from "./options.ts";
 import { Stages } from "./progress.ts";
-import { readStdin, warn, write } from "./streams.ts";
+import { readStdin, warn, warnUnused, write } from "./streams.ts";
 
 /** What is continued when nobody says anything. */
 const DEFAULT_PROMPT = "It was late in the evening when the old captain came home.";
@@ -41,7 +42,10 @@ export function addGenerate(program: Command, signal: AbortSignal): void {
     .option("--min-p <p>", "leave out tokens less likely than this times the most likely one", real(0, 1))
     .option("--repetition-penalty <x>", "above 1: avoid what occurs among the last n-local tokens", real(0))
     .option("-s, --seed <n>", "the same seed gives the same text (default: drawn, and printed)", whole(0))
-    .option("--stop <text...>", "end before any of these texts")
+    .option("--stop <text>", "end before this text; may be given several times", (text, all: string[] = []) => [
+      ...all,
+      text,
+    ])
     .option("--ignore-eos", "go on behind the model's stop tokens")
     .addOption(new Option("--output <form>", "what to print").choices(["text", "jsonl"]).default("text"))
     .addOption(new Option("--stats [form]", "print counts and times to stderr at the end").choices(["text", "json"]))
@@ -53,7 +57,10 @@ export function addGenerate(program: Command, signal: AbortSignal): void {
 }
 
 async function generate(argument: string | undefined, flags: GenerateFlags, signal: AbortSignal): Promise<void> {
-  const given = argument ?? flags.prompt ?? (await readStdin());
+  if (argument !== undefined && flags.prompt !== undefined) {
+    throw usageError(mismatch("prompt", "one, by argument or --prompt", "both"));
+  }
+  const given = argument ?? flags.prompt ?? (await readStdin(signal));
   const prompt = given ?? DEFAULT_PROMPT;
   const where = flags.model ?? DEFAULT_MODEL;
   const stages = new Stages();
@@ -85,7 +92,7 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
         maxPositions,
         onProgress: ({ stage, loaded, total }) => stages.update(LABELS[stage], loaded, total),
       });
-      for (const tensor of engine.unused) warn(`${where}: tensor ${tensor} is not used`);
+      warnUnused(where, engine.unused);
       return new Model(where, runtime.name, { engine, tokenizer, config, generationConfig });
     },
   );

@@ -2,16 +2,16 @@ import type { Command } from "commander";
 import { Op } from "../../assembly/op.ts";
 import { inspect } from "../load.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
-import { warn, write } from "./streams.ts";
+import { warnUnused, write } from "./streams.ts";
 
 export function addInspect(program: Command, signal: AbortSignal): void {
   modelOptions(program.command("inspect"))
-    .description("print a model's operations, shapes, bytes and memory; reads no weights")
+    .description("print a model's operations, shapes, bytes and memory, from its headers")
     .option("--json", "print one JSON object")
     .action(async (flags: ModelFlags & { json?: boolean }) => {
       const where = flags.model ?? DEFAULT_MODEL;
       const { program: model, plan, unused } = await inspect(where, loadOptions(flags, signal));
-      for (const tensor of unused) warn(`${where}: tensor ${tensor} is not used`);
+      warnUnused(where, unused);
       const segments = plan.segments.map((segment, i) => ({
         bank: segment.bank,
         carry: segment.carry ? `hidden[${segment.carry.width}] from bank ${segment.carry.bank}` : undefined,
@@ -46,11 +46,11 @@ export function addInspect(program: Command, signal: AbortSignal): void {
         ),
       ]);
       const { policy } = plan;
-      const show = (value: number) => (value === Infinity ? "∞" : `${value}`);
+      const bound = (value: number) => (value === Infinity ? "∞" : `${value}`);
       return write(
         `${model.modelType}, ${operations.length} operations; bytes read and floating-point operations for one token\n` +
           `${lines.join("\n")}\n\n` +
-          `attention   ${policy.attention}, nGlobal ${policy.nGlobal}, nLocal ${show(policy.nLocal)}, limit ${show(policy.limit)}, maxPositions ${show(policy.maxPositions)}\n` +
+          `attention   ${policy.attention}, nGlobal ${policy.nGlobal}, nLocal ${bound(policy.nLocal)}, limit ${bound(policy.limit)}, maxPositions ${bound(policy.maxPositions)}\n` +
           `one token   reads ${exact(total.weightBytes)} of weights, ${exact(total.cacheBytes)} of cache at full window; ${total.flops} flop\n` +
           `weights     ${exact(memory.weightBytes)}\n` +
           `cache       ${exact(memory.cacheBytes)} of keys and values per session\n` +

@@ -1,14 +1,14 @@
-import { open } from "node:fs/promises";
-import type { Command } from "commander";
-import { LambentError, mismatch, OptionError } from "../errors.ts";
+import { open, rm } from "node:fs/promises";
+import { type Command, InvalidArgumentError } from "commander";
+import { LambentError, mismatch, OptionError, show } from "../errors.ts";
 import { safetensorsHeader } from "../formats/safetensors.ts";
 import { loadEngine, requireTokenizer, withCheckpoint } from "../load.ts";
-import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
+import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, usageError } from "./options.ts";
 import { Stages } from "./progress.ts";
-import { warn } from "./streams.ts";
+import { warnUnused } from "./streams.ts";
 
 interface LogitsFlags extends ModelFlags {
-  readonly ids?: string;
+  readonly ids?: number[];
   readonly text?: string;
   readonly out: string;
 }
@@ -16,7 +16,7 @@ interface LogitsFlags extends ModelFlags {
 export function addLogits(program: Command, signal: AbortSignal): void {
   modelOptions(program.command("logits"))
     .description("write the logits of every position of a text: tensor logits, F32 [n, vocab]")
-    .option("--ids <list>", "token ids, such as 1,2,3; needs no tokenizer.json")
+    .option("--ids <list>", "token ids, such as 1,2,3; needs no tokenizer.json", parseIds)
     .option("--text <text>", "text, begun as the tokenizer says")
     .requiredOption("--out <file>", "safetensors file to write")
     .action((flags: LogitsFlags) => logits(flags, signal));
@@ -24,21 +24,20 @@ export function addLogits(program: Command, signal: AbortSignal): void {
 
 async function logits(flags: LogitsFlags, signal: AbortSignal): Promise<void> {
   if ((flags.ids === undefined) === (flags.text === undefined)) {
-    throw new OptionError(mismatch("logits", "either --ids or --text", flags.ids === undefined ? "neither" : "both"));
+    throw usageError(mismatch("logits", "either --ids or --text", flags.ids === undefined ? "neither" : "both"));
   }
   const where = flags.model ?? DEFAULT_MODEL;
   const stages = new Stages();
   const options = loadOptions(flags, signal);
   await withCheckpoint(where, options, async (checkpoint, runtime) => {
-    const ids =
-      flags.ids === undefined ? (await requireTokenizer(checkpoint)).encode(flags.text as string) : parseIds(flags.ids);
+    const ids = flags.ids ?? (await requireTokenizer(checkpoint)).encode(flags.text as string);
     if (ids.length === 0) throw new OptionError(mismatch("logits", "at least one token", "none"));
     const engine = await loadEngine(checkpoint, runtime, {
       ...options,
       maxPositions: options.maxPositions ?? ids.length,
       onProgress: ({ loaded, total }) => stages.update("reading the weights", loaded, total),
     });
-    for (const tensor of engine.unused) warn(`${where}: tensor ${tensor} is not used`);
+    warnUnused(where, engine.unused);
     const file = await open(flags.out, "w").catch((error) => {
       throw new LambentError(mismatch(flags.out, "a file that can be written", error.code));
     });
@@ -56,6 +55,9 @@ async function logits(flags: LogitsFlags, signal: AbortSignal): Promise<void> {
         },
         signal,
       );
+    } catch (error) {
+      if ((await file.stat()).isFile()) await rm(flags.out);
+      throw error;
     } finally {
       await file.close();
       stages.end();
@@ -67,6 +69,6 @@ function parseIds(list: string): number[] {
   return list.split(",").map((item) => {
     const id = Number(item);
     if (item.trim() !== "" && Number.isSafeInteger(id) && id >= 0) return id;
-    throw new OptionError(mismatch("--ids", "token ids with commas between them", item));
+    throw new InvalidArgumentError(`expected token ids with commas between them, found ${show(item)}`);
   });
 }

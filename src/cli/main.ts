@@ -34,6 +34,7 @@ try {
 function report(error: unknown): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
+    if (error.code === "commander.help") return 2; // no command: the help is on stderr already
     process.stderr.write(`${error.message.split("\n")[0]}\n`);
     return 2;
   }

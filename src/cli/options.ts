@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { DTYPES } from "../dtype.ts";
 import type { LoadOptions } from "../load.ts";
 import { POLICIES } from "../model/cache.ts";
@@ -24,6 +24,11 @@ export function real(min: number, max = Infinity): (text: string) => number {
       `expected a number from ${min}${max < Infinity ? ` to ${max}` : " on"}, found ${text}`,
     );
   };
+}
+
+/** Flags that do not go together. */
+export function usageError(message: string): CommanderError {
+  return new CommanderError(2, "lambent.usage", `error: ${message}`);
 }
 
 /** Which model, how it is loaded, and how it attends: the flags that every command has. */

@@ -1,4 +1,4 @@
-import { ModelError, mismatch } from "../errors.ts";
+import { ModelError, mismatch, show } from "../errors.ts";
 import { isRecord } from "./json.ts";
 
 /**
@@ -22,7 +22,7 @@ export function readConfig<S extends Schema>(
 ): Values<S> {
   for (const key of Object.keys(raw)) {
     if (Object.hasOwn(schema, key) || COMMON.has(key) || raw[key] === null || /^unsloth_/.test(key)) continue;
-    throw new ModelError(mismatch(`${name}: ${key}`, "a key that this kind of model has", raw[key]));
+    throw new ModelError(mismatch(`${name}: ${show(key)}`, "a key that this kind of model has", raw[key]));
   }
   const values = Object.entries(schema).map(([key, read]) => {
     const value = Object.hasOwn(raw, key) ? raw[key] : undefined;
@@ -59,7 +59,8 @@ export function optionalInteger(max: number): Key<number | undefined> {
 export function number(fallback?: number, above = 0): Key<number> {
   return (value, name) => {
     const found = value ?? fallback;
-    if (typeof found === "number" && Number.isFinite(found) && found > above && found < 1e30) return found;
+    if (typeof found === "number" && found > above && found < 1e30 && (found === 0 || Math.abs(found) >= 1e-30))
+      return found;
     return fail(name, `a number above ${above}`, value);
   };
 }

@@ -48,7 +48,7 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
   const inner = config.n_inner ?? 4 * hidden;
   const heads = config.n_head;
   divides(`${name}: n_embd`, hidden, "n_head", heads);
-  const headDim = hidden / heads;
+  const headDim = integer(MAX.headDim)(hidden / heads, `${name}: n_embd / n_head`);
   const rotaryDim = integer(headDim)(config.rotary_dim, `${name}: rotary_dim`);
   divides(`${name}: rotary_dim`, rotaryDim, "a pair", 2);
 

@@ -74,7 +74,7 @@ export function gatedDecoder(
   const kvHeads = config.num_key_value_heads ?? heads;
   divides(`${name}: num_attention_heads`, heads, "num_key_value_heads", kvHeads);
   if (config.head_dim === undefined) divides(`${name}: hidden_size`, hidden, "num_attention_heads", heads);
-  const headDim = config.head_dim ?? hidden / heads;
+  const headDim = integer(MAX.headDim)(config.head_dim ?? hidden / heads, `${name}: head_dim`);
   divides(`${name}: head_dim`, headDim, "a pair", 2);
   const { theta, scaling } = ropeOf(config, name, config.max_position_embeddings);
 

@@ -184,7 +184,7 @@ export function plan(
 function finish(bank: BankPlan, loading: number, options: PlanOptions): BankPlan {
   const initialBytes = Math.max(loading, bank.slots + bank.slotBytes);
   const all = Math.max(loading, bank.slots + options.maxSessions * bank.slotBytes);
-  return { ...bank, initialBytes, maximumBytes: Math.max(initialBytes, Math.min(LARGEST_BANK, all)) };
+  return { ...bank, initialBytes, maximumBytes: Math.max(initialBytes, Math.min(options.bankBytes, all)) };
 }
 
 /**

@@ -70,7 +70,14 @@ export type Operation =
   | { readonly op: "gelu" | "geluTanh"; readonly y: string; readonly a: string };
 
 /** Sizes up to here are believed; larger ones in a config are a mistake or an attack. */
-export const MAX = { layers: 1024, heads: 4096, dim: 1 << 20, vocab: 1 << 21, positions: 2 ** 40 } as const;
+export const MAX = {
+  layers: 1024,
+  heads: 4096,
+  dim: 1 << 20,
+  headDim: 1 << 14,
+  vocab: 1 << 21,
+  positions: 2 ** 40,
+} as const;
 
 /** Writes operations down and collects the weights that they name. */
 export class Weights {

@@ -48,7 +48,7 @@ export function resolveWeights(
     if (!tensor) throw new ModelError(`${name}: expected a tensor ${weight.tensors.join(" or ")}, found none`);
     const where = `${name}: ${tensor.name}`;
     if (tensor.shape.length !== weight.stored.length || tensor.shape.some((size, i) => size !== weight.stored[i])) {
-      throw new ModelError(`${where}: expected shape [${weight.stored}], found [${tensor.shape}]`);
+      throw new ModelError(mismatch(where, `shape [${weight.stored}]`, tensor.shape));
     }
     const storedDtype = STORED_DTYPES[tensor.dtype];
     if (!storedDtype) {

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { LambentError } from "../errors.ts";
 import type { Build } from "../machine/kernels.ts";
-import { directory, isDirectory } from "./directory.ts";
+import { directory, isDirectory, isFile } from "./directory.ts";
 import { downloadModel, isModelId } from "./hub.ts";
 import type { Runtime } from "./types.ts";
 import { webDirectory } from "./url.ts";
@@ -11,8 +11,9 @@ export const bun: Runtime = {
   name: `bun ${Bun.version}`,
   kernels,
   isDirectory,
+  isFile,
   directory,
-  webDirectory,
+  webDirectory: (url, signal) => webDirectory(url, undefined, signal),
   isModelId,
   downloadModel: (id, { onProgress, ...options }) =>
     downloadModel(id, { ...options, onProgress: ({ loaded, total }) => onProgress?.(loaded, total) }),

@@ -1,4 +1,4 @@
-import { type FileHandle, open, stat } from "node:fs/promises";
+import { constants, type FileHandle, open, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ModelError, mismatch } from "../errors.ts";
 import type { ByteSource, Files } from "../source.ts";
@@ -12,10 +12,15 @@ export async function isDirectory(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
 }
 
+export async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
+}
+
 async function openFile(path: string): Promise<ByteSource | undefined> {
   let handle: FileHandle;
   try {
-    handle = await open(path);
+    // Without waiting: a named pipe would block until somebody writes to it.
+    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;

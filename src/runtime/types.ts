@@ -17,9 +17,11 @@ export interface Runtime {
   readonly kernels: KernelSource;
   /** Whether `path` is a local directory. */
   isDirectory(path: string): Promise<boolean>;
+  /** Whether `path` is a local file. */
+  isFile(path: string): Promise<boolean>;
   directory(path: string): Files;
   /** A directory on an HTTP server. */
-  webDirectory(url: string): Files;
+  webDirectory(url: string, signal?: AbortSignal): Files;
   /** Whether `text` is spelled as a Hugging Face id. */
   isModelId(text: string): boolean;
   /** Downloads a model from the Hugging Face hub; returns its local directory. */

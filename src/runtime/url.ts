@@ -3,9 +3,9 @@ import type { ByteSource, Files } from "../source.ts";
 import { type Answer, Client, TIMING, Transient } from "./hub-client.ts";
 
 /** A directory on an HTTP server, such as `https://example.com/models/small/`: files are read by ranges, nothing is kept. */
-export function webDirectory(url: string, timing = TIMING): Files {
+export function webDirectory(url: string, timing = TIMING, signal = new AbortController().signal): Files {
   const base = new URL(url.endsWith("/") ? url : `${url}/`);
-  const client = new Client(base.origin, undefined, new AbortController().signal, timing);
+  const client = new Client(base.origin, undefined, signal, timing);
   return { name: url, open: (file) => openFile(client, new URL(file, base).href) };
 }
 

@@ -1,5 +1,5 @@
 import { BPE } from "@huggingface/tokenizers";
-import { ModelError, mismatch } from "../errors.ts";
+import { ModelError, mismatch, show } from "../errors.ts";
 import { BYTE_CHARS } from "./bytelevel.ts";
 import type { Field } from "./field.ts";
 
@@ -140,7 +140,8 @@ function readVocab(field: Field): Map<string, number> {
   for (const token of Object.keys(field.object())) {
     const id = field.get(token).integer(MAX_ID);
     const other = owner.get(id);
-    if (other !== undefined) field.get(token).fail(`an id that no other token has (${JSON.stringify(other)} has it)`);
+    if (other !== undefined)
+      field.get(token).fail(`an id that no other token has (${show(JSON.stringify(other))} has it)`);
     owner.set(id, token);
     vocab.set(token, id);
   }

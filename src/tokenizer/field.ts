@@ -28,7 +28,7 @@ export class Field {
     if (!this.#parent) return String(name);
     const above = this.#parent.path;
     if (typeof name === "number") return `${above}[${name}]`;
-    if (!/^\w+$/.test(name)) return `${above}[${show(JSON.stringify(name))}]`;
+    if (!/^\w{1,60}$/.test(name)) return `${above}[${show(JSON.stringify(name))}]`;
     return `${above}${this.#parent.#parent ? "." : ": "}${name}`;
   }
 

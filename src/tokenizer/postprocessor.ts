@@ -52,7 +52,7 @@ function template(field: Field, readId: (id: Field) => number): Frame {
     const special = item.get("SpecialToken");
     if (special.present) {
       const ids = specials.get(special.get("id").string()).get("ids").array().map(readId);
-      (texts === 0 ? prefix : suffix).push(...ids);
+      for (const token of ids) (texts === 0 ? prefix : suffix).push(token);
     } else {
       item.get("Sequence").get("id").oneOf(["A"]);
       texts++;

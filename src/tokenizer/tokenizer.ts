@@ -1,4 +1,4 @@
-import { ModelError, mismatch, OptionError } from "../errors.ts";
+import { ModelError, mismatch, OptionError, show } from "../errors.ts";
 import { type AddedToken, AddedTokens } from "./added.ts";
 import { BpeModel, MAX_ID } from "./bpe.ts";
 import { readAddedToken, readConfig, type TokenizerConfig } from "./config.ts";
@@ -8,6 +8,9 @@ import { compileNormalizer, type Normalizer } from "./normalizer.ts";
 import { compilePostProcessor, type Frame } from "./postprocessor.ts";
 import { compilePreTokenizer, type PreTokenizer } from "./pretokenizer.ts";
 import { TextStream } from "./stream.ts";
+
+/** Special tokens that a tokenizer may put around every text; thousands are a mistake or an attack. */
+const MOST_AROUND = 1000;
 
 /**
  * Text ↔ token ids, as a Hugging Face tokenizer.json says.
@@ -86,6 +89,9 @@ export class Tokenizer {
       compilePostProcessor(root.get("post_processor"), (id) => tokens[id] !== undefined),
       settings,
     );
+    if (this.#frame.prefix.length + this.#frame.suffix.length > MOST_AROUND) {
+      root.get("post_processor").fail(`at most ${MOST_AROUND} tokens around a text`);
+    }
   }
 
   /**
@@ -104,8 +110,7 @@ export class Tokenizer {
         ids.push(section.id);
       }
     }
-    if (frame) ids.push(...frame.suffix);
-    return ids;
+    return frame ? [...ids, ...frame.suffix] : ids;
   }
 
   /**
@@ -213,7 +218,7 @@ function readAdded(list: Field, config: TokenizerConfig, vocab: ReadonlyMap<stri
     const id = vocab.get(token.content) ?? added.get(token.content)?.id ?? token.id;
     const other = owner.get(id);
     if (other !== undefined && other !== token.content)
-      complain(`an id that no other token has (${JSON.stringify(other)})`);
+      complain(`an id that no other token has (${show(JSON.stringify(other))})`);
     owner.set(id, token.content);
     added.set(token.content, { ...token, id });
   };

@@ -107,7 +107,7 @@ const bad: [keyof GenerateOptions, unknown[]][] = [
   ["topP", [0, -0.1, 1.01, Number.NaN, "0.5"]],
   ["minP", [-0.1, 1.01, Number.NaN, "0.5"]],
   ["repetitionPenalty", [0, -1, Infinity, Number.NaN, "2"]],
-  ["maxNewTokens", [-2, 1.5, Number.NaN, Infinity, "5", 2 ** 53]],
+  ["maxNewTokens", [-2, 1.5, Number.NaN, "5", 2 ** 53]],
   ["seed", [-1, 1.5, Number.NaN, 2 ** 53, "5"]],
 ];
 test.each(bad)("%s: a bad value is refused by name, and shown", async (name, values) => {
