@@ -70,7 +70,10 @@ export class Session {
     return { ...token, text: this.#text.stream.push(token.id) };
   }
 
-  /** The logits f32[vocab] that the next token is chosen from; undefined before the first token. A copy. */
+  /**
+   * The logits f32[vocab] that the next token is chosen from, a copy; undefined before the first token, and as long as the
+   * token that was chosen last has not been read.
+   */
   logits(): Float32Array | undefined {
     const state = this.#model.engine.state(this.#id);
     return state.hasLogits && state.pending < 0 ? this.#model.engine.logits(state).slice() : undefined;
