@@ -54,8 +54,7 @@ export class Engine {
   readonly #sessions = new Map<number, SessionState>();
   #nextId = 1;
   #busy = new Set<number>();
-  /** Steps executed, and records executed in the last one. */
-  steps = 0;
+  /** Records executed in the last step. */
   records = 0;
 
   private constructor(planned: Planned, kernels: Kernels, machine: Machine, modelHash: bigint) {
@@ -264,7 +263,6 @@ export class Engine {
       }),
     );
     this.records = this.#machine.run(rows);
-    this.steps++;
     for (const [i, token] of tokens.entries()) session.recent[(session.position + i) % session.recent.length] = token;
     session.position += tokens.length;
     session.pending = -1;

@@ -1,5 +1,3 @@
-import { ModelError, mismatch } from "./errors.ts";
-
 /**
  * Bytes that can be read by range, wherever they are: a file, an HTTP server, an object store.
  * The runtime layer makes them, the format layer reads them, and neither knows the other.
@@ -20,12 +18,4 @@ export interface Files {
   readonly name: string;
   /** Opens `file` (a plain name, no folders); undefined if there is none. */
   open(file: string): Promise<ByteSource | undefined>;
-}
-
-/** The whole of a source as text, refused above `limit` bytes. */
-export async function readText(source: ByteSource, limit: number): Promise<string> {
-  if (source.size > limit) throw new ModelError(mismatch(source.name, `at most ${limit} bytes`, source.size));
-  const bytes = new Uint8Array(source.size);
-  await source.readInto(bytes, 0);
-  return new TextDecoder().decode(bytes);
 }

@@ -76,26 +76,21 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
     signal,
     onProgress: (read, total) => stages.update("reading the prompt", read, total),
   };
-  const options = loadOptions(flags, signal);
-  const model = await withCheckpoint(
-    where,
-    { ...options, onProgress: ({ stage, loaded, total }) => stages.update(LABELS[stage], loaded, total) },
-    async (checkpoint, runtime) => {
-      const tokenizer = await requireTokenizer(checkpoint);
-      const { config, generationConfig } = checkpoint;
-      const { maxNewTokens } = resolveSettings(generating, config, generationConfig);
-      // An unbounded cache has to be planned for this text.
-      const needed = tokenizer.count(prompt) + maxNewTokens + 1;
-      const maxPositions = options.maxPositions ?? (needed < Infinity ? needed : undefined);
-      const engine = await loadEngine(checkpoint, runtime, {
-        ...options,
-        maxPositions,
-        onProgress: ({ stage, loaded, total }) => stages.update(LABELS[stage], loaded, total),
-      });
-      warnUnused(where, engine.unused);
-      return new Model(where, runtime.name, { engine, tokenizer, config, generationConfig });
-    },
-  );
+  const options = loadOptions(flags, signal, stages);
+  const model = await withCheckpoint(where, options, async (checkpoint, runtime) => {
+    const tokenizer = await requireTokenizer(checkpoint);
+    const { config, generationConfig } = checkpoint;
+    const { maxNewTokens } = resolveSettings(generating, config, generationConfig);
+    // An unbounded cache has to be planned for this text.
+    const needed = tokenizer.count(prompt) + maxNewTokens + 1;
+    const maxPositions = options.maxPositions ?? (needed < Infinity ? needed : undefined);
+    const engine = await loadEngine(checkpoint, runtime, {
+      ...options,
+      maxPositions,
+    });
+    warnUnused(where, engine.unused);
+    return new Model(where, runtime.name, { engine, tokenizer, config, generationConfig });
+  });
   stages.end();
   const seed = flags.seed ?? drawSeed();
   if (flags.seed === undefined) warn(`seed ${seed}`, "");
@@ -110,8 +105,6 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
   if (flags.stats === "json") warn(JSON.stringify(statsOf(model.info, result, seed)), "");
   else if (flags.stats) warn(describe(model.info, result), "");
 }
-
-const LABELS = { download: "downloading", read: "reading the weights" } as const;
 
 /** One object on one line; what has no bound is null. */
 function statsOf(info: ModelInfo, result: GenerationResult, seed: number) {

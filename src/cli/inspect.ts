@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { Op } from "../../assembly/op.ts";
 import { inspect } from "../load.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
+import { Stages } from "./progress.ts";
 import { warnUnused, write } from "./streams.ts";
 
 export function addInspect(program: Command, signal: AbortSignal): void {
@@ -9,8 +10,10 @@ export function addInspect(program: Command, signal: AbortSignal): void {
     .description("print a model's operations, shapes, bytes and memory, from its headers")
     .option("--json", "print one JSON object")
     .action(async (flags: ModelFlags & { json?: boolean }) => {
+      const stages = new Stages();
       const where = flags.model ?? DEFAULT_MODEL;
-      const { program: model, plan, unused } = await inspect(where, loadOptions(flags, signal));
+      const { program: model, plan, unused } = await inspect(where, loadOptions(flags, signal, stages));
+      stages.end();
       warnUnused(where, unused);
       const segments = plan.segments.map((segment, i) => ({
         bank: segment.bank,

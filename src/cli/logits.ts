@@ -28,14 +28,13 @@ async function logits(flags: LogitsFlags, signal: AbortSignal): Promise<void> {
   }
   const where = flags.model ?? DEFAULT_MODEL;
   const stages = new Stages();
-  const options = loadOptions(flags, signal);
+  const options = loadOptions(flags, signal, stages);
   await withCheckpoint(where, options, async (checkpoint, runtime) => {
     const ids = flags.ids ?? (await requireTokenizer(checkpoint)).encode(flags.text as string);
     if (ids.length === 0) throw new OptionError(mismatch("logits", "at least one token", "none"));
     const engine = await loadEngine(checkpoint, runtime, {
       ...options,
       maxPositions: options.maxPositions ?? ids.length,
-      onProgress: ({ loaded, total }) => stages.update("reading the weights", loaded, total),
     });
     warnUnused(where, engine.unused);
     const file = await open(flags.out, "w").catch((error) => {

@@ -2,6 +2,7 @@ import { type Command, CommanderError, InvalidArgumentError, Option } from "comm
 import { DTYPES } from "../dtype.ts";
 import type { LoadOptions } from "../load.ts";
 import { POLICIES } from "../model/cache.ts";
+import type { Stages } from "./progress.ts";
 
 /** The model that is used when none is named; it lies beside this code. */
 export const DEFAULT_MODEL = new URL("../../models/lambent-llama-5m", import.meta.url).pathname;
@@ -56,8 +57,13 @@ export interface ModelFlags
   readonly model?: string;
 }
 
-/** The flags as the library takes them. */
-export function loadOptions(flags: ModelFlags, signal: AbortSignal): LoadOptions {
+const LABELS = { download: "downloading", read: "reading the weights" } as const;
+
+/** The flags as the library takes them, with bars for what takes long. */
+export function loadOptions(flags: ModelFlags, signal: AbortSignal, stages: Stages): LoadOptions {
+  const onProgress: LoadOptions["onProgress"] = ({ stage, loaded, total }) => {
+    stages.update(LABELS[stage], loaded, total);
+  };
   const { revision, offline, cacheDir, dtype, attention, nGlobal, nLocal, limit, maxPositions } = flags;
-  return { revision, offline, cacheDir, dtype, attention, nGlobal, nLocal, limit, maxPositions, signal };
+  return { revision, offline, cacheDir, dtype, attention, nGlobal, nLocal, limit, maxPositions, signal, onProgress };
 }

@@ -24,20 +24,13 @@ function hasherOf(kernels: Kernels): Hasher {
 
 /** XXH64 of a stream of bytes, seed 0. */
 export class Xxh64 {
-  readonly #kernels: Kernels;
   readonly #hasher: Hasher;
   readonly #state: Uint8Array;
 
   constructor(kernels: Kernels) {
-    this.#kernels = kernels;
     this.#hasher = hasherOf(kernels);
     this.#hasher.kernels.hashInit(0);
     this.#state = this.#hasher.bytes.slice(0, Size.HashBytes);
-  }
-
-  /** Another stream, from its begin. */
-  fresh(): Xxh64 {
-    return new Xxh64(this.#kernels);
   }
 
   update(data: Uint8Array): this {

@@ -1,4 +1,3 @@
-import { Format } from "../../assembly/op.ts";
 import { DTYPE_BYTES, type DType, STORED_DTYPES } from "../dtype.ts";
 import { LambentError, ModelError, mismatch } from "../errors.ts";
 import { canonicalConfig } from "../formats/config.ts";
@@ -7,7 +6,7 @@ import type { Kernels } from "../machine/kernels.ts";
 import { type Bank, Machine } from "../machine/machine.ts";
 import { tick } from "../tick.ts";
 import type { Plan } from "./plan.ts";
-import { type PlacedWeight, type ResolvedWeight, STAGING_BYTES } from "./weights.ts";
+import { FORMATS, type PlacedWeight, type ResolvedWeight, STAGING_BYTES } from "./weights.ts";
 
 export interface ReadingOptions {
   readonly signal?: AbortSignal | undefined;
@@ -57,8 +56,6 @@ function createMachine(kernels: Kernels, plan: Plan): Machine {
   }
 }
 
-const FORMAT: Readonly<Record<DType, Format>> = { f32: Format.F32, bf16: Format.Bf16, f16: Format.F16 };
-
 /** Bytes of a weight in the file. */
 function storedBytes({ weight, tensor }: ResolvedWeight): number {
   return (tensor.end - tensor.begin) * (weight.shape[0] / (weight.stored[0] as number));
@@ -88,8 +85,8 @@ async function readWeight(
     await tensor.source.readInto(bytes, tensor.begin + (weight.firstRow + row) * rowBytes);
     const bad =
       weight.shape.length === 1
-        ? bank.kernels.expand(placed.address + 4 * row, staging, rows, FORMAT[source])
-        : bank.kernels.pack(placed.address, staging, row, rows, k, FORMAT[source], FORMAT[placed.dtype]);
+        ? bank.kernels.expand(placed.address + 4 * row, staging, rows, FORMATS[source])
+        : bank.kernels.pack(placed.address, staging, row, rows, k, FORMATS[source], FORMATS[placed.dtype]);
     if (bad >= 0) throw badNumber(placed, bank, staging, source, row, bad);
     await visit(bytes);
   }

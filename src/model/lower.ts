@@ -5,7 +5,6 @@ import {
   Clip,
   Elementwise,
   Embed,
-  Format,
   Gather,
   Matmul,
   Norm,
@@ -18,6 +17,7 @@ import {
 import type { DType } from "../dtype.ts";
 import type { CacheLayout } from "./cache.ts";
 import type { Operation, Program } from "./program.ts";
+import { FORMATS } from "./weights.ts";
 
 /** One record, ready to be written, and what `inspect` says of it. */
 export interface PlannedRecord {
@@ -42,7 +42,6 @@ export interface Addresses {
   readonly scratch: number;
 }
 
-const FORMATS: Readonly<Record<DType, Format>> = { f32: Format.F32, bf16: Format.Bf16, f16: Format.F16 };
 const MATMULS: Readonly<Record<DType, Op>> = { f32: Op.MatmulF32, bf16: Op.MatmulBf16, f16: Op.MatmulF16 };
 const ELEMENTWISE = { siluMul: Op.SiluMul, gelu: Op.Gelu, geluTanh: Op.GeluTanh, add: Op.Add } as const;
 /** Buffers of the rows that want logits; the others have a row for every row of the step. */

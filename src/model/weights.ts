@@ -1,3 +1,4 @@
+import { Format } from "../../assembly/op.ts";
 import { DTYPE_BYTES, type DType, STORED_DTYPES } from "../dtype.ts";
 import { ModelError, mismatch } from "../errors.ts";
 import type { StoredTensor } from "../formats/checkpoint.ts";
@@ -21,6 +22,8 @@ export interface PlacedWeight extends ResolvedWeight {
   readonly address: number;
 }
 
+/** What the kernels call a format. */
+export const FORMATS: Readonly<Record<DType, Format>> = { f32: Format.F32, bf16: Format.Bf16, f16: Format.F16 };
 /** The most of a file that is held outside its place while it is packed. */
 export const STAGING_BYTES = 4 * 2 ** 20;
 
