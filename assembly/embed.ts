@@ -1,10 +1,12 @@
 import { Bf16, even, F16, odd } from "./half";
 import { Format } from "./op";
+import { unpackBlock } from "./quantize";
 import { storeFloats } from "./simd";
 
-/** y[dim] = row `id` of a packed matrix [vocab, dim], as f32. */
-export function embed(y: usize, table: usize, id: u32, dim: i32, format: Format): void {
-  if (format == Format.F32) embedF32(y, table, id, dim);
+/** y[dim] = row `id` of a packed matrix [vocab, dim], as f32. scratch: 128 bytes. */
+export function embed(y: usize, table: usize, id: u32, dim: i32, format: Format, scratch: usize): void {
+  if (format >= Format.Q8) embedQ(y, table, id, dim, format, scratch);
+  else if (format == Format.F32) embedF32(y, table, id, dim);
   else if (format == Format.Bf16) embedHalf<Bf16>(y, table, id, dim);
   else embedHalf<F16>(y, table, id, dim);
 }
@@ -23,8 +25,15 @@ function embedHalf<T>(y: usize, table: usize, id: u32, dim: i32): void {
     const v = v128.load(p);
     const e = even<T>(v);
     const o = odd<T>(v);
-    storeFloats(y + ((<usize>i) << 2), v128.shuffle<f32>(e, o, 0, 4, 1, 5), dim - i);
-    if (dim - i > 4) storeFloats(y + ((<usize>i) << 2) + 16, v128.shuffle<f32>(e, o, 2, 6, 3, 7), dim - i - 4);
+    storeFloats(y + ((<usize>i) << 2), e, dim - i);
+    if (dim - i > 4) storeFloats(y + ((<usize>i) << 2) + 16, o, dim - i - 4);
     p += 64;
+  }
+}
+
+function embedQ(y: usize, table: usize, id: u32, dim: i32, format: Format, scratch: usize): void {
+  for (let i = 0; i < dim; i += 32) {
+    unpackBlock(scratch, table, id, i >> 5, dim, format);
+    memory.copy(y + ((<usize>i) << 2), scratch, (<usize>min(32, dim - i)) << 2);
   }
 }

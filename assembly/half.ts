@@ -8,40 +8,57 @@ export type F16 = i16;
 /** 2^112: an f16's exponent, read in an f32's place, is short by it. */
 const F16_SCALE: f32 = 5192296858534827628530496329220096.0;
 
-/** 16-bit numbers in the upper halves of the lanes, as f32; exact. Finite numbers only. */
-function upperHalves<T>(v: v128): v128 {
-  if (isSigned<T>()) {
-    const shifted = v128.and(i32x4.shr_s(v, 3), i32x4.splat(0x8fffe000));
-    return f32x4.mul(shifted, f32x4.splat(F16_SCALE));
-  }
-  return v128.and(v, i32x4.splat(0xffff0000));
+/**
+ * Constants of the functions below, kept in memory from `masks` on for kernels that use them often: an engine that is told
+ * them as constants makes them anew at every use.
+ */
+export function storeMasks<T>(masks: usize): void {
+  v128.store(masks, places());
+  v128.store(masks, bits<T>(), 16);
+  v128.store(masks, f32x4.splat(F16_SCALE), 32);
 }
 
-/** Numbers 0, 2, 4, 6 of eight, as f32. */
+/** Where relaxed_swizzle finds the lower halves; places of 128 and more give 0 on every engine. */
+function places(): v128 {
+  return i8x16(-1, -1, 0, 1, -1, -1, 4, 5, -1, -1, 8, 9, -1, -1, 12, 13);
+}
+
+/** The bits of a number in the upper half of a lane, in their places of an f32. */
+function bits<T>(): v128 {
+  return i32x4.splat(isSigned<T>() ? 0x8fffe000 : 0xffff0000);
+}
+
+/** Numbers 0, 2, 4, 6 of eight, as f32. masks: places, bits, scale. */
+export function evenBy<T>(v: v128, places: v128, bits: v128, scale: v128): v128 {
+  // A vector shift costs JavaScriptCore four instructions.
+  const lower = ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(v, places) : i32x4.shl(v, 16);
+  return isSigned<T>() ? oddBy<T>(lower, bits, scale) : lower;
+}
+
+/** Numbers 1, 3, 5, 7 of eight, as f32; exact. Finite numbers only. */
+export function oddBy<T>(v: v128, bits: v128, scale: v128): v128 {
+  if (isSigned<T>()) return f32x4.mul(v128.and(i32x4.shr_s(v, 3), bits), scale);
+  return v128.and(v, bits);
+}
+
+/** As evenBy. */
 export function even<T>(v: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) {
-    // Places of 128 and more give 0 on every engine. A vector shift costs JavaScriptCore four instructions.
-    const lower = i8x16.relaxed_swizzle(v, i8x16(-1, -1, 0, 1, -1, -1, 4, 5, -1, -1, 8, 9, -1, -1, 12, 13));
-    return isSigned<T>() ? upperHalves<T>(lower) : lower;
-  }
-  const lower = i32x4.shl(v, 16);
-  return isSigned<T>() ? upperHalves<T>(lower) : lower;
+  return evenBy<T>(v, places(), bits<T>(), f32x4.splat(F16_SCALE));
 }
 
-/** Numbers 1, 3, 5, 7 of eight, as f32. */
+/** As oddBy. */
 export function odd<T>(v: v128): v128 {
-  return upperHalves<T>(v);
+  return oddBy<T>(v, bits<T>(), f32x4.splat(F16_SCALE));
 }
 
 /** Four numbers at `p`, as f32. */
 export function loadHalves<T>(p: usize): v128 {
   const v = v128.load64_zero(p);
-  return upperHalves<T>(v128.shuffle<u16>(i32x4.splat(0), v, 0, 8, 0, 9, 0, 10, 0, 11));
+  return odd<T>(v128.shuffle<u16>(i32x4.splat(0), v, 0, 8, 0, 9, 0, 10, 0, 11));
 }
 
-/** Four f32 as 16-bit numbers at `p`, rounded to nearest even. f16 becomes infinite from 65520 on. */
-export function storeHalves<T>(p: usize, v: v128): void {
-  let bits: v128;
+/** Four f32 as 16-bit numbers in the lower halves of the lanes, rounded to nearest even. f16 is infinite from 65520 on. */
+export function halves<T>(v: v128): v128 {
   if (isSigned<T>()) {
     const sign = v128.and(v, i32x4.splat(0x80000000));
     const magnitude = v128.xor(v, sign);
@@ -52,12 +69,9 @@ export function storeHalves<T>(p: usize, v: v128): void {
     const subnormal = i32x4.sub(f32x4.add(magnitude, f32x4.splat(0.5)), i32x4.splat(0x3f000000));
     const small = i32x4.lt_s(magnitude, i32x4.splat(0x38800000));
     const large = i32x4.ge_s(magnitude, i32x4.splat(0x47800000));
-    bits = v128.bitselect(subnormal, v128.bitselect(i32x4.splat(0x7c00), normal, large), small);
-    bits = v128.or(bits, i32x4.shr_u(sign, 16));
-  } else {
-    const lowest = v128.and(i32x4.shr_u(v, 16), i32x4.splat(1));
-    bits = i32x4.shr_u(i32x4.add(i32x4.add(v, lowest), i32x4.splat(0x7fff)), 16);
+    const bits = v128.bitselect(subnormal, v128.bitselect(i32x4.splat(0x7c00), normal, large), small);
+    return v128.or(bits, i32x4.shr_u(sign, 16));
   }
-  const packed = v128.shuffle<u16>(bits, bits, 0, 2, 4, 6, 0, 2, 4, 6);
-  v128.store64_lane(p, packed, 0);
+  const lowest = v128.and(i32x4.shr_u(v, 16), i32x4.splat(1));
+  return i32x4.shr_u(i32x4.add(i32x4.add(v, lowest), i32x4.splat(0x7fff)), 16);
 }

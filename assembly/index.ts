@@ -1,4 +1,5 @@
 /** What the Wasm module exports. It imports its memory and owns none of it. */
 export { hashDigest, hashInit, hashUpdate } from "./hash";
-export { expand, firstNonFinite, pack } from "./pack";
+export { expand, firstNonFinite } from "./pack";
 export { execute, run } from "./program";
+export { firstBadBlock } from "./quantize";

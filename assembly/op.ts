@@ -15,9 +15,8 @@ export enum Op {
   Gather,
   RmsNorm,
   LayerNorm,
-  MatmulF32,
-  MatmulBf16,
-  MatmulF16,
+  Quantize,
+  Matmul,
   Rope,
   Clip,
   Attention,
@@ -26,14 +25,17 @@ export enum Op {
   Gelu,
   GeluTanh,
   Add,
+  Pack,
 }
 
-/** Which rows of the step a record works on (word 1). */
+/** Which rows of the step a record works on (word 1, which may have the bit OnTheSide too). */
 export enum Rows {
   /** every row */
   All,
   /** only the gathered rows whose logits are wanted */
   Logits,
+  /** the next record does not need what this one writes, so that the threads do not meet between them */
+  OnTheSide = 256,
 }
 
 /** out[rows, 2, 2, pairs]: cos then sin of every angle, of the row's position, then of the fixed one. */
@@ -54,6 +56,8 @@ export enum Embed {
   dim,
   /** Format of the table */
   format,
+  /** MaxSlices areas of WorkBytes */
+  work,
 }
 
 /** y[logits rows, dim] = x[the rows that want logits, dim]. */
@@ -75,15 +79,31 @@ export enum Norm {
   eps,
 }
 
-/** y[rows, n] = x[rows, k] · weightᵀ[n, k] + bias[n]; weight is a packed matrix. */
+/** y[rows] = x[rows, k] in whole numbers, as a quantised Matmul takes it: quantize.ts. */
+export enum Quantize {
+  y = 2,
+  x,
+  k,
+  /** Format of the matrix: Q8, Q7 or Q4 */
+  format,
+}
+
+/** y[rows, n] = x[rows, k] · weightᵀ[n, k] + bias[n] + residual[rows, n]; weight is a packed matrix. */
 export enum Matmul {
   y = 2,
+  /** f32, or quantised for a quantised format */
   x,
   weight,
   /** 0: none */
   bias,
+  /** 0: none; may be y */
+  residual,
   n,
   k,
+  /** Format of the weight */
+  format,
+  /** MaxSlices areas of WorkBytes */
+  work,
 }
 
 /** y[rows, heads, headDim] = x rotated by the angles of each row, or by those of the fixed position. */
@@ -170,11 +190,35 @@ export enum Elementwise {
   n,
 }
 
-/** Formats of packed matrices: panels of 4 rows, in chunks of 16 bytes per row: [n/4][k/chunk][4][16 bytes]. */
+/**
+ * dst = rows `firstRow` to `firstRow + rows` of a matrix [n, k], packed, from row-major numbers at src, which may be read up
+ * to 12 bytes beyond their end. Slice s notes in results[s] the index in src of its first number that is not finite, or
+ * not in the target's range; −1 if there is none.
+ */
+export enum Pack {
+  dst = 2,
+  src,
+  firstRow,
+  rows,
+  k,
+  /** Format of src: F32, Bf16 or F16 */
+  source,
+  /** Format of dst */
+  target,
+  /** i32[MaxSlices] */
+  results,
+  /** MaxSlices areas of WorkBytes */
+  work,
+}
+
+/** Formats of packed matrices: matmul_f.ts and matmul_q.ts say how they lie in memory. */
 export enum Format {
   F32,
   Bf16,
   F16,
+  Q8,
+  Q7,
+  Q4,
 }
 
 /** The step: header words, then the row table. */
@@ -185,6 +229,16 @@ export enum Step {
   logitsRows,
   /** address of u32[logitsRows]: their indices */
   logitsIndex,
+  /** Tuning: what makes a machine quick and changes no result */
+  tuning,
+}
+
+/** Parts of Step.tuning. */
+export enum Tuning {
+  /** how many places of a matrix one thread reads at once: 1 to 4 */
+  Streams = 7,
+  /** products of 8-bit numbers are added by four: see dots.ts */
+  Quads = 8,
 }
 
 /** Byte offsets in an entry of the row table. Rows of one session are neighbours, in the order of their positions. */
@@ -222,6 +276,8 @@ export enum Size {
   KeyBlock = 64,
   /** per slice: u64 keys visited, padding, f32[KeyBlock] */
   ScratchBytes = 320,
+  /** what a slice of a matmul or of packing needs for itself */
+  WorkBytes = 320,
   /** into how many slices a record can be cut, so also how many threads */
   MaxSlices = 64,
   /** bytes of a hash state */

@@ -1,16 +1,12 @@
-import { Bf16, F16, loadHalves, storeHalves } from "./half";
+import { Bf16, F16, halves, loadHalves } from "./half";
 import { Format } from "./op";
+import { packBlock } from "./quantize";
+import { keep } from "./simd";
 
 /** Four stored numbers at `p`, as f32. May read up to 12 bytes more than the numbers that exist. */
 function read(p: usize, format: Format): v128 {
   if (format == Format.F32) return v128.load(p);
   return format == Format.Bf16 ? loadHalves<Bf16>(p) : loadHalves<F16>(p);
-}
-
-/** The first `count` (1 to 4) lanes; the others 0. */
-function keep(v: v128, count: i32): v128 {
-  if (count >= 4) return v;
-  return v128.and(v, i32x4.gt_s(i32x4.splat(count), i32x4(0, 1, 2, 3)));
 }
 
 /**
@@ -25,35 +21,87 @@ function firstBad(v: v128, source: Format, target: Format): i32 {
 }
 
 /**
- * Rows `firstRow` to `firstRow + rows` of a matrix [n, k] from row-major numbers at `src` into the packed matrix `dst`,
- * rounded to nearest even where the target is narrower. Zeros in the chunk beyond k; rows beyond n stay as they are.
+ * Rows `firstRow` to `firstRow + rows` of a matrix [n, k] from row-major numbers at `src` into the packed matrix `dst`.
+ * Zeros in the chunk or block beyond k; rows beyond n stay as they are. scratch: 128 bytes.
  * Returns the index, in src, of the first number that is not finite (or not in the target's range), −1 if there is none.
  * src may be read up to 12 bytes beyond its end.
  */
-export function pack(dst: usize, src: usize, firstRow: i32, rows: i32, k: i32, source: Format, target: Format): i32 {
+export function pack(
+  dst: usize,
+  src: usize,
+  firstRow: i32,
+  rows: i32,
+  k: i32,
+  source: Format,
+  target: Format,
+  scratch: usize,
+): i32 {
+  const width: usize = source == Format.F32 ? 4 : 2;
+  for (let r = 0; r < rows; r++) {
+    const p = src + <usize>r * <usize>k * width;
+    const bad =
+      target >= Format.Q8
+        ? quantizeRow(dst, p, firstRow + r, k, source, target, scratch)
+        : packRow(dst, p, firstRow + r, k, source, target);
+    if (bad >= 0) return r * k + bad;
+  }
+  return -1;
+}
+
+/** One row as matmul_f.ts wants it, rounded to nearest even where the target is narrower. */
+function packRow(dst: usize, p: usize, row: i32, k: i32, source: Format, target: Format): i32 {
   const width: usize = source == Format.F32 ? 4 : 2;
   const perChunk = target == Format.F32 ? 4 : 8;
   const panelBytes = (<usize>((k + perChunk - 1) / perChunk)) << 6;
-  for (let r = 0; r < rows; r++) {
-    const row = firstRow + r;
-    let q = dst + <usize>(row >> 2) * panelBytes + ((<usize>(row & 3)) << 4);
-    let p = src + <usize>r * <usize>k * width;
-    for (let i = 0; i < k; i += 4) {
-      const v = keep(read(p, source), k - i);
-      const bad = firstBad(v, source, target);
-      if (bad < 4) return r * k + i + bad;
-      if (target == Format.F32) {
-        v128.store(q, v);
-        q += 64;
-      } else {
-        if (!(i & 4)) v128.store(q, i32x4.splat(0));
-        const half = q + (i & 4 ? 8 : 0);
-        if (target == Format.Bf16) storeHalves<Bf16>(half, v);
-        else storeHalves<F16>(half, v);
-        if (i & 4) q += 64;
+  let q = dst + <usize>(row >> 2) * panelBytes + ((<usize>(row & 3)) << 4);
+  for (let i = 0; i < k; i += perChunk) {
+    const low = keep(read(p, source), k - i);
+    let bad = firstBad(low, source, target);
+    if (bad < 4) return i + bad;
+    if (target == Format.F32) {
+      v128.store(q, low);
+    } else {
+      let high = f32x4.splat(0);
+      if (i + 4 < k) {
+        high = keep(read(p + 4 * width, source), k - i - 4);
+        bad = firstBad(high, source, target);
+        if (bad < 4) return i + 4 + bad;
       }
-      p += 4 * width;
+      const pairs =
+        target == Format.Bf16
+          ? v128.or(halves<Bf16>(low), i32x4.shl(halves<Bf16>(high), 16))
+          : v128.or(halves<F16>(low), i32x4.shl(halves<F16>(high), 16));
+      v128.store(q, pairs);
     }
+    q += 64;
+    p += <usize>perChunk * width;
+  }
+  return -1;
+}
+
+/** One row, quantised as quantize.ts says. */
+function quantizeRow(
+  dst: usize,
+  p: usize,
+  row: i32,
+  k: i32,
+  source: Format,
+  target: Format,
+  scratch: usize,
+): i32 {
+  const width: usize = source == Format.F32 ? 4 : 2;
+  for (let begin = 0; begin < k; begin += 32) {
+    for (let i = 0; i < 32; i += 4) {
+      const at = begin + i;
+      let v = f32x4.splat(0);
+      if (at < k) {
+        v = keep(read(p + <usize>at * width, source), k - at);
+        const bad = firstBad(v, source, Format.F32);
+        if (bad < 4) return at + bad;
+      }
+      v128.store(scratch + ((<usize>i) << 2), v);
+    }
+    packBlock(dst, scratch, row, begin >> 5, k, target);
   }
   return -1;
 }

@@ -4,9 +4,10 @@ import { barrier } from "./barrier";
 import { storeRow } from "./cache";
 import { add, clip } from "./elementwise";
 import { embed } from "./embed";
+import { Q4, Q7Pairs, Q7Quads, Q8 } from "./format_q";
 import { Bf16, F16 } from "./half";
-import { matmulF32 } from "./matmul_f32";
-import { matmulHalf } from "./matmul_half";
+import { matmulF } from "./matmul_f";
+import { matmulQ } from "./matmul_q";
 import { layerNorm, rmsNorm } from "./norm";
 import {
   Angles,
@@ -15,16 +16,22 @@ import {
   Clip,
   Elementwise,
   Embed,
+  Format,
   Gather,
   Matmul,
   Norm,
   Op,
+  Pack,
+  Quantize,
   Rope,
   Row,
   Rows,
   Size,
   Step,
+  Tuning,
 } from "./op";
+import { pack } from "./pack";
+import { quantizeBlock, quantizedRowBytes } from "./quantize";
 import { float, sliceBegin, word } from "./record";
 import { angles, rope } from "./rope";
 
@@ -37,7 +44,7 @@ export function run(program: usize, step: usize, control: usize, thread: u32, th
   for (let record = program; word(record, 0) != Op.End; record += Size.RecordBytes) {
     execute(record, step, thread, threads);
     if (ASC_FEATURE_THREADS) {
-      if (threads > 1 && !barrier(control, threads)) return count;
+      if (threads > 1 && !(word(record, 1) & Rows.OnTheSide) && !barrier(control, threads)) return count;
     }
     count++;
   }
@@ -46,32 +53,122 @@ export function run(program: usize, step: usize, control: usize, thread: u32, th
 
 /** Executes slice `slice` of `slices` of one record. Slices touch different outputs: their order does not matter. */
 export function execute(record: usize, step: usize, slice: u32, slices: u32): void {
-  const op = word(record, 0);
-  const rows = word(record, 1) == Rows.All ? word(step, Step.rows) : word(step, Step.logitsRows);
-  if (op == Op.MatmulF32 || op == Op.MatmulBf16 || op == Op.MatmulF16) {
-    executeMatmul(record, rows, slice, slices);
-  } else if (op == Op.Attention) {
-    executeAttention(record, step, rows, slice, slices);
-  } else {
-    const last = sliceBegin(rows, slice + 1, slices);
-    for (let row = sliceBegin(rows, slice, slices); row < last; row++) executeRow(record, step, row);
+  const field = word(record, 1) & Rows.Logits ? Step.logitsRows : Step.rows;
+  const rows = word(step, field);
+  switch (word(record, 0)) {
+    case Op.Matmul:
+      executeMatmul(record, rows, word(step, Step.tuning), slice, slices);
+      break;
+    case Op.Quantize:
+      executeQuantize(record, rows, slice, slices);
+      break;
+    case Op.Attention:
+      executeAttention(record, step, rows, slice, slices);
+      break;
+    case Op.SiluMul:
+    case Op.Gelu:
+    case Op.GeluTanh:
+    case Op.Add:
+      executeElementwise(record, rows, slice, slices);
+      break;
+    case Op.Pack:
+      executePack(record, slice, slices);
+      break;
+    default: {
+      const last = sliceBegin(rows, slice + 1, slices);
+      for (let row = sliceBegin(rows, slice, slices); row < last; row++) executeRow(record, step, row, slice);
+    }
   }
 }
 
 /** Matmuls are cut by panels, so that every slice reads a stretch of the weights of its own. */
-function executeMatmul(record: usize, rows: u32, slice: u32, slices: u32): void {
+function executeMatmul(record: usize, rows: u32, tuning: u32, slice: u32, slices: u32): void {
   const n = word(record, Matmul.n);
   const k = word(record, Matmul.k);
-  const first = sliceBegin((n + 3) >> 2, slice, slices);
-  const last = sliceBegin((n + 3) >> 2, slice + 1, slices);
+  const format = word(record, Matmul.format);
+  const shift: u32 = <i32>format >= Format.Q8 ? 4 : 2;
+  const panels = (n + (1 << shift) - 1) >> shift;
+  const first = sliceBegin(panels, slice, slices);
+  const last = sliceBegin(panels, slice + 1, slices);
   const y = word(record, Matmul.y);
   const x = word(record, Matmul.x);
-  const weight = word(record, Matmul.weight);
+  const w = word(record, Matmul.weight);
   const bias = word(record, Matmul.bias);
-  const op = word(record, 0);
-  if (op == Op.MatmulF32) matmulF32(y, x, weight, bias, rows, n, k, first, last);
-  else if (op == Op.MatmulBf16) matmulHalf<Bf16>(y, x, weight, bias, rows, n, k, first, last);
-  else matmulHalf<F16>(y, x, weight, bias, rows, n, k, first, last);
+  const residual = word(record, Matmul.residual);
+  const work = word(record, Matmul.work) + slice * Size.WorkBytes;
+  const streams = tuning & Tuning.Streams;
+  switch (format) {
+    case Format.F32:
+      matmulF<f32>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
+      break;
+    case Format.Bf16:
+      matmulF<Bf16>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
+      break;
+    case Format.F16:
+      matmulF<F16>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
+      break;
+    case Format.Q8:
+      matmulQ<Q8>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
+      break;
+    case Format.Q7:
+      if (tuning & Tuning.Quads) matmulQ<Q7Quads>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
+      else matmulQ<Q7Pairs>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
+      break;
+    default:
+      matmulQ<Q4>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
+  }
+}
+
+/** Quantising is cut by blocks. */
+function executeQuantize(record: usize, rows: u32, slice: u32, slices: u32): void {
+  const k = word(record, Quantize.k);
+  const format = word(record, Quantize.format);
+  const blocks = (k + 31) >> 5;
+  const last = sliceBegin(rows * blocks, slice + 1, slices);
+  for (let unit = sliceBegin(rows * blocks, slice, slices); unit < last; unit++) {
+    const row = unit / blocks;
+    const y = word(record, Quantize.y) + row * <u32>quantizedRowBytes(k, format);
+    quantizeBlock(y, at(word(record, Quantize.x), row, k), unit % blocks, k, format);
+  }
+}
+
+/** Elementwise records are cut by fours of numbers, wherever rows begin. */
+function executeElementwise(record: usize, rows: u32, slice: u32, slices: u32): void {
+  const total = rows * word(record, Elementwise.n);
+  const first = sliceBegin((total + 3) >> 2, slice, slices) << 2;
+  const last = min(total, sliceBegin((total + 3) >> 2, slice + 1, slices) << 2);
+  if (first >= last) return;
+  const count = last - first;
+  const y = at(word(record, Elementwise.y), first, 1);
+  const a = at(word(record, Elementwise.a), first, 1);
+  const b = at(word(record, Elementwise.b), first, 1);
+  switch (word(record, 0)) {
+    case Op.SiluMul:
+      siluMul(y, a, b, count);
+      break;
+    case Op.Gelu:
+      gelu(y, a, count);
+      break;
+    case Op.GeluTanh:
+      geluTanh(y, a, count);
+      break;
+    default:
+      add(y, a, b, count);
+  }
+}
+
+/** Packing is cut by rows. */
+function executePack(record: usize, slice: u32, slices: u32): void {
+  const rows = word(record, Pack.rows);
+  const k = word(record, Pack.k);
+  const source = word(record, Pack.source);
+  const first = sliceBegin(rows, slice, slices);
+  const count = sliceBegin(rows, slice + 1, slices) - first;
+  const src = word(record, Pack.src) + first * k * (source == Format.F32 ? 4 : 2);
+  const work = word(record, Pack.work) + slice * Size.WorkBytes;
+  const firstRow = word(record, Pack.firstRow) + first;
+  const bad = pack(word(record, Pack.dst), src, firstRow, count, k, source, word(record, Pack.target), work);
+  store<i32>(word(record, Pack.results) + (slice << 2), bad < 0 ? -1 : bad + first * k);
 }
 
 /** Attention is cut by pairs of row and KV head. */
@@ -95,7 +192,7 @@ function at(base: u32, index: u32, width: u32): usize {
 }
 
 /** The records whose rows do not meet each other. */
-function executeRow(record: usize, step: usize, index: u32): void {
+function executeRow(record: usize, step: usize, index: u32, slice: u32): void {
   switch (word(record, 0)) {
     case Op.Angles: {
       const pairs = word(record, Angles.pairs);
@@ -111,7 +208,9 @@ function executeRow(record: usize, step: usize, index: u32): void {
     case Op.Embed: {
       const dim = word(record, Embed.dim);
       const token = load<u32>(rowOf(step, index), Row.token);
-      embed(at(word(record, Embed.y), index, dim), word(record, Embed.table), token, dim, word(record, Embed.format));
+      const y = at(word(record, Embed.y), index, dim);
+      const work = word(record, Embed.work) + slice * Size.WorkBytes;
+      embed(y, word(record, Embed.table), token, dim, word(record, Embed.format), work);
       break;
     }
     case Op.Gather: {
@@ -148,30 +247,7 @@ function executeRow(record: usize, step: usize, index: u32): void {
       clip(at(word(record, Clip.x), index, dim), dim, float(record, Clip.bound));
       break;
     }
-    case Op.Store:
+    default:
       storeRow(record, rowOf(step, index), index);
-      break;
-    default:
-      executeElementwise(record, index);
-  }
-}
-
-function executeElementwise(record: usize, index: u32): void {
-  const n = word(record, Elementwise.n);
-  const y = at(word(record, Elementwise.y), index, n);
-  const a = at(word(record, Elementwise.a), index, n);
-  const b = at(word(record, Elementwise.b), index, n);
-  switch (word(record, 0)) {
-    case Op.SiluMul:
-      siluMul(y, a, b, n);
-      break;
-    case Op.Gelu:
-      gelu(y, a, n);
-      break;
-    case Op.GeluTanh:
-      geluTanh(y, a, n);
-      break;
-    default:
-      add(y, a, b, n);
   }
 }

@@ -46,3 +46,9 @@ export function storeFloats(p: usize, v: v128, count: i32): void {
   if (count > 1) store<f32>(p, f32x4.extract_lane(v, 1), 4);
   if (count > 2) store<f32>(p, f32x4.extract_lane(v, 2), 8);
 }
+
+/** The first `count` (1 to 4) lanes; the others 0. */
+export function keep(v: v128, count: i32): v128 {
+  if (count >= 4) return v;
+  return v128.and(v, i32x4.gt_s(i32x4.splat(count), i32x4(0, 1, 2, 3)));
+}

@@ -1,8 +1,16 @@
-/** Number formats of weights: how many bytes a value takes, and what safetensors calls it. */
-export const DTYPES = ["f32", "bf16", "f16"] as const;
+/** Number formats in which a checkpoint may store weights. */
+export const STORED = ["f32", "bf16", "f16"] as const;
+export type StoredDType = (typeof STORED)[number];
+
+/** Number formats of blocks of 32 whole numbers of 8, 7 or 4 bits with a scale each. */
+export const QUANTIZED = ["q8", "q7", "q4"] as const;
+export type QuantizedDType = (typeof QUANTIZED)[number];
+
+/** Number formats that are computed with. */
+export const DTYPES = [...STORED, ...QUANTIZED] as const;
 export type DType = (typeof DTYPES)[number];
 
-export const DTYPE_BYTES: Readonly<Record<DType, number>> = { f32: 4, bf16: 2, f16: 2 };
+export const DTYPE_BYTES: Readonly<Record<StoredDType, number>> = { f32: 4, bf16: 2, f16: 2 };
 
 /** The safetensors names of the formats in which a weight may be stored. */
-export const STORED_DTYPES: Readonly<Record<string, DType>> = { F32: "f32", BF16: "bf16", F16: "f16" };
+export const STORED_DTYPES: Readonly<Record<string, StoredDType>> = { F32: "f32", BF16: "bf16", F16: "f16" };

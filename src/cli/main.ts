@@ -4,6 +4,7 @@ import { LambentError, show } from "../errors.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { addLogits } from "./logits.ts";
+import { addQuantize } from "./quantize.ts";
 
 /** Exit codes: 0 done, 1 an error, 2 wrong usage, 130 interrupted. */
 const abort = new AbortController();
@@ -22,6 +23,7 @@ const program = new Command("lambent")
 addGenerate(program, abort.signal);
 addLogits(program, abort.signal);
 addInspect(program, abort.signal);
+addQuantize(program, abort.signal);
 
 try {
   await program.parseAsync();

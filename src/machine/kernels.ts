@@ -9,9 +9,9 @@ export type Build = (typeof BUILDS)[number];
 export interface KernelExports {
   run(program: number, step: number, control: number, thread: number, threads: number): number;
   execute(record: number, step: number, slice: number, slices: number): void;
-  pack(dst: number, src: number, firstRow: number, rows: number, k: number, source: number, target: number): number;
   expand(dst: number, src: number, count: number, source: number): number;
   firstNonFinite(p: number, count: number): number;
+  firstBadBlock(p: number, blocks: number, format: number): number;
   hashInit(state: number): void;
   hashUpdate(state: number, p: number, length: number): void;
   hashDigest(state: number): bigint;

@@ -65,12 +65,10 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
       weights.linear("k", "normed", `${layer}.attn.k_proj`, hidden, hidden, false),
       weights.linear("v", "normed", `${layer}.attn.v_proj`, hidden, hidden, false),
       { op: "attention", y: "attended", q: "q", k: "k", v: "v" },
-      weights.linear("update", "attended", `${layer}.attn.out_proj`, hidden, hidden, false),
-      { op: "add", y: "hidden", a: "hidden", b: "update" },
+      weights.update("attended", `${layer}.attn.out_proj`, hidden, hidden, false),
       weights.linear("inner", "normed", `${layer}.mlp.fc_in`, inner, hidden, true),
       { op: "geluTanh", y: "inner", a: "inner" },
-      weights.linear("update", "inner", `${layer}.mlp.fc_out`, hidden, inner, true),
-      { op: "add", y: "hidden", a: "hidden", b: "update" },
+      weights.update("inner", `${layer}.mlp.fc_out`, hidden, inner, true),
     ];
   });
   const head: Operation[] = [
@@ -97,7 +95,6 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
       k: hidden,
       v: hidden,
       attended: hidden,
-      update: hidden,
       inner,
       last: hidden,
       logits: config.vocab_size,

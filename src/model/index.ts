@@ -3,6 +3,7 @@ import { gptj } from "./gptj.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
 import { mpt } from "./mpt.ts";
+import { unpackedConfig } from "./packed.ts";
 import type { Program } from "./program.ts";
 import { qwen2 } from "./qwen2.ts";
 
@@ -12,6 +13,8 @@ export const MODELS = { gptj, llama, mistral, mpt, qwen2 } as const;
 /** The program of the model that `config` (a parsed config.json, `name` in errors) describes. */
 export function programOf(config: Readonly<Record<string, unknown>>, name: string): Program {
   const type = config.model_type;
-  if (typeof type === "string" && Object.hasOwn(MODELS, type)) return MODELS[type as keyof typeof MODELS](config, name);
+  if (typeof type === "string" && Object.hasOwn(MODELS, type)) {
+    return MODELS[type as keyof typeof MODELS](unpackedConfig(config), name);
+  }
   throw new ModelError(mismatch(`${name}: model_type`, `one of ${Object.keys(MODELS).join(", ")}`, type ?? "nothing"));
 }

@@ -90,14 +90,12 @@ export function gatedDecoder(
       weights.linear("k", "normed", `${layer}.self_attn.k_proj`, kvHeads * headDim, hidden, variant.qkvBias),
       weights.linear("v", "normed", `${layer}.self_attn.v_proj`, kvHeads * headDim, hidden, variant.qkvBias),
       { op: "attention", y: "attended", q: "q", k: "k", v: "v" },
-      weights.linear("update", "attended", `${layer}.self_attn.o_proj`, hidden, heads * headDim, variant.outBias),
-      { op: "add", y: "hidden", a: "hidden", b: "update" },
+      weights.update("attended", `${layer}.self_attn.o_proj`, hidden, heads * headDim, variant.outBias),
       norm("normed", "hidden", `${layer}.post_attention_layernorm`),
       weights.linear("gate", "normed", `${layer}.mlp.gate_proj`, inner, hidden, variant.mlpBias),
       weights.linear("up", "normed", `${layer}.mlp.up_proj`, inner, hidden, variant.mlpBias),
       { op: "siluMul", y: "gate", a: "gate", b: "up" },
-      weights.linear("update", "gate", `${layer}.mlp.down_proj`, hidden, inner, variant.mlpBias),
-      { op: "add", y: "hidden", a: "hidden", b: "update" },
+      weights.update("gate", `${layer}.mlp.down_proj`, hidden, inner, variant.mlpBias),
     ];
   });
   const head: Operation[] = [
@@ -119,7 +117,6 @@ export function gatedDecoder(
       k: kvHeads * headDim,
       v: kvHeads * headDim,
       attended: heads * headDim,
-      update: hidden,
       gate: inner,
       up: inner,
       last: hidden,

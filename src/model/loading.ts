@@ -1,4 +1,5 @@
-import { DTYPE_BYTES, type DType, STORED_DTYPES } from "../dtype.ts";
+import { Op, Pack, Size } from "../../assembly/op.ts";
+import { DTYPE_BYTES, STORED_DTYPES, type StoredDType } from "../dtype.ts";
 import { LambentError, ModelError, mismatch } from "../errors.ts";
 import { canonicalConfig } from "../formats/config.ts";
 import { Xxh64 } from "../machine/hash.ts";
@@ -6,7 +7,7 @@ import type { Kernels } from "../machine/kernels.ts";
 import { type Bank, Machine } from "../machine/machine.ts";
 import { tick } from "../tick.ts";
 import type { Plan } from "./plan.ts";
-import { FORMATS, type PlacedWeight, type ResolvedWeight, STAGING_BYTES } from "./weights.ts";
+import { FORMATS, type PlacedWeight, panelsOf, type ResolvedWeight, STAGED, STAGING_BYTES } from "./weights.ts";
 
 export interface ReadingOptions {
   readonly signal?: AbortSignal | undefined;
@@ -30,8 +31,7 @@ export async function loadMachine(
   let loaded = 0;
   for (const placed of plan.weights) {
     const digest = new Xxh64(kernels);
-    const bank = machine.banks[placed.bank] as Bank;
-    await readWeight(placed, bank, plan.staging[placed.bank] as number, async (bytes) => {
+    await readWeight(placed, machine, plan.staging[placed.bank] as number, async (bytes) => {
       digest.update(bytes);
       loaded += bytes.length;
       options.onProgress?.(loaded, total);
@@ -62,46 +62,94 @@ function storedBytes({ weight, tensor }: ResolvedWeight): number {
 }
 
 /**
- * Reads one weight into its place, through at most STAGING_BYTES of the bank's own memory. `visit` sees every stretch of
- * stored bytes once. Throws ModelError for a number that is not finite, by tensor and index.
+ * Reads one weight into its place, through at most STAGING_BYTES of the bank's own memory unless it is stored packed.
+ * `visit` sees every stretch of stored bytes once. Throws ModelError for a number that is not finite, by tensor and index.
  */
 async function readWeight(
   placed: PlacedWeight,
-  bank: Bank,
+  machine: Machine,
   staging: number,
   visit: (bytes: Uint8Array) => Promise<void>,
 ): Promise<void> {
   const { weight, tensor } = placed;
-  const source = STORED_DTYPES[tensor.dtype] as DType;
+  const bank = machine.banks[placed.bank] as Bank;
+  if (placed.packed) return readPacked(placed, bank, visit);
+  const source = STORED_DTYPES[tensor.dtype] as StoredDType;
   const [n, k = 1] = weight.shape;
   const rowBytes = k * DTYPE_BYTES[source];
   const perBatch = Math.max(1, Math.floor(STAGING_BYTES / rowBytes));
+  const numbers = staging + STAGED.numbers;
   // Rows of the last panel that do not exist are zeros.
-  if (weight.shape.length === 2)
-    bank.bytes(placed.address, placed.bytes).fill(0, placed.bytes - placed.bytes / Math.ceil(n / 4));
+  if (weight.shape.length === 2) {
+    const [panels, panelBytes] = panelsOf(n, k, placed.dtype);
+    bank.bytes(placed.address + (panels - 1) * panelBytes, panelBytes).fill(0);
+  }
   for (let row = 0; row < n; row += perBatch) {
     const rows = Math.min(perBatch, n - row);
-    const bytes = bank.bytes(staging, rows * rowBytes);
+    const bytes = bank.bytes(numbers, rows * rowBytes);
     await tensor.source.readInto(bytes, tensor.begin + (weight.firstRow + row) * rowBytes);
     const bad =
       weight.shape.length === 1
-        ? bank.kernels.expand(placed.address + 4 * row, staging, rows, FORMATS[source])
-        : bank.kernels.pack(placed.address, staging, row, rows, k, FORMATS[source], FORMATS[placed.dtype]);
-    if (bad >= 0) throw badNumber(placed, bank, staging, source, row, bad);
+        ? bank.kernels.expand(placed.address + 4 * row, numbers, rows, FORMATS[source])
+        : pack(placed, machine, bank, staging, row, rows);
+    if (bad >= 0) throw badNumber(placed, bank, numbers, source, row, bad);
     await visit(bytes);
   }
+}
+
+/** Packs the staged rows `row` to `row + rows`, by every thread; returns the index of the first bad number, or −1. */
+function pack(
+  placed: PlacedWeight,
+  machine: Machine,
+  bank: Bank,
+  staging: number,
+  row: number,
+  rows: number,
+): number {
+  const words = new Uint32Array(Size.RecordBytes / 4);
+  words[0] = Op.Pack;
+  words[Pack.dst] = placed.address;
+  words[Pack.src] = staging + STAGED.numbers;
+  words[Pack.firstRow] = row;
+  words[Pack.rows] = rows;
+  words[Pack.k] = placed.weight.shape[1] as number;
+  words[Pack.source] = FORMATS[STORED_DTYPES[placed.tensor.dtype] as StoredDType];
+  words[Pack.target] = FORMATS[placed.dtype];
+  words[Pack.results] = staging + STAGED.results;
+  words[Pack.work] = staging + STAGED.work;
+  const results = new Int32Array(bank.memory.buffer, staging + STAGED.results, Size.MaxSlices).fill(-1);
+  machine.execute(bank, staging, [words]);
+  return results.find((result) => result >= 0) ?? -1;
+}
+
+/** Reads a weight that is stored as it lies in memory. */
+async function readPacked(
+  { weight, tensor, dtype, address, bytes }: PlacedWeight,
+  bank: Bank,
+  visit: (bytes: Uint8Array) => Promise<void>,
+): Promise<void> {
+  for (let done = 0; done < bytes; done += STAGING_BYTES) {
+    const part = bank.bytes(address + done, Math.min(STAGING_BYTES, bytes - done));
+    await tensor.source.readInto(part, tensor.begin + done);
+    await visit(part);
+  }
+  const where = `${tensor.source.name}: ${tensor.name}`;
+  const [panels, panelBytes] = panelsOf(weight.shape[0], weight.shape[1] as number, dtype);
+  const blockBytes = panelsOf(1, 1, dtype)[1];
+  const bad = bank.kernels.firstBadBlock(address, (panels * panelBytes) / blockBytes, FORMATS[dtype]);
+  if (bad >= 0) throw new ModelError(mismatch(where, `numbers of ${dtype}`, `others in block ${bad}`));
 }
 
 function badNumber(
   { weight, tensor, dtype }: PlacedWeight,
   bank: Bank,
-  staging: number,
-  source: DType,
+  numbers: number,
+  source: StoredDType,
   row: number,
   bad: number,
 ): ModelError {
   const k = weight.shape[1] ?? 1;
-  const at = staging + bad * DTYPE_BYTES[source];
+  const at = numbers + bad * DTYPE_BYTES[source];
   const view = new DataView(bank.memory.buffer);
   const value =
     source === "f32"

@@ -5,11 +5,13 @@ import {
   Clip,
   Elementwise,
   Embed,
+  Format,
   Gather,
   Matmul,
   Norm,
   Offset,
   Op,
+  Quantize,
   Rope,
   Rows,
   Size,
@@ -17,7 +19,7 @@ import {
 import type { DType } from "../dtype.ts";
 import type { CacheLayout } from "./cache.ts";
 import type { Operation, Program } from "./program.ts";
-import { FORMATS } from "./weights.ts";
+import { FORMATS, packedRowBytes } from "./weights.ts";
 
 /** One record, ready to be written, and what `inspect` says of it. */
 export interface PlannedRecord {
@@ -40,10 +42,19 @@ export interface Addresses {
   readonly turns: number;
   readonly slopes: number;
   readonly scratch: number;
+  /** MaxSlices areas of WorkBytes. */
+  readonly work: number;
 }
 
-const MATMULS: Readonly<Record<DType, Op>> = { f32: Op.MatmulF32, bf16: Op.MatmulBf16, f16: Op.MatmulF16 };
-const ELEMENTWISE = { siluMul: Op.SiluMul, gelu: Op.Gelu, geluTanh: Op.GeluTanh, add: Op.Add } as const;
+/** What the buffer of quantised activations holds: which buffer's numbers, for which format. */
+export interface Quantized {
+  x?: string;
+  dtype?: DType;
+}
+
+const ELEMENTWISE = { siluMul: Op.SiluMul, gelu: Op.Gelu, geluTanh: Op.GeluTanh } as const;
+/** The buffer of quantised activations. */
+const QUANTIZED = "quantized";
 /** Buffers of the rows that want logits; the others have a row for every row of the step. */
 export const LOGITS_BUFFERS: ReadonlySet<string> = new Set(["last", "logits"]);
 
@@ -86,13 +97,31 @@ export function anglesRecord(program: Program, cache: CacheLayout, at: Addresses
   ];
 }
 
-/** The records of one operation. `layerOffset`: where the layer's cache begins in a session slot, in bytes. */
+/**
+ * The records of one operation. `layerOffset`: where the layer's cache begins in a session slot, in bytes. `quantized`
+ * goes from operation to operation, so that matmuls of one x share its quantised form.
+ */
 export function lower(
   operation: Operation,
   program: Program,
   cache: CacheLayout,
   layerOffset: number,
   at: Addresses,
+  quantized: Quantized,
+): PlannedRecord[] {
+  const records = lowerOne(operation, program, cache, layerOffset, at, quantized);
+  const written = "y" in operation ? operation.y : operation.x;
+  if (written === quantized.x) quantized.x = "";
+  return records;
+}
+
+function lowerOne(
+  operation: Operation,
+  program: Program,
+  cache: CacheLayout,
+  layerOffset: number,
+  at: Addresses,
+  quantized: Quantized,
 ): PlannedRecord[] {
   const width = (buffer: string): number => program.buffers[buffer] as number;
   const rowsOf = (buffer: string): Rows => (LOGITS_BUFFERS.has(buffer) ? Rows.Logits : Rows.All);
@@ -106,8 +135,9 @@ export function lower(
         [Embed.table]: address,
         [Embed.dim]: dim,
         [Embed.format]: FORMATS[dtype],
+        [Embed.work]: at.work,
       };
-      const weightBytes = dim * (dtype === "f32" ? 4 : 2);
+      const weightBytes = packedRowBytes(dim, dtype);
       return [
         record(Op.Embed, Rows.All, fields, `${shape(operation.y)} = ${operation.table}[token]`, {
           weightBytes,
@@ -144,17 +174,33 @@ export function lower(
       const bias = operation.bias ? at.weight(operation.bias) : undefined;
       const n = width(operation.y);
       const k = width(operation.x);
+      const format = FORMATS[weight.dtype];
+      const whole = format >= Format.Q8;
       const fields = {
         [Matmul.y]: at.buffer(operation.y),
-        [Matmul.x]: at.buffer(operation.x),
+        [Matmul.x]: at.buffer(whole ? QUANTIZED : operation.x),
         [Matmul.weight]: weight.address,
         [Matmul.bias]: bias?.address ?? 0,
+        [Matmul.residual]: operation.residual ? at.buffer(operation.residual) : 0,
         [Matmul.n]: n,
         [Matmul.k]: k,
+        [Matmul.format]: format,
+        [Matmul.work]: at.work,
       };
-      const text = `${shape(operation.y)} = ${operation.x} · ${operation.weight}[${n},${k}]ᵀ ${weight.dtype}${bias ? " + bias" : ""}`;
+      const more = `${bias ? " + bias" : ""}${operation.residual ? ` + ${operation.residual}` : ""}`;
+      const text = `${shape(operation.y)} = ${operation.x} · ${operation.weight}[${n},${k}]ᵀ ${weight.dtype}${more}`;
       const weightBytes = weight.bytes + (bias?.bytes ?? 0);
-      return [record(MATMULS[weight.dtype], rowsOf(operation.y), fields, text, { weightBytes, flops: 2 * n * k })];
+      const matmul = record(Op.Matmul, rowsOf(operation.y), fields, text, { weightBytes, flops: 2 * n * k });
+      if (!whole || (quantized.x === operation.x && quantized.dtype === weight.dtype)) return [matmul];
+      Object.assign(quantized, { x: operation.x, dtype: weight.dtype });
+      const numbers = {
+        [Quantize.y]: at.buffer(QUANTIZED),
+        [Quantize.x]: at.buffer(operation.x),
+        [Quantize.k]: k,
+        [Quantize.format]: format,
+      };
+      const how = `${operation.x}[${k}] in whole numbers for ${weight.dtype}`;
+      return [record(Op.Quantize, rowsOf(operation.x), numbers, how, { flops: 4 * k }), matmul];
     }
     case "clip": {
       const dim = width(operation.x);
@@ -174,12 +220,8 @@ export function lower(
         [Elementwise.n]: n,
       };
       const args = "b" in operation ? `${operation.a}, ${operation.b}` : operation.a;
-      const flops = operation.op === "add" ? n : 30 * n;
-      return [
-        record(ELEMENTWISE[operation.op], Rows.All, fields, `${shape(operation.y)} = ${operation.op}(${args})`, {
-          flops,
-        }),
-      ];
+      const text = `${shape(operation.y)} = ${operation.op}(${args})`;
+      return [record(ELEMENTWISE[operation.op], Rows.All, fields, text, { flops: 30 * n })];
     }
   }
 }
@@ -251,6 +293,29 @@ function attention(
     record(Op.Store, Rows.All, fields, `cache = ${operation.k}, ${operation.v}[${kvHeads},${headDim}]`, { flops: 0 }),
   );
   return records;
+}
+
+/** The buffer that quantised matmuls need beside the model's own: f32 values per row, enough for any x. */
+export function quantizedBuffer(program: Program, dtypeOf: (weight: string) => DType): Record<string, number> {
+  const operations = [...program.layers.flat(), ...program.head];
+  const widths = operations.map((operation) => {
+    if (operation.op !== "matmul" || FORMATS[dtypeOf(operation.weight)] < Format.Q8) return 0;
+    return 18 * Math.ceil((program.buffers[operation.x] as number) / 32);
+  });
+  const width = Math.max(...widths);
+  return width ? { [QUANTIZED]: width } : {};
+}
+
+/** Marks the matmuls that the next one does not wait for: threads go on without meeting. */
+export function runAhead(records: readonly PlannedRecord[]): void {
+  for (const [i, { op, words }] of records.entries()) {
+    const next = records[i + 1];
+    if (op !== Op.Matmul || next?.op !== Op.Matmul) continue;
+    const written = [words[Matmul.y], next.words[Matmul.y]];
+    const touched = [Matmul.x, Matmul.residual].flatMap((field) => [words[field], next.words[field]]);
+    if (written[0] === written[1] || written.some((buffer) => touched.includes(buffer))) continue;
+    words[1] = (words[1] as number) | Rows.OnTheSide;
+  }
 }
 
 /** The buffers that attention needs beside the model's own: f32 values per row. */

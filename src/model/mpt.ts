@@ -112,13 +112,11 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
       ...third("k", layer, 1),
       ...third("v", layer, 2),
       { op: "attention", y: "attended", q: "q", k: "k", v: "v" },
-      weights.linear("update", "attended", `${layer}.attn.out_proj`, hidden, hidden, bias),
-      { op: "add", y: "hidden", a: "hidden", b: "update" },
+      weights.update("attended", `${layer}.attn.out_proj`, hidden, hidden, bias),
       norm("normed", "hidden", `${layer}.norm_2`),
       weights.linear("inner", "normed", `${layer}.ffn.up_proj`, inner, hidden, bias),
       { op: "gelu", y: "inner", a: "inner" },
-      weights.linear("update", "inner", `${layer}.ffn.down_proj`, hidden, inner, bias),
-      { op: "add", y: "hidden", a: "hidden", b: "update" },
+      weights.update("inner", `${layer}.ffn.down_proj`, hidden, inner, bias),
     ];
   });
   const head: Operation[] = [
@@ -146,7 +144,6 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
       k: hidden,
       v: hidden,
       attended: hidden,
-      update: hidden,
       inner,
       last: hidden,
       logits: config.vocab_size,

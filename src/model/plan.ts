@@ -3,10 +3,20 @@ import { ModelError, mismatch } from "../errors.ts";
 import { Arena, align } from "../machine/arena.ts";
 import type { BankPlan, MachinePlan, Segment } from "../machine/machine.ts";
 import { type CacheLayout, cacheLayout, type Policy } from "./cache.ts";
-import { type Addresses, anglesRecord, attentionBuffers, LOGITS_BUFFERS, lower, type PlannedRecord } from "./lower.ts";
+import {
+  type Addresses,
+  anglesRecord,
+  attentionBuffers,
+  LOGITS_BUFFERS,
+  lower,
+  type PlannedRecord,
+  type Quantized,
+  quantizedBuffer,
+  runAhead,
+} from "./lower.ts";
 import { turns } from "./positions.ts";
 import type { Operation, Program } from "./program.ts";
-import { type PlacedWeight, type ResolvedWeight, STAGING_BYTES, stagedBytes } from "./weights.ts";
+import { type PlacedWeight, type ResolvedWeight, STAGED, STAGING_BYTES, stagedBytes } from "./weights.ts";
 
 export interface PlanOptions {
   /** Rows that a step may have. */
@@ -68,7 +78,13 @@ export function plan(
     ...program.layers.map((operations, layer) => ({ operations, layer })),
     { operations: program.head, layer: undefined },
   ];
-  const banks = assign(units, resolved, cache, program, options);
+  const dtypeOf = (name: string) => (resolved.get(name) as ResolvedWeight).dtype;
+  const widths = {
+    ...program.buffers,
+    ...attentionBuffers(program, cache),
+    ...quantizedBuffer(program, dtypeOf),
+  };
+  const banks = assign(units, resolved, cache, program, widths, options);
   const headBank = banks.at(-1) as number;
 
   const bankPlans: BankPlan[] = [];
@@ -103,7 +119,7 @@ export function plan(
     weights.push(...placed.values());
     staging.push(arena.end);
     const buffers = new Map<string, number>();
-    for (const [name, width] of Object.entries({ ...program.buffers, ...attentionBuffers(program, cache) })) {
+    for (const [name, width] of Object.entries(widths)) {
       buffers.set(name, arena.take(4 * width * (LOGITS_BUFFERS.has(name) ? options.logitsRows : options.chunkSize)));
     }
     const at: Addresses = {
@@ -113,6 +129,7 @@ export function plan(
       turns: turnsAddress,
       slopes,
       scratch: arena.take(Size.ScratchBytes * Size.MaxSlices),
+      work: arena.take(Size.WorkBytes * Size.MaxSlices),
     };
     addresses.push(at);
 
@@ -135,14 +152,16 @@ export function plan(
     const bank = banks[i] as number;
     const at = addresses[bank] as Addresses;
     const list: PlannedRecord[] = [];
+    const quantized: Quantized = {};
     const first = i;
     for (; i < units.length && banks[i] === bank; i++) {
       const { operations, layer } = units[i] as Unit;
       const offset = layer === undefined ? 0 : (layers[layer] as { offset: number }).offset;
       if (layer !== undefined && !list.some((record) => record.cacheBytes))
         list.push(...anglesRecord(program, cache, at));
-      list.push(...operations.flatMap((operation) => lower(operation, program, cache, offset, at)));
+      list.push(...operations.flatMap((operation) => lower(operation, program, cache, offset, at, quantized)));
     }
+    runAhead(list);
     records.push(list);
     const from = first ? (banks[first - 1] as number) : bank;
     const target = bankPlans[bank] as BankPlan;
@@ -196,9 +215,10 @@ function assign(
   resolved: ReadonlyMap<string, ResolvedWeight>,
   cache: CacheLayout,
   program: Program,
+  widths: Readonly<Record<string, number>>,
   options: PlanOptions,
 ): number[] {
-  const overhead = fixedBytes(units, program, cache, options);
+  const overhead = fixedBytes(units, program, widths, options);
   const banks: number[] = [];
   const keys: Set<string>[] = [new Set()];
   let used = overhead;
@@ -232,19 +252,24 @@ function assign(
 }
 
 /** What every bank needs beside weights and caches, at most. */
-function fixedBytes(units: readonly Unit[], program: Program, cache: CacheLayout, options: PlanOptions): number {
+function fixedBytes(
+  units: readonly Unit[],
+  program: Program,
+  widths: Readonly<Record<string, number>>,
+  options: PlanOptions,
+): number {
   const arena = new Arena(Size.ControlBytes);
   arena.take(stepBytes(options.chunkSize));
-  for (const [name, width] of Object.entries({ ...program.buffers, ...attentionBuffers(program, cache) })) {
+  for (const [name, width] of Object.entries(widths)) {
     arena.take(4 * width * (LOGITS_BUFFERS.has(name) ? options.logitsRows : options.chunkSize));
   }
   arena.take(8 * program.attention.rotaryDim * options.chunkSize);
-  arena.take(Size.ScratchBytes * Size.MaxSlices);
+  arena.take((Size.ScratchBytes + Size.WorkBytes) * Size.MaxSlices);
   arena.take(4 * (program.attention.rotaryDim + program.attention.heads));
   arena.take(4 * program.vocabSize);
   // No operation becomes more than 5 records.
   arena.take(units.reduce((sum, unit) => sum + 5 * unit.operations.length + 2, 0) * Size.RecordBytes);
-  return arena.end + STAGING_BYTES;
+  return arena.end + STAGED.numbers + STAGING_BYTES;
 }
 
 function weightNames(operation: Operation): string[] {

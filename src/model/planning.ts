@@ -3,13 +3,17 @@ import { mismatch, OptionError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { type PolicyOptions, resolvePolicy } from "./cache.ts";
 import { programOf } from "./index.ts";
+import { packedDtype } from "./packed.ts";
 import { LARGEST_BANK, type Plan, plan } from "./plan.ts";
 import type { Program } from "./program.ts";
 import { resolveWeights, unusedTensors } from "./weights.ts";
 
 /** How a model is planned. */
 export interface PlanningOptions extends PolicyOptions {
-  /** Format of the weights that are computed with: "auto" (as stored, the default), "f32", "bf16", "f16". */
+  /**
+   * Format of the matrices that are computed with: "auto" (as stored, the default), "f32", "bf16", "f16", or quantised:
+   * "q8", "q7" (faster prefill) or "q4".
+   */
   readonly dtype?: DType | "auto" | undefined;
   /** Tokens of a prompt that are read in one step, 128 unless told. Changes no result. */
   readonly chunkSize?: number | undefined;
@@ -40,7 +44,11 @@ export function planModel(checkpoint: CheckpointHeaders, options: PlanningOption
     throw new OptionError(mismatch("dtype", `one of auto, ${DTYPES.join(", ")}`, dtype));
   }
   const program = programOf(checkpoint.config, `${checkpoint.name}/config.json`);
-  const resolved = resolveWeights(program, checkpoint.tensors, dtype, checkpoint.name);
+  const packed = packedDtype(checkpoint.config, `${checkpoint.name}/config.json`);
+  if (packed && dtype !== "auto" && dtype !== packed) {
+    throw new OptionError(mismatch("dtype", `auto or ${packed}, which ${checkpoint.name} is packed as`, dtype));
+  }
+  const resolved = resolveWeights(program, checkpoint.tensors, dtype, checkpoint.name, packed);
   const policy = resolvePolicy(options, program.trainedLength, program.slidingWindow);
   const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
   const made = plan(program, resolved, policy, {

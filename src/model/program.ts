@@ -63,11 +63,15 @@ export type Operation =
       readonly x: string;
       readonly weight: string;
       readonly bias?: string | undefined;
+      /** What is added: a buffer, which may be y. */
+      readonly residual?: string | undefined;
     }
   | { readonly op: "clip"; readonly x: string; readonly bound: number }
   | { readonly op: "attention"; readonly y: string; readonly q: string; readonly k: string; readonly v: string }
-  | { readonly op: "siluMul" | "add"; readonly y: string; readonly a: string; readonly b: string }
+  | { readonly op: "siluMul"; readonly y: string; readonly a: string; readonly b: string }
   | { readonly op: "gelu" | "geluTanh"; readonly y: string; readonly a: string };
+
+type Matmul = Extract<Operation, { op: "matmul" }>;
 
 /** Sizes up to here are believed; larger ones in a config are a mistake or an attack. */
 export const MAX = {
@@ -105,8 +109,13 @@ export class Weights {
     return this.rows(name, tied ? [name, HEAD] : [name], [vocab, dim], 0, [vocab, dim]);
   }
 
+  /** hidden[n] += x[k] through `tensor`.weight [n, k], and `tensor`.bias where there is one. */
+  update(x: string, tensor: string, n: number, k: number, bias: boolean): Operation {
+    return { ...this.linear("hidden", x, tensor, n, k, bias), residual: "hidden" };
+  }
+
   /** y[n] = x[k] through `tensor`.weight [n, k], and `tensor`.bias where there is one. */
-  linear(y: string, x: string, tensor: string, n: number, k: number, bias: boolean): Operation {
+  linear(y: string, x: string, tensor: string, n: number, k: number, bias: boolean): Matmul {
     return {
       op: "matmul",
       y,

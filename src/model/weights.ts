@@ -1,7 +1,8 @@
-import { Format } from "../../assembly/op.ts";
-import { DTYPE_BYTES, type DType, STORED_DTYPES } from "../dtype.ts";
+import { Format, Size } from "../../assembly/op.ts";
+import { type DType, STORED_DTYPES, type StoredDType } from "../dtype.ts";
 import { ModelError, mismatch } from "../errors.ts";
 import type { StoredTensor } from "../formats/checkpoint.ts";
+import { align } from "../machine/arena.ts";
 import type { Program, Weight } from "./program.ts";
 
 /** A weight, the tensor that holds it, and the format in which it will be computed with. */
@@ -12,6 +13,8 @@ export interface ResolvedWeight {
   readonly dtype: DType;
   /** Bytes in memory, packed. */
   readonly bytes: number;
+  /** Whether it is stored as it lies in memory. */
+  readonly packed: boolean;
   /** Weights of one key are the same numbers and are kept once. */
   readonly key: string;
 }
@@ -23,51 +26,104 @@ export interface PlacedWeight extends ResolvedWeight {
 }
 
 /** What the kernels call a format. */
-export const FORMATS: Readonly<Record<DType, Format>> = { f32: Format.F32, bf16: Format.Bf16, f16: Format.F16 };
+export const FORMATS: Readonly<Record<DType, Format>> = {
+  f32: Format.F32,
+  bf16: Format.Bf16,
+  f16: Format.F16,
+  q8: Format.Q8,
+  q7: Format.Q7,
+  q4: Format.Q4,
+};
+/** Rows of a panel, and columns and bytes of a block of it: assembly/format_q.ts, assembly/matmul_f.ts. */
+const PANELS: Readonly<Record<DType, { readonly rows: number; readonly columns: number; readonly bytes: number }>> = {
+  f32: { rows: 4, columns: 4, bytes: 64 },
+  bf16: { rows: 4, columns: 8, bytes: 64 },
+  f16: { rows: 4, columns: 8, bytes: 64 },
+  q8: { rows: 16, columns: 32, bytes: 544 },
+  q7: { rows: 16, columns: 32, bytes: 544 },
+  q4: { rows: 16, columns: 32, bytes: 288 },
+};
 /** The most of a file that is held outside its place while it is packed. */
 export const STAGING_BYTES = 4 * 2 ** 20;
 
-/** Bytes of a packed matrix (panels of 4 rows, chunks of 16 bytes) or of a vector. */
-function packedBytes(shape: Weight["shape"], dtype: DType): number {
-  const [n, k] = shape;
+/** How many panels a packed matrix [n, k] has, and the bytes of each. */
+export function panelsOf(n: number, k: number, dtype: DType): readonly [panels: number, bytes: number] {
+  const { rows, columns, bytes } = PANELS[dtype];
+  return [Math.ceil(n / rows), Math.ceil(k / columns) * bytes];
+}
+
+/** Bytes of a packed matrix or of a vector. */
+function packedBytes([n, k]: Weight["shape"], dtype: DType): number {
   if (k === undefined) return 4 * n;
-  return Math.ceil(n / 4) * 4 * Math.ceil((k * DTYPE_BYTES[dtype]) / 16) * 16;
+  const [panels, bytes] = panelsOf(n, k, dtype);
+  return panels * bytes;
+}
+
+/** Bytes that one row of a packed matrix is read by. */
+export function packedRowBytes(k: number, dtype: DType): number {
+  return panelsOf(1, k, dtype)[1] / PANELS[dtype].rows;
 }
 
 /**
  * Finds the tensor of every weight. Throws ModelError where one is missing, of another shape, or of a type that is not
- * computed with. `dtype` "auto" keeps the stored format of matrices.
+ * computed with. `dtype` "auto" keeps the stored format of matrices; `packed` is the format in which a packed checkpoint
+ * stores them.
  */
 export function resolveWeights(
   program: Program,
   tensors: ReadonlyMap<string, StoredTensor>,
   dtype: DType | "auto",
   name: string,
+  packed?: DType,
 ): Map<string, ResolvedWeight> {
   const resolved = new Map<string, ResolvedWeight>();
   for (const weight of program.weights.values()) {
-    const stored = weight.tensors.find((candidate) => tensors.has(candidate));
-    const tensor = stored === undefined ? undefined : tensors.get(stored);
+    const names = packed ? [weight.name, ...weight.tensors] : weight.tensors;
+    const tensor = names.map((candidate) => tensors.get(candidate)).find((found) => found !== undefined);
     if (!tensor) throw new ModelError(`${name}: expected a tensor ${weight.tensors.join(" or ")}, found none`);
     const where = `${name}: ${tensor.name}`;
-    if (tensor.shape.length !== weight.stored.length || tensor.shape.some((size, i) => size !== weight.stored[i])) {
-      throw new ModelError(mismatch(where, `shape [${weight.stored}]`, tensor.shape));
+    const [n, k] = weight.shape;
+    const bytes = (target: DType) => packedBytes(weight.shape, target);
+    if (packed) {
+      const shape = k === undefined ? [n] : panelsOf(n, k, packed);
+      expectTensor(tensor, k === undefined ? ["F32"] : ["U8"], shape, where);
+      const target = k === undefined ? "f32" : packed;
+      resolved.set(weight.name, {
+        weight: { ...weight, stored: weight.shape, firstRow: 0 },
+        ...{ tensor, dtype: target, bytes: bytes(target), packed: k !== undefined, key: tensor.name },
+      });
+      continue;
     }
-    const storedDtype = STORED_DTYPES[tensor.dtype];
-    if (!storedDtype) {
-      throw new ModelError(mismatch(where, `a type of ${Object.keys(STORED_DTYPES).join(", ")}`, tensor.dtype));
-    }
-    const target = weight.shape.length === 1 ? "f32" : dtype === "auto" ? storedDtype : dtype;
+    expectTensor(tensor, Object.keys(STORED_DTYPES), weight.stored, where);
+    const target = k === undefined ? "f32" : dtype === "auto" ? (STORED_DTYPES[tensor.dtype] as StoredDType) : dtype;
     const key = `${tensor.name} ${weight.firstRow} ${weight.shape}`;
-    resolved.set(weight.name, { weight, tensor, dtype: target, bytes: packedBytes(weight.shape, target), key });
+    resolved.set(weight.name, { weight, tensor, dtype: target, bytes: bytes(target), packed: false, key });
   }
   return resolved;
 }
 
+function expectTensor(tensor: StoredTensor, types: readonly string[], shape: readonly number[], where: string): void {
+  if (tensor.shape.length !== shape.length || tensor.shape.some((size, i) => size !== shape[i])) {
+    throw new ModelError(mismatch(where, `shape [${shape}]`, tensor.shape));
+  }
+  if (!types.includes(tensor.dtype)) throw new ModelError(mismatch(where, `a type of ${types.join(", ")}`, tensor.dtype));
+}
+
+/**
+ * What packing needs before the staged numbers: a program of two records, a result and a work area for each slice. Byte
+ * offsets from the begin of the staging area.
+ */
+export const STAGED = {
+  results: 2 * Size.RecordBytes,
+  work: 2 * Size.RecordBytes + 4 * Size.MaxSlices,
+  numbers: align(2 * Size.RecordBytes + (4 + Size.WorkBytes) * Size.MaxSlices),
+} as const;
+
 /** Bytes of the staging area that reading a weight needs; packing may read a little beyond the stored numbers. */
-export function stagedBytes({ weight, tensor }: ResolvedWeight): number {
+export function stagedBytes({ weight, tensor, packed }: ResolvedWeight): number {
+  if (packed) return 0;
   const rowBytes = (tensor.end - tensor.begin) / (weight.stored[0] as number);
-  return Math.max(rowBytes, Math.min(STAGING_BYTES, rowBytes * weight.shape[0])) + 64;
+  return Math.max(rowBytes, Math.min(STAGING_BYTES, rowBytes * weight.shape[0])) + STAGED.numbers + 64;
 }
 
 /** Tensors that belong to no weight and are known to be harmless: buffers that old versions of transformers saved. */

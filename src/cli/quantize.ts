@@ -1,0 +1,91 @@
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { type Command, Option } from "commander";
+import { QUANTIZED, type QuantizedDType } from "../dtype.ts";
+import { LambentError, mismatch, OptionError } from "../errors.ts";
+import { type LoadOptions, sharedKernels, withCheckpoint } from "../load.ts";
+import { type PackedFile, quantize } from "../quantize.ts";
+import { Stages } from "./progress.ts";
+import { warn } from "./streams.ts";
+
+interface QuantizeFlags {
+  readonly dtype: QuantizedDType;
+  readonly revision?: string;
+  readonly offline?: boolean;
+  readonly cacheDir?: string;
+}
+
+export function addQuantize(program: Command, signal: AbortSignal): void {
+  program
+    .command("quantize")
+    .description("write a model with its matrices quantised, as a directory that loads by reading alone")
+    .argument("<in>", "directory, URL or Hugging Face id")
+    .argument("<out>", "a new directory")
+    .addOption(new Option("--dtype <format>", "format of the matrices").choices(QUANTIZED).default("q8"))
+    .option("--revision <name>", "branch, tag or commit of a Hugging Face id")
+    .option("--offline", "use only what was downloaded before")
+    .option("--cache-dir <dir>", "where downloads are kept (default: the Hugging Face cache)")
+    .action((from: string, to: string, flags: QuantizeFlags) => run(from, to, flags, signal));
+}
+
+async function run(from: string, to: string, { dtype, ...where }: QuantizeFlags, signal: AbortSignal): Promise<void> {
+  await expectNew(to);
+  const stages = new Stages();
+  const options: LoadOptions = {
+    ...where,
+    signal,
+    onProgress: ({ loaded, total }) => stages.update("downloading", loaded, total),
+  };
+  await withCheckpoint(from, options, async (checkpoint, runtime) => {
+    const files = await quantize(checkpoint, await sharedKernels(runtime), dtype, {
+      signal,
+      onProgress: (loaded, total) => stages.update("quantising", loaded, total),
+    });
+    await mkdir(to, { recursive: true });
+    const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
+    let done = 0;
+    for (const file of files) {
+      await writeFile(to, file, (bytes) => {
+        signal.throwIfAborted();
+        done += bytes;
+        stages.update("writing", done, total);
+      });
+    }
+    stages.end();
+    warn(`${to}: ${dtype}, ${(total / 2 ** 20).toFixed(1)} MiB`, "");
+  });
+}
+
+/** Throws OptionError unless `path` is a directory that holds nothing, or nothing at all. */
+async function expectNew(path: string): Promise<void> {
+  try {
+    const [file] = await readdir(path);
+    if (file !== undefined) throw new OptionError(mismatch(path, "a new directory", `one with ${file} in it`));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+    if (error instanceof LambentError) throw error;
+    throw new OptionError(mismatch(path, "a new directory", (error as NodeJS.ErrnoException).code ?? error));
+  }
+}
+
+/** Writes one file under a name of its own first, so that what has its name is whole. */
+async function writeFile(directory: string, file: PackedFile, onPart: (bytes: number) => void): Promise<void> {
+  const partial = join(directory, `${file.name}.incomplete`);
+  try {
+    const handle = await open(partial, "w");
+    try {
+      for (const part of file.parts()) {
+        for (let done = 0; done < part.length; ) done += (await handle.write(part, done)).bytesWritten;
+        onPart(part.length);
+      }
+    } finally {
+      await handle.close();
+    }
+    await rename(partial, join(directory, file.name));
+  } catch (error) {
+    await rm(partial, { force: true });
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined || error instanceof LambentError) throw error;
+    throw new LambentError(mismatch(join(directory, file.name), `${file.bytes} bytes written`, code));
+  }
+}

@@ -1,0 +1,78 @@
+import type { QuantizedDType } from "./dtype.ts";
+import type { Checkpoint } from "./formats/checkpoint.ts";
+import { safetensorsHeader } from "./formats/safetensors.ts";
+import type { Kernels } from "./machine/kernels.ts";
+import type { Bank } from "./machine/machine.ts";
+import { loadMachine, type ReadingOptions } from "./model/loading.ts";
+import { packingConfig, unpackedConfig } from "./model/packed.ts";
+import { planModel } from "./model/planning.ts";
+import { withoutTiedCopies } from "./model/tied.ts";
+import { type PlacedWeight, panelsOf } from "./model/weights.ts";
+
+/** A file of a checkpoint, in parts of at most PART bytes. */
+export interface PackedFile {
+  readonly name: string;
+  readonly bytes: number;
+  parts(): Iterable<Uint8Array>;
+}
+
+const PART = 4 * 2 ** 20;
+/** What a checkpoint has beside its weights and config. */
+const OTHERS = [
+  "generation_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "chat_template.jinja",
+  "LICENSE",
+];
+
+/**
+ * A checkpoint with its matrices quantised and stored as they lie in memory, so that loading is reading alone: the files of
+ * an ordinary safetensors directory, whose config.json says so under quantization_config. A packed checkpoint can be made
+ * into another format only from the original.
+ */
+export async function quantize(
+  checkpoint: Checkpoint,
+  kernels: Kernels,
+  dtype: QuantizedDType,
+  options: ReadingOptions = {},
+): Promise<PackedFile[]> {
+  // No session will ever be opened: the smallest one.
+  const smallest = { attention: "window", nLocal: 1, chunkSize: 1, maxSessions: 1 } as const;
+  const { plan } = planModel(await withoutTiedCopies(checkpoint), { dtype, ...smallest });
+  const { machine } = await loadMachine(plan, checkpoint.config, kernels, options);
+  const header = safetensorsHeader(plan.weights.map(tensorOf));
+  const weights: PackedFile = {
+    name: "model.safetensors",
+    bytes: plan.weights.reduce((sum, { bytes }) => sum + bytes, header.length),
+    *parts() {
+      yield header;
+      for (const { bank, address, bytes } of plan.weights) {
+        for (let done = 0; done < bytes; done += PART) {
+          const length = Math.min(PART, bytes - done);
+          yield new Uint8Array((machine.banks[bank] as Bank).bytes(address + done, length));
+        }
+      }
+    },
+  };
+  const config = { ...unpackedConfig(checkpoint.config), quantization_config: packingConfig(dtype) };
+  const files = [textFile("config.json", `${JSON.stringify(config, null, 2)}\n`), weights];
+  for (const name of OTHERS) {
+    const text = await checkpoint.text(name);
+    if (text !== undefined) files.push(textFile(name, text));
+  }
+  return files;
+}
+
+function tensorOf({ weight, dtype }: PlacedWeight) {
+  const [n, k] = weight.shape;
+  return k === undefined
+    ? { name: weight.name, dtype: "F32" as const, shape: [n] }
+    : { name: weight.name, dtype: "U8" as const, shape: panelsOf(n, k, dtype) };
+}
+
+function textFile(name: string, text: string): PackedFile {
+  const bytes = new TextEncoder().encode(text);
+  return { name, bytes: bytes.length, parts: () => [bytes] };
+}
