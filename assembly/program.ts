@@ -2,6 +2,7 @@ import { gelu, geluTanh, siluMul } from "./activation";
 import { attention } from "./attention";
 import { barrier } from "./barrier";
 import { storeRow } from "./cache";
+import { castHeads } from "./cache_format";
 import { add, clip } from "./elementwise";
 import { embed } from "./embed";
 import { Bf16, F16 } from "./half";
@@ -11,6 +12,7 @@ import { layerNorm, rmsNorm } from "./norm";
 import {
   Angles,
   Attention,
+  Cast,
   Clamp,
   Clip,
   Elementwise,
@@ -74,14 +76,23 @@ function executeMatmul(record: usize, rows: u32, slice: u32, slices: u32): void 
   else matmulHalf<F16>(y, x, weight, bias, rows, n, k, first, last);
 }
 
-/** Attention is cut by pairs of row and KV head. */
+/**
+ * Attention is cut by queries, those of one KV head after those of another: a block is some neighbouring ones that share
+ * their session and their KV head.
+ */
 function executeAttention(record: usize, step: usize, rows: u32, slice: u32, slices: u32): void {
   const kvHeads = word(record, Attention.kvHeads);
+  const group = word(record, Attention.heads) / kvHeads;
+  const queries = rows * group;
   const scratch = word(record, Attention.scratch) + slice * Size.ScratchBytes;
-  const last = sliceBegin(rows * kvHeads, slice + 1, slices);
-  for (let unit = sliceBegin(rows * kvHeads, slice, slices); unit < last; unit++) {
-    const index = unit / kvHeads;
-    attention(record, rowOf(step, index), index, unit % kvHeads, scratch);
+  const last = sliceBegin(queries * kvHeads, slice + 1, slices);
+  for (let unit = sliceBegin(queries * kvHeads, slice, slices); unit < last; ) {
+    const first = unit % queries;
+    const row = rowOf(step, first / group);
+    const end = (load<u32>(row, Row.runStart) + load<u32>(row, Row.runRows)) * group;
+    const count = min<u32>(Size.QueryBlock, min(last - unit, end - first));
+    attention(record, row, unit / queries, first, count, scratch);
+    unit += count;
   }
 }
 
@@ -146,6 +157,15 @@ function executeRow(record: usize, step: usize, index: u32): void {
     case Op.Clip: {
       const dim = word(record, Clip.dim);
       clip(at(word(record, Clip.x), index, dim), dim, float(record, Clip.bound));
+      break;
+    }
+    case Op.Cast: {
+      const kvHeads = word(record, Cast.kvHeads);
+      const headDim = word(record, Cast.headDim);
+      const headBytes = word(record, Cast.headBytes);
+      const y = word(record, Cast.y) + index * kvHeads * headBytes;
+      const x = at(word(record, Cast.x), index, kvHeads * headDim);
+      castHeads(y, x, kvHeads, headDim, headBytes, word(record, Cast.format));
       break;
     }
     case Op.Store:

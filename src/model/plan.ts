@@ -1,4 +1,5 @@
 import { Size } from "../../assembly/op.ts";
+import type { CacheDType } from "../dtype.ts";
 import { ModelError, mismatch } from "../errors.ts";
 import { Arena, align } from "../machine/arena.ts";
 import type { BankPlan, MachinePlan, Segment } from "../machine/machine.ts";
@@ -9,6 +10,7 @@ import type { Operation, Program } from "./program.ts";
 import { type PlacedWeight, type ResolvedWeight, STAGING_BYTES, stagedBytes } from "./weights.ts";
 
 export interface PlanOptions {
+  readonly cacheDtype: CacheDType;
   /** Rows that a step may have. */
   readonly chunkSize: number;
   /** Rows of a step that may want logits. */
@@ -62,7 +64,7 @@ export function plan(
   policy: Policy,
   options: PlanOptions,
 ): Plan {
-  const cache = cacheLayout(policy, program.attention);
+  const cache = cacheLayout(policy, program.attention, options.cacheDtype);
   const units: Unit[] = [
     { operations: program.embed, layer: undefined },
     ...program.layers.map((operations, layer) => ({ operations, layer })),
@@ -242,8 +244,8 @@ function fixedBytes(units: readonly Unit[], program: Program, cache: CacheLayout
   arena.take(Size.ScratchBytes * Size.MaxSlices);
   arena.take(4 * (program.attention.rotaryDim + program.attention.heads));
   arena.take(4 * program.vocabSize);
-  // No operation becomes more than 5 records.
-  arena.take(units.reduce((sum, unit) => sum + 5 * unit.operations.length + 2, 0) * Size.RecordBytes);
+  // No operation becomes more than 8 records.
+  arena.take(units.reduce((sum, unit) => sum + 8 * unit.operations.length + 2, 0) * Size.RecordBytes);
   return arena.end + STAGING_BYTES;
 }
 
