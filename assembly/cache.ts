@@ -25,7 +25,7 @@ export function storeRow(record: usize, row: usize, index: u32): void {
   }
 }
 
-/** slot.to[kvHeads, places, headDim] at `place` = from[row, kvHeads, headDim]; nothing if the slot has no such part. */
+/** slot.to[kvHeads, places, headBytes] at `place` = from[row, kvHeads, headBytes]; nothing if the slot has no such part. */
 function copyHeads(
   record: usize,
   to: Attention,
@@ -38,7 +38,7 @@ function copyHeads(
   const offset = word(record, to);
   if (offset == <u32>Offset.Unused) return;
   const kvHeads = word(record, Attention.kvHeads);
-  const bytes = word(record, Attention.headDim) << 2;
+  const bytes = word(record, Attention.headBytes);
   let source = word(record, from) + index * kvHeads * bytes;
   let target = slot + offset + place * bytes;
   for (let head: u32 = 0; head < kvHeads; head++) {

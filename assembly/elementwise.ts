@@ -1,13 +1,5 @@
 import { loadFloats, storeFloats } from "./simd";
 
-/** y[n] = a + b; y may be a or b. */
-export function add(y: usize, a: usize, b: usize, n: i32): void {
-  for (let i = 0; i < n; i += 4) {
-    const at = (<usize>i) << 2;
-    storeFloats(y + at, f32x4.add(loadFloats(a + at, n - i), loadFloats(b + at, n - i)), n - i);
-  }
-}
-
 /** x[n] = min(max(x, −bound), bound); NaN stays. see: MPT clip_qkv */
 export function clip(x: usize, n: i32, bound: f32): void {
   for (let i = 0; i < n; i += 4) {

@@ -20,11 +20,11 @@ export enum Op {
   Rope,
   Clip,
   Attention,
+  Cast,
   Store,
   SiluMul,
   Gelu,
   GeluTanh,
-  Add,
   Pack,
 }
 
@@ -139,18 +139,18 @@ export enum Attention {
   q,
   /** [rows, heads, headDim], rotated by the fixed position; equal to q where nothing rotates */
   qFixed,
-  /** [rows, kvHeads, headDim], rotated by the row's position */
+  /** [rows, kvHeads, headBytes], rotated by the row's position */
   k,
-  /** [rows, kvHeads, headDim], unrotated; equal to k where nothing rotates */
+  /** [rows, kvHeads, headBytes], unrotated; equal to k where nothing rotates */
   kUnrotated,
-  /** [rows, kvHeads, headDim] */
+  /** [rows, kvHeads, headBytes] */
   v,
-  /** slot: [kvHeads, nLocal, headDim], position j in slot j mod nLocal */
+  /** slot: [kvHeads, nLocal, headBytes], position j in slot j mod nLocal */
   kRing,
   /** slot: as kRing, unrotated; UNUSED except under ceiling-only */
   kRingUnrotated,
   vRing,
-  /** slot: [kvHeads, nGlobal, headDim] */
+  /** slot: [kvHeads, nGlobal, headBytes] */
   kPinned,
   /** slot: as kPinned, unrotated; UNUSED where nothing rotates */
   kPinnedUnrotated,
@@ -170,6 +170,30 @@ export enum Attention {
   limit,
   /** MAX_SLICES areas of SCRATCH_BYTES */
   scratch,
+  /** CacheFormat of keys and values, the step's own too */
+  format,
+  /** bytes of one head's key or value in that format */
+  headBytes,
+}
+
+/** y[rows, kvHeads, headBytes] = the f32 keys or values x[rows, kvHeads, headDim] in the format of the cache. */
+export enum Cast {
+  y = 2,
+  x,
+  kvHeads,
+  headDim,
+  format,
+  headBytes,
+}
+
+/**
+ * Formats of keys and values, one head after the other. Int8: i8[headDim] from −127 to 127, then from the next multiple of
+ * 4 bytes on an f32 scale for each ScaleBlock of them, the last one shorter: max|x| / 127.
+ */
+export enum CacheFormat {
+  F32,
+  Bf16,
+  Int8,
 }
 
 /** Which pairs are clamped, and to what distance. d = p − j, n = p − origin. */
@@ -182,7 +206,7 @@ export enum Clamp {
   Sinks,
 }
 
-/** y[rows, n] = silu(gate) · up (SiluMul), gelu(a), geluTanh(a), or a + b (Add). */
+/** y[rows, n] = silu(gate) · up (SiluMul), gelu(a) or geluTanh(a). */
 export enum Elementwise {
   y = 2,
   a,
@@ -268,16 +292,20 @@ export enum Control {
 }
 
 export enum Size {
-  RecordBytes = 96,
+  RecordBytes = 128,
   StepHeaderBytes = 16,
   RowBytes = 32,
   ControlBytes = 64,
   /** keys per block of attention; blocks begin at positions divisible by it */
   KeyBlock = 64,
-  /** per slice: u64 keys visited, padding, f32[KeyBlock] */
-  ScratchBytes = 320,
   /** what a slice of a matmul or of packing needs for itself */
   WorkBytes = 320,
+  /** queries that attention works on at a time, of neighbouring rows and heads that share a KV head */
+  QueryBlock = 16,
+  /** numbers of a head that share a scale under CacheFormat.Int8 */
+  ScaleBlock = 32,
+  /** per slice: u64 keys visited, then what attention keeps of a block of queries (attention.ts) */
+  ScratchBytes = 4736,
   /** into how many slices a record can be cut, so also how many threads */
   MaxSlices = 64,
   /** bytes of a hash state */

@@ -2,7 +2,8 @@ import { gelu, geluTanh, siluMul } from "./activation";
 import { attention } from "./attention";
 import { barrier } from "./barrier";
 import { storeRow } from "./cache";
-import { add, clip } from "./elementwise";
+import { castHeads } from "./cache_format";
+import { clip } from "./elementwise";
 import { embed } from "./embed";
 import { Q4, Q7Pairs, Q7Quads, Q8 } from "./format_q";
 import { Bf16, F16 } from "./half";
@@ -12,6 +13,7 @@ import { layerNorm, rmsNorm } from "./norm";
 import {
   Angles,
   Attention,
+  Cast,
   Clamp,
   Clip,
   Elementwise,
@@ -68,7 +70,6 @@ export function execute(record: usize, step: usize, slice: u32, slices: u32): vo
     case Op.SiluMul:
     case Op.Gelu:
     case Op.GeluTanh:
-    case Op.Add:
       executeElementwise(record, rows, slice, slices);
       break;
     case Op.Pack:
@@ -149,11 +150,8 @@ function executeElementwise(record: usize, rows: u32, slice: u32, slices: u32): 
     case Op.Gelu:
       gelu(y, a, count);
       break;
-    case Op.GeluTanh:
-      geluTanh(y, a, count);
-      break;
     default:
-      add(y, a, b, count);
+      geluTanh(y, a, count);
   }
 }
 
@@ -171,14 +169,23 @@ function executePack(record: usize, slice: u32, slices: u32): void {
   store<i32>(word(record, Pack.results) + (slice << 2), bad < 0 ? -1 : bad + first * k);
 }
 
-/** Attention is cut by pairs of row and KV head. */
+/**
+ * Attention is cut by queries, those of one KV head after those of another: a block is some neighbouring ones that share
+ * their session and their KV head.
+ */
 function executeAttention(record: usize, step: usize, rows: u32, slice: u32, slices: u32): void {
   const kvHeads = word(record, Attention.kvHeads);
+  const group = word(record, Attention.heads) / kvHeads;
+  const queries = rows * group;
   const scratch = word(record, Attention.scratch) + slice * Size.ScratchBytes;
-  const last = sliceBegin(rows * kvHeads, slice + 1, slices);
-  for (let unit = sliceBegin(rows * kvHeads, slice, slices); unit < last; unit++) {
-    const index = unit / kvHeads;
-    attention(record, rowOf(step, index), index, unit % kvHeads, scratch);
+  const last = sliceBegin(queries * kvHeads, slice + 1, slices);
+  for (let unit = sliceBegin(queries * kvHeads, slice, slices); unit < last; ) {
+    const first = unit % queries;
+    const row = rowOf(step, first / group);
+    const end = (load<u32>(row, Row.runStart) + load<u32>(row, Row.runRows)) * group;
+    const count = min<u32>(Size.QueryBlock, min(last - unit, end - first));
+    attention(record, row, unit / queries, first, count, scratch);
+    unit += count;
   }
 }
 
@@ -245,6 +252,15 @@ function executeRow(record: usize, step: usize, index: u32, slice: u32): void {
     case Op.Clip: {
       const dim = word(record, Clip.dim);
       clip(at(word(record, Clip.x), index, dim), dim, float(record, Clip.bound));
+      break;
+    }
+    case Op.Cast: {
+      const kvHeads = word(record, Cast.kvHeads);
+      const headDim = word(record, Cast.headDim);
+      const headBytes = word(record, Cast.headBytes);
+      const y = word(record, Cast.y) + index * kvHeads * headBytes;
+      const x = at(word(record, Cast.x), index, kvHeads * headDim);
+      castHeads(y, x, kvHeads, headDim, headBytes, word(record, Cast.format));
       break;
     }
     default:

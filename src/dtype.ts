@@ -14,3 +14,7 @@ export const DTYPE_BYTES: Readonly<Record<StoredDType, number>> = { f32: 4, bf16
 
 /** The safetensors names of the formats in which a weight may be stored. */
 export const STORED_DTYPES: Readonly<Record<string, StoredDType>> = { F32: "f32", BF16: "bf16", F16: "f16" };
+
+/** Formats of keys and values in a session's cache. */
+export const CACHE_DTYPES = ["f32", "bf16", "int8"] as const;
+export type CacheDType = (typeof CACHE_DTYPES)[number];

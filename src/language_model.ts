@@ -84,7 +84,7 @@ export function modelInfo(model: string, runtime: string, engine: Engine): Model
     kernels: engine.kernels.build,
     threads: 1,
     dtype: dtypesOf(engine),
-    cacheDtype: "f32",
+    cacheDtype: engine.plan.cache.dtype,
     ...policy,
     weightBytes,
     cacheBytes,

@@ -1,4 +1,3 @@
-import { DTYPE_BYTES } from "./dtype.ts";
 import type { Engine, SessionState } from "./engine.ts";
 import { ModelError, mismatch } from "./errors.ts";
 import { parseSafetensors, safetensorsHeader, type TensorInfo } from "./formats/safetensors.ts";
@@ -23,10 +22,13 @@ type Reader = (name: string, dtype: Field["dtype"], length: number) => Uint8Arra
 
 interface Field {
   readonly name: string;
-  readonly dtype: "F32" | "I32" | "I64" | "U8" | "U64";
+  readonly dtype: "F32" | "BF16" | "I32" | "I64" | "U8" | "U64";
   readonly shape: readonly number[];
   readonly bytes: Uint8Array;
 }
+
+/** What the cache's formats are in a snapshot; a head's int8 numbers and their scales are bytes. */
+const CACHE_TENSORS = { f32: "F32", bf16: "BF16", int8: "U8" } as const;
 
 /**
  * A session as a safetensors file of constant size: every field is a tensor whose shape depends on model and policy alone.
@@ -71,7 +73,7 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
     hex(new BigUint64Array(read("model_hash", "U64", 1).buffer)[0] ?? 0n),
   );
   expectSame("weight_dtype", dtypesOf(engine), ascii(read("weight_dtype", "U8", 32)));
-  expectSame("cache_dtype", "f32", ascii(read("cache_dtype", "U8", 8)));
+  expectSame("cache_dtype", engine.plan.cache.dtype, ascii(read("cache_dtype", "U8", 8)));
   expectSame("policy", showPolicy(policyNumbers(engine.plan.policy)), showPolicy(integers(read("policy", "I64", 5))));
 
   const id = engine.open(0, 0);
@@ -99,7 +101,7 @@ function numbers(engine: Engine, session: SessionState, text: TextState): Field[
     bigInts("version", [VERSION]),
     { name: "model_hash", dtype: "U64", shape: [1], bytes: bytesOf(BigUint64Array.of(engine.modelHash)) },
     { name: "weight_dtype", dtype: "U8", shape: [32], bytes: padded(dtypesOf(engine), 32) },
-    { name: "cache_dtype", dtype: "U8", shape: [8], bytes: padded("f32", 8) },
+    { name: "cache_dtype", dtype: "U8", shape: [8], bytes: padded(engine.plan.cache.dtype, 8) },
     bigInts("policy", policyNumbers(engine.plan.policy)),
     bigInts("progress", progress),
     { name: "recent", dtype: "I32", shape: [session.recent.length], bytes: bytesOf(session.recent) },
@@ -112,15 +114,16 @@ function numbers(engine: Engine, session: SessionState, text: TextState): Field[
 function memory(engine: Engine, session: SessionState): Field[] {
   const logits = engine.logits(session);
   const { kvHeads, headDim } = engine.program.attention;
-  const { parts, ring, pinned } = engine.plan.cache;
+  const { parts, ring, pinned, headBytes } = engine.plan.cache;
+  const dtype = CACHE_TENSORS[engine.plan.cache.dtype];
+  const width = dtype === "U8" ? headBytes : headDim;
   const fields: Field[] = [{ name: "logits", dtype: "F32", shape: [logits.length], bytes: bytesOf(logits) }];
   for (const layer of engine.program.layers.keys()) {
     for (const part of CACHE_PARTS) {
       if (parts[part] < 0) continue;
-      const shape = [kvHeads, part.includes("Ring") ? ring : pinned, headDim];
-      const length = shape.reduce((product, size) => product * size, DTYPE_BYTES.f32);
-      const bytes = engine.cacheBytes(session, layer, parts[part], length);
-      fields.push({ name: `layers.${layer}.${part}`, dtype: "F32", shape, bytes });
+      const places = part.includes("Ring") ? ring : pinned;
+      const bytes = engine.cacheBytes(session, layer, parts[part], kvHeads * places * headBytes);
+      fields.push({ name: `layers.${layer}.${part}`, dtype, shape: [kvHeads, places, width], bytes });
     }
   }
   return fields;

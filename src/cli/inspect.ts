@@ -38,7 +38,17 @@ export function addInspect(program: Command, signal: AbortSignal): void {
       if (flags.json) {
         const policy = Object.entries(plan.policy).map(([key, value]) => [key, value === Infinity ? null : value]);
         const { modelType, vocabSize, trainedLength } = model;
-        const object = { modelType, vocabSize, trainedLength, ...Object.fromEntries(policy), memory, total, segments };
+        const cacheDtype = plan.cache.dtype;
+        const object = {
+          modelType,
+          vocabSize,
+          trainedLength,
+          cacheDtype,
+          ...Object.fromEntries(policy),
+          memory,
+          total,
+          segments,
+        };
         return write(`${JSON.stringify(object)}\n`);
       }
       const lines = segments.flatMap(({ bank, carry, operations }) => [
@@ -56,7 +66,7 @@ export function addInspect(program: Command, signal: AbortSignal): void {
           `attention   ${policy.attention}, nGlobal ${policy.nGlobal}, nLocal ${bound(policy.nLocal)}, limit ${bound(policy.limit)}, maxPositions ${bound(policy.maxPositions)}\n` +
           `one token   reads ${exact(total.weightBytes)} of weights, ${exact(total.cacheBytes)} of cache at full window; ${total.flops} flop\n` +
           `weights     ${exact(memory.weightBytes)}\n` +
-          `cache       ${exact(memory.cacheBytes)} of keys and values per session\n` +
+          `cache       ${exact(memory.cacheBytes)} of keys and values per session, ${plan.cache.dtype}\n` +
           `session     ${exact(memory.sessionBytes)} per session\n` +
           `memory      ${exact(memory.memoryBytes)} with one session, ${exact(memory.maximumBytes)} with ${plan.options.maxSessions}, in ${memory.banks} bank${memory.banks > 1 ? "s" : ""}\n`,
       );

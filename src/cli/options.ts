@@ -1,5 +1,5 @@
 import { type Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { DTYPES } from "../dtype.ts";
+import { CACHE_DTYPES, DTYPES } from "../dtype.ts";
 import type { LoadOptions } from "../load.ts";
 import { POLICIES } from "../model/cache.ts";
 import type { Stages } from "./progress.ts";
@@ -40,7 +40,7 @@ export function modelOptions(command: Command): Command {
     .option("--offline", "use only what was downloaded before")
     .option("--cache-dir <dir>", "where downloads are kept (default: the Hugging Face cache)")
     .addOption(new Option("--dtype <format>", "format of the weights").choices(["auto", ...DTYPES]).default("auto"))
-    .addOption(new Option("--cache-dtype <format>", "format of keys and values").choices(["f32"]).default("f32"))
+    .addOption(new Option("--cache-dtype <format>", "format of keys and values").choices(CACHE_DTYPES).default("f32"))
     .addOption(new Option("--threads <n>", "threads that compute").choices(["1"]).default("1"))
     .addOption(new Option("--attention <policy>", "which keys a query meets").choices(POLICIES).default("lambda"))
     .option("--n-global <n>", "first tokens that every query meets (default: 10, sinks 4)", whole(0))
@@ -52,7 +52,16 @@ export function modelOptions(command: Command): Command {
 export interface ModelFlags
   extends Pick<
     LoadOptions,
-    "revision" | "offline" | "cacheDir" | "dtype" | "attention" | "nGlobal" | "nLocal" | "limit" | "maxPositions"
+    | "revision"
+    | "offline"
+    | "cacheDir"
+    | "dtype"
+    | "cacheDtype"
+    | "attention"
+    | "nGlobal"
+    | "nLocal"
+    | "limit"
+    | "maxPositions"
   > {
   readonly model?: string;
 }
@@ -64,6 +73,19 @@ export function loadOptions(flags: ModelFlags, signal: AbortSignal, stages: Stag
   const onProgress: LoadOptions["onProgress"] = ({ stage, loaded, total }) => {
     stages.update(LABELS[stage], loaded, total);
   };
-  const { revision, offline, cacheDir, dtype, attention, nGlobal, nLocal, limit, maxPositions } = flags;
-  return { revision, offline, cacheDir, dtype, attention, nGlobal, nLocal, limit, maxPositions, signal, onProgress };
+  const { revision, offline, cacheDir, dtype, cacheDtype, attention, nGlobal, nLocal, limit, maxPositions } = flags;
+  return {
+    revision,
+    offline,
+    cacheDir,
+    dtype,
+    cacheDtype,
+    attention,
+    nGlobal,
+    nLocal,
+    limit,
+    maxPositions,
+    signal,
+    onProgress,
+  };
 }

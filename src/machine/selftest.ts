@@ -1,6 +1,8 @@
 import {
   Angles,
   Attention,
+  CacheFormat,
+  Cast,
   Clamp,
   Clip,
   Elementwise,
@@ -27,15 +29,16 @@ import type { Kernels } from "./kernels.ts";
  * What the small program below computes, as XXH64 over all of its buffers. The kernels themselves are compared with an f64
  * reference in the tests; this number says that an engine runs them as the engines did on which those tests passed.
  */
-export const KNOWN_ANSWER = 0x6963feb4999c0a54n;
+export const KNOWN_ANSWER = 0x52ea18fefeca0fbcn;
 
 /** Runs until every engine has compiled the kernels with its best compiler: some need a few dozen calls. */
 const RUNS = 16;
-/** Three rows of one session, then two of another that has just begun. */
-const RUN_ROWS = [3, 2];
+/** Four rows of one session, then one of another that has just begun. */
+const RUN_ROWS = [4, 1];
 const ROWS = 5;
 const STORED = [Format.F32, Format.Bf16, Format.F16] as const;
 const FORMATS = [...STORED, Format.Q8, Format.Q7, Format.Q4] as const;
+const CACHE_FORMATS = [CacheFormat.F32, CacheFormat.Bf16, CacheFormat.Int8] as const;
 /**
  * Every remainder that a kernel treats on its own, of widths (heads · headDim: 33, 38, 43, 48) and of heads; groups of query
  * heads; a ring across blocks of keys, one shorter than the step; a ceiling below the ring's length, above it, and far off.
@@ -61,7 +64,7 @@ export function selfTest(kernels: Kernels): string | undefined {
 
 /** The hash of every buffer after each run. */
 export function knownAnswers(kernels: Kernels): bigint[] {
-  const memory = new WebAssembly.Memory({ initial: 12, maximum: 12, shared: kernels.shared });
+  const memory = new WebAssembly.Memory({ initial: 28, maximum: 28, shared: kernels.shared });
   const { run, execute, expand, firstNonFinite, ...hash } = kernels.instantiate(memory);
   const view = new DataView(memory.buffer);
   const arena = new Arena(Size.ControlBytes);
@@ -95,7 +98,7 @@ export function knownAnswers(kernels: Kernels): bigint[] {
   const results = arena.take(4 * 2);
   const begin = arena.end;
   const slot = arena.take(0);
-  const slotBytes = SHAPES.reduce((sum, shape) => sum + 6 * partBytes(shape), 0);
+  const slotBytes = SHAPES.reduce((sum, shape) => sum + CACHE_FORMATS.length * 6 * partBytes(shape), 0);
   floats((RUN_ROWS.length * slotBytes) / 4, 2 ** -13);
   const turns = arena.take(8 * 32);
   for (let i = 0; i < 32; i++) view.setBigUint64(turns + 8 * i, 0x9e3779b97f4a7c15n >> BigInt(2 * i), true);
@@ -159,36 +162,54 @@ export function knownAnswers(kernels: Kernels): bigint[] {
     all(Op.Rope, { [Rope.y]: qRotated, [Rope.x]: q, [Rope.heads]: heads, ...dims });
     all(Op.Rope, { [Rope.y]: qFixed, [Rope.x]: q, [Rope.heads]: heads, [Rope.fixed]: 1, ...dims });
     all(Op.Rope, { [Rope.y]: kRotated, [Rope.x]: k, [Rope.heads]: kvHeads, [Rope.interleaved]: 1, ...dims });
-    const part = (number: number): number => offset + number * partBytes(shape);
-    const attention = {
-      [Attention.q]: qRotated,
-      [Attention.qFixed]: qFixed,
-      [Attention.k]: kRotated,
-      [Attention.kUnrotated]: k,
-      [Attention.v]: floats(ROWS * kvHeads * headDim, 2 ** -13),
-      [Attention.kRing]: part(0),
-      [Attention.kRingUnrotated]: shape.unrotated ? part(1) : Offset.Unused,
-      [Attention.vRing]: part(2),
-      [Attention.kPinned]: part(3),
-      [Attention.kPinnedUnrotated]: shape.unrotated ? part(4) : Offset.Unused,
-      [Attention.vPinned]: part(5),
-      [Attention.heads]: heads,
-      [Attention.kvHeads]: kvHeads,
-      [Attention.headDim]: headDim,
-      [Attention.scale]: bits(0.125),
-      [Attention.nGlobal]: shape.nGlobal,
-      [Attention.nLocal]: shape.nLocal,
-      [Attention.limit]: shape.limit,
-      [Attention.scratch]: scratch,
-    };
-    for (const clamp of [Clamp.None, Clamp.Distance, Clamp.Sinks]) {
-      for (const slopes of [0, small]) {
-        const rest = { [Attention.clamp]: clamp, [Attention.slopes]: slopes };
-        all(Op.Attention, { [Attention.out]: buffer(), ...attention, ...rest });
+    const v = floats(ROWS * kvHeads * headDim, 2 ** -13);
+    const cacheHeads = Math.ceil((6 * partBytes(shape)) / (ROWS * 4 * headDim));
+    const cacheSource = floats(ROWS * cacheHeads * headDim, 2 ** -13);
+    for (const format of CACHE_FORMATS) {
+      const scaleBytes = 4 * Math.ceil(headDim / Size.ScaleBlock);
+      const int8Bytes = ((headDim + 3) & ~3) + scaleBytes;
+      const headBytes = [4 * headDim, 2 * headDim, int8Bytes][format] as number;
+      const partOffset = (number: number): number => offset + (number * partBytes(shape) * headBytes) / (4 * headDim);
+      /** Heads of every row in the format; with f32 those that are there. */
+      const cached = (x: number, heads: number, y = buffer(heads * headDim)): number => {
+        if (format === CacheFormat.F32) return x;
+        const sizes = { [Cast.kvHeads]: heads, [Cast.headDim]: headDim, [Cast.headBytes]: headBytes };
+        all(Op.Cast, { [Cast.y]: y, [Cast.x]: x, [Cast.format]: format, ...sizes });
+        return y;
+      };
+      cached(cacheSource, cacheHeads, slot + offset); // the other session's slot holds zeros
+      const attention = {
+        [Attention.q]: qRotated,
+        [Attention.qFixed]: qFixed,
+        [Attention.k]: cached(kRotated, kvHeads),
+        [Attention.kUnrotated]: cached(k, kvHeads),
+        [Attention.v]: cached(v, kvHeads),
+        [Attention.kRing]: partOffset(0),
+        [Attention.kRingUnrotated]: shape.unrotated ? partOffset(1) : Offset.Unused,
+        [Attention.vRing]: partOffset(2),
+        [Attention.kPinned]: partOffset(3),
+        [Attention.kPinnedUnrotated]: shape.unrotated ? partOffset(4) : Offset.Unused,
+        [Attention.vPinned]: partOffset(5),
+        [Attention.heads]: heads,
+        [Attention.kvHeads]: kvHeads,
+        [Attention.headDim]: headDim,
+        [Attention.scale]: bits(0.125),
+        [Attention.nGlobal]: shape.nGlobal,
+        [Attention.nLocal]: shape.nLocal,
+        [Attention.limit]: shape.limit,
+        [Attention.scratch]: scratch,
+        [Attention.format]: format,
+        [Attention.headBytes]: headBytes,
+      };
+      for (const clamp of format === CacheFormat.F32 ? [Clamp.None, Clamp.Distance, Clamp.Sinks] : [Clamp.Distance]) {
+        for (const slopes of [0, small]) {
+          const rest = { [Attention.clamp]: clamp, [Attention.slopes]: slopes };
+          all(Op.Attention, { [Attention.out]: buffer(), ...attention, ...rest });
+        }
       }
+      all(Op.Store, attention);
+      offset += 6 * partBytes(shape);
     }
-    all(Op.Store, attention);
-    offset += 6 * partBytes(shape);
   }
   record(Op.End, Rows.All, {});
   // What packing and expand make of every format, and say of numbers that are not finite there.

@@ -1,4 +1,5 @@
-import { Clamp, Offset } from "../../assembly/op.ts";
+import { CacheFormat, Clamp, Offset, Size } from "../../assembly/op.ts";
+import type { CacheDType } from "../dtype.ts";
 import { mismatch, OptionError } from "../errors.ts";
 import { align } from "../machine/arena.ts";
 import type { AttentionShape } from "./program.ts";
@@ -60,8 +61,23 @@ export function resolvePolicy(options: PolicyOptions, trainedLength: number, sli
   return { attention, nGlobal, nLocal, limit, maxPositions };
 }
 
+export const CACHE_FORMATS: Readonly<Record<CacheDType, CacheFormat>> = {
+  f32: CacheFormat.F32,
+  bf16: CacheFormat.Bf16,
+  int8: CacheFormat.Int8,
+};
+
+/** Bytes of one head's key or value: its numbers, and with int8 an f32 for each ScaleBlock of them (CacheFormat). */
+export function headBytes(dtype: CacheDType, headDim: number): number {
+  if (dtype === "int8") return 4 * (Math.ceil(headDim / 4) + Math.ceil(headDim / Size.ScaleBlock));
+  return headDim * (dtype === "bf16" ? 2 : 4);
+}
+
 /** The parts of one layer's cache; byte offsets from the layer's begin, Offset.Unused where the policy has no such part. */
 export interface CacheLayout {
+  readonly dtype: CacheDType;
+  /** Bytes of one head's key or value. */
+  readonly headBytes: number;
   /** Slots of the ring: nLocal, or maxPositions where nothing is forgotten. */
   readonly ring: number;
   readonly pinned: number;
@@ -69,7 +85,7 @@ export interface CacheLayout {
   /** The fixed distance, or position, that clamped queries are rotated by; 0 where nothing is clamped. */
   readonly limit: number;
   readonly parts: Readonly<Record<CachePart, number>>;
-  /** Bytes of keys and values, alignment not counted. */
+  /** Bytes of keys and values and their scales, alignment not counted. */
   readonly valueBytes: number;
   /** Bytes that the layer takes in a slot. */
   readonly bytes: number;
@@ -79,14 +95,15 @@ export const CACHE_PARTS = ["kRing", "kRingUnrotated", "vRing", "kPinned", "kPin
 export type CachePart = (typeof CACHE_PARTS)[number];
 
 /**
- * Lays out one layer's cache: kvHeads · headDim · (2 · nLocal + 3 · nGlobal) f32 values with RoPE, 2 · nGlobal with ALiBi;
+ * Lays out one layer's cache: kvHeads · headDim · (2 · nLocal + 3 · nGlobal) values with RoPE, 2 · nGlobal with ALiBi;
  * `ceiling-only` keeps every key unrotated as well.
  */
-export function cacheLayout(policy: Policy, shape: AttentionShape): CacheLayout {
+export function cacheLayout(policy: Policy, shape: AttentionShape, dtype: CacheDType = "f32"): CacheLayout {
   const ring = policy.nLocal === Infinity ? policy.maxPositions : policy.nLocal;
   const pinned = policy.nGlobal;
   const rotates = shape.rotaryDim > 0;
-  const width = shape.kvHeads * shape.headDim * 4;
+  const bytesOfHead = headBytes(dtype, shape.headDim);
+  const width = shape.kvHeads * bytesOfHead;
   const sizes: Record<CachePart, number> = {
     kRing: ring * width,
     kRingUnrotated: rotates && policy.attention === "ceiling-only" ? ring * width : 0,
@@ -104,9 +121,8 @@ export function cacheLayout(policy: Policy, shape: AttentionShape): CacheLayout 
     }),
   ) as Record<CachePart, number>;
   const valueBytes = CACHE_PARTS.reduce((sum, part) => sum + sizes[part], 0);
-  if (policy.attention === "sinks") {
-    return { ring, pinned, clamp: Clamp.Sinks, limit: pinned + ring - 1, parts, valueBytes, bytes: end };
-  }
+  const common = { dtype, headBytes: bytesOfHead, ring, pinned, parts, valueBytes, bytes: end };
+  if (policy.attention === "sinks") return { ...common, clamp: Clamp.Sinks, limit: pinned + ring - 1 };
   const clamp = policy.limit === Infinity ? Clamp.None : Clamp.Distance;
-  return { ring, pinned, clamp, limit: clamp === Clamp.None ? 0 : policy.limit, parts, valueBytes, bytes: end };
+  return { ...common, clamp, limit: clamp === Clamp.None ? 0 : policy.limit };
 }

@@ -1,6 +1,7 @@
 import {
   Angles,
   Attention,
+  Cast,
   Clamp,
   Clip,
   Elementwise,
@@ -17,7 +18,7 @@ import {
   Size,
 } from "../../assembly/op.ts";
 import type { DType } from "../dtype.ts";
-import type { CacheLayout } from "./cache.ts";
+import { CACHE_FORMATS, type CacheLayout } from "./cache.ts";
 import type { Operation, Program } from "./program.ts";
 import { FORMATS, packedRowBytes } from "./weights.ts";
 
@@ -226,7 +227,7 @@ function lowerOne(
   }
 }
 
-/** Rotations of query and key, Λ-attention, and the step's keys and values into the cache. */
+/** Rotations of query and key, keys and values in the cache's format, Λ-attention, and the step's own into the cache. */
 function attention(
   operation: Extract<Operation, { op: "attention" }>,
   program: Program,
@@ -257,15 +258,32 @@ function attention(
   if (fixed) rotate("qFixed", operation.q, heads, true);
   if (rotates) rotate("kRotated", operation.k, kvHeads, false);
   const q = rotates ? "qRotated" : operation.q;
+  const format = { format: CACHE_FORMATS[cache.dtype], headBytes: cache.headBytes };
+  /** The buffer of keys or values x as they are cached: a cast one, or with f32 x itself. */
+  const cached = (y: string, x: string): number => {
+    if (cache.dtype === "f32") return at.buffer(x);
+    const fields = {
+      [Cast.y]: at.buffer(y),
+      [Cast.x]: at.buffer(x),
+      [Cast.kvHeads]: kvHeads,
+      [Cast.headDim]: headDim,
+      [Cast.format]: format.format,
+      [Cast.headBytes]: format.headBytes,
+    };
+    const text = `${y}[${kvHeads},${headDim}] = ${x} in ${cache.dtype}`;
+    records.push(record(Op.Cast, Rows.All, fields, text, { flops: 4 * kvHeads * headDim }));
+    return at.buffer(y);
+  };
+  const k = cached("kCached", rotates ? "kRotated" : operation.k);
   const part = (name: keyof CacheLayout["parts"]): number =>
     cache.parts[name] === Offset.Unused ? Offset.Unused : layerOffset + cache.parts[name];
   const fields = {
     [Attention.out]: at.buffer(operation.y),
     [Attention.q]: at.buffer(q),
     [Attention.qFixed]: at.buffer(fixed ? "qFixed" : q),
-    [Attention.k]: at.buffer(rotates ? "kRotated" : operation.k),
-    [Attention.kUnrotated]: at.buffer(operation.k),
-    [Attention.v]: at.buffer(operation.v),
+    [Attention.k]: k,
+    [Attention.kUnrotated]: keepsUnrotated(cache) ? cached("kUnrotatedCached", operation.k) : k,
+    [Attention.v]: cached("vCached", operation.v),
     [Attention.kRing]: part("kRing"),
     [Attention.kRingUnrotated]: part("kRingUnrotated"),
     [Attention.vRing]: part("vRing"),
@@ -282,12 +300,14 @@ function attention(
     [Attention.clamp]: cache.clamp,
     [Attention.limit]: cache.limit,
     [Attention.scratch]: at.scratch,
+    [Attention.format]: format.format,
+    [Attention.headBytes]: format.headBytes,
   };
   const keys = cache.pinned + cache.ring;
   const shape = `${operation.y}[${heads},${headDim}]`;
   records.push(
     record(Op.Attention, Rows.All, fields, `${shape} = attention over ${keys} keys of ${kvHeads} heads`, {
-      cacheBytes: 2 * keys * kvHeads * headDim * 4,
+      cacheBytes: 2 * keys * kvHeads * cache.headBytes,
       flops: 4 * keys * heads * headDim,
     }),
     record(Op.Store, Rows.All, fields, `cache = ${operation.k}, ${operation.v}[${kvHeads},${headDim}]`, { flops: 0 }),
@@ -318,10 +338,23 @@ export function runAhead(records: readonly PlannedRecord[]): void {
   }
 }
 
+/** Whether the cache has unrotated keys beside the rotated ones. */
+function keepsUnrotated({ parts }: CacheLayout): boolean {
+  return parts.kRingUnrotated !== Offset.Unused || parts.kPinnedUnrotated !== Offset.Unused;
+}
+
 /** The buffers that attention needs beside the model's own: f32 values per row. */
 export function attentionBuffers(program: Program, cache: CacheLayout): Record<string, number> {
   const { heads, kvHeads, headDim } = program.attention;
-  if (program.positions.kind !== "rope") return {};
-  const buffers = { qRotated: heads * headDim, kRotated: kvHeads * headDim };
-  return cache.clamp === Clamp.None ? buffers : { ...buffers, qFixed: heads * headDim };
+  const buffers: Record<string, number> = {};
+  if (program.positions.kind === "rope") {
+    Object.assign(buffers, { qRotated: heads * headDim, kRotated: kvHeads * headDim });
+    if (cache.clamp !== Clamp.None) buffers.qFixed = heads * headDim;
+  }
+  if (cache.dtype !== "f32") {
+    const width = Math.ceil((kvHeads * cache.headBytes) / 4);
+    Object.assign(buffers, { kCached: width, vCached: width });
+    if (keepsUnrotated(cache)) buffers.kUnrotatedCached = width;
+  }
+  return buffers;
 }

@@ -1,4 +1,5 @@
 import { Size } from "../../assembly/op.ts";
+import type { CacheDType } from "../dtype.ts";
 import { ModelError, mismatch } from "../errors.ts";
 import { Arena, align } from "../machine/arena.ts";
 import type { BankPlan, MachinePlan, Segment } from "../machine/machine.ts";
@@ -19,6 +20,7 @@ import type { Operation, Program } from "./program.ts";
 import { type PlacedWeight, type ResolvedWeight, STAGED, STAGING_BYTES, stagedBytes } from "./weights.ts";
 
 export interface PlanOptions {
+  readonly cacheDtype: CacheDType;
   /** Rows that a step may have. */
   readonly chunkSize: number;
   /** Rows of a step that may want logits. */
@@ -72,7 +74,7 @@ export function plan(
   policy: Policy,
   options: PlanOptions,
 ): Plan {
-  const cache = cacheLayout(policy, program.attention);
+  const cache = cacheLayout(policy, program.attention, options.cacheDtype);
   const units: Unit[] = [
     { operations: program.embed, layer: undefined },
     ...program.layers.map((operations, layer) => ({ operations, layer })),
@@ -267,8 +269,8 @@ function fixedBytes(
   arena.take((Size.ScratchBytes + Size.WorkBytes) * Size.MaxSlices);
   arena.take(4 * (program.attention.rotaryDim + program.attention.heads));
   arena.take(4 * program.vocabSize);
-  // No operation becomes more than 5 records.
-  arena.take(units.reduce((sum, unit) => sum + 5 * unit.operations.length + 2, 0) * Size.RecordBytes);
+  // No operation becomes more than 9 records.
+  arena.take(units.reduce((sum, unit) => sum + 9 * unit.operations.length + 2, 0) * Size.RecordBytes);
   return arena.end + STAGED.numbers + STAGING_BYTES;
 }
 

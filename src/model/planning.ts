@@ -1,4 +1,4 @@
-import { DTYPES, type DType } from "../dtype.ts";
+import { CACHE_DTYPES, type CacheDType, DTYPES, type DType } from "../dtype.ts";
 import { mismatch, OptionError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { type PolicyOptions, resolvePolicy } from "./cache.ts";
@@ -15,6 +15,8 @@ export interface PlanningOptions extends PolicyOptions {
    * "q8", "q7" (faster prefill) or "q4".
    */
   readonly dtype?: DType | "auto" | undefined;
+  /** Format of keys and values: "f32" (the default), "bf16", or "int8" with a scale for every 32 numbers of a head. */
+  readonly cacheDtype?: CacheDType | undefined;
   /** Tokens of a prompt that are read in one step, 128 unless told. Changes no result. */
   readonly chunkSize?: number | undefined;
   /** Sessions that may be open at once, 16 unless told; each takes a slot of equal size. */
@@ -43,6 +45,10 @@ export function planModel(checkpoint: CheckpointHeaders, options: PlanningOption
   if (dtype !== "auto" && !DTYPES.includes(dtype)) {
     throw new OptionError(mismatch("dtype", `one of auto, ${DTYPES.join(", ")}`, dtype));
   }
+  const cacheDtype = options.cacheDtype ?? "f32";
+  if (!CACHE_DTYPES.includes(cacheDtype)) {
+    throw new OptionError(mismatch("cacheDtype", `one of ${CACHE_DTYPES.join(", ")}`, cacheDtype));
+  }
   const program = programOf(checkpoint.config, `${checkpoint.name}/config.json`);
   const packed = packedDtype(checkpoint.config, `${checkpoint.name}/config.json`);
   if (packed && dtype !== "auto" && dtype !== packed) {
@@ -52,6 +58,7 @@ export function planModel(checkpoint: CheckpointHeaders, options: PlanningOption
   const policy = resolvePolicy(options, program.trainedLength, program.slidingWindow);
   const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
   const made = plan(program, resolved, policy, {
+    cacheDtype,
     chunkSize,
     logitsRows: Math.min(chunkSize, LOGITS_ROWS),
     maxSessions: count("maxSessions", options.maxSessions ?? 16, 2 ** 16),

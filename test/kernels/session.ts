@@ -1,6 +1,7 @@
 /** One session's attention by records, chunk by chunk, as the planner would write them; and the reference for it. */
-import { Angles, Attention, Clamp, Op, Rope, Size } from "../../assembly/op.ts";
-import { type CacheLayout, cacheLayout, type Policy } from "../../src/model/cache.ts";
+import { Angles, Attention, Cast, Clamp, Op, Rope, Size } from "../../assembly/op.ts";
+import type { CacheDType } from "../../src/dtype.ts";
+import { CACHE_FORMATS, type CacheLayout, cacheLayout, type Policy } from "../../src/model/cache.ts";
 import { turns } from "../../src/model/positions.ts";
 import * as reference from "../reference/attention.ts";
 import { alibiSlopes, inverseFrequencies, type RopeLayout } from "../reference/math.ts";
@@ -15,6 +16,8 @@ export interface Setup {
   readonly layout: RopeLayout;
   readonly scale: number;
   readonly policy: Policy;
+  /** f32 unless told. */
+  readonly cacheDtype?: CacheDType;
 }
 
 /** What every token asks, and what it is found by: [n, heads · headDim], [n, kvHeads · headDim] twice. */
@@ -59,7 +62,7 @@ export function attend(
   bench.clear();
   const { heads, kvHeads, headDim, rotaryDim, policy } = setup;
   const [qWidth, kvWidth] = [heads * headDim, kvHeads * headDim];
-  const cache = cacheLayout(policy, { ...setup });
+  const cache = cacheLayout(policy, { ...setup }, setup.cacheDtype);
   const most = Math.max(...chunks);
   const slot = bench.output(cache.bytes / 4);
   const scratch = bench.take(Size.ScratchBytes * slices);
@@ -71,6 +74,14 @@ export function attend(
   for (const [i, value] of frequencies.entries()) bench.view.setBigUint64(turned + 8 * i, value, true);
   const buffer = (width: number) => bench.output(most * width);
   const at = { q: buffer(qWidth), k: buffer(kvWidth), v: buffer(kvWidth), out: buffer(qWidth) };
+  const cached =
+    (cache.dtype !== "f32" && {
+      k: bench.take(most * kvHeads * cache.headBytes),
+      unrotated: bench.take(most * kvHeads * cache.headBytes),
+      v: bench.take(most * kvHeads * cache.headBytes),
+    }) ||
+    undefined;
+  const shapes = { kvHeads, headDim, format: CACHE_FORMATS[cache.dtype], headBytes: cache.headBytes };
   const rotated = rotaryDim ? { q: buffer(qWidth), fixed: buffer(qWidth), k: buffer(kvWidth) } : undefined;
 
   const out = new Float32Array(tokens.q.length);
@@ -104,21 +115,26 @@ export function attend(
       bench.execute(Op.Rope, Rope, { y: rotated.fixed, x: at.q, heads, ...shape, fixed: 1 }, { slices });
       bench.execute(Op.Rope, Rope, { y: rotated.k, x: at.k, heads: kvHeads, ...shape }, { slices });
     }
+    if (cached) {
+      bench.execute(Op.Cast, Cast, { y: cached.k, x: rotated?.k ?? at.k, ...shapes }, { slices });
+      bench.execute(Op.Cast, Cast, { y: cached.unrotated, x: at.k, ...shapes }, { slices });
+      bench.execute(Op.Cast, Cast, { y: cached.v, x: at.v, ...shapes }, { slices });
+    }
     const words = {
       ...cache.parts,
       out: at.out,
       q: rotated?.q ?? at.q,
       qFixed: cache.clamp === Clamp.None ? (rotated?.q ?? at.q) : (rotated?.fixed ?? at.q),
-      k: rotated?.k ?? at.k,
-      kUnrotated: at.k,
-      v: at.v,
-      ...{ heads, kvHeads, headDim, scale: bits(setup.scale), slopes, scratch },
+      k: cached?.k ?? rotated?.k ?? at.k,
+      kUnrotated: cached?.unrotated ?? at.k,
+      v: cached?.v ?? at.v,
+      ...{ ...shapes, heads, scale: bits(setup.scale), slopes, scratch },
       ...{ nGlobal: cache.pinned, nLocal: cache.ring, clamp: cache.clamp, limit: cache.limit },
     };
     bench.execute(Op.Attention, Attention, words, { slices });
     bench.execute(Op.Store, Attention, words, { slices });
     out.set(bench.read(at.out, rows * qWidth), done * qWidth);
-    kRotated.set(bench.read(words.k, rows * kvWidth), done * kvWidth);
+    kRotated.set(bench.read(rotated?.k ?? at.k, rows * kvWidth), done * kvWidth);
     done += rows;
   }
   bench.checkGuards();

@@ -25,10 +25,18 @@ const BROKEN: readonly (Mutation & { readonly what: string })[] = [
   { what: "store misses a place", file: "cache.ts", from: "if (later < nLocal)", to: "if (later + 1 < nLocal)" },
   {
     what: "attention misses a key",
-    file: "attention.ts",
+    file: "attention_keys.ts",
     from: "position - nLocal + 1 : origin",
     to: "position - nLocal + 2 : origin",
   },
+  {
+    what: "a tile of attention skips a product",
+    file: "attention_tiles.ts",
+    from: "b3 = mulAdd(b3, weight, y);",
+    to: "b3 = f32x4.add(b3, y);",
+  },
+  { what: "int8 keys are cut off", file: "cache_format.ts", from: "nearest((load", to: "floor((load" },
+  { what: "bf16 keys are cut off", file: "cache_format.ts", from: "0x7fff + ((bits", to: "((bits" },
   { what: "bf16 is cut off", file: "half.ts", from: "i32x4.splat(0x7fff)", to: "i32x4.splat(0)" },
 ];
 

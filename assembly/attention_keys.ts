@@ -1,0 +1,146 @@
+/** Which keys the queries of a block meet, where these lie, and what attention keeps in scratch meanwhile. */
+import { Attention, Clamp, Offset, Row, Size } from "./op";
+import { word } from "./record";
+
+/** Byte offsets in scratch: what is kept of a block of queries. */
+export enum Work {
+  /** u64: keys visited since the memory was made */
+  visited = 0,
+  record = 8,
+  slot = 12,
+  kvHead = 16,
+  first = 20,
+  count = 24,
+  /** index of the session's first row in the step */
+  runStart = 28,
+  /** u64: the position of that row */
+  stepBegin = 32,
+  /** u64: the position of the session's first token */
+  origin = 40,
+  /** 1: the section's keys are pinned; 1: they are at the fixed distance */
+  pinned = 48,
+  fixed = 52,
+  /** what `locate` finds */
+  base = 56,
+  stride = 60,
+  /** f32[QueryBlock]: running maxima of the softmax */
+  maxima = 64,
+  /** f32[QueryBlock, 4]: its running sums */
+  sums = 128,
+  /** u64[QueryBlock]: the section's keys of each query, from one position to before another */
+  begins = 384,
+  ends = 512,
+  /** f32[QueryBlock, KeyBlock] */
+  scores = 640,
+}
+
+/** The number of query i's row. */
+function rowOf(work: usize, i: u32): u32 {
+  const record = load<u32>(work, Work.record);
+  return (load<u32>(work, Work.first) + i) / (word(record, Attention.heads) / word(record, Attention.kvHeads));
+}
+
+/** The query head of query i. */
+export function headOf(work: usize, i: u32): u32 {
+  const record = load<u32>(work, Work.record);
+  const group = word(record, Attention.heads) / word(record, Attention.kvHeads);
+  return load<u32>(work, Work.kvHead) * group + ((load<u32>(work, Work.first) + i) % group);
+}
+
+export function positionOf(work: usize, i: u32): u64 {
+  return load<u64>(work, Work.stepBegin) + <u64>(rowOf(work, i) - load<u32>(work, Work.runStart));
+}
+
+/** Where query i is in a buffer [rows, heads, headDim]. */
+export function queryAt(work: usize, field: Attention, i: u32): usize {
+  const record = load<u32>(work, Work.record);
+  const number = rowOf(work, i) * word(record, Attention.heads) + headOf(work, i);
+  return word(record, field) + ((number * word(record, Attention.headDim)) << 2);
+}
+
+/** Begins a block of `count` queries from number `first` of a KV head on, the first of them in row `row`. */
+export function beginBlock(work: usize, record: usize, row: usize, kvHead: u32, first: u32, count: u32): void {
+  const runStart = load<u32>(row, Row.runStart);
+  const group = word(record, Attention.heads) / word(record, Attention.kvHeads);
+  store<u32>(work, record, Work.record);
+  store<u32>(work, load<u32>(row, Row.slot), Work.slot);
+  store<u32>(work, kvHead, Work.kvHead);
+  store<u32>(work, first, Work.first);
+  store<u32>(work, count, Work.count);
+  store<u32>(work, runStart, Work.runStart);
+  store<u64>(work, load<u64>(row, Row.position) - <u64>(first / group - runStart), Work.stepBegin);
+  store<u64>(work, load<u64>(row, Row.origin), Work.origin);
+}
+
+/** Decides which keys of the section query i attends; the section's first query head of a row counts them. */
+export function setRange(work: usize, i: u32): void {
+  const record = load<u32>(work, Work.record);
+  const pinned = load<u32>(work, Work.pinned);
+  const origin = load<u64>(work, Work.origin);
+  const position = positionOf(work, i);
+  const nLocal = <u64>word(record, Attention.nLocal);
+  const localBegin = position - origin >= nLocal ? position - nLocal + 1 : origin;
+  let begin = localBegin;
+  let end = position + 1;
+  if (pinned) {
+    begin = origin;
+    end = min(origin + <u64>word(record, Attention.nGlobal), localBegin);
+  }
+  const middle = max(begin, min(end, clampedEnd(record, position, origin, pinned)));
+  if (load<u32>(work, Work.fixed)) end = middle;
+  else begin = middle;
+  store<u64>(work + (i << 3), begin, Work.begins);
+  store<u64>(work + (i << 3), end, Work.ends);
+  const group = word(record, Attention.heads) / word(record, Attention.kvHeads);
+  if (headOf(work, i) % group == 0) store<u64>(work, load<u64>(work, Work.visited) + (end - begin), Work.visited);
+}
+
+/** Keys before this position meet the query at the fixed distance. */
+function clampedEnd(record: usize, position: u64, origin: u64, pinned: u32): u64 {
+  const clamp = word(record, Attention.clamp);
+  const limit = <u64>word(record, Attention.limit);
+  if (position - origin < limit) return 0;
+  if (clamp == Clamp.Distance) return position - limit + 1;
+  return clamp == Clamp.Sinks && pinned ? u64.MAX_VALUE : 0;
+}
+
+/** The keys of query i in a block, from one position to before another; none if that is not larger. */
+export function keysBegin(work: usize, block: u64, i: u32): u64 {
+  return max(load<u64>(work + (i << 3), Work.begins), block);
+}
+
+export function keysEnd(work: usize, block: u64, i: u32): u64 {
+  return min(load<u64>(work + (i << 3), Work.ends), block + Size.KeyBlock);
+}
+
+/** Finds key (or value) j of the section: leaves its address and the stride to the next in `work`; returns how many lie there. */
+export function locate(work: usize, j: u64, end: u64, values: bool): u32 {
+  const record = load<u32>(work, Work.record);
+  const pinned = load<u32>(work, Work.pinned);
+  const kvHead = load<u32>(work, Work.kvHead);
+  const kvHeads = word(record, Attention.kvHeads);
+  const headBytes = word(record, Attention.headBytes);
+  const stepBegin = load<u64>(work, Work.stepBegin);
+  const unrotated = load<u32>(work, Work.fixed) && word(record, Attention.clamp) == Clamp.Distance;
+  if (j >= stepBegin) {
+    const field = values ? Attention.v : unrotated ? Attention.kUnrotated : Attention.k;
+    const index = load<u32>(work, Work.runStart) + <u32>(j - stepBegin);
+    store<u32>(work, word(record, field) + (index * kvHeads + kvHead) * headBytes, Work.base);
+    store<u32>(work, kvHeads * headBytes, Work.stride);
+    return <u32>(end - j);
+  }
+  let stop = min(end, stepBegin);
+  let field = pinned ? Attention.vPinned : Attention.vRing;
+  if (!values) {
+    field = pinned ? Attention.kPinned : Attention.kRing;
+    const other = pinned ? Attention.kPinnedUnrotated : Attention.kRingUnrotated;
+    if (unrotated && word(record, other) != <u32>Offset.Unused) field = other;
+  }
+  const places = word(record, pinned ? Attention.nGlobal : Attention.nLocal);
+  const place = pinned ? <u32>(j - load<u64>(work, Work.origin)) : <u32>(j % <u64>places);
+  if (!pinned) stop = min(stop, j + <u64>(places - place));
+  const at = (kvHead * places + place) * headBytes;
+  store<u32>(work, load<u32>(work, Work.slot) + word(record, field) + at, Work.base);
+  store<u32>(work, headBytes, Work.stride);
+  return <u32>(stop - j);
+}
