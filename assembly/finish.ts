@@ -1,7 +1,15 @@
 import { loadFloats, storeFloats } from "./simd";
 
 /** y[column …] = acc + bias + residual, 4 · groups columns, as far as there are any. */
-export function finish(y: usize, bias: usize, residual: usize, column: usize, n: usize, acc: usize, groups: usize): void {
+export function finish(
+  y: usize,
+  bias: usize,
+  residual: usize,
+  column: usize,
+  n: usize,
+  acc: usize,
+  groups: usize,
+): void {
   for (let group: usize = 0; group < groups && column < n; group++) {
     const at = column << 2;
     const count = <i32>(n - column);

@@ -80,15 +80,7 @@ function packRow(dst: usize, p: usize, row: i32, k: i32, source: Format, target:
 }
 
 /** One row, quantised as quantize.ts says. */
-function quantizeRow(
-  dst: usize,
-  p: usize,
-  row: i32,
-  k: i32,
-  source: Format,
-  target: Format,
-  scratch: usize,
-): i32 {
+function quantizeRow(dst: usize, p: usize, row: i32, k: i32, source: Format, target: Format, scratch: usize): i32 {
   const width: usize = source == Format.F32 ? 4 : 2;
   for (let begin = 0; begin < k; begin += 32) {
     for (let i = 0; i < 32; i += 4) {

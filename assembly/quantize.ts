@@ -12,23 +12,23 @@ const SMALLEST: f32 = 7.8886090522101181e-31; // 2^-100
 export function quantizeBlock(y: usize, x: usize, block: u32, k: u32, format: Format): void {
   const blocks = (k + 31) >> 5;
   const count = <i32>(k - (block << 5));
-  const p = x + (<usize>block << 7);
+  const p = x + ((<usize>block) << 7);
   const wide = format == Format.Q8;
   let largest = f32x4.splat(0);
   let strange = f32x4.splat(0);
   for (let i = 0; i < 32 && i < count; i += 4) {
-    const v = loadFloats(p + (<usize>i << 2), count - i);
+    const v = loadFloats(p + ((<usize>i) << 2), count - i);
     largest = f32x4.pmax(largest, f32x4.abs(v));
     strange = v128.or(strange, f32x4.ne(v, v));
   }
   const most = largestLane(largest);
   const inverse = f32x4.splat(most > SMALLEST ? <f32>127 / most : 0);
-  let numbers = y + (<usize>block << (wide ? 6 : 5));
+  let numbers = y + ((<usize>block) << (wide ? 6 : 5));
   let total = i32x4.splat(0);
   for (let i = 0; i < 32; i += 4) {
     let q = i32x4.splat(0);
     if (i < count) {
-      const v = loadFloats(p + (<usize>i << 2), count - i);
+      const v = loadFloats(p + ((<usize>i) << 2), count - i);
       q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v, inverse)));
     }
     total = i32x4.add(total, q);
@@ -41,12 +41,12 @@ export function quantizeBlock(y: usize, x: usize, block: u32, k: u32, format: Fo
       numbers += 4;
     }
   }
-  const scales = y + (<usize>blocks << (wide ? 6 : 5));
+  const scales = y + ((<usize>blocks) << (wide ? 6 : 5));
   const scale: f32 = v128.any_true(strange) ? NaN : most > SMALLEST ? most / 127 : 0;
-  store<f32>(scales + (<usize>block << 2), scale);
+  store<f32>(scales + ((<usize>block) << 2), scale);
   let sum = i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1);
   sum += i32x4.extract_lane(total, 2) + i32x4.extract_lane(total, 3);
-  store<i32>(scales + (<usize>(blocks + block) << 2), -offsetOf(format) * sum);
+  store<i32>(scales + ((<usize>(blocks + block)) << 2), -offsetOf(format) * sum);
 }
 
 /** Bytes of a row of quantised activations. */
@@ -108,7 +108,7 @@ export function packBlock(w: usize, v: usize, row: u32, block: u32, k: u32, form
   const inRow = row & 3;
   const inverses = f32x4.splat(inverse);
   for (let i: u32 = 0; i < 32; i += 4) {
-    const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(v + (<usize>i << 2)), inverses)));
+    const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(v + ((<usize>i) << 2)), inverses)));
     if (format == Format.Q4) {
       const nibbles = i32x4.add(i32x4.min_s(q, i32x4.splat(7)), i32x4.splat(8));
       const byte = place + <usize>((i >> 3) << 6) + (inRow << 2);
@@ -133,7 +133,7 @@ export function packBlock(w: usize, v: usize, row: u32, block: u32, k: u32, form
 /** y[32] = block `block` of row `row` of a packed matrix [n, k], as f32. */
 export function unpackBlock(y: usize, w: usize, row: u32, block: u32, k: u32, format: Format): void {
   const at = blockAt(w, row, block, k, format);
-  const scale = f32x4.splat(reinterpret<f32>(<u32>load<u16>(scaleAt(at, row)) << 16));
+  const scale = f32x4.splat(reinterpret<f32>((<u32>load<u16>(scaleAt(at, row))) << 16));
   const place = at + 32 + ((row & 12) << 2);
   const inRow = row & 3;
   for (let i: u32 = 0; i < 32; i += 4) {
@@ -145,11 +145,11 @@ export function unpackBlock(y: usize, w: usize, row: u32, block: u32, k: u32, fo
       four = load<u32>(place + <usize>((i >> 2) << 6) + (inRow << 2));
     } else {
       const byte = place + <usize>((i >> 2) << 6) + (inRow << 1);
-      four = <u32>load<u16>(byte) | (<u32>load<u16>(byte, 8) << 16);
+      four = <u32>load<u16>(byte) | ((<u32>load<u16>(byte, 8)) << 16);
     }
     const q = i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(i32x4.splat(four)));
     const numbers = f32x4.convert_i32x4_s(i32x4.sub(q, i32x4.splat(offsetOf(format))));
-    v128.store(y + (<usize>i << 2), f32x4.mul(numbers, scale));
+    v128.store(y + ((<usize>i) << 2), f32x4.mul(numbers, scale));
   }
 }
 

@@ -98,14 +98,7 @@ async function readWeight(
 }
 
 /** Packs the staged rows `row` to `row + rows`, by every thread; returns the index of the first bad number, or −1. */
-function pack(
-  placed: PlacedWeight,
-  machine: Machine,
-  bank: Bank,
-  staging: number,
-  row: number,
-  rows: number,
-): number {
+function pack(placed: PlacedWeight, machine: Machine, bank: Bank, staging: number, row: number, rows: number): number {
   const words = new Uint32Array(Size.RecordBytes / 4);
   words[0] = Op.Pack;
   words[Pack.dst] = placed.address;

@@ -4,19 +4,11 @@ import { ModelError, mismatch } from "../errors.ts";
 import { Arena, align } from "../machine/arena.ts";
 import type { BankPlan, MachinePlan, Segment } from "../machine/machine.ts";
 import { type CacheLayout, cacheLayout, type Policy } from "./cache.ts";
-import {
-  type Addresses,
-  anglesRecord,
-  attentionBuffers,
-  LOGITS_BUFFERS,
-  lower,
-  type PlannedRecord,
-  type Quantized,
-  quantizedBuffer,
-  runAhead,
-} from "./lower.ts";
+import { LOGITS_BUFFERS, lower, type Quantized, quantizedBuffer, runAhead } from "./lower.ts";
+import { anglesRecord, attentionBuffers } from "./lower_attention.ts";
 import { turns } from "./positions.ts";
 import type { Operation, Program } from "./program.ts";
+import type { Addresses, PlannedRecord } from "./record.ts";
 import { type PlacedWeight, type ResolvedWeight, STAGED, STAGING_BYTES, stagedBytes } from "./weights.ts";
 
 export interface PlanOptions {

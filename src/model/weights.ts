@@ -106,7 +106,8 @@ function expectTensor(tensor: StoredTensor, types: readonly string[], shape: rea
   if (tensor.shape.length !== shape.length || tensor.shape.some((size, i) => size !== shape[i])) {
     throw new ModelError(mismatch(where, `shape [${shape}]`, tensor.shape));
   }
-  if (!types.includes(tensor.dtype)) throw new ModelError(mismatch(where, `a type of ${types.join(", ")}`, tensor.dtype));
+  if (!types.includes(tensor.dtype))
+    throw new ModelError(mismatch(where, `a type of ${types.join(", ")}`, tensor.dtype));
 }
 
 /**
