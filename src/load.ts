@@ -1,3 +1,4 @@
+import { Size } from "../assembly/op.ts";
 import { Engine, type LoadingOptions } from "./engine.ts";
 import { ModelError, mismatch, OptionError } from "./errors.ts";
 import { Checkpoint } from "./formats/checkpoint.ts";
@@ -27,15 +28,30 @@ export interface LoadProgress {
   readonly total: number;
 }
 
-let kernels: Promise<Kernels> | undefined;
+/** Threads that are used unless told, at most: more are seldom all free. */
+const DEFAULT_THREADS = 16;
 
-/** The kernels of this process, compiled and tested once. */
-export function sharedKernels(runtime: Runtime): Promise<Kernels> {
-  kernels ??= loadKernels(runtime.kernels, ["single-relaxed", "single-plain"]);
-  kernels.catch(() => {
-    kernels = undefined;
-  });
-  return kernels;
+const BUILDS = {
+  single: ["single-relaxed", "single-plain"],
+  shared: ["shared-relaxed", "shared-plain"],
+} as const;
+const kernels = new Map<keyof typeof BUILDS, Promise<Kernels>>();
+
+/** The kernels of this process, compiled and tested once; those with shared memory have one pool of threads for all models. */
+function processKernels(runtime: Runtime, kind: keyof typeof BUILDS): Promise<Kernels> {
+  let promise = kernels.get(kind);
+  if (!promise) {
+    promise = loadKernels(runtime.kernels, BUILDS[kind], runtime.startThread);
+    promise.catch(() => kernels.delete(kind));
+    kernels.set(kind, promise);
+  }
+  return promise;
+}
+
+/** Kernels for so many threads; for one where memory cannot be shared. */
+async function kernelsFor(runtime: Runtime, threads: number): Promise<Kernels> {
+  if (threads === 1) return processKernels(runtime, "single");
+  return processKernels(runtime, "shared").catch(() => processKernels(runtime, "single"));
 }
 
 /** The files of a model: a directory, a URL of one, or a Hugging Face id, which is downloaded. */
@@ -72,9 +88,13 @@ export async function withCheckpoint<T>(
 
 /** The engine of a checkpoint. */
 export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
-  const { onProgress, ...rest } = options;
-  return Engine.load(checkpoint, await sharedKernels(runtime), {
+  const { onProgress, threads = Math.min(runtime.cores, DEFAULT_THREADS), ...rest } = options;
+  if (!Number.isInteger(threads) || threads < 1 || threads > Size.MaxSlices) {
+    throw new OptionError(mismatch("threads", `a whole number from 1 to ${Size.MaxSlices}`, threads));
+  }
+  return Engine.load(checkpoint, await kernelsFor(runtime, threads), {
     ...rest,
+    threads,
     onProgress: (loaded, total) => onProgress?.({ stage: "read", loaded, total }),
   });
 }
