@@ -1,4 +1,4 @@
-import { LambentError, ModelError, mismatch, OptionError } from "./errors.ts";
+import { ModelError, mismatch, OptionError } from "./errors.ts";
 import type { Checkpoint } from "./formats/checkpoint.ts";
 import { Xxh64 } from "./machine/hash.ts";
 import type { Kernels } from "./machine/kernels.ts";
@@ -113,8 +113,7 @@ export class Engine {
   state(id: number): SessionState {
     const session = this.#sessions.get(id);
     if (!session) throw new OptionError(mismatch("session", "one that is open", `number ${id}, which was disposed`));
-    if (session.broken)
-      throw new LambentError(mismatch("session", "one whose last step ended", "one that was cut off"));
+    if (session.broken) throw new OptionError(mismatch("session", "one whose last step ended", "one cut off"));
     return session;
   }
 

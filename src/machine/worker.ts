@@ -6,7 +6,7 @@ import { type Attachment, abort, Mail } from "./mailbox.ts";
  * How long it looks for the next job before it sleeps, in ms: about as long as sampling and the event loop take between
  * two steps, because waking up costs both sides more (docs/LOG.md).
  */
-const SPIN = 0.2;
+const SPIN = 0.02;
 
 const banks = new Map<number, { kernels: KernelExports; memory: WebAssembly.Memory }>();
 let last = 0;

@@ -3,7 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { Control, Op, Rows, Size } from "../../assembly/op.ts";
 import { bun } from "../../src/runtime/bun.ts";
 import { finite, Model, type Shape } from "./model.ts";
-import { compile, type Mutation } from "./mutant.ts";
+import { compile, timeoutOf } from "./mutant.ts";
 import type { Message } from "./threads.worker.ts";
 
 const BUILD = "shared-plain";
@@ -58,15 +58,6 @@ class Threads {
   stop(): void {
     for (const worker of this.#workers) worker.terminate();
   }
-}
-
-/** Gives the barrier another patience, in milliseconds. */
-function timeoutOf(milliseconds: number): Mutation {
-  return {
-    file: "barrier.ts",
-    from: "TIMEOUT: i64 = 10_000_000_000",
-    to: `TIMEOUT: i64 = ${milliseconds}_000_000`,
-  };
 }
 
 afterEach(() => {
