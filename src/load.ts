@@ -48,6 +48,13 @@ function processKernels(runtime: Runtime, kind: keyof typeof BUILDS): Promise<Ke
   return promise;
 }
 
+/** The number asked for, or one per core. Throws OptionError if it is not from 1 to MaxSlices. */
+function threadsOf(options: LoadOptions, runtime: Runtime): number {
+  const { threads = Math.min(runtime.cores, DEFAULT_THREADS) } = options;
+  if (Number.isInteger(threads) && threads >= 1 && threads <= Size.MaxSlices) return threads;
+  throw new OptionError(mismatch("threads", `a whole number from 1 to ${Size.MaxSlices}`, threads));
+}
+
 /** Kernels for so many threads; for one where memory cannot be shared. */
 async function kernelsFor(runtime: Runtime, threads: number): Promise<Kernels> {
   if (threads === 1) return processKernels(runtime, "single");
@@ -88,10 +95,8 @@ export async function withCheckpoint<T>(
 
 /** The engine of a checkpoint. */
 export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
-  const { onProgress, threads = Math.min(runtime.cores, DEFAULT_THREADS), ...rest } = options;
-  if (!Number.isInteger(threads) || threads < 1 || threads > Size.MaxSlices) {
-    throw new OptionError(mismatch("threads", `a whole number from 1 to ${Size.MaxSlices}`, threads));
-  }
+  const { onProgress, ...rest } = options;
+  const threads = threadsOf(options, runtime);
   return Engine.load(checkpoint, await kernelsFor(runtime, threads), {
     ...rest,
     threads,
@@ -101,7 +106,10 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
 
 /** What a model is made of and how much memory it will take, from its config and headers; reads no weight. */
 export function inspect(where: string, options: LoadOptions = {}): Promise<Planned> {
-  return withCheckpoint(where, options, async (checkpoint) => planModel(await withoutTiedCopies(checkpoint), options));
+  return withCheckpoint(where, options, async (checkpoint, runtime) => {
+    threadsOf(options, runtime);
+    return planModel(await withoutTiedCopies(checkpoint), options);
+  });
 }
 
 /** The tokenizer of a checkpoint; undefined if it has no tokenizer.json. */
