@@ -25,6 +25,8 @@ export interface SessionState {
   pending: number;
   /** Whether its slot is its own. */
   open: boolean;
+  /** Whether its last step failed on the way, which leaves its slot half-written. */
+  broken: boolean;
   /** Whether the slot's logits are those of the token before `position`. */
   hasLogits: boolean;
   /** The last tokens, those that repetitionPenalty counts, in a ring by position; −1: none. */
@@ -54,6 +56,10 @@ export class Engine {
   readonly #sessions = new Map<number, SessionState>();
   #nextId = 1;
   #busy = new Set<number>();
+  get threads(): number {
+    return this.#machine.threads;
+  }
+
   /** Records executed in the last step. */
   records = 0;
 
@@ -86,6 +92,7 @@ export class Engine {
     return this.adopt({
       slot,
       open: true,
+      broken: false,
       origin,
       position: origin,
       pending: -1,
@@ -106,6 +113,7 @@ export class Engine {
   state(id: number): SessionState {
     const session = this.#sessions.get(id);
     if (!session) throw new OptionError(mismatch("session", "one that is open", `number ${id}, which was disposed`));
+    if (session.broken) throw new OptionError(mismatch("session", "one whose last step ended", "one cut off"));
     return session;
   }
 
@@ -157,6 +165,7 @@ export class Engine {
         signal?.throwIfAborted();
         const chunk = all.slice(i, i + chunkSize);
         const last = i + chunk.length === all.length;
+        await this.#machine.settled;
         this.#step(session, chunk, (row) => last && row === chunk.length - 1);
         await tick();
       }
@@ -177,6 +186,7 @@ export class Engine {
       const { logitsRows } = this.plan.options;
       for (let i = 0; i < all.length; i += logitsRows) {
         signal?.throwIfAborted();
+        await this.#machine.settled;
         const position = session.position;
         const chunk = all.slice(i, i + logitsRows);
         this.#step(session, chunk, () => true);
@@ -192,6 +202,7 @@ export class Engine {
   async next(id: number, sampling: Sampling): Promise<NextToken> {
     checkSampling(sampling);
     return this.#exclusively(id, async (session) => {
+      await this.#machine.settled;
       if (session.pending >= 0) this.#step(session, this.#withPending(session, []), () => true);
       if (!session.hasLogits) throw new OptionError(mismatch("session", "at least one token before next", "none"));
       const logits = this.logits(session);
@@ -262,7 +273,9 @@ export class Engine {
         wantsLogits: wantsLogits(i),
       }),
     );
+    session.broken = true;
     this.records = this.#machine.run(rows);
+    session.broken = false;
     for (const [i, token] of tokens.entries()) session.recent[(session.position + i) % session.recent.length] = token;
     session.position += tokens.length;
     session.pending = -1;

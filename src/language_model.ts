@@ -12,6 +12,7 @@ export interface ModelInfo {
   readonly runtime: string;
   /** Build of the kernels. */
   readonly kernels: string;
+  /** That compute a step; 1 where threads cannot be had. */
   readonly threads: number;
   readonly dtype: string;
   readonly cacheDtype: string;
@@ -82,7 +83,9 @@ export function modelInfo(model: string, runtime: string, engine: Engine): Model
     modelType: engine.program.modelType,
     runtime,
     kernels: engine.kernels.build,
-    threads: 1,
+    get threads() {
+      return engine.threads;
+    },
     dtype: dtypesOf(engine),
     cacheDtype: engine.plan.cache.dtype,
     ...policy,

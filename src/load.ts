@@ -1,3 +1,4 @@
+import { Size } from "../assembly/op.ts";
 import { Engine, type LoadingOptions } from "./engine.ts";
 import { ModelError, mismatch, OptionError } from "./errors.ts";
 import { Checkpoint } from "./formats/checkpoint.ts";
@@ -27,15 +28,41 @@ export interface LoadProgress {
   readonly total: number;
 }
 
-let kernels: Promise<Kernels> | undefined;
+/** Threads that are used unless told, at most: more are seldom all free. */
+const DEFAULT_THREADS = 16;
 
-/** The kernels of this process, compiled and tested once. */
-export function sharedKernels(runtime: Runtime): Promise<Kernels> {
-  kernels ??= loadKernels(runtime.kernels, ["single-relaxed", "single-plain"]);
-  kernels.catch(() => {
-    kernels = undefined;
-  });
-  return kernels;
+const BUILDS = {
+  single: ["single-relaxed", "single-plain"],
+  shared: ["shared-relaxed", "shared-plain"],
+} as const;
+const kernels = new Map<keyof typeof BUILDS, Promise<Kernels>>();
+
+/** The kernels of this process, compiled and tested once; those with shared memory have one pool of threads for all models. */
+function processKernels(runtime: Runtime, kind: keyof typeof BUILDS): Promise<Kernels> {
+  let promise = kernels.get(kind);
+  if (!promise) {
+    promise = loadKernels(runtime.kernels, BUILDS[kind], runtime.startThread);
+    promise.catch(() => kernels.delete(kind));
+    kernels.set(kind, promise);
+  }
+  return promise;
+}
+
+/** The number asked for, or one per core. Throws OptionError if it is not from 1 to MaxSlices. */
+function threadsOf(options: LoadOptions, runtime: Runtime): number {
+  const { threads = Math.min(runtime.cores, DEFAULT_THREADS) } = options;
+  if (Number.isInteger(threads) && threads >= 1 && threads <= Size.MaxSlices) return threads;
+  throw new OptionError(mismatch("threads", `a whole number from 1 to ${Size.MaxSlices}`, threads));
+}
+
+/** Kernels for as many threads as the options say; for one where memory cannot be shared. */
+export async function chooseKernels(
+  options: LoadOptions,
+  runtime: Runtime,
+): Promise<{ kernels: Kernels; threads: number }> {
+  const threads = threadsOf(options, runtime);
+  const single = () => processKernels(runtime, "single");
+  return { kernels: await (threads === 1 ? single() : processKernels(runtime, "shared").catch(single)), threads };
 }
 
 /** The files of a model: a directory, a URL of one, or a Hugging Face id, which is downloaded. */
@@ -73,15 +100,20 @@ export async function withCheckpoint<T>(
 /** The engine of a checkpoint. */
 export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
   const { onProgress, ...rest } = options;
-  return Engine.load(checkpoint, await sharedKernels(runtime), {
+  const { kernels, threads } = await chooseKernels(options, runtime);
+  return Engine.load(checkpoint, kernels, {
     ...rest,
+    threads,
     onProgress: (loaded, total) => onProgress?.({ stage: "read", loaded, total }),
   });
 }
 
 /** What a model is made of and how much memory it will take, from its config and headers; reads no weight. */
 export function inspect(where: string, options: LoadOptions = {}): Promise<Planned> {
-  return withCheckpoint(where, options, async (checkpoint) => planModel(await withoutTiedCopies(checkpoint), options));
+  return withCheckpoint(where, options, async (checkpoint, runtime) => {
+    threadsOf(options, runtime);
+    return planModel(await withoutTiedCopies(checkpoint), options);
+  });
 }
 
 /** The tokenizer of a checkpoint; undefined if it has no tokenizer.json. */

@@ -120,7 +120,7 @@ function describe(info: ModelInfo, result: GenerationResult): string {
   const bound = (value: number) => (value === Infinity ? "∞" : value);
   return [
     `model     ${info.model} (${info.modelType}, ${info.dtype})`,
-    `engine    ${info.runtime}, ${info.kernels}, ${info.threads} thread`,
+    `engine    ${info.runtime}, ${info.kernels}, ${info.threads} thread${info.threads === 1 ? "" : "s"}`,
     `attention ${info.attention}, nGlobal ${info.nGlobal}, nLocal ${bound(info.nLocal)}, limit ${bound(info.limit)}`,
     `memory    ${mib(info.memoryBytes)}, of it weights ${mib(info.weightBytes)}, keys and values ${mib(info.cacheBytes)}`,
     `prompt    ${promptTokens} tokens in ${prefillSeconds.toFixed(2)} s, ${rate(promptTokens, prefillSeconds)}`,

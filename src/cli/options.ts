@@ -1,4 +1,5 @@
 import { type Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Size } from "../../assembly/op.ts";
 import { CACHE_DTYPES, DTYPES } from "../dtype.ts";
 import type { LoadOptions } from "../load.ts";
 import { POLICIES } from "../model/cache.ts";
@@ -7,12 +8,12 @@ import type { Stages } from "./progress.ts";
 /** The model that is used when none is named; it lies beside this code. */
 export const DEFAULT_MODEL = new URL("../../models/lambent-llama-5m", import.meta.url).pathname;
 
-/** A whole number from `min` on. */
-export function whole(min: number): (text: string) => number {
+/** A whole number from `min` to `max`. */
+export function whole(min: number, max = Infinity): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (text.trim() !== "" && Number.isSafeInteger(value) && value >= min) return value;
-    throw new InvalidArgumentError(`expected a whole number from ${min} on, found ${text}`);
+    if (text.trim() !== "" && Number.isSafeInteger(value) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`expected a whole number from ${range(min, max)}, found ${text}`);
   };
 }
 
@@ -21,10 +22,12 @@ export function real(min: number, max = Infinity): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (text.trim() !== "" && value >= min && value <= max && value < Infinity) return value;
-    throw new InvalidArgumentError(
-      `expected a number from ${min}${max < Infinity ? ` to ${max}` : " on"}, found ${text}`,
-    );
+    throw new InvalidArgumentError(`expected a number from ${range(min, max)}, found ${text}`);
   };
+}
+
+function range(min: number, max: number): string {
+  return `${min} ${max < Infinity ? `to ${max}` : "on"}`;
 }
 
 /** Flags that do not go together. */
@@ -41,7 +44,7 @@ export function modelOptions(command: Command): Command {
     .option("--cache-dir <dir>", "where downloads are kept (default: the Hugging Face cache)")
     .addOption(new Option("--dtype <format>", "format of the weights").choices(["auto", ...DTYPES]).default("auto"))
     .addOption(new Option("--cache-dtype <format>", "format of keys and values").choices(CACHE_DTYPES).default("f32"))
-    .addOption(new Option("--threads <n>", "threads that compute").choices(["1"]).default("1"))
+    .option("--threads <n>", "threads that compute (default: one per core, at most 16)", whole(1, Size.MaxSlices))
     .addOption(new Option("--attention <policy>", "which keys a query meets").choices(POLICIES).default("lambda"))
     .option("--n-global <n>", "first tokens that every query meets (default: 10, sinks 4)", whole(0))
     .option("--n-local <n>", "latest tokens that a query meets (default: trained length, at most 4096)", whole(1))
@@ -57,6 +60,7 @@ export interface ModelFlags
     | "cacheDir"
     | "dtype"
     | "cacheDtype"
+    | "threads"
     | "attention"
     | "nGlobal"
     | "nLocal"
@@ -73,19 +77,8 @@ export function loadOptions(flags: ModelFlags, signal: AbortSignal, stages: Stag
   const onProgress: LoadOptions["onProgress"] = ({ stage, loaded, total }) => {
     stages.update(LABELS[stage], loaded, total);
   };
-  const { revision, offline, cacheDir, dtype, cacheDtype, attention, nGlobal, nLocal, limit, maxPositions } = flags;
-  return {
-    revision,
-    offline,
-    cacheDir,
-    dtype,
-    cacheDtype,
-    attention,
-    nGlobal,
-    nLocal,
-    limit,
-    maxPositions,
-    signal,
-    onProgress,
-  };
+  const { revision, offline, cacheDir, dtype, cacheDtype, threads } = flags;
+  const { attention, nGlobal, nLocal, limit, maxPositions } = flags;
+  const policy = { attention, nGlobal, nLocal, limit, maxPositions };
+  return { revision, offline, cacheDir, dtype, cacheDtype, threads, ...policy, signal, onProgress };
 }

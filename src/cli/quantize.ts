@@ -1,10 +1,12 @@
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
+import { Size } from "../../assembly/op.ts";
 import { QUANTIZED, type QuantizedDType } from "../dtype.ts";
 import { LambentError, mismatch, OptionError } from "../errors.ts";
-import { type LoadOptions, sharedKernels, withCheckpoint } from "../load.ts";
+import { chooseKernels, type LoadOptions, withCheckpoint } from "../load.ts";
 import { type PackedFile, quantize } from "../quantize.ts";
+import { whole } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { warn } from "./streams.ts";
 
@@ -13,6 +15,7 @@ interface QuantizeFlags {
   readonly revision?: string;
   readonly offline?: boolean;
   readonly cacheDir?: string;
+  readonly threads?: number;
 }
 
 export function addQuantize(program: Command, signal: AbortSignal): void {
@@ -22,6 +25,7 @@ export function addQuantize(program: Command, signal: AbortSignal): void {
     .argument("<in>", "directory, URL or Hugging Face id")
     .argument("<out>", "a new directory")
     .addOption(new Option("--dtype <format>", "format of the matrices").choices(QUANTIZED).default("q8"))
+    .option("--threads <n>", "threads that compute (default: one per core, at most 16)", whole(1, Size.MaxSlices))
     .option("--revision <name>", "branch, tag or commit of a Hugging Face id")
     .option("--offline", "use only what was downloaded before")
     .option("--cache-dir <dir>", "where downloads are kept (default: the Hugging Face cache)")
@@ -37,8 +41,9 @@ async function run(from: string, to: string, { dtype, ...where }: QuantizeFlags,
     onProgress: ({ loaded, total }) => stages.update("downloading", loaded, total),
   };
   await withCheckpoint(from, options, async (checkpoint, runtime) => {
-    const files = await quantize(checkpoint, await sharedKernels(runtime), dtype, {
-      signal,
+    const { kernels, threads } = await chooseKernels(options, runtime);
+    const files = await quantize(checkpoint, kernels, dtype, {
+      ...{ threads, signal },
       onProgress: (loaded, total) => stages.update("quantising", loaded, total),
     });
     await mkdir(to, { recursive: true });

@@ -1,4 +1,5 @@
 import { LambentError } from "../errors.ts";
+import { Pool, type StartThread } from "./pool.ts";
 import { selfTest } from "./selftest.ts";
 
 /** The builds of the kernels, one source: with shared memory or without, with relaxed SIMD or plain. */
@@ -21,6 +22,8 @@ export interface KernelExports {
 export interface Kernels {
   readonly build: Build;
   readonly shared: boolean;
+  /** Threads that help; none without shared memory, or where none can be started. */
+  readonly pool: Pool | undefined;
   instantiate(memory: WebAssembly.Memory): KernelExports;
 }
 
@@ -29,9 +32,13 @@ export type KernelSource = (build: Build) => Promise<Uint8Array<ArrayBuffer>>;
 
 /**
  * The first of `builds` that this host can compile and that computes what it must. Detection alone is not enough: there
- * are engines that accept relaxed SIMD and compute wrong sums.
+ * are engines that accept relaxed SIMD and compute wrong sums. Shared builds get a pool of threads if `start` can make them.
  */
-export async function loadKernels(source: KernelSource, builds: readonly Build[]): Promise<Kernels> {
+export async function loadKernels(
+  source: KernelSource,
+  builds: readonly Build[],
+  start?: StartThread,
+): Promise<Kernels> {
   const reasons: string[] = [];
   for (const build of builds) {
     const bytes = await source(build);
@@ -39,7 +46,7 @@ export async function loadKernels(source: KernelSource, builds: readonly Build[]
       reasons.push(`${build} is not understood`);
       continue;
     }
-    const kernels = fromModule(build, await WebAssembly.compile(bytes));
+    const kernels = fromModule(build, await WebAssembly.compile(bytes), start);
     const failure = selfTest(kernels);
     if (failure === undefined) return kernels;
     reasons.push(`${build} ${failure}`);
@@ -47,10 +54,12 @@ export async function loadKernels(source: KernelSource, builds: readonly Build[]
   throw new LambentError(`kernels: expected a build that runs here, found none: ${reasons.join("; ")}`);
 }
 
-function fromModule(build: Build, module: WebAssembly.Module): Kernels {
+function fromModule(build: Build, module: WebAssembly.Module, start: StartThread | undefined): Kernels {
+  const shared = build.startsWith("shared");
   return {
     build,
-    shared: build.startsWith("shared"),
+    shared,
+    pool: shared && start ? new Pool(module, start) : undefined,
     instantiate: (memory) => new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelExports,
   };
 }

@@ -1,5 +1,6 @@
 import { Row, Size, Step } from "../../assembly/op.ts";
 import type { KernelExports, Kernels } from "./kernels.ts";
+import type { Pool } from "./pool.ts";
 
 /** One memory and where things lie in it; addresses in bytes. */
 export interface BankPlan {
@@ -87,26 +88,50 @@ export class Bank {
   }
 }
 
-/** Carries out steps: a model's banks and the segments of its program. Knows nothing of models or sessions. */
+/**
+ * Carries out steps: a model's banks and the segments of its program, with at most `threads` threads. Knows nothing of
+ * models or sessions.
+ */
 export class Machine {
   readonly banks: readonly Bank[];
   /** Step.tuning: what makes this machine quick, and changes no bit. */
   tuning = 4;
   readonly #plan: MachinePlan;
+  readonly #threads: number;
+  readonly #pool: Pool | undefined;
+  /** The banks' numbers in the pool. */
+  readonly #attached: readonly number[];
 
-  constructor(kernels: Kernels, plan: MachinePlan) {
+  constructor(kernels: Kernels, plan: MachinePlan, threads = 1) {
     this.#plan = plan;
     this.banks = plan.banks.map((bank) => new Bank(kernels, bank));
+    this.#threads = threads;
+    this.#pool = threads > 1 ? kernels.pool : undefined;
+    const memories = this.banks.map(({ memory }) => memory);
+    this.#attached = this.#pool?.attach(this, memories, threads) ?? [];
   }
 
-  /** Runs every record of the program on `rows`; returns how many records were executed. */
+  /** How many threads take part in a step, once all of them have started. */
+  get threads(): number {
+    return this.#pool?.size(this.#threads) ?? 1;
+  }
+
+  /** To be awaited before a step: see Pool. */
+  get settled(): Promise<void> | undefined {
+    return this.#pool?.settled;
+  }
+
+  /**
+   * Runs every record of the program on `rows`; returns how many records were executed. Throws LambentError if a thread is
+   * lost on the way: what the step was to write is then undefined.
+   */
   run(rows: readonly StepRow[]): number {
     this.write(rows);
     let records = 0;
     for (const segment of this.#plan.segments) {
       const bank = this.banks[segment.bank] as Bank;
       this.carry(segment, rows.length);
-      records += bank.kernels.run(segment.program, bank.plan.step, bank.plan.control, 0, 1);
+      records += this.#execute(segment, bank);
     }
     return records;
   }
@@ -116,7 +141,14 @@ export class Machine {
     const words = new Uint32Array((records.length + 1) * (Size.RecordBytes / 4));
     for (const [i, record] of records.entries()) words.set(record, i * (Size.RecordBytes / 4));
     bank.bytes(address, words.byteLength).set(new Uint8Array(words.buffer));
-    bank.kernels.run(address, bank.plan.step, bank.plan.control, 0, 1);
+    this.#execute({ bank: this.banks.indexOf(bank), program: address }, bank);
+  }
+
+  #execute({ bank: number, program }: Pick<Segment, "bank" | "program">, { kernels, memory, plan }: Bank): number {
+    const { step, control } = plan;
+    if (!this.#pool) return kernels.run(program, step, control, 0, 1);
+    const bank = this.#attached[number] as number;
+    return this.#pool.run({ bank, memory, kernels, program, step, control }, this.#threads);
   }
 
   /** Brings the hidden state of `rows` rows to the segment's bank, if it comes from another. */

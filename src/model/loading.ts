@@ -10,6 +10,8 @@ import type { Plan } from "./plan.ts";
 import { FORMATS, type PlacedWeight, panelsOf, type ResolvedWeight, STAGED, STAGING_BYTES } from "./weights.ts";
 
 export interface ReadingOptions {
+  /** Threads that compute, if the kernels have a pool of them; 1 unless told. */
+  readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Bytes of weights read, of how many. */
   readonly onProgress?: ((loaded: number, total: number) => void) | undefined;
@@ -25,7 +27,7 @@ export async function loadMachine(
   kernels: Kernels,
   options: ReadingOptions = {},
 ): Promise<{ machine: Machine; hash: bigint }> {
-  const machine = createMachine(kernels, plan);
+  const machine = createMachine(kernels, plan, options.threads);
   const hash = new Xxh64(kernels).update(new TextEncoder().encode(canonicalConfig(config)));
   const total = plan.weights.reduce((sum, weight) => sum + storedBytes(weight), 0);
   let loaded = 0;
@@ -47,9 +49,9 @@ export async function loadMachine(
   return { machine, hash: hash.digest() };
 }
 
-function createMachine(kernels: Kernels, plan: Plan): Machine {
+function createMachine(kernels: Kernels, plan: Plan, threads: number | undefined): Machine {
   try {
-    return new Machine(kernels, plan);
+    return new Machine(kernels, plan, threads);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new LambentError(mismatch("memory", `${plan.memoryBytes} bytes`, `less: ${error.message}`));

@@ -1,4 +1,5 @@
 import type { KernelSource } from "../machine/kernels.ts";
+import type { StartThread } from "../machine/pool.ts";
 import type { Files } from "../source.ts";
 
 export interface DownloadOptions {
@@ -15,6 +16,9 @@ export interface Runtime {
   /** As `--stats` prints it: name and version. */
   readonly name: string;
   readonly kernels: KernelSource;
+  /** How many threads can run at once. */
+  readonly cores: number;
+  readonly startThread: StartThread;
   /** Whether `path` is a local directory. */
   isDirectory(path: string): Promise<boolean>;
   /** Whether `path` is a local file. */

@@ -30,6 +30,8 @@ const usage: [string, string[], RegExp][] = [
   ["a prompt in two ways", ["generate", "a", "--prompt", "b"], /prompt/],
   ["a value that is missing", ["generate", "--n-local"], /'--n-local <n>' argument missing/],
   ["a word for a number", ["generate", "-n", "many"], /--max-new-tokens.*'many' is invalid.*whole number/],
+  ["no thread", ["generate", "--threads", "0"], /--threads.*'0' is invalid.*whole number from 1 to 64/],
+  ["too many threads", ["logits", "--threads", "65"], /--threads.*'65' is invalid.*whole number from 1 to 64/],
   ["a number that is not whole", ["generate", "--top-k", "1.5"], /--top-k.*'1.5' is invalid/],
   ["a number that is too small", ["inspect", "--n-local", "0"], /--n-local.*'0' is invalid.*from 1 on/],
   ["a number that is too large", ["generate", "--min-p", "1.5"], /--min-p.*'1.5' is invalid.*from 0 to 1/],

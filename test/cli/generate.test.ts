@@ -148,6 +148,12 @@ test("--output jsonl: one object per token, whose texts together are the text", 
   expect(statsOf(jsonl).newTokens).toBe(tokens.length);
 });
 
+test.each(["1", "3"])("--threads %s: as many are used, and the text is the same", async (threads) => {
+  const run = await good(["generate", "-m", TINY, "ab the", "-s", "7", "--threads", threads, "--stats", "json"]);
+  expect(run.out).toBe((await library(TINY, "ab the", { seed: 7 })).text);
+  expect(statsOf(run).threads).toBe(Number(threads));
+});
+
 describe("--attention", () => {
   test.each(POLICIES)("%s", async (attention) => {
     const flags = ["--attention", attention, "--n-global", "3", "--n-local", "8", "--limit", "12"];

@@ -12,6 +12,15 @@ export interface Mutation {
   readonly to: string;
 }
 
+/** Gives the barrier another patience, in milliseconds. */
+export function timeoutOf(milliseconds: number): Mutation {
+  return {
+    file: "barrier.ts",
+    from: "TIMEOUT: i64 = 10_000_000_000",
+    to: `TIMEOUT: i64 = ${milliseconds}_000_000`,
+  };
+}
+
 /** Compiles the kernels with these changes as the project does, but for the optimiser, which changes no bit. */
 export async function compile(build: Build, mutations: readonly Mutation[]): Promise<Uint8Array<ArrayBuffer>> {
   let wasm: Uint8Array<ArrayBuffer> | undefined;

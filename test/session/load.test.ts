@@ -41,6 +41,7 @@ const bad: [string, LoadOptions][] = [
   ...[7, 0, Number.NaN].map((limit): [string, LoadOptions] => ["limit", { limit }]),
   ...[0, -1, Infinity].map((maxSessions): [string, LoadOptions] => ["maxSessions", { maxSessions }]),
   ...[0, 1.5].map((chunkSize): [string, LoadOptions] => ["chunkSize", { chunkSize }]),
+  ...[0, 65, 1.5, Number.NaN].map((threads): [string, LoadOptions] => ["threads", { threads }]),
   ["maxPositions", { attention: "full", maxPositions: 0 }],
   ["attention", { attention: "mu" as never }],
   ["dtype", { dtype: "f8" as never }],
@@ -70,4 +71,33 @@ test("what is no model is refused, and no file stays open", async () => {
   const before = open();
   for (const where of wrong) for (let times = 0; times < 5; times++) await failure(LambentError, () => load(where));
   expect(open()).toBeLessThan(before + 5);
+});
+
+test("as many threads as one is told, else one per core; what they compute is the same", async () => {
+  const read = async (options: LoadOptions) => {
+    const model = await load(EMBEDDED, options);
+    const generation = model.generate("It was late", { maxNewTokens: 20, seed: 1 });
+    return { text: await generation.text(), threads: model.info.threads, kernels: model.info.kernels };
+  };
+  const one = await read({ threads: 1 });
+  expect(one).toEqual({ text: one.text, threads: 1, kernels: expect.stringMatching(/^single-/) });
+  expect(await read({ threads: 3 })).toEqual({ ...one, threads: 3, kernels: expect.stringMatching(/^shared-/) });
+  expect((await read({})).threads).toBe(Math.min(navigator.hardwareConcurrency, 16));
+});
+
+test("a process with an idle model of several threads uses no CPU, and ends by itself", async () => {
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, "idle-child.ts"), EMBEDDED], {
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, err, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  expect({ code, err }).toEqual({ code: 0, err: "" });
+  const { threads, seconds } = JSON.parse(out);
+  expect(threads).toBe(4);
+  // In 4 s; three workers that spin would use as many as there are cores.
+  expect(seconds).toBeLessThan(0.2);
 });

@@ -1,0 +1,191 @@
+import { LambentError, mismatch } from "../errors.ts";
+import type { KernelExports } from "./kernels.ts";
+import { type Attachment, abort, aborted, Mail, reset } from "./mailbox.ts";
+
+/** `worker.ts` in a thread of its own, made by the runtime. It keeps no process alive. */
+export interface Thread {
+  post(message: Attachment): void;
+  /** Ends it, at the latest when it comes out of the kernels. */
+  terminate(): void;
+  /** Settles when it has ended, for whatever reason. */
+  readonly ended: Promise<void>;
+}
+
+export type StartThread = () => Thread;
+
+/** A program to be run over one bank's memory, which was attached to the pool as `bank`. */
+export interface Job {
+  readonly bank: number;
+  readonly memory: WebAssembly.Memory;
+  readonly kernels: KernelExports;
+  readonly program: number;
+  readonly step: number;
+  readonly control: number;
+}
+
+/** How long threads may take to come out of a step that has failed, in ms: those at a barrier, and those in a kernel. */
+const HOMEWARD = 100;
+const PATIENCE = 10_000;
+
+/** A worker and its mailbox. */
+class Helper {
+  readonly thread: Thread;
+  readonly #mailbox = new Int32Array(new SharedArrayBuffer(4 * Mail.Words));
+  #posted = 0;
+  #job = 0;
+
+  constructor(thread: Thread) {
+    this.thread = thread;
+  }
+
+  attach(module: WebAssembly.Module, bank: number, memory: WebAssembly.Memory): void {
+    this.thread.post({ mailbox: this.#mailbox, module, bank, memory });
+    Atomics.store(this.#mailbox, Mail.posted, ++this.#posted);
+    this.#wake();
+  }
+
+  begin({ bank, program, step, control }: Job, thread: number, threads: number): void {
+    this.#mailbox.set([bank, program, step, control, thread, threads], Mail.bank);
+    Atomics.store(this.#mailbox, Mail.job, ++this.#job);
+    this.#wake();
+  }
+
+  #wake(): void {
+    Atomics.add(this.#mailbox, Mail.turn, 1);
+    Atomics.notify(this.#mailbox, Mail.turn);
+  }
+
+  get started(): boolean {
+    return Atomics.load(this.#mailbox, Mail.handled) > 0;
+  }
+
+  /** Whether it knows every bank. */
+  get ready(): boolean {
+    return Atomics.load(this.#mailbox, Mail.handled) === this.#posted;
+  }
+
+  /** Whether it has done its part of the last job. */
+  get done(): boolean {
+    return Atomics.load(this.#mailbox, Mail.done) === this.#job;
+  }
+}
+
+/**
+ * The workers of a process: they help whoever runs a job, who is thread 0 and takes part. A job begins with as many as
+ * are ready, so nobody waits for a worker to start; what is computed does not depend on their number.
+ */
+export class Pool {
+  readonly #module: WebAssembly.Module;
+  readonly #start: StartThread;
+  readonly #helpers = new Set<Helper>();
+  readonly #memories = new Map<number, WebAssembly.Memory>();
+  readonly #owners = new FinalizationRegistry<readonly number[]>((banks) => this.#detach(banks));
+  #nextBank = 0;
+  /** Whether workers end before they have begun here. */
+  #broken = false;
+  #settled: Promise<void> | undefined;
+
+  constructor(module: WebAssembly.Module, start: StartThread) {
+    this.#module = module;
+    this.#start = start;
+  }
+
+  /** The memories of a machine that will run with so many threads, until it is garbage; returns their numbers. */
+  attach(owner: object, memories: readonly WebAssembly.Memory[], threads: number): number[] {
+    const banks = memories.map((memory) => {
+      const bank = this.#nextBank++;
+      this.#memories.set(bank, memory);
+      for (const helper of this.#helpers) helper.attach(this.#module, bank, memory);
+      return bank;
+    });
+    this.#owners.register(owner, banks);
+    this.#hire(threads);
+    return banks;
+  }
+
+  /** A worker frees no memory while it sleeps, so those that know these banks end; a job that needs some makes new ones. */
+  #detach(banks: readonly number[]): void {
+    for (const bank of banks) this.#memories.delete(bank);
+    this.#dismiss();
+  }
+
+  #dismiss(): Thread[] {
+    const threads = [...this.#helpers].map(({ thread }) => thread);
+    this.#helpers.clear();
+    for (const thread of threads) thread.terminate();
+    return threads;
+  }
+
+  /** Starts workers until there are enough for `threads` threads, where workers can be started. */
+  #hire(threads: number): void {
+    while (!this.#broken && this.#helpers.size < threads - 1) {
+      try {
+        const helper = new Helper(this.#start());
+        this.#helpers.add(helper);
+        helper.thread.ended.then(() => {
+          // Those that were dismissed are not among them any more.
+          if (this.#helpers.delete(helper) && !helper.started) this.#broken = true;
+        });
+        for (const [bank, memory] of this.#memories) helper.attach(this.#module, bank, memory);
+      } catch {
+        this.#broken = true;
+      }
+    }
+  }
+
+  /** How many of `threads` threads there can be. */
+  size(threads: number): number {
+    return this.#broken ? Math.min(threads, 1 + this.#helpers.size) : threads;
+  }
+
+  /**
+   * Pending while threads of a step that failed may still be in their kernels; a job before then could meet them there.
+   * Rejects with LambentError if they take too long.
+   */
+  get settled(): Promise<void> | undefined {
+    return this.#settled;
+  }
+
+  /**
+   * Runs a job with at most `threads` threads; returns how many records were executed. Throws LambentError if a worker is
+   * lost on the way: the job is done in part then, and the next one gets new workers.
+   */
+  run(job: Job, threads: number): number {
+    const { memory, control } = job;
+    this.#hire(this.#settled ? 1 : threads);
+    const helpers = [...this.#helpers].filter(({ ready }) => ready).slice(0, threads - 1);
+    const all = helpers.length + 1;
+    reset(memory, control);
+    for (const [i, helper] of helpers.entries()) helper.begin(job, i + 1, all);
+    try {
+      const records = job.kernels.run(job.program, job.step, control, 0, all);
+      if (!aborted(memory, control)) return records;
+    } catch (error) {
+      abort(memory, control);
+      this.#fail();
+      throw error;
+    }
+    const until = performance.now() + HOMEWARD;
+    while (helpers.some(({ done }) => !done) && performance.now() < until);
+    const lost = helpers.flatMap(({ done }, i) => (done ? [] : [i + 1]));
+    this.#fail();
+    throw new LambentError(mismatch("step", `${all} threads at its end`, `no sign of thread ${lost.join(", ")}`));
+  }
+
+  #fail(): void {
+    const threads = this.#dismiss();
+    const ended = Promise.all(threads.map((thread) => thread.ended)).then(() => {
+      clearTimeout(timer);
+      this.#settled = undefined;
+    });
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        reject(new LambentError(mismatch("threads", "an end of those of a step that failed", "some still at work")));
+      }, PATIENCE);
+    });
+    this.#settled = Promise.race([ended, late]);
+    // Perhaps nobody asks.
+    this.#settled.catch(() => {});
+  }
+}

@@ -1,0 +1,78 @@
+/** A pool's workers as tests see them: their mailboxes, and a hand on each. */
+import { join } from "node:path";
+import { Engine, type LoadingOptions } from "../../src/engine.ts";
+import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { type Kernels, loadKernels } from "../../src/machine/kernels.ts";
+import { Mail } from "../../src/machine/mailbox.ts";
+import type { StartThread, Thread } from "../../src/machine/pool.ts";
+import { bun } from "../../src/runtime/bun.ts";
+import { FIXTURES } from "../setup.ts";
+import { compile, type Mutation } from "./mutant.ts";
+
+const BUILD = "shared-plain";
+
+export class Crew {
+  /** All that were ever started. */
+  readonly workers: { readonly thread: Thread; mailbox?: Int32Array; memories: WebAssembly.Memory[] }[] = [];
+  readonly kernels: Kernels;
+  /** Kept, because workers that know a model which is garbage are replaced. */
+  readonly #engines: Engine[] = [];
+
+  private constructor(kernels: Kernels) {
+    this.kernels = kernels;
+  }
+
+  /** Kernels with a pool, of which every worker is known here. */
+  static async open(mutations: readonly Mutation[] = [], start: StartThread = bun.startThread): Promise<Crew> {
+    const source = mutations.length === 0 ? bun.kernels : () => compile(BUILD, mutations);
+    const crew: Crew = new Crew(await loadKernels(source, [BUILD], () => crew.#start(start)));
+    return crew;
+  }
+
+  #start(start: StartThread): Thread {
+    const thread = start();
+    const worker: Crew["workers"][number] = { thread, memories: [] };
+    this.workers.push(worker);
+    return {
+      ...thread,
+      post(message) {
+        worker.mailbox = message.mailbox;
+        worker.memories.push(message.memory);
+        thread.post(message);
+      },
+    };
+  }
+
+  /** An engine over a checkpoint's directory or a fixture. */
+  async engine(where: string, threads: number, options: LoadingOptions = {}): Promise<Engine> {
+    const checkpoint = await Checkpoint.open(bun.directory(where.includes("/") ? where : join(FIXTURES, where)));
+    try {
+      const engine = await Engine.load(checkpoint, this.kernels, { ...options, threads });
+      this.#engines.push(engine);
+      return engine;
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
+  /** When every worker from number `from` on knows every bank. */
+  async ready(from = 0): Promise<void> {
+    const late = () =>
+      this.workers.slice(from).some(({ mailbox: m }) => !m || Atomics.load(m, Mail.handled) !== m[Mail.posted]);
+    while (late()) await Bun.sleep(1);
+  }
+
+  /** Jobs that each worker has had. */
+  get jobs(): number[] {
+    return this.workers.map(({ mailbox }) => mailbox?.[Mail.job] ?? 0);
+  }
+
+  /** Threads that took part in the last job of a worker. */
+  threads(worker: number): number {
+    return this.workers[worker]?.mailbox?.[Mail.threads] ?? 0;
+  }
+
+  stop(): void {
+    for (const { thread } of this.workers) thread.terminate();
+  }
+}
