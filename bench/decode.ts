@@ -5,17 +5,16 @@ import type { PolicyName } from "../src/model/cache.ts";
 import { GREEDY } from "../src/sampler.ts";
 
 /** Prefill of one chunk and decode of one token, at several positions, under Λ and under full attention. */
-export async function decode(flags: { model: string; quick?: boolean }): Promise<void> {
+export async function decode(flags: { model: string; threads?: number; quick?: boolean }): Promise<void> {
   const positions = flags.quick ? [0, 512] : [0, 512, 2048, 8192];
   const time = flags.quick ? 200 : 2000;
-  console.log(
-    `${platform()} ${arch()}, ${cpus()[0]?.model}, ${cpus().length} cores; ${flags.model}; 1 thread; medians`,
-  );
+  const { threads } = flags;
+  console.log(`${platform()} ${arch()}, ${cpus()[0]?.model}, ${cpus().length} cores; ${flags.model}; medians`);
   await withCheckpoint(flags.model, {}, async (checkpoint, runtime) => {
-    console.log(`${runtime.name}\npolicy    position   prefill of 128, ms   decode of 1, ms   session, MiB`);
+    console.log(`${runtime.name}\npolicy    threads position   prefill of 128, ms   decode of 1, ms   session, MiB`);
     for (const attention of ["lambda", "full"] satisfies PolicyName[]) {
       for (const position of positions) {
-        const engine = await loadEngine(checkpoint, runtime, { attention, maxPositions: position + 256 });
+        const engine = await loadEngine(checkpoint, runtime, { attention, threads, maxPositions: position + 256 });
         const base = engine.open(0, 1);
         const ids = Array.from({ length: position + 1 }, (_, i) => (i * 31) % engine.program.vocabSize);
         await engine.append(base, ids);
@@ -45,7 +44,7 @@ export async function decode(flags: { model: string; quick?: boolean }): Promise
           task?.result.state === "completed" ? task.result.latency.p50 : Number.NaN;
         const session_mib = engine.plan.cacheBytes / 2 ** 20;
         console.log(
-          `${attention.padEnd(9)} ${`${position}`.padStart(8)} ${median(prefill).toFixed(2).padStart(20)} ${median(step).toFixed(2).padStart(17)} ${session_mib.toFixed(1).padStart(14)}`,
+          `${attention.padEnd(9)} ${`${engine.threads}`.padStart(7)} ${`${position}`.padStart(8)} ${median(prefill).toFixed(2).padStart(20)} ${median(step).toFixed(2).padStart(17)} ${session_mib.toFixed(1).padStart(14)}`,
         );
       }
     }

@@ -8,6 +8,7 @@ program
   .command("decode", { isDefault: true })
   .description("milliseconds per token of prefill and decode, by policy and position")
   .option("--model <dir>", "checkpoint", DEFAULT_MODEL)
+  .option("--threads <n>", "threads that compute (default: one per core)", Number)
   .option("--quick", "a smoke test: few rounds, short texts")
   .action(decode);
 program
