@@ -39,8 +39,9 @@ class Helper {
   }
 
   attach(module: WebAssembly.Module, bank: number, memory: WebAssembly.Memory): void {
-    this.thread.post({ mailbox: this.#mailbox, module, bank, memory });
+    // First: whoever handles a message that was not announced would go on waiting for the next one.
     Atomics.store(this.#mailbox, Mail.posted, ++this.#posted);
+    this.thread.post({ mailbox: this.#mailbox, module, bank, memory });
     this.#wake();
   }
 
@@ -159,14 +160,14 @@ export class Pool {
     for (const [i, helper] of helpers.entries()) helper.begin(job, i + 1, all);
     try {
       const records = job.kernels.run(job.program, job.step, control, 0, all);
-      if (!aborted(memory, control)) return records;
+      // Behind the last barrier they still look for a next record, which the caller may write over.
+      if (!aborted(memory, control) && allDone(helpers, PATIENCE)) return records;
     } catch (error) {
       abort(memory, control);
       this.#fail();
       throw error;
     }
-    const until = performance.now() + HOMEWARD;
-    while (helpers.some(({ done }) => !done) && performance.now() < until);
+    allDone(helpers, HOMEWARD);
     const lost = helpers.flatMap(({ done }, i) => (done ? [] : [i + 1]));
     this.#fail();
     throw new LambentError(mismatch("step", `${all} threads at its end`, `no sign of thread ${lost.join(", ")}`));
@@ -188,4 +189,14 @@ export class Pool {
     // Perhaps nobody asks.
     this.#settled.catch(() => {});
   }
+}
+
+/** Waits until every helper has done its part of its job, at most so many ms; false if one has not. */
+function allDone(helpers: readonly Helper[], patience: number): boolean {
+  let until = 0;
+  while (helpers.some(({ done }) => !done)) {
+    until ||= performance.now() + patience;
+    if (performance.now() > until) return false;
+  }
+  return true;
 }
