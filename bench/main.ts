@@ -1,19 +1,30 @@
 import { Command, Option } from "commander";
 import { POLICIES, type PolicyName } from "../src/model/cache.ts";
-import { decode } from "./decode.ts";
-import { DEFAULT_MODEL, story } from "./story.ts";
+import { decode } from "./suites/decode.ts";
+import { kernels } from "./suites/kernels.ts";
+import { EMBEDDED, names, numbers, suiteOptions } from "./suites/options.ts";
+import { story } from "./suites/story.ts";
 
 const program = new Command("bench").description("Measurements; each prints the machine and the command that made it");
-program
-  .command("decode", { isDefault: true })
-  .description("milliseconds per token of prefill and decode, by policy and position")
-  .option("--model <dir>", "checkpoint", DEFAULT_MODEL)
-  .option("--quick", "a smoke test: few rounds, short texts")
+const suite = (name: string, description: string, options = {}) =>
+  suiteOptions(program.command(name, options).description(description));
+
+suite("kernels", "matmuls alone: of one row beside the read loop, of 128 beside the multiply loops")
+  .option("--dtypes <names>", "weight formats (default: all)", names)
+  .option("--threads <counts>", "threads", numbers, [1, 2])
+  .action(kernels);
+suite("decode", "one token, and 128, by format, threads and position, beside the read loop", { isDefault: true })
+  .option("--model <dir>", "checkpoint", EMBEDDED)
+  .option("--dtypes <names>", "weight formats (default: all)", names)
+  .option("--cache-dtypes <names>", "cache formats (default: all)", names)
+  .option("--threads <counts>", "threads (default: all)", numbers)
+  .option("--positions <numbers>", "positions (default: 128,2048)", numbers)
+  .addOption(new Option("--policies <names...>", "attention policies").choices(POLICIES).default(["lambda", "full"]))
   .action(decode);
 program
   .command("story")
   .description("NLL and distinct 4-grams of stories of 4,096 tokens, scored by the model in windows of 512")
-  .option("--model <dir>", "checkpoint", DEFAULT_MODEL)
+  .option("--model <dir>", "checkpoint", EMBEDDED)
   .option("--seeds <n>", "stories per policy", Number, 8)
   .addOption(new Option("--policies <names...>", "attention policies").choices(POLICIES).default(["lambda", "full"]))
   .action((flags: { model: string; seeds: number; policies: PolicyName[] }) => story(flags));

@@ -1,0 +1,194 @@
+import { readFile } from "node:fs/promises";
+import { Engine, type LoadingOptions } from "../src/engine.ts";
+import { Checkpoint } from "../src/formats/checkpoint.ts";
+import { type Build, type Kernels, loadKernels } from "../src/machine/kernels.ts";
+import type { Plan } from "../src/model/plan.ts";
+import { directory } from "../src/runtime/directory.ts";
+import { GREEDY } from "../src/sampler.ts";
+import { Crew } from "./crew.ts";
+import { timed } from "./interleave.ts";
+import { Roof } from "./roof.ts";
+
+export { DTYPES } from "../src/dtype.ts";
+/** What the engine can do beside the formats of weights. */
+export const CACHE_DTYPES = ["f32"] as const;
+export const THREADS = [1] as const;
+
+/** How an engine under measurement is loaded. */
+export interface Setup extends Omit<LoadingOptions, "signal" | "onProgress"> {
+  readonly cacheDtype?: string | undefined;
+  readonly threads?: number | undefined;
+}
+
+/** The kernels as bytes of one build, in every runtime that has node:fs. */
+export async function kernelSource(build: Build): Promise<Uint8Array<ArrayBuffer>> {
+  return readFile(new URL(`../build/${build}.wasm`, import.meta.url));
+}
+
+export const BUILDS = {
+  single: ["single-relaxed", "single-plain"],
+  shared: ["shared-relaxed", "shared-plain"],
+} as const;
+
+/** An engine under measurement, and the read loop over its own memories. */
+export class Subject {
+  readonly engine: Engine;
+  readonly threads: number;
+  readonly #crew: Crew;
+  readonly #roofs: readonly Roof[];
+
+  private constructor(engine: Engine, threads: number, crew: Crew, roofs: readonly Roof[]) {
+    this.engine = engine;
+    this.threads = threads;
+    this.#crew = crew;
+    this.#roofs = roofs;
+  }
+
+  /** Loads the checkpoint in `path`. */
+  static async open(path: string, setup: Setup = {}): Promise<Subject> {
+    const { threads = 1 } = setup;
+    const kernels = await loadKernels(kernelSource, BUILDS[threads > 1 ? "shared" : "single"]);
+    const memories: WebAssembly.Memory[] = [];
+    const watched: Kernels = {
+      ...kernels,
+      instantiate(memory) {
+        memories.push(memory);
+        return kernels.instantiate(memory);
+      },
+    };
+    const checkpoint = await Checkpoint.open(directory(path));
+    try {
+      const engine = await Engine.load(checkpoint, watched, setup);
+      const crew = await Crew.open(threads);
+      const roofs: Roof[] = [];
+      // Beside the banks there is a small memory that hashes.
+      const large = memories.filter(({ buffer }) => buffer.byteLength > 2 ** 18);
+      for (const [i] of engine.plan.banks.entries()) {
+        roofs.push(await Roof.over(large[i] as WebAssembly.Memory, crew));
+      }
+      return new Subject(engine, threads, crew, roofs);
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
+  get plan(): Plan {
+    return this.engine.plan;
+  }
+
+  /** What a step of one token reads at `position`, as `inspect` sums it, and its floating-point operations. */
+  cost(position: number): { bytes: number; flops: number } {
+    return costOf(this.plan, position);
+  }
+
+  /** Milliseconds in which the read loop reads the bytes of such a step, in the engine's own memories. */
+  read(position: number): number {
+    const { bytes } = this.cost(position);
+    return this.#roofs.reduce((ms, roof, bank) => {
+      const weights = this.plan.weights.filter((weight) => weight.bank === bank);
+      const begin = Math.min(...weights.map(({ address }) => address));
+      const part = weights.reduce((sum, weight) => sum + weight.bytes, 0) / this.plan.weightBytes;
+      return ms + roof.read(begin, bytes * part, this.threads);
+    }, 0);
+  }
+
+  /** A session that has read `position` tokens, as far as time can tell. */
+  place(position: number): Place {
+    return new Place(this.engine, position);
+  }
+
+  async close(): Promise<void> {
+    await this.#crew.close();
+    collect();
+  }
+}
+
+/** Gives memories back now: engines are slow with many of them alive. */
+export function collect(): void {
+  const { Bun, gc } = globalThis as { Bun?: { gc(force: boolean): void }; gc?: () => void };
+  if (Bun) Bun.gc(true);
+  else gc?.();
+}
+
+/** Keys that a query at `position` meets. */
+export function keysAt({ ring, pinned }: Plan["cache"], position: number): number {
+  return Math.min(position + 1, ring) + Math.min(pinned, Math.max(0, position + 1 - ring));
+}
+
+export function costOf(plan: Plan, position: number): { bytes: number; flops: number } {
+  const { ring, pinned } = plan.cache;
+  const visited = keysAt(plan.cache, position) / (ring + pinned);
+  let bytes = 0;
+  let flops = 0;
+  for (const record of plan.records.flat()) {
+    bytes += record.weightBytes + record.cacheBytes * visited;
+    flops += record.cacheBytes ? record.flops * visited : record.flops;
+  }
+  return { bytes, flops };
+}
+
+/**
+ * A session at some position whose keys and values are seeded random numbers: what it would cost to read so many tokens
+ * first is not what is measured. Every step is taken from the same position.
+ */
+export class Place {
+  readonly #engine: Engine;
+  readonly #session: number;
+  readonly #position: number;
+
+  constructor(engine: Engine, position: number) {
+    this.#engine = engine;
+    this.#position = position;
+    this.#session = engine.open(0, 1);
+    const state = engine.state(this.#session);
+    for (const [layer] of engine.plan.layers.entries()) {
+      fillRandom(engine.cacheBytes(state, layer, 0, engine.plan.cache.bytes));
+    }
+  }
+
+  /** Milliseconds of one token: the step, the choice of the next, and everything around them. */
+  decode(): Promise<number> {
+    this.#reset(1);
+    return timed(() => this.#engine.next(this.#session, GREEDY));
+  }
+
+  /** Milliseconds of reading `count` tokens. */
+  prefill(count: number): Promise<number> {
+    this.#reset(-1);
+    const tokens = someTokens(count, this.#engine.program.vocabSize);
+    return timed(() => this.#engine.append(this.#session, tokens));
+  }
+
+  close(): void {
+    this.#engine.dispose(this.#session);
+  }
+
+  #reset(pending: number): void {
+    const state = this.#engine.state(this.#session);
+    state.position = this.#position;
+    state.pending = pending;
+  }
+}
+
+export function someTokens(count: number, vocabSize: number): number[] {
+  return Array.from({ length: count }, (_, i) => (i * 7919 + 1) % vocabSize);
+}
+
+/**
+ * Numbers of magnitude 0.25 to 0.5 and of both signs, whether they are read as f32 or as bf16; as bytes they are of all
+ * sizes. Repeatable. see: xorshift32 (G. Marsaglia)
+ */
+export function fillRandom(bytes: Uint8Array): void {
+  const block = new Uint32Array(Math.min(2 ** 16, bytes.length >> 2));
+  let state = 0x9e3779b9;
+  for (let i = 0; i < block.length; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    block[i] = 0x3e803e80 | (state & 0x807f807f);
+  }
+  const source = new Uint8Array(block.buffer);
+  for (let at = 0; at < bytes.length; at += source.length) {
+    bytes.set(source.subarray(0, Math.min(source.length, bytes.length - at)), at);
+  }
+}
