@@ -2,7 +2,9 @@ import { Command, Option } from "commander";
 import { POLICIES, type PolicyName } from "../src/model/cache.ts";
 import { decode } from "./suites/decode.ts";
 import { kernels } from "./suites/kernels.ts";
+import { lambda } from "./suites/lambda.ts";
 import { EMBEDDED, names, numbers, suiteOptions } from "./suites/options.ts";
+import { runtimes } from "./suites/runtimes.ts";
 import { story } from "./suites/story.ts";
 
 const program = new Command("bench").description("Measurements; each prints the machine and the command that made it");
@@ -21,6 +23,21 @@ suite("decode", "one token, and 128, by format, threads and position, beside the
   .option("--positions <numbers>", "positions (default: 128,2048)", numbers)
   .addOption(new Option("--policies <names...>", "attention policies").choices(POLICIES).default(["lambda", "full"]))
   .action(decode);
+suite("runtimes", "the same steps in Bun, Node 24 and Deno, each in a process of its own")
+  .option("--model <dir>", "checkpoint", EMBEDDED)
+  .option("--dtypes <names>", "weight formats (default: all)", names)
+  .option("--threads <counts>", "threads (default: all)", numbers)
+  .option("--positions <numbers>", "positions (default: 128,2048)", numbers)
+  .option("--only <runtimes>", "bun, node, deno (default: all)", names)
+  .action(runtimes);
+suite("lambda", "Λ against full attention from 512 to 131,072 tokens: time per token, to read a text, session bytes")
+  .option("--model <dir>", "checkpoint", EMBEDDED)
+  .option("--dtype <format>", "weight format (default: as stored)")
+  .option("--cache-dtype <format>", "cache format", "f32")
+  .option("--threads <n>", "threads", Number, 1)
+  .option("--max <n>", "the last position", Number, 131072)
+  .option("--encode-max <n>", "tokens of the longest text that is read", Number, 32768)
+  .action(lambda);
 program
   .command("story")
   .description("NLL and distinct 4-grams of stories of 4,096 tokens, scored by the model in windows of 512")

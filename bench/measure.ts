@@ -1,6 +1,7 @@
+import { headFlops, stepCost } from "./cost.ts";
 import { type Budget, interleave } from "./interleave.ts";
 import type { Row } from "./report.ts";
-import { costOf, type Setup, Subject } from "./subject.ts";
+import { type Setup, Subject } from "./subject.ts";
 
 /** Tokens of a prefill. */
 export const PREFILL = 128;
@@ -25,7 +26,7 @@ export async function* measureSteps(
       place.close();
       const { bytes } = subject.cost(position);
       const [decodeMs, readMs, prefillMs] = [steps.median("step"), steps.median("read"), chunks.median("chunk")];
-      const { attention, dtype, cacheDtype, threads = 1 } = setup;
+      const { attention, dtype, cacheDtype = "f32", threads = 1 } = setup;
       yield {
         ...{ policy: attention, dtype, cacheDtype, threads, position, decodeMs },
         tokensPerSecond: 1000 / decodeMs,
@@ -45,8 +46,7 @@ export async function* measureSteps(
 
 /** Floating-point operations of reading 128 tokens of which only the last wants logits. */
 function prefillFlops({ plan }: Subject, position: number): number {
-  let flops = 0;
-  for (let i = 0; i < PREFILL; i++) flops += costOf(plan, position + i).flops;
-  const head = plan.records.flat().at(-1)?.flops ?? 0;
-  return flops - (PREFILL - 1) * head;
+  let flops = headFlops(plan);
+  for (let i = 0; i < PREFILL; i++) flops += stepCost(plan, position + i).flops - headFlops(plan);
+  return flops;
 }

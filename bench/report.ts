@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, isAbsolute, join } from "node:path";
 import { load, machineFacts, versions } from "./machine.ts";
 import { type LineChart, svg } from "./plot.ts";
 
@@ -64,7 +64,11 @@ export class Report {
     mkdirSync(this.#directory, { recursive: true });
     const result = {
       suite: this.#suite,
-      command: `bun run bench ${process.argv.slice(2).join(" ")}`,
+      // Where a model lies on this machine is nobody's business.
+      command: `bun run bench ${process.argv
+        .slice(2)
+        .map((part) => (isAbsolute(part) ? basename(part) : part))
+        .join(" ")}`,
       date: this.#begin.date,
       machine: { ...machineFacts(), loadBefore: this.#begin.load, loadAfter: load() },
       versions: this.#versions,

@@ -5,6 +5,7 @@ import { type Build, type Kernels, loadKernels } from "../src/machine/kernels.ts
 import type { Plan } from "../src/model/plan.ts";
 import { directory } from "../src/runtime/directory.ts";
 import { GREEDY } from "../src/sampler.ts";
+import { type Cost, stepCost } from "./cost.ts";
 import { Crew } from "./crew.ts";
 import { timed } from "./interleave.ts";
 import { Roof } from "./roof.ts";
@@ -76,9 +77,9 @@ export class Subject {
     return this.engine.plan;
   }
 
-  /** What a step of one token reads at `position`, as `inspect` sums it, and its floating-point operations. */
-  cost(position: number): { bytes: number; flops: number } {
-    return costOf(this.plan, position);
+  /** What a step of one token costs at `position`. */
+  cost(position: number): Cost {
+    return stepCost(this.plan, position);
   }
 
   /** Milliseconds in which the read loop reads the bytes of such a step, in the engine's own memories. */
@@ -108,23 +109,6 @@ export function collect(): void {
   const { Bun, gc } = globalThis as { Bun?: { gc(force: boolean): void }; gc?: () => void };
   if (Bun) Bun.gc(true);
   else gc?.();
-}
-
-/** Keys that a query at `position` meets. */
-export function keysAt({ ring, pinned }: Plan["cache"], position: number): number {
-  return Math.min(position + 1, ring) + Math.min(pinned, Math.max(0, position + 1 - ring));
-}
-
-export function costOf(plan: Plan, position: number): { bytes: number; flops: number } {
-  const { ring, pinned } = plan.cache;
-  const visited = keysAt(plan.cache, position) / (ring + pinned);
-  let bytes = 0;
-  let flops = 0;
-  for (const record of plan.records.flat()) {
-    bytes += record.weightBytes + record.cacheBytes * visited;
-    flops += record.cacheBytes ? record.flops * visited : record.flops;
-  }
-  return { bytes, flops };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import type { Budget } from "../interleave.ts";
 
@@ -28,7 +29,7 @@ export function budgetOf({ quick }: SuiteFlags, time = 2000): Budget {
 
 /** A name for results of a model: empty for the embedded one. */
 export function modelSuffix(model: string): string {
-  return model === EMBEDDED ? "" : `-${model.replace(/\/+$/, "").split("/").at(-1)}`;
+  return model === EMBEDDED ? "" : `-${basename(model)}`;
 }
 
 /** Whole numbers, with commas between. */
