@@ -4,7 +4,10 @@ import { decode } from "./suites/decode.ts";
 import { kernels } from "./suites/kernels.ts";
 import { lambda } from "./suites/lambda.ts";
 import { EMBEDDED, names, numbers, suiteOptions } from "./suites/options.ts";
+import { againstPeers } from "./suites/peers.ts";
+import { quality } from "./suites/quality.ts";
 import { runtimes } from "./suites/runtimes.ts";
+import { startup } from "./suites/startup.ts";
 import { story } from "./suites/story.ts";
 
 const program = new Command("bench").description("Measurements; each prints the machine and the command that made it");
@@ -38,6 +41,23 @@ suite("lambda", "Λ against full attention from 512 to 131,072 tokens: time per 
   .option("--max <n>", "the last position", Number, 131072)
   .option("--encode-max <n>", "tokens of the longest text that is read", Number, 32768)
   .action(lambda);
+suite("quality", "perplexity of held-out novels under every format beside f32, also with outlier channels")
+  .option("--models <names>", "of models/ (default: the three)", names)
+  .option("--dtypes <names>", "weight formats (default: all)", names)
+  .option("--cache-dtypes <names>", "cache formats (default: all)", names)
+  .option("--tokens <n>", "tokens that are scored per model", Number, 20480)
+  .option("--threads <n>", "threads", Number, 1)
+  .action(quality);
+suite("startup", "from the start of the process to the first token, and its phases")
+  .option("--model <dir>", "checkpoint", EMBEDDED)
+  .option("--rounds <n>", "starts at least", Number, 15)
+  .action(startup);
+suite("peers", "llama.cpp and others beside us, on a checkpoint of TinyLlama's shape")
+  .option("--model <dir>", "checkpoint (default: a synthetic one of TinyLlama's shape)")
+  .option("--dtypes <names>", "our weight formats (default: all but f32 and f16)", names)
+  .option("--threads <counts>", "threads", numbers, [1, 2])
+  .option("--only <names>", "peers (default: all)", names)
+  .action(againstPeers);
 program
   .command("story")
   .description("NLL and distinct 4-grams of stories of 4,096 tokens, scored by the model in windows of 512")

@@ -9,12 +9,12 @@ export interface LineChart {
   readonly values: readonly Readonly<Record<string, unknown>>[];
 }
 
-/** As SVG; x and y are logarithmic, in powers of 2 and of 10. */
-export async function svg({ title, x, y, series, values }: LineChart): Promise<string> {
+/** As SVG with a caption of two lines; x and y are logarithmic, in powers of 2 and of 10. */
+export async function svg({ title, x, y, series, values }: LineChart, caption: string[]): Promise<string> {
   const vega = await import("vega");
   const { compile } = await import("vega-lite");
   const spec: TopLevelSpec = {
-    title,
+    title: { text: title, subtitle: caption, anchor: "start" },
     width: 560,
     height: 320,
     background: "white",

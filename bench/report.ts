@@ -21,9 +21,8 @@ export class Report {
     this.#suite = suite;
     this.#directory = directory;
     const { cpu, cores, lastLevelCache, system } = machineFacts();
-    const with_ = Object.entries(this.#versions).map((entry) => entry.join(" "));
     console.log(`${suite}: ${cpu}, ${cores} cores, last-level cache ${lastLevelCache}, ${system}`);
-    console.log(`${with_.join(", ")}; load ${this.#begin.load}; medians`);
+    console.log(`${this.#with()}; load ${this.#begin.load}; medians`);
   }
 
   /** Begins a table; returns what adds a row to it. `columns`: titles by the rows' keys. */
@@ -62,24 +61,38 @@ export class Report {
   async write(): Promise<void> {
     if (this.#directory === undefined) return;
     mkdirSync(this.#directory, { recursive: true });
+    const machine = machineFacts();
+    const command = commandLine();
+    const { date } = this.#begin;
     const result = {
-      suite: this.#suite,
-      // Where a model lies on this machine is nobody's business.
-      command: `bun run bench ${process.argv
-        .slice(2)
-        .map((part) => (isAbsolute(part) ? basename(part) : part))
-        .join(" ")}`,
-      date: this.#begin.date,
-      machine: { ...machineFacts(), loadBefore: this.#begin.load, loadAfter: load() },
-      versions: this.#versions,
-      notes: this.#notes,
-      tables: this.#tables,
+      ...{ suite: this.#suite, command, date },
+      machine: { ...machine, loadBefore: this.#begin.load, loadAfter: load() },
+      ...{ versions: this.#versions, notes: this.#notes, tables: this.#tables },
     };
     const path = join(this.#directory, this.#suite);
-    writeFileSync(`${path}.json`, `${JSON.stringify(result, null, 2)}\n`);
-    for (const [name, chart] of this.#charts) writeFileSync(`${path}-${name}.svg`, await svg(chart));
-    console.log(`\nwritten: ${path}.json${this.#charts.map(([name]) => `, ${this.#suite}-${name}.svg`).join("")}`);
+    writeFileSync(`${path}.json`, `${JSON.stringify(result, rounded, 2)}\n`);
+    const caption = [`${machine.cpu}, ${machine.cores} cores; ${this.#with()}`, `${date}; ${command}`];
+    for (const [name, chart] of this.#charts) writeFileSync(`${path}-${name}.svg`, await svg(chart, caption));
+    const written = ["json", ...this.#charts.map(([name]) => `${name}.svg`)];
+    console.log(`\nwritten to ${this.#directory}: ${this.#suite}, ${written.join(", ")}`);
   }
+
+  #with(): string {
+    return Object.entries(this.#versions)
+      .map((entry) => entry.join(" "))
+      .join(", ");
+  }
+}
+
+/** What was typed, but for where files lie on this machine. */
+function commandLine(): string {
+  const parts = process.argv.slice(2).map((part) => (isAbsolute(part) ? basename(part) : part));
+  return `bun run bench ${parts.join(" ")}`;
+}
+
+/** Six digits are more than any measurement has. */
+function rounded(_key: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;
 }
 
 /** Numbers with four digits or so, whole ones as they are. */

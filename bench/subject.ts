@@ -9,6 +9,7 @@ import { type Cost, stepCost } from "./cost.ts";
 import { Crew } from "./crew.ts";
 import { timed } from "./interleave.ts";
 import { Roof } from "./roof.ts";
+import { startThread } from "./thread.ts";
 
 export { DTYPES } from "../src/dtype.ts";
 /** What the engine can do beside the formats of weights. */
@@ -31,6 +32,12 @@ export const BUILDS = {
   shared: ["shared-relaxed", "shared-plain"],
 } as const;
 
+/** The kernels for so many threads. */
+function openKernels(threads: number): Promise<Kernels> {
+  const options = [kernelSource, BUILDS[threads > 1 ? "shared" : "single"], startThread];
+  return loadKernels(...(options as unknown as Parameters<typeof loadKernels>));
+}
+
 /** An engine under measurement, and the read loop over its own memories. */
 export class Subject {
   readonly engine: Engine;
@@ -48,7 +55,7 @@ export class Subject {
   /** Loads the checkpoint in `path`. */
   static async open(path: string, setup: Setup = {}): Promise<Subject> {
     const { threads = 1 } = setup;
-    const kernels = await loadKernels(kernelSource, BUILDS[threads > 1 ? "shared" : "single"]);
+    const kernels = await openKernels(threads);
     const memories: WebAssembly.Memory[] = [];
     const watched: Kernels = {
       ...kernels,
@@ -60,6 +67,9 @@ export class Subject {
     const checkpoint = await Checkpoint.open(directory(path));
     try {
       const engine = await Engine.load(checkpoint, watched, setup);
+      // An engine that knows nothing of threads computes with one.
+      const { threads: found = 1 } = engine as { threads?: number };
+      if (found !== threads) throw new Error(`threads: expected an engine with ${threads}, found one with ${found}`);
       const crew = await Crew.open(threads);
       const roofs: Roof[] = [];
       // Beside the banks there is a small memory that hashes.
