@@ -15,6 +15,7 @@ const suite = (name: string, description: string, options = {}) =>
   suiteOptions(program.command(name, options).description(description));
 
 suite("kernels", "matmuls alone: of one row beside the read loop, of 128 beside the multiply loops")
+  .option("--shapes <names>", "such as 4096x4096, outputs first (default: six of LLaMA-7B and TinyLlama)", names)
   .option("--dtypes <names>", "weight formats (default: all)", names)
   .option("--threads <counts>", "threads", numbers, [1, 2])
   .action(kernels);
@@ -38,8 +39,8 @@ suite("lambda", "Λ against full attention from 512 to 131,072 tokens: time per 
   .option("--dtype <format>", "weight format (default: as stored)")
   .option("--cache-dtype <format>", "cache format", "f32")
   .option("--threads <n>", "threads", Number, 1)
-  .option("--max <n>", "the last position", Number, 131072)
-  .option("--encode-max <n>", "tokens of the longest text that is read", Number, 32768)
+  .option("--max <n>", "the last position (default: 131072)", Number)
+  .option("--encode-max <n>", "tokens of the longest text that is read (default: 32768)", Number)
   .action(lambda);
 suite("quality", "perplexity of held-out novels under every format beside f32, also with outlier channels")
   .option("--models <names>", "of models/ (default: the three)", names)

@@ -92,14 +92,17 @@ export class Subject {
     return stepCost(this.plan, position);
   }
 
-  /** Milliseconds in which the read loop reads the bytes of such a step, in the engine's own memories. */
+  /** Milliseconds in which the read loop reads as many bytes as such a step, from each of the engine's own memories. */
   read(position: number): number {
-    const { bytes } = this.cost(position);
+    const { layers, weights, weightBytes } = this.plan;
+    const weightsRead = stepCost(this.plan, position, 0).bytes;
+    const cacheRead = this.cost(position).bytes - weightsRead;
     return this.#roofs.reduce((ms, roof, bank) => {
-      const weights = this.plan.weights.filter((weight) => weight.bank === bank);
-      const begin = Math.min(...weights.map(({ address }) => address));
-      const part = weights.reduce((sum, weight) => sum + weight.bytes, 0) / this.plan.weightBytes;
-      return ms + roof.read(begin, bytes * part, this.threads);
+      const mine = weights.filter((weight) => weight.bank === bank);
+      const ofWeights = mine.reduce((sum, { bytes }) => sum + bytes, 0) / weightBytes;
+      const ofCaches = layers.filter((layer) => layer.bank === bank).length / layers.length;
+      const begin = Math.min(...mine.map(({ address }) => address));
+      return ms + roof.read(begin, weightsRead * ofWeights + cacheRead * ofCaches, this.threads);
     }, 0);
   }
 

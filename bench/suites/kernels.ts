@@ -16,14 +16,7 @@ import { BUILDS, collect, fillRandom, kernelSource } from "../subject.ts";
 import { budgetOf, resultsOf, type SuiteFlags } from "./options.ts";
 
 /** Outputs × inputs of matrices in LLaMA-7B and TinyLLaMA-1.1B. */
-const SHAPES = [
-  [4096, 4096],
-  [11008, 4096],
-  [2048, 2048],
-  [5632, 2048],
-  [2048, 5632],
-  [32000, 2048],
-] as const;
+const SHAPES = ["4096x4096", "11008x4096", "2048x2048", "5632x2048", "2048x5632", "32000x2048"];
 const PREFILL_ROWS = 128;
 /** Distinct weights that are gone through, so that they come from memory: several times any last-level cache. */
 const POOL_BYTES = 640 * 2 ** 20;
@@ -42,6 +35,7 @@ const PEAK_OF: Readonly<Record<string, PeakName>> = {
 };
 
 export interface KernelsFlags extends SuiteFlags {
+  readonly shapes?: string[];
   readonly dtypes?: string[];
   readonly threads: number[];
 }
@@ -51,7 +45,7 @@ export async function kernels(flags: KernelsFlags): Promise<void> {
   const report = new Report("kernels", resultsOf(flags));
   const crew = await Crew.open(THREADS);
   const budget = budgetOf(flags, 1000);
-  const shapes = flags.quick ? SHAPES.slice(2, 3) : SHAPES;
+  const shapes = flags.shapes ?? (flags.quick ? SHAPES.slice(2, 3) : SHAPES);
   const pool = flags.quick ? 2 ** 26 : POOL_BYTES;
   const dtypes = (flags.dtypes ?? DTYPES) as DType[];
   const add = report.table("matmul", {
@@ -68,11 +62,12 @@ export async function kernels(flags: KernelsFlags): Promise<void> {
     peakGops: "Gop/s",
     ofPeak: "of peak",
   });
-  for (const [n, k] of shapes) {
+  for (const shape of shapes) {
+    const [n, k] = shape.split("x").map(Number) as [number, number];
     for (const dtype of dtypes) {
       const matmul = await openMatmul(n, k, dtype, pool, crew);
       for (const threads of flags.threads) {
-        add({ shape: `${n}×${k}`, dtype, threads, ...(await matmul.measure(threads, budget)) });
+        add({ shape, dtype, threads, ...(await matmul.measure(threads, budget)) });
       }
       await crew.forget();
       collect();

@@ -19,8 +19,8 @@ export interface LambdaFlags extends SuiteFlags {
   readonly dtype?: string;
   readonly cacheDtype?: string;
   readonly threads: number;
-  readonly max: number;
-  readonly encodeMax: number;
+  readonly max?: number;
+  readonly encodeMax?: number;
 }
 
 /** Λ against full attention: time per token, time to read a text, and bytes of a session, by position. */
@@ -42,8 +42,7 @@ export async function lambda(flags: LambdaFlags): Promise<void> {
     `${basename(model)}: nGlobal ${nGlobal}, nLocal ${nLocal}, limit ${limit}; weights ${setup.dtype ?? "as stored"}`,
   );
 
-  const max = quick ? Math.min(flags.max, 1024) : flags.max;
-  const encodeMax = quick ? Math.min(flags.encodeMax, 1024) : flags.encodeMax;
+  const { max = quick ? 1024 : 131072, encodeMax = quick ? 1024 : 32768 } = flags;
   const steps = await decodeTimes(report, subject, model, setup, max, budget);
   const texts = await encodeTimes(report, subject, model, setup, encodeMax);
   compare(report, steps, texts);

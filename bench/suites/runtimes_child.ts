@@ -7,4 +7,5 @@ import type { Row } from "../report.ts";
 const { model, setup, positions, budget } = JSON.parse(process.argv[2] as string);
 const rows: Row[] = [];
 for await (const row of measureSteps(model, setup, positions, budget)) rows.push(row);
-process.stdout.write(`${JSON.stringify({ runtime: runtimeName(), rows })}\n`);
+// Some runtimes wait for workers that nobody needs any more.
+process.stdout.write(`${JSON.stringify({ runtime: runtimeName(), rows })}\n`, () => process.exit());
