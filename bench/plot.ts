@@ -21,7 +21,13 @@ export async function svg({ title, x, y, series, values }: LineChart, caption: s
     data: { values: values.filter((row) => typeof row[y.field] === "number") },
     mark: { type: "line", point: true },
     encoding: {
-      x: { field: x.field, title: x.title, type: "quantitative", scale: { type: "log", base: 2 } },
+      x: {
+        field: x.field,
+        title: x.title,
+        type: "quantitative",
+        scale: { type: "log", base: 2 },
+        axis: { values: [...new Set(values.map((row) => Number(row[x.field])))], grid: false },
+      },
       y: { field: y.field, title: y.title, type: "quantitative", scale: { type: "log" } },
       color: { field: series, type: "nominal" },
     },

@@ -176,7 +176,7 @@ export function someTokens(count: number, vocabSize: number): number[] {
  * sizes. Repeatable. see: xorshift32 (G. Marsaglia)
  */
 export function fillRandom(bytes: Uint8Array): void {
-  const block = new Uint32Array(Math.min(2 ** 16, bytes.length >> 2));
+  const block = new Uint32Array(Math.min(2 ** 16, Math.floor(bytes.length / 4)));
   let state = 0x9e3779b9;
   for (let i = 0; i < block.length; i++) {
     state ^= state << 13;

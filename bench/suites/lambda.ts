@@ -121,10 +121,16 @@ async function decodeTimes(
       { position: step.position, policy: "full", value: step[fullKey] },
     ]);
   const axes = { x: { field: "position", title: "position, tokens" }, series: "policy" };
+  const label = basename(model);
   const times = lines("lambdaMs", "fullMs");
-  report.chart("decode", { title: "One token", ...axes, y: { field: "value", title: "ms" }, values: times });
+  report.chart("decode", { title: `One token, ${label}`, ...axes, y: { field: "value", title: "ms" }, values: times });
   const sizes = lines("lambdaMB", "fullMB");
-  report.chart("session", { title: "A session's cache", ...axes, y: { field: "value", title: "MB" }, values: sizes });
+  report.chart("session", {
+    title: `A session's cache, ${label}`,
+    ...axes,
+    y: { field: "value", title: "MB" },
+    values: sizes,
+  });
   return steps;
 }
 
@@ -178,11 +184,12 @@ async function encodeTimes(report: Report, lambda: Subject, model: string, setup
     { tokens, policy: "Λ", seconds: lambdaSeconds },
     { tokens, policy: "full", seconds: fullSeconds },
   ]);
+  const label = basename(model);
   const [x, y] = [
     { field: "tokens", title: "tokens" },
     { field: "seconds", title: "s" },
   ];
-  report.chart("encode", { title: "Reading a text", x, y, series: "policy", values });
+  report.chart("encode", { title: `Reading a text, ${label}`, x, y, series: "policy", values });
   return texts;
 }
 
