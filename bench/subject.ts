@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import * as formats from "../src/dtype.ts";
 import { Engine, type LoadingOptions } from "../src/engine.ts";
 import { Checkpoint } from "../src/formats/checkpoint.ts";
 import { type Build, type Kernels, loadKernels } from "../src/machine/kernels.ts";
@@ -11,13 +12,14 @@ import { timed } from "./interleave.ts";
 import { Roof } from "./roof.ts";
 import { startThread } from "./thread.ts";
 
-export { DTYPES } from "../src/dtype.ts";
-/** What the engine can do beside the formats of weights. */
-export const CACHE_DTYPES = ["f32"] as const;
-export const THREADS = [1] as const;
+/** What the engine can be asked for: formats of weights and of caches, and threads. */
+export const DTYPES: readonly string[] = formats.DTYPES;
+export const CACHE_DTYPES = "CACHE_DTYPES" in formats ? (formats.CACHE_DTYPES as readonly string[]) : ["f32"];
+export const THREADS = "threads" in Engine.prototype ? [1, 2] : [1];
 
 /** How an engine under measurement is loaded. */
-export interface Setup extends Omit<LoadingOptions, "signal" | "onProgress"> {
+export interface Setup extends Omit<LoadingOptions, "dtype" | "cacheDtype" | "threads" | "signal" | "onProgress"> {
+  readonly dtype?: string | undefined;
   readonly cacheDtype?: string | undefined;
   readonly threads?: number | undefined;
 }
@@ -36,6 +38,15 @@ export const BUILDS = {
 function openKernels(threads: number): Promise<Kernels> {
   const options = [kernelSource, BUILDS[threads > 1 ? "shared" : "single"], startThread];
   return loadKernels(...(options as unknown as Parameters<typeof loadKernels>));
+}
+
+/** Throws if the engine is not what was asked for: what it does not know it ignores. */
+function checkSetup(engine: Engine, { threads = 1, cacheDtype = "f32" }: Setup): void {
+  const { threads: computing = 1 } = engine as { threads?: number };
+  const { dtype: cached = "f32" } = engine.plan.cache as { dtype?: string };
+  if (computing !== threads)
+    throw new Error(`threads: expected an engine with ${threads}, found one with ${computing}`);
+  if (cached !== cacheDtype) throw new Error(`cacheDtype: expected ${cacheDtype}, found ${cached}`);
 }
 
 /** An engine under measurement, and the read loop over its own memories. */
@@ -66,10 +77,8 @@ export class Subject {
     };
     const checkpoint = await Checkpoint.open(directory(path));
     try {
-      const engine = await Engine.load(checkpoint, watched, setup);
-      // An engine that knows nothing of threads computes with one.
-      const { threads: found = 1 } = engine as { threads?: number };
-      if (found !== threads) throw new Error(`threads: expected an engine with ${threads}, found one with ${found}`);
+      const engine = await Engine.load(checkpoint, watched, setup as LoadingOptions);
+      checkSetup(engine, setup);
       const crew = await Crew.open(threads);
       const roofs: Roof[] = [];
       // Beside the banks there is a small memory that hashes.

@@ -1,4 +1,3 @@
-import type { DType } from "../../src/dtype.ts";
 import type { PolicyName } from "../../src/model/cache.ts";
 import { measureSteps } from "../measure.ts";
 import { Report } from "../report.ts";
@@ -50,7 +49,7 @@ function* setups({ quick, dtypes, cacheDtypes, threads, policies }: DecodeFlags)
   for (const dtype of dtypes ?? some(DTYPES)) {
     for (const cacheDtype of cacheDtypes ?? some(CACHE_DTYPES)) {
       for (const count of threads ?? some(THREADS)) {
-        for (const attention of policies) yield { dtype: dtype as DType, cacheDtype, threads: count, attention };
+        for (const attention of policies) yield { dtype, cacheDtype, threads: count, attention };
       }
     }
   }

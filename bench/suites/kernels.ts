@@ -160,7 +160,13 @@ function planCopies(n: number, k: number, dtype: DType, pool: number) {
   });
   const tensors = new Map([...weights.all.keys()].map((name) => [name, stored(name)]));
   const policy = resolvePolicy({ nGlobal: 0, nLocal: 1 }, 1);
-  const options = { chunkSize: PREFILL_ROWS, logitsRows: 1, maxSessions: 1, bankBytes: LARGEST_BANK };
+  const options = {
+    chunkSize: PREFILL_ROWS,
+    logitsRows: 1,
+    maxSessions: 1,
+    bankBytes: LARGEST_BANK,
+    cacheDtype: "f32" as const,
+  };
   const planned = plan(program, resolveWeights(program, tensors, dtype, "random"), policy, options);
   // A copy's records end with the one that reads its weight.
   const copies: Copy[] = [];

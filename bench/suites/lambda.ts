@@ -1,6 +1,5 @@
 import { freemem } from "node:os";
 import { basename } from "node:path";
-import type { DType } from "../../src/dtype.ts";
 import { bytesPerKey, headFlops, stepCost } from "../cost.ts";
 import { type Budget, type Contender, interleave, timed } from "../interleave.ts";
 import { Report } from "../report.ts";
@@ -30,7 +29,7 @@ export async function lambda(flags: LambdaFlags): Promise<void> {
   const budget = budgetOf(flags);
   const { cacheDtype, threads } = flags;
   const setup: Setup = {
-    dtype: flags.dtype as DType | undefined,
+    dtype: flags.dtype,
     cacheDtype,
     threads,
     attention: "lambda",

@@ -2,7 +2,6 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { DType } from "../../src/dtype.ts";
 import { measureSteps } from "../measure.ts";
 import { Report } from "../report.ts";
 import { DTYPES } from "../subject.ts";
@@ -84,7 +83,7 @@ async function own(model: string, flags: PeersFlags, threads: number): Promise<P
   for (const format of flags.quick ? formats.slice(0, 1) : formats) {
     const about = { peer: OURSELVES, version: `Bun ${Bun.version}`, format, threads };
     try {
-      results.push({ ...about, ...(await measure(model, format as DType, threads, flags)) });
+      results.push({ ...about, ...(await measure(model, format, threads, flags)) });
     } catch (error) {
       results.push({ ...about, error: (error as Error).message });
     }
@@ -93,7 +92,7 @@ async function own(model: string, flags: PeersFlags, threads: number): Promise<P
 }
 
 /** 128 tokens from the first on, and one in the middle of the next 32. */
-async function measure(model: string, dtype: DType, threads: number, flags: PeersFlags) {
+async function measure(model: string, dtype: string, threads: number, flags: PeersFlags) {
   const rows = [];
   for await (const row of measureSteps(model, { dtype, threads }, [0, POSITION], budgetOf(flags))) rows.push(row);
   const [first, middle] = rows;

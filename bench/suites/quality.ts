@@ -2,7 +2,6 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { DType } from "../../src/dtype.ts";
 import { Checkpoint } from "../../src/formats/checkpoint.ts";
 import { requireTokenizer } from "../../src/load.ts";
 import { directory } from "../../src/runtime/directory.ts";
@@ -57,7 +56,7 @@ export async function quality(flags: QualityFlags): Promise<void> {
       for (const [channels, path] of Object.entries({ "as trained": trained, outliers })) {
         let base = Number.NaN;
         for (const { dtype, cacheDtype, bound } of formats(flags)) {
-          const perplexity = await score(path, { dtype: dtype as DType, cacheDtype, threads: flags.threads }, windows);
+          const perplexity = await score(path, { dtype, cacheDtype, threads: flags.threads }, windows);
           if (bound === undefined) base = perplexity;
           const percent = bound === undefined ? undefined : 100 * (perplexity / base - 1);
           const verdict =

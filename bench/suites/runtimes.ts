@@ -55,6 +55,6 @@ async function inRuntime(name: string, job: object): Promise<{ runtime: string; 
     return JSON.parse(stdout.trim().split("\n").at(-1) as string);
   } catch (error) {
     const { stderr, message } = error as Error & { stderr?: string };
-    return { runtime: name, rows: [], error: (stderr || message).trim().split("\n").slice(-3).join(" ") };
+    return { runtime: name, rows: [], error: stderr?.match(/^.*Error: .*$/m)?.[0] ?? message };
   }
 }
