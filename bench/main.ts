@@ -1,20 +1,68 @@
 import { Command, Option } from "commander";
 import { POLICIES, type PolicyName } from "../src/model/cache.ts";
-import { decode } from "./decode.ts";
-import { DEFAULT_MODEL, story } from "./story.ts";
+import { decode } from "./suites/decode.ts";
+import { kernels } from "./suites/kernels.ts";
+import { lambda } from "./suites/lambda.ts";
+import { EMBEDDED, names, numbers, suiteOptions } from "./suites/options.ts";
+import { againstPeers } from "./suites/peers.ts";
+import { quality } from "./suites/quality.ts";
+import { runtimes } from "./suites/runtimes.ts";
+import { startup } from "./suites/startup.ts";
+import { story } from "./suites/story.ts";
 
 const program = new Command("bench").description("Measurements; each prints the machine and the command that made it");
-program
-  .command("decode", { isDefault: true })
-  .description("milliseconds per token of prefill and decode, by policy and position")
-  .option("--model <dir>", "checkpoint", DEFAULT_MODEL)
-  .option("--threads <n>", "threads that compute (default: one per core)", Number)
-  .option("--quick", "a smoke test: few rounds, short texts")
+const suite = (name: string, description: string, options = {}) =>
+  suiteOptions(program.command(name, options).description(description));
+
+suite("kernels", "matmuls alone: of one row beside the read loop, of 128 beside the multiply loops")
+  .option("--shapes <names>", "such as 4096x4096, outputs first (default: six of LLaMA-7B and TinyLlama)", names)
+  .option("--dtypes <names>", "weight formats (default: all)", names)
+  .option("--threads <counts>", "threads", numbers, [1, 2])
+  .action(kernels);
+suite("decode", "one token, and 128, by format, threads and position, beside the read loop", { isDefault: true })
+  .option("--model <dir>", "checkpoint", EMBEDDED)
+  .option("--dtypes <names>", "weight formats (default: all)", names)
+  .option("--cache-dtypes <names>", "cache formats (default: all)", names)
+  .option("--threads <counts>", "threads (default: all)", numbers)
+  .option("--positions <numbers>", "positions (default: 128,2048)", numbers)
+  .addOption(new Option("--policies <names...>", "attention policies").choices(POLICIES).default(["lambda", "full"]))
   .action(decode);
+suite("runtimes", "the same steps in Bun, Node 24 and Deno, each in a process of its own")
+  .option("--model <dir>", "checkpoint", EMBEDDED)
+  .option("--dtypes <names>", "weight formats (default: all)", names)
+  .option("--threads <counts>", "threads (default: all)", numbers)
+  .option("--positions <numbers>", "positions (default: 128,2048)", numbers)
+  .option("--only <runtimes>", "bun, node, deno (default: all)", names)
+  .action(runtimes);
+suite("lambda", "Λ against full attention from 512 to 131,072 tokens: time per token, to read a text, session bytes")
+  .option("--model <dir>", "checkpoint", EMBEDDED)
+  .option("--dtype <format>", "weight format (default: as stored)")
+  .option("--cache-dtype <format>", "cache format", "f32")
+  .option("--threads <n>", "threads", Number, 1)
+  .option("--max <n>", "the last position (default: 131072)", Number)
+  .option("--encode-max <n>", "tokens of the longest text that is read (default: 32768)", Number)
+  .action(lambda);
+suite("quality", "perplexity of held-out novels under every format beside f32, also with outlier channels")
+  .option("--models <names>", "of models/ (default: the three)", names)
+  .option("--dtypes <names>", "weight formats (default: all)", names)
+  .option("--cache-dtypes <names>", "cache formats (default: all)", names)
+  .option("--tokens <n>", "tokens that are scored per model", Number, 20480)
+  .option("--threads <n>", "threads", Number, 1)
+  .action(quality);
+suite("startup", "from the start of the process to the first token, and its phases")
+  .option("--model <dir>", "checkpoint", EMBEDDED)
+  .option("--rounds <n>", "starts at least", Number, 15)
+  .action(startup);
+suite("peers", "llama.cpp and others beside us, on a checkpoint of TinyLlama's shape")
+  .option("--model <dir>", "checkpoint (default: a synthetic one of TinyLlama's shape)")
+  .option("--dtypes <names>", "our weight formats (default: all but f32 and f16)", names)
+  .option("--threads <counts>", "threads", numbers, [1, 2])
+  .option("--only <names>", "peers (default: all)", names)
+  .action(againstPeers);
 program
   .command("story")
   .description("NLL and distinct 4-grams of stories of 4,096 tokens, scored by the model in windows of 512")
-  .option("--model <dir>", "checkpoint", DEFAULT_MODEL)
+  .option("--model <dir>", "checkpoint", EMBEDDED)
   .option("--seeds <n>", "stories per policy", Number, 8)
   .addOption(new Option("--policies <names...>", "attention policies").choices(POLICIES).default(["lambda", "full"]))
   .action((flags: { model: string; seeds: number; policies: PolicyName[] }) => story(flags));

@@ -1,8 +1,7 @@
-import { join } from "node:path";
-import type { Engine } from "../src/engine.ts";
-import { loadEngine, requireTokenizer, withCheckpoint } from "../src/load.ts";
-import type { PolicyName } from "../src/model/cache.ts";
-import { GREEDY, logSumExp } from "../src/sampler.ts";
+import type { Engine } from "../../src/engine.ts";
+import { loadEngine, requireTokenizer, withCheckpoint } from "../../src/load.ts";
+import type { PolicyName } from "../../src/model/cache.ts";
+import { GREEDY, logSumExp } from "../../src/sampler.ts";
 
 /**
  * Does a text stay readable far beyond the trained length? For every seed and policy: a story of 4,096 tokens, which the
@@ -103,5 +102,3 @@ function print(policy: string, seed: string, { early, late }: Scores): void {
 function percent(ratio: number): string {
   return `${(100 * ratio).toFixed(1)} %`;
 }
-
-export const DEFAULT_MODEL = join(import.meta.dir, "../models/lambent-llama-5m");

@@ -1,0 +1,200 @@
+import { readFile } from "node:fs/promises";
+import * as formats from "../src/dtype.ts";
+import { Engine, type LoadingOptions } from "../src/engine.ts";
+import { Checkpoint } from "../src/formats/checkpoint.ts";
+import { type Build, type Kernels, loadKernels } from "../src/machine/kernels.ts";
+import type { Plan } from "../src/model/plan.ts";
+import { directory } from "../src/runtime/directory.ts";
+import { GREEDY } from "../src/sampler.ts";
+import { type Cost, stepCost } from "./cost.ts";
+import { Crew } from "./crew.ts";
+import { timed } from "./interleave.ts";
+import { Roof } from "./roof.ts";
+import { startThread } from "./thread.ts";
+
+/** What the engine can be asked for: formats of weights and of caches, and threads. */
+export const DTYPES: readonly string[] = formats.DTYPES;
+export const CACHE_DTYPES = "CACHE_DTYPES" in formats ? (formats.CACHE_DTYPES as readonly string[]) : ["f32"];
+export const THREADS = "threads" in Engine.prototype ? [1, 2] : [1];
+
+/** How an engine under measurement is loaded. */
+export interface Setup extends Omit<LoadingOptions, "dtype" | "cacheDtype" | "threads" | "signal" | "onProgress"> {
+  readonly dtype?: string | undefined;
+  readonly cacheDtype?: string | undefined;
+  readonly threads?: number | undefined;
+}
+
+/** The kernels as bytes of one build, in every runtime that has node:fs. */
+export async function kernelSource(build: Build): Promise<Uint8Array<ArrayBuffer>> {
+  return readFile(new URL(`../build/${build}.wasm`, import.meta.url));
+}
+
+export const BUILDS = {
+  single: ["single-relaxed", "single-plain"],
+  shared: ["shared-relaxed", "shared-plain"],
+} as const;
+
+/** The kernels for so many threads. */
+function openKernels(threads: number): Promise<Kernels> {
+  const options = [kernelSource, BUILDS[threads > 1 ? "shared" : "single"], startThread];
+  return loadKernels(...(options as unknown as Parameters<typeof loadKernels>));
+}
+
+/** Throws if the engine is not what was asked for: what it does not know it ignores. */
+function checkSetup(engine: Engine, { threads = 1, cacheDtype = "f32" }: Setup): void {
+  const { threads: computing = 1 } = engine as { threads?: number };
+  const { dtype: cached = "f32" } = engine.plan.cache as { dtype?: string };
+  if (computing !== threads)
+    throw new Error(`threads: expected an engine with ${threads}, found one with ${computing}`);
+  if (cached !== cacheDtype) throw new Error(`cacheDtype: expected ${cacheDtype}, found ${cached}`);
+}
+
+/** An engine under measurement, and the read loop over its own memories. */
+export class Subject {
+  readonly engine: Engine;
+  readonly threads: number;
+  readonly #crew: Crew;
+  readonly #roofs: readonly Roof[];
+
+  private constructor(engine: Engine, threads: number, crew: Crew, roofs: readonly Roof[]) {
+    this.engine = engine;
+    this.threads = threads;
+    this.#crew = crew;
+    this.#roofs = roofs;
+  }
+
+  /** Loads the checkpoint in `path`. */
+  static async open(path: string, setup: Setup = {}): Promise<Subject> {
+    const { threads = 1 } = setup;
+    const kernels = await openKernels(threads);
+    const memories: WebAssembly.Memory[] = [];
+    const watched: Kernels = {
+      ...kernels,
+      instantiate(memory) {
+        memories.push(memory);
+        return kernels.instantiate(memory);
+      },
+    };
+    const checkpoint = await Checkpoint.open(directory(path));
+    try {
+      const engine = await Engine.load(checkpoint, watched, setup as LoadingOptions);
+      checkSetup(engine, setup);
+      const crew = await Crew.open(threads);
+      const roofs: Roof[] = [];
+      // Beside the banks there is a small memory that hashes.
+      const large = memories.filter(({ buffer }) => buffer.byteLength > 2 ** 18);
+      for (const [i] of engine.plan.banks.entries()) {
+        roofs.push(await Roof.over(large[i] as WebAssembly.Memory, crew));
+      }
+      return new Subject(engine, threads, crew, roofs);
+    } finally {
+      await checkpoint.close();
+    }
+  }
+
+  get plan(): Plan {
+    return this.engine.plan;
+  }
+
+  /** What a step of one token costs at `position`. */
+  cost(position: number): Cost {
+    return stepCost(this.plan, position);
+  }
+
+  /** Milliseconds in which the read loop reads as many bytes as such a step, from each of the engine's own memories. */
+  read(position: number): number {
+    const { layers, weights, weightBytes } = this.plan;
+    const weightsRead = stepCost(this.plan, position, 0).bytes;
+    const cacheRead = this.cost(position).bytes - weightsRead;
+    return this.#roofs.reduce((ms, roof, bank) => {
+      const mine = weights.filter((weight) => weight.bank === bank);
+      const ofWeights = mine.reduce((sum, { bytes }) => sum + bytes, 0) / weightBytes;
+      const ofCaches = layers.filter((layer) => layer.bank === bank).length / layers.length;
+      const begin = Math.min(...mine.map(({ address }) => address));
+      return ms + roof.read(begin, weightsRead * ofWeights + cacheRead * ofCaches, this.threads);
+    }, 0);
+  }
+
+  /** A session that has read `position` tokens, as far as time can tell. */
+  place(position: number): Place {
+    return new Place(this.engine, position);
+  }
+
+  async close(): Promise<void> {
+    await this.#crew.close();
+    collect();
+  }
+}
+
+/** Gives memories back now: engines are slow with many of them alive. */
+export function collect(): void {
+  const { Bun, gc } = globalThis as { Bun?: { gc(force: boolean): void }; gc?: () => void };
+  if (Bun) Bun.gc(true);
+  else gc?.();
+}
+
+/**
+ * A session at some position whose keys and values are seeded random numbers: what it would cost to read so many tokens
+ * first is not what is measured. Every step is taken from the same position.
+ */
+export class Place {
+  readonly #engine: Engine;
+  readonly #session: number;
+  readonly #position: number;
+
+  constructor(engine: Engine, position: number) {
+    this.#engine = engine;
+    this.#position = position;
+    this.#session = engine.open(0, 1);
+    const state = engine.state(this.#session);
+    for (const [layer] of engine.plan.layers.entries()) {
+      fillRandom(engine.cacheBytes(state, layer, 0, engine.plan.cache.bytes));
+    }
+  }
+
+  /** Milliseconds of one token: the step, the choice of the next, and everything around them. */
+  decode(): Promise<number> {
+    this.#reset(1);
+    return timed(() => this.#engine.next(this.#session, GREEDY));
+  }
+
+  /** Milliseconds of reading `count` tokens. */
+  prefill(count: number): Promise<number> {
+    this.#reset(-1);
+    const tokens = someTokens(count, this.#engine.program.vocabSize);
+    return timed(() => this.#engine.append(this.#session, tokens));
+  }
+
+  close(): void {
+    this.#engine.dispose(this.#session);
+  }
+
+  #reset(pending: number): void {
+    const state = this.#engine.state(this.#session);
+    state.position = this.#position;
+    state.pending = pending;
+  }
+}
+
+export function someTokens(count: number, vocabSize: number): number[] {
+  return Array.from({ length: count }, (_, i) => (i * 7919 + 1) % vocabSize);
+}
+
+/**
+ * Numbers of magnitude 0.25 to 0.5 and of both signs, whether they are read as f32 or as bf16; as bytes they are of all
+ * sizes. Repeatable. see: xorshift32 (G. Marsaglia)
+ */
+export function fillRandom(bytes: Uint8Array): void {
+  const block = new Uint32Array(Math.min(2 ** 16, Math.floor(bytes.length / 4)));
+  let state = 0x9e3779b9;
+  for (let i = 0; i < block.length; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    block[i] = 0x3e803e80 | (state & 0x807f807f);
+  }
+  const source = new Uint8Array(block.buffer);
+  for (let at = 0; at < bytes.length; at += source.length) {
+    bytes.set(source.subarray(0, Math.min(source.length, bytes.length - at)), at);
+  }
+}

@@ -1,0 +1,193 @@
+import { Size } from "../../assembly/op.ts";
+import { DTYPES, type DType } from "../../src/dtype.ts";
+import type { StoredTensor } from "../../src/formats/checkpoint.ts";
+import { loadKernels } from "../../src/machine/kernels.ts";
+import type { Bank, StepRow } from "../../src/machine/machine.ts";
+import { resolvePolicy } from "../../src/model/cache.ts";
+import { loadMachine } from "../../src/model/loading.ts";
+import { LARGEST_BANK, plan } from "../../src/model/plan.ts";
+import { type Program, Weights } from "../../src/model/program.ts";
+import { resolveWeights } from "../../src/model/weights.ts";
+import { Crew } from "../crew.ts";
+import { type Budget, interleave } from "../interleave.ts";
+import { Report } from "../report.ts";
+import { type PeakName, Roof } from "../roof.ts";
+import { BUILDS, collect, fillRandom, kernelSource } from "../subject.ts";
+import { budgetOf, resultsOf, type SuiteFlags } from "./options.ts";
+
+/** Outputs × inputs of matrices in LLaMA-7B and TinyLLaMA-1.1B. */
+const SHAPES = ["4096x4096", "11008x4096", "2048x2048", "5632x2048", "2048x5632", "32000x2048"];
+const PREFILL_ROWS = 128;
+/** Distinct weights that are gone through, so that they come from memory: several times any last-level cache. */
+const POOL_BYTES = 640 * 2 ** 20;
+/** What is read again and again below this is in cache. */
+const CACHED_BYTES = 24 * 2 ** 20;
+const THREADS = 2;
+/** Bits of a weight, scales not counted, and the multiply loop that bounds each format; i16 dots where none is named. */
+const BITS: Readonly<Record<string, number>> = { f32: 32, bf16: 16, f16: 16, q8: 8, q7: 8, q4: 4 };
+const PEAK_OF: Readonly<Record<string, PeakName>> = {
+  f32: "f32",
+  bf16: "f32",
+  f16: "f32",
+  q8: "i16",
+  q7: "i8",
+  q4: "i8",
+};
+
+export interface KernelsFlags extends SuiteFlags {
+  readonly shapes?: string[];
+  readonly dtypes?: string[];
+  readonly threads: number[];
+}
+
+/** Matmuls of every weight format alone: of one row beside the read loop, of many beside the multiply loops. */
+export async function kernels(flags: KernelsFlags): Promise<void> {
+  const report = new Report("kernels", resultsOf(flags));
+  const crew = await Crew.open(THREADS);
+  const budget = budgetOf(flags, 1000);
+  const shapes = flags.shapes ?? (flags.quick ? SHAPES.slice(2, 3) : SHAPES);
+  const pool = flags.quick ? 2 ** 26 : POOL_BYTES;
+  const dtypes = (flags.dtypes ?? DTYPES) as DType[];
+  const add = report.table("matmul", {
+    shape: "n × k",
+    dtype: "dtype",
+    threads: "threads",
+    decodeGBs: "1 row, GB/s",
+    readGBs: "read, GB/s",
+    ofRead: "of read",
+    cachedGBs: "cached, GB/s",
+    ofCachedRead: "of read",
+    prefillGops: `${PREFILL_ROWS} rows, Gop/s`,
+    peak: "peak",
+    peakGops: "Gop/s",
+    ofPeak: "of peak",
+  });
+  for (const shape of shapes) {
+    const [n, k] = shape.split("x").map(Number) as [number, number];
+    for (const dtype of dtypes) {
+      const matmul = await openMatmul(n, k, dtype, pool, crew);
+      for (const threads of flags.threads) {
+        add({ shape, dtype, threads, ...(await matmul.measure(threads, budget)) });
+      }
+      await crew.forget();
+      collect();
+    }
+  }
+  await crew.close();
+  await report.write();
+}
+
+/** Many matrices of one shape and format, planned, packed and executed as those of a model. */
+async function openMatmul(n: number, k: number, dtype: DType, pool: number, crew: Crew) {
+  const { plan, copies, bytes } = planCopies(n, k, dtype, pool);
+  const build = await loadKernels(kernelSource, BUILDS.shared);
+  const { machine } = await loadMachine(plan, {}, build);
+  const bank = machine.banks[0] as Bank;
+  // Activations are numbers too; they lie where weights were staged, before the program.
+  const begin = plan.staging[0] as number;
+  const end = Math.min(...plan.constants.map(({ address }) => address).filter((address) => address >= begin));
+  fillRandom(bank.bytes(begin, end - begin));
+  const instance = await crew.instantiate(await WebAssembly.compile(await kernelSource(build.build)), bank.memory);
+  const roof = await Roof.over(bank.memory, crew);
+
+  const peak = PEAK_OF[dtype] ?? "i16";
+  let turn = 0;
+  /** The copy whose turn it is; it was used as long ago as can be. */
+  const next = () => copies[turn++ % copies.length] as Copy;
+  const execute = ({ records }: Copy, threads: number) =>
+    records.reduce((ms, record) => {
+      return ms + crew.call(instance, "execute", threads, (thread) => [record, bank.plan.step, thread, threads]);
+    }, 0);
+  const beside = (copy: () => Copy, threads: number, budget: Budget) =>
+    interleave(
+      { kernel: () => execute(copy(), threads), read: () => roof.read(copy().weight, bytes, threads) },
+      budget,
+    );
+  return {
+    async measure(threads: number, budget: Budget) {
+      machine.write(rows(1));
+      const decode = await beside(next, threads, budget);
+      const first = copies[0] as Copy;
+      const cached = bytes <= CACHED_BYTES ? await beside(() => first, threads, budget) : undefined;
+      machine.write(rows(PREFILL_ROWS));
+      const multiply = () => roof.multiply(peak, threads);
+      const prefill = await interleave({ kernel: () => execute(next(), threads), multiply }, budget);
+      const operations = 2 * n * k * PREFILL_ROWS;
+      const peakOperations = roof.operations(peak, threads);
+      return {
+        decodeGBs: bytes / decode.median("kernel") / 1e6,
+        readGBs: bytes / decode.median("read") / 1e6,
+        ofRead: decode.ratio("read", "kernel"),
+        cachedGBs: cached && bytes / cached.median("kernel") / 1e6,
+        ofCachedRead: cached?.ratio("read", "kernel"),
+        prefillGops: operations / prefill.median("kernel") / 1e6,
+        peak,
+        peakGops: peakOperations / prefill.median("multiply") / 1e6,
+        ofPeak: prefill.ratio("multiply", "kernel") * (operations / peakOperations),
+      };
+    },
+  };
+}
+
+/** Addresses of a matrix and of the records that multiply with it. */
+interface Copy {
+  readonly weight: number;
+  readonly records: readonly number[];
+}
+
+/** A program of matmuls alone: as many copies of one as fill `pool` bytes, and at least two. */
+function planCopies(n: number, k: number, dtype: DType, pool: number) {
+  const weights = new Weights();
+  const program: Program = {
+    ...{ modelType: "matmul", vocabSize: 4, trainedLength: 1, slidingWindow: undefined },
+    attention: { heads: 1, kvHeads: 1, headDim: 4, rotaryDim: 0, scale: 1 },
+    positions: { kind: "alibi", slopes: [1] },
+    buffers: { hidden: k, y: n, logits: 4 },
+    weights: weights.all,
+    ...{ embed: [], head: [] },
+    layers: Array.from({ length: Math.max(2, Math.ceil((8 * pool) / (BITS[dtype] ?? 8) / n / k)) }, (_, i) => [
+      weights.linear("y", "hidden", `copy${i}`, n, k, false),
+    ]),
+  };
+  const source = { name: "random", size: 2 * n * k, readInto: async (target: Uint8Array) => fillRandom(target), close };
+  const stored = (name: string): StoredTensor => ({
+    name,
+    dtype: "BF16",
+    shape: [n, k],
+    begin: 0,
+    end: 2 * n * k,
+    source,
+  });
+  const tensors = new Map([...weights.all.keys()].map((name) => [name, stored(name)]));
+  const policy = resolvePolicy({ nGlobal: 0, nLocal: 1 }, 1);
+  const options = {
+    chunkSize: PREFILL_ROWS,
+    logitsRows: 1,
+    maxSessions: 1,
+    bankBytes: LARGEST_BANK,
+    cacheDtype: "f32" as const,
+  };
+  const planned = plan(program, resolveWeights(program, tensors, dtype, "random"), policy, options);
+  // A copy's records end with the one that reads its weight.
+  const copies: Copy[] = [];
+  let records: number[] = [];
+  for (const [i, { weightBytes }] of (planned.records[0] ?? []).entries()) {
+    records.push((planned.segments[0]?.program ?? 0) + i * Size.RecordBytes);
+    if (weightBytes === 0) continue;
+    copies.push({ weight: planned.weights[copies.length]?.address ?? 0, records });
+    records = [];
+  }
+  return { plan: planned, copies, bytes: planned.weightBytes / copies.length };
+}
+
+async function close(): Promise<void> {}
+
+function rows(count: number): StepRow[] {
+  return Array.from({ length: count }, (_, position) => ({
+    token: 0,
+    slot: 0,
+    position,
+    origin: 0,
+    wantsLogits: false,
+  }));
+}

@@ -1,0 +1,144 @@
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { measureSteps } from "../measure.ts";
+import { Report } from "../report.ts";
+import { DTYPES } from "../subject.ts";
+import { budgetOf, resultsOf, type SuiteFlags } from "./options.ts";
+
+/** What bench/peers tells of one peer, format and number of threads; speeds in tokens per second. */
+export interface PeerResult {
+  readonly peer: string;
+  readonly version: string;
+  /** Of the weights, as the peer calls it. */
+  readonly format: string;
+  readonly threads: number;
+  readonly decodeTokensPerSecond?: number;
+  readonly prefillTokensPerSecond?: number;
+  readonly error?: string;
+}
+
+export interface PeerOptions {
+  readonly only?: string[];
+  readonly threads: number[];
+  log(line: string): void;
+}
+
+export interface PeersFlags extends SuiteFlags {
+  readonly model?: string;
+  readonly dtypes?: string[];
+  readonly threads: number[];
+  readonly only?: string[];
+}
+
+const SHAPE = "tinyllama-1.1b";
+/** The peers read 128 tokens and write 32: this is their middle. */
+const POSITION = 144;
+/** What is compared with what: formats of so many bits. */
+const BITS: Readonly<Record<string, number>> = { f32: 32, bf16: 16, f16: 16, q8: 8, q7: 8, q4: 4 };
+
+/** Peers on TinyLlama's shape, and us before and after them. */
+export async function againstPeers(flags: PeersFlags): Promise<void> {
+  const run = await lazily<(options: PeerOptions) => Promise<PeerResult[]>>("../peers/index.ts", "peers");
+  if (!run) return console.log("peers: skipped: bench/peers is not there");
+  const folder = mkdtempSync(join(tmpdir(), "lambent-peers-"));
+  const report = new Report("peers", resultsOf(flags));
+  try {
+    const model = flags.model ?? (await synthetic(folder));
+    const add = report.table("tokens per second", {
+      peer: "peer",
+      version: "version",
+      format: "format",
+      threads: "threads",
+      prefillTokensPerSecond: "128 tokens",
+      decodeTokensPerSecond: "one by one",
+      error: "error",
+    });
+    const results: PeerResult[] = [];
+    const take = (result: PeerResult): void => {
+      results.push(result);
+      add({ ...result });
+    };
+    for (const threads of flags.threads) {
+      for (const result of await own(model, flags, threads)) take(result);
+      const log = (line: string) => console.log(line);
+      for (const result of await run({ ...(flags.only && { only: flags.only }), threads: [threads], log }))
+        take(result);
+      for (const result of await own(model, flags, threads)) take(result);
+    }
+    compare(report, results);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  await report.write();
+}
+
+const OURSELVES = "lambent";
+
+/** Our own figures. */
+async function own(model: string, flags: PeersFlags, threads: number): Promise<PeerResult[]> {
+  const results: PeerResult[] = [];
+  const formats = flags.dtypes ?? DTYPES.filter((dtype) => dtype !== "f32" && dtype !== "f16");
+  for (const format of flags.quick ? formats.slice(0, 1) : formats) {
+    const about = { peer: OURSELVES, version: `Bun ${Bun.version}`, format, threads };
+    try {
+      results.push({ ...about, ...(await measure(model, format, threads, flags)) });
+    } catch (error) {
+      results.push({ ...about, error: (error as Error).message });
+    }
+  }
+  return results;
+}
+
+/** 128 tokens from the first on, and one in the middle of the next 32. */
+async function measure(model: string, dtype: string, threads: number, flags: PeersFlags) {
+  const rows = [];
+  for await (const row of measureSteps(model, { dtype, threads }, [0, POSITION], budgetOf(flags))) rows.push(row);
+  const [first, middle] = rows;
+  return {
+    prefillTokensPerSecond: first?.prefillTokensPerSecond as number,
+    decodeTokensPerSecond: middle?.tokensPerSecond as number,
+  };
+}
+
+/** How many times as fast we are as each peer, in formats of as many bits and with as many threads. */
+function compare(report: Report, results: readonly PeerResult[]): void {
+  const add = report.table("we in parts of them", {
+    peer: "peer",
+    format: "format",
+    threads: "threads",
+    ours: "our format",
+    prefill: "128 tokens",
+    decode: "one by one",
+  });
+  const mean = (list: readonly PeerResult[], key: "prefillTokensPerSecond" | "decodeTokensPerSecond") =>
+    list.reduce((sum, result) => sum + (result[key] ?? Number.NaN), 0) / list.length;
+  for (const their of results.filter(({ peer, error }) => peer !== OURSELVES && error === undefined)) {
+    for (const ours of Object.keys(BITS).filter((format) => BITS[format] === Number(their.format.match(/\d+/)?.[0]))) {
+      const { threads } = their;
+      const mine = results.filter(
+        (result) => result.peer === OURSELVES && result.format === ours && result.threads === threads,
+      );
+      if (mine.length === 0) continue;
+      const prefill = mean(mine, "prefillTokensPerSecond") / (their.prefillTokensPerSecond ?? Number.NaN);
+      const decode = mean(mine, "decodeTokensPerSecond") / (their.decodeTokensPerSecond ?? Number.NaN);
+      add({ peer: their.peer, format: their.format, threads, ours, prefill, decode });
+    }
+  }
+}
+
+/** A checkpoint of TinyLlama's shape with random weights. */
+async function synthetic(folder: string): Promise<string> {
+  const write = await lazily<(shape: string, directory: string) => void>("../synthetic.ts", "writeCheckpoint");
+  if (!write) throw new Error("peers: expected --model, a checkpoint of TinyLlama's shape");
+  const path = join(folder, SHAPE);
+  write(SHAPE, path);
+  return path;
+}
+
+/** What a file exports, if it is there. */
+async function lazily<T>(file: string, name: string): Promise<T | undefined> {
+  const url = new URL(file, import.meta.url);
+  return existsSync(fileURLToPath(url)) ? (await import(url.href))[name] : undefined;
+}

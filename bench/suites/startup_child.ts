@@ -1,0 +1,30 @@
+/** The phases of a start, in a process of their own; prints milliseconds of each as JSON. */
+export {};
+
+const phases: Record<string, number> = {};
+let last = 0;
+const mark = (name: string): void => {
+  const now = performance.now();
+  phases[`· ${name}`] = now - last;
+  last = now;
+};
+mark("until our code runs");
+const { Engine } = await import("../../src/engine.ts");
+const { requireTokenizer, withCheckpoint } = await import("../../src/load.ts");
+const { loadKernels } = await import("../../src/machine/kernels.ts");
+const { GREEDY } = await import("../../src/sampler.ts");
+mark("modules");
+await withCheckpoint(process.argv[2] as string, {}, async (checkpoint, runtime) => {
+  mark("headers");
+  const kernels = await loadKernels(runtime.kernels, ["single-relaxed", "single-plain"]);
+  mark("kernels compiled and tested");
+  const tokenizer = await requireTokenizer(checkpoint);
+  mark("tokenizer");
+  const engine = await Engine.load(checkpoint, kernels, {});
+  mark("weights");
+  const session = engine.open(0, 1);
+  await engine.append(session, tokenizer.encode("Once"));
+  await engine.next(session, GREEDY);
+  mark("first token");
+});
+console.log(JSON.stringify(phases));
