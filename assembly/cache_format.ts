@@ -50,6 +50,7 @@ function castBf16(y: usize, x: usize, n: u32): void {
 }
 
 function castInt8(y: usize, x: usize, n: u32): void {
+  for (let d = n; d & 3; d++) store<i8>(y + d, 0); // so that a cache has the same bytes, whatever was here before
   for (let d: u32 = 0; d < n; d += Size.ScaleBlock) {
     const count = min<u32>(Size.ScaleBlock, n - d);
     const from = x + (d << 2);
