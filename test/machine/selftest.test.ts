@@ -31,7 +31,7 @@ const BROKEN: readonly (Mutation & { readonly what: string })[] = [
   },
   {
     what: "a tile of attention skips a product",
-    file: "attention_tiles.ts",
+    file: "attention_values.ts",
     from: "b3 = mulAdd(b3, weight, y);",
     to: "b3 = f32x4.add(b3, y);",
   },
