@@ -1,9 +1,11 @@
+import { dots1, dots4 } from "./attention_dots";
 import { beginBlock, headOf, keysBegin, keysEnd, locate, positionOf, queryAt, setRange, Work } from "./attention_keys";
-import { dots1, dots4, values1, values4 } from "./attention_tiles";
+import { values1, values4 } from "./attention_values";
 import { Int8 } from "./cache_format";
 import { Bf16 } from "./half";
-import { exp, exp1 } from "./math";
-import { Attention, CacheFormat, Clamp, Size } from "./op";
+import { Size } from "./layout";
+import { exp2 } from "./math";
+import { Attention, CacheFormat, Clamp } from "./op";
 import { float, word } from "./record";
 import { largestLane, loadFloats, mulAdd, storeFloats, sum } from "./simd";
 
@@ -33,6 +35,9 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
     multiply(queryAt(work, Attention.out, i), <f32>1 / total, headDim);
   }
 }
+
+/** Scores are logits times this, so that powers of 2 are what is needed: they take half of the time. */
+const LOG2E: f32 = 1.44269504088896341;
 
 /** x[n] · factor */
 function multiply(x: usize, factor: f32, n: u32): void {
@@ -110,7 +115,7 @@ function tile<T>(work: usize, i: u32, queries: u32, scores: usize, keys: u32, va
   const base = load<u32>(work, Work.base);
   const stride = load<u32>(work, Work.stride);
   const headDim = word(record, Attention.headDim);
-  const scale = float(record, Attention.scale);
+  const scale = float(record, Attention.scale) * LOG2E;
   const field = values ? Attention.out : load<u32>(work, Work.fixed) ? Attention.qFixed : Attention.q;
   const x0 = queryAt(work, field, i);
   if (queries == 1) {
@@ -125,23 +130,28 @@ function tile<T>(work: usize, i: u32, queries: u32, scores: usize, keys: u32, va
   else dots4<T>(scores, x0, x1, x2, x3, base, stride, keys, headDim, scale);
 }
 
-/** Scores of query i become e^(score − maximum); its sum and what it has added up so far are brought to the new maximum. */
+/** Scores of query i become 2^(score − maximum); its sum and what it has added up so far are brought to the new maximum. */
 function softmax(work: usize, block: u64, i: u32): void {
   const record = load<u32>(work, Work.record);
   const scores = scoresOf(work, i);
   if (word(record, Attention.slopes)) bias(work, block, i);
   let largest = v128.load(scores);
-  for (let t = 16; t < Size.KeyBlock << 2; t += 16) largest = f32x4.pmax(largest, v128.load(scores + t));
+  let other = v128.load(scores, 16);
+  for (let t = 32; t < Size.KeyBlock << 2; t += 32) {
+    largest = f32x4.pmax(largest, v128.load(scores + t));
+    other = f32x4.pmax(other, v128.load(scores + t, 16));
+  }
+  largest = f32x4.pmax(largest, other);
   const before = load<f32>(work + (i << 2), Work.maxima);
   const maximum = max<f32>(before, largestLane(largest));
   store<f32>(work + (i << 2), maximum, Work.maxima);
   let total = f32x4.splat(0);
   for (let t = 0; t < Size.KeyBlock << 2; t += 16) {
-    const p = exp(f32x4.sub(v128.load(scores + t), f32x4.splat(maximum)));
+    const p = exp2(f32x4.sub(v128.load(scores + t), f32x4.splat(maximum)));
     v128.store(scores + t, p);
     total = f32x4.add(total, p);
   }
-  const correction = exp1(before - maximum);
+  const correction: f32 = maximum == before ? 1 : f32x4.extract_lane(exp2(f32x4.splat(before - maximum)), 0);
   const sums = work + (i << 4);
   v128.store(sums, mulAdd(total, v128.load(sums, Work.sums), f32x4.splat(correction)), Work.sums);
   // Times 1 changes no bit.
@@ -153,7 +163,7 @@ function bias(work: usize, block: u64, i: u32): void {
   const record = load<u32>(work, Work.record);
   const fixed = load<u32>(work, Work.fixed);
   const sinks = word(record, Attention.clamp) == Clamp.Sinks;
-  const slope = f32x4.splat(load<f32>(word(record, Attention.slopes) + (headOf(work, i) << 2)));
+  const slope = f32x4.splat(load<f32>(word(record, Attention.slopes) + (headOf(work, i) << 2)) * LOG2E);
   const scores = scoresOf(work, i);
   // The distance of the block's first key, and how much less each next one's is.
   let distance = <i64>positionOf(work, i);

@@ -1,5 +1,6 @@
 /** Which keys the queries of a block meet, where these lie, and what attention keeps in scratch meanwhile. */
-import { Attention, Clamp, Offset, Row, Size } from "./op";
+import { Row, Size } from "./layout";
+import { Attention, Clamp, Offset } from "./op";
 import { word } from "./record";
 
 /** Byte offsets in scratch: what is kept of a block of queries. */

@@ -1,4 +1,4 @@
-import { Control } from "./op";
+import { Control } from "./layout";
 
 /**
  * Turns of the spin loop before a thread sleeps, some 12 µs: where every thread has a core to itself that is as quick as

@@ -1,4 +1,5 @@
-import { Attention, Offset, Row } from "./op";
+import { Row } from "./layout";
+import { Attention, Offset } from "./op";
 import { word } from "./record";
 
 /**

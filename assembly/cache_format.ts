@@ -1,4 +1,5 @@
-import { CacheFormat, Size } from "./op";
+import { Size } from "./layout";
+import { CacheFormat } from "./op";
 import { loadFloats } from "./simd";
 
 /** The type arguments that stand for CacheFormat.F32, Bf16 and Int8: f32, Bf16 and this. */
@@ -23,10 +24,15 @@ export function loadRest<T>(p: usize, count: u32, scale: v128): v128 {
   return sizeof<T>() == 2 ? words : f32x4.mul(f32x4.convert_i32x4_s(words), scale);
 }
 
-/** The scale of number `d` of the head at `head`, in every lane; without scales nothing that counts. */
-export function scaleOf<T>(head: usize, headDim: u32, d: u32): v128 {
+/** Where in a head is what byte p of a query meets. */
+export function inHead<T>(p: usize): usize {
+  return isFloat<T>() ? p : (p >> 2) * sizeof<T>();
+}
+
+/** The scale, in every lane, of the number of the head at `head` that byte p of a query meets; without scales nothing that counts. */
+export function scaleOf<T>(head: usize, headDim: u32, p: usize): v128 {
   if (sizeof<T>() > 1) return i32x4.splat(0);
-  return v128.load32_splat(head + ((headDim + 3) & ~3) + ((d / Size.ScaleBlock) << 2));
+  return v128.load32_splat(head + ((headDim + 3) & ~3) + ((p / (4 * Size.ScaleBlock)) << 2));
 }
 
 /** The heads y[heads, headBytes] = x[heads, headDim], rounded to nearest even. NaN and infinities stay, or become NaN. */
@@ -50,6 +56,7 @@ function castBf16(y: usize, x: usize, n: u32): void {
 }
 
 function castInt8(y: usize, x: usize, n: u32): void {
+  for (let d = n; d & 3; d++) store<i8>(y + d, 0); // so that a cache has the same bytes, whatever was here before
   for (let d: u32 = 0; d < n; d += Size.ScaleBlock) {
     const count = min<u32>(Size.ScaleBlock, n - d);
     const from = x + (d << 2);

@@ -25,9 +25,21 @@ export function exp(x: v128): v128 {
   return v128.andnot(f32x4.mul(y, power), tooSmall);
 }
 
-/** e^x of one number, the same bits as a lane of exp. */
-export function exp1(x: f32): f32 {
-  return f32x4.extract_lane(exp(f32x4.splat(x)), 0);
+/** 2^x for x up to 0, relative error below 2e-7; 0 below −126, NaN for NaN. see: Cephes exp2f */
+export function exp2(x: v128): v128 {
+  const bounded = f32x4.pmax(x, f32x4.splat(-126));
+  // Adding 1.5 · 2^23 rounds to the nearest whole number, which is then in the sum's lowest bits.
+  const shifted = f32x4.add(bounded, f32x4.splat(12582912));
+  const r = f32x4.sub(bounded, f32x4.sub(shifted, f32x4.splat(12582912)));
+  let y = f32x4.splat(1.5353361883195e-4);
+  y = f32x4.add(f32x4.mul(y, r), f32x4.splat(1.339887440266574e-3));
+  y = f32x4.add(f32x4.mul(y, r), f32x4.splat(9.61843735767464e-3));
+  y = f32x4.add(f32x4.mul(y, r), f32x4.splat(5.550332471162809e-2));
+  y = f32x4.add(f32x4.mul(y, r), f32x4.splat(2.402264791363012e-1));
+  y = f32x4.add(f32x4.mul(y, r), f32x4.splat(6.931472028550421e-1));
+  y = f32x4.add(f32x4.mul(y, r), f32x4.splat(1));
+  const power = i32x4.add(i32x4.shl(shifted, 23), i32x4.splat(127 << 23));
+  return v128.andnot(f32x4.mul(y, power), f32x4.lt(x, f32x4.splat(-126)));
 }
 
 /** The error function, absolute error below 5e-7. see: Eigen's rational minimax on [−4, 4] */

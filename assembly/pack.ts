@@ -88,7 +88,8 @@ function quantizeRow(dst: usize, p: usize, row: i32, k: i32, source: Format, tar
       let v = f32x4.splat(0);
       if (at < k) {
         v = keep(read(p + <usize>at * width, source), k - at);
-        const bad = firstBad(v, source, Format.F32);
+        // Scales are bf16: what has none there has none here.
+        const bad = firstBad(v, source, Format.Bf16);
         if (bad < 4) return at + bad;
       }
       v128.store(scratch + ((<usize>i) << 2), v);

@@ -7,6 +7,7 @@ import { clip } from "./elementwise";
 import { embed } from "./embed";
 import { Q4, Q7Pairs, Q7Quads, Q8 } from "./format_q";
 import { Bf16, F16 } from "./half";
+import { Row, Size, Step, Tuning } from "./layout";
 import { matmulF } from "./matmul_f";
 import { matmulQ } from "./matmul_q";
 import { layerNorm, rmsNorm } from "./norm";
@@ -26,11 +27,7 @@ import {
   Pack,
   Quantize,
   Rope,
-  Row,
   Rows,
-  Size,
-  Step,
-  Tuning,
 } from "./op";
 import { pack } from "./pack";
 import { quantizeBlock, quantizedRowBytes } from "./quantize";

@@ -1,7 +1,7 @@
 import { Format } from "./op";
 import { largestLane, loadFloats } from "./simd";
 
-/** Blocks whose largest number is smaller than this are zeros. */
+/** Blocks whose largest number is not above this are zeros. */
 const SMALLEST: f32 = 7.8886090522101181e-31; // 2^-100
 
 /**

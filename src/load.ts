@@ -1,4 +1,4 @@
-import { Size } from "../assembly/op.ts";
+import { Size } from "../assembly/layout.ts";
 import { Engine, type LoadingOptions } from "./engine.ts";
 import { ModelError, mismatch, OptionError } from "./errors.ts";
 import { Checkpoint } from "./formats/checkpoint.ts";

@@ -1,4 +1,4 @@
-import { Size } from "../../assembly/op.ts";
+import { Size } from "../../assembly/layout.ts";
 import { DTYPES, type DType } from "../../src/dtype.ts";
 import type { StoredTensor } from "../../src/formats/checkpoint.ts";
 import { loadKernels } from "../../src/machine/kernels.ts";

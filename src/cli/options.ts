@@ -1,5 +1,5 @@
 import { type Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { Size } from "../../assembly/op.ts";
+import { Size } from "../../assembly/layout.ts";
 import { CACHE_DTYPES, DTYPES } from "../dtype.ts";
 import type { LoadOptions } from "../load.ts";
 import { POLICIES } from "../model/cache.ts";

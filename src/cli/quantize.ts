@@ -1,7 +1,7 @@
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
-import { Size } from "../../assembly/op.ts";
+import { Size } from "../../assembly/layout.ts";
 import { QUANTIZED, type QuantizedDType } from "../dtype.ts";
 import { LambentError, mismatch, OptionError } from "../errors.ts";
 import { chooseKernels, type LoadOptions, withCheckpoint } from "../load.ts";

@@ -1,4 +1,4 @@
-import { Size } from "../../assembly/op.ts";
+import { Size } from "../../assembly/layout.ts";
 import type { KernelExports, Kernels } from "./kernels.ts";
 
 /** Where bytes are put before they are hashed, and how many at a time. */

@@ -1,4 +1,4 @@
-import { Row, Size, Step } from "../../assembly/op.ts";
+import { Row, Size, Step } from "../../assembly/layout.ts";
 import type { KernelExports, Kernels } from "./kernels.ts";
 import type { Pool } from "./pool.ts";
 
@@ -136,12 +136,16 @@ export class Machine {
     return records;
   }
 
-  /** Carries out records in one bank outside of any step; at `address` there must be room for them and their end. */
-  execute(bank: Bank, address: number, records: readonly Uint32Array[]): void {
-    const words = new Uint32Array((records.length + 1) * (Size.RecordBytes / 4));
-    for (const [i, record] of records.entries()) words.set(record, i * (Size.RecordBytes / 4));
+  /**
+   * Carries out one record outside of any step, by every thread or by this one alone. At `address` there must be room for
+   * it and for the record that ends it.
+   */
+  execute(bank: Bank, address: number, record: Uint32Array, together: boolean): void {
+    const words = new Uint32Array(2 * (Size.RecordBytes / 4));
+    words.set(record);
     bank.bytes(address, words.byteLength).set(new Uint8Array(words.buffer));
-    this.#execute({ bank: this.banks.indexOf(bank), program: address }, bank);
+    if (together) this.#execute({ bank: this.banks.indexOf(bank), program: address }, bank);
+    else bank.kernels.execute(address, bank.plan.step, 0, 1);
   }
 
   #execute({ bank: number, program }: Pick<Segment, "bank" | "program">, { kernels, memory, plan }: Bank): number {

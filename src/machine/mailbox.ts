@@ -1,4 +1,4 @@
-import { Control } from "../../assembly/op.ts";
+import { Control } from "../../assembly/layout.ts";
 
 /** What a worker of the pool and thread 0 tell each other, in 32-bit words that both see. */
 export enum Mail {

@@ -1,4 +1,5 @@
-import { CacheFormat, Clamp, Offset, Size } from "../../assembly/op.ts";
+import { Size } from "../../assembly/layout.ts";
+import { CacheFormat, Clamp, Offset } from "../../assembly/op.ts";
 import type { CacheDType } from "../dtype.ts";
 import { mismatch, OptionError } from "../errors.ts";
 import { align } from "../machine/arena.ts";

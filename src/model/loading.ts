@@ -1,4 +1,5 @@
-import { Op, Pack, Size } from "../../assembly/op.ts";
+import { Size } from "../../assembly/layout.ts";
+import { Op, Pack } from "../../assembly/op.ts";
 import { DTYPE_BYTES, STORED_DTYPES, type StoredDType } from "../dtype.ts";
 import { LambentError, ModelError, mismatch } from "../errors.ts";
 import { canonicalConfig } from "../formats/config.ts";
@@ -99,6 +100,9 @@ async function readWeight(
   }
 }
 
+/** Fewer numbers than these are packed before another thread is awake. */
+const ALONE = 2 ** 18;
+
 /** Packs the staged rows `row` to `row + rows`, by every thread; returns the index of the first bad number, or −1. */
 function pack(placed: PlacedWeight, machine: Machine, bank: Bank, staging: number, row: number, rows: number): number {
   const words = new Uint32Array(Size.RecordBytes / 4);
@@ -113,7 +117,7 @@ function pack(placed: PlacedWeight, machine: Machine, bank: Bank, staging: numbe
   words[Pack.results] = staging + STAGED.results;
   words[Pack.work] = staging + STAGED.work;
   const results = new Int32Array(bank.memory.buffer, staging + STAGED.results, Size.MaxSlices).fill(-1);
-  machine.execute(bank, staging, [words]);
+  machine.execute(bank, staging, words, rows * (placed.weight.shape[1] as number) >= ALONE);
   return results.find((result) => result >= 0) ?? -1;
 }
 

@@ -1,4 +1,4 @@
-import { Size } from "../../assembly/op.ts";
+import { Size } from "../../assembly/layout.ts";
 import type { CacheDType } from "../dtype.ts";
 import { ModelError, mismatch } from "../errors.ts";
 import { Arena, align } from "../machine/arena.ts";

@@ -1,4 +1,5 @@
-import { type Op, type Rows, Size } from "../../assembly/op.ts";
+import { Size } from "../../assembly/layout.ts";
+import type { Op, Rows } from "../../assembly/op.ts";
 import type { DType } from "../dtype.ts";
 
 /** One record, ready to be written, and what `inspect` says of it. */

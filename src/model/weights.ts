@@ -1,4 +1,5 @@
-import { Format, Size } from "../../assembly/op.ts";
+import { Size } from "../../assembly/layout.ts";
+import { Format } from "../../assembly/op.ts";
 import { type DType, STORED_DTYPES, type StoredDType } from "../dtype.ts";
 import { ModelError, mismatch } from "../errors.ts";
 import type { StoredTensor } from "../formats/checkpoint.ts";

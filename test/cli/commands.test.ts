@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { CACHE_DTYPES } from "../../src/dtype.ts";
 import { parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
 import { load, POLICIES } from "../../src/index.ts";
 import { readSafetensors } from "../reference/safetensors.ts";
@@ -81,7 +82,9 @@ describe("logits", () => {
 describe("inspect", () => {
   test.each(POLICIES)("%s: prints the memory that is there after loading", async (attention) => {
     const folder = smallFolder("llama-gqa-tied", { max_new_tokens: 2, eos_token_id: [] });
+    const cache = CACHE_DTYPES[POLICIES.indexOf(attention) % 3] as string;
     const flags = ["-m", folder, "--attention", attention, "--n-local", "20", "--max-positions", "50"];
+    flags.push("--cache-dtype", cache);
     const [json, text, run] = await Promise.all([
       good(["inspect", "--json", ...flags]),
       good(["inspect", ...flags]),
@@ -93,7 +96,7 @@ describe("inspect", () => {
       expect({ [key]: memory[key] }).toEqual({ [key]: stats[key] });
       expect(text.out).toContain(` ${stats[key]} bytes`);
     }
-    for (const key of ["modelType", "attention", "nGlobal", "nLocal", "limit", "maxPositions"]) {
+    for (const key of ["modelType", "cacheDtype", "attention", "nGlobal", "nLocal", "limit", "maxPositions"]) {
       expect({ [key]: printed[key] }).toEqual({ [key]: stats[key] as string });
     }
     expect(memory.memoryBytes).toBeGreaterThanOrEqual(memory.weightBytes + memory.sessionBytes);

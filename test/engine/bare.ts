@@ -1,5 +1,6 @@
 /** A model without an engine around it: its plan and a machine with the weights in place, and steps as the caller likes. */
-import { Attention, Op, Size } from "../../assembly/op.ts";
+import { Size } from "../../assembly/layout.ts";
+import { Attention, Op } from "../../assembly/op.ts";
 import type { Build } from "../../src/machine/kernels.ts";
 import type { Bank, Machine, StepRow } from "../../src/machine/machine.ts";
 import { loadMachine } from "../../src/model/loading.ts";

@@ -1,6 +1,7 @@
 /** What must not change a single bit: the policy below its window, the cutting of a text, company in a step, the build. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
+import { CACHE_DTYPES } from "../../src/dtype.ts";
 import { POLICIES, type PolicyOptions } from "../../src/model/cache.ts";
 import { BUILDS } from "../setup.ts";
 import { Bare, type Token } from "./bare.ts";
@@ -35,6 +36,7 @@ describe.each([...FAMILIES])(
 
 const numbers = {
   attention: fc.constantFrom(...POLICIES),
+  cacheDtype: fc.constantFrom(...CACHE_DTYPES),
   nLocal: fc.integer({ min: 1, max: 20 }),
   nGlobal: fc.integer({ min: 0, max: 9 }),
   beyond: fc.integer({ min: 0, max: 9 }),
@@ -50,10 +52,11 @@ describe.each([...FAMILIES])("%s: however a text is cut, it is read as token by 
     });
     const property = fc.asyncProperty(
       cases,
-      async ({ attention, nLocal, nGlobal, beyond, seed, chunkSize, pieces }) => {
+      async ({ attention, cacheDtype, nLocal, nGlobal, beyond, seed, chunkSize, pieces }) => {
         const tokens = pieces.reduce((sum, size) => sum + size, 0);
         const ids = randomIds(tokens, seed);
-        const options = policyOf(attention, { nLocal, nGlobal, limit: nLocal + beyond }, tokens + 1);
+        const shape = { nLocal, nGlobal, limit: nLocal + beyond };
+        const options = { ...policyOf(attention, shape, tokens + 1), cacheDtype };
         const single = await oneByOne(await engineOf(family, { ...options, chunkSize: 1 }), ids);
         const engine = await engineOf(family, { ...options, chunkSize });
         const session = engine.open(0, 1);
@@ -91,35 +94,39 @@ describe.each([...FAMILIES])("%s: a row does not depend on which rows share its 
       origins: fc.tuple(fc.nat({ max: 3 }), fc.nat({ max: 200 }), fc.nat({ max: 2 ** 45 })),
       steps: fc.array(fc.uniqueArray(run, { selector: ([session]) => session, minLength: 1 }), { maxLength: 10 }),
     });
-    const property = fc.asyncProperty(cases, async ({ attention, nLocal, nGlobal, beyond, seed, origins, steps }) => {
-      const texts = origins.map((_, i) => randomIds(120, seed + i));
-      const options = policyOf(attention, { nLocal, nGlobal, limit: nLocal + beyond }, 120);
-      const model = await Bare.load(family, { ...options, chunkSize: 36, maxSessions: 3 });
-      const done = [0, 0, 0];
-      const rows: Float32Array[][] = [[], [], []];
-      for (const runs of steps) {
-        const tokens = runs.flatMap(([session, count]): Token[] => {
-          const origin = origins[session] as number;
-          const begin = done[session] as number;
-          done[session] = begin + count;
-          const text = (texts[session] as number[]).slice(begin, begin + count);
-          return text.map((token, i) => ({ session, token, position: origin + begin + i, origin }));
+    const property = fc.asyncProperty(
+      cases,
+      async ({ attention, cacheDtype, nLocal, nGlobal, beyond, seed, origins, steps }) => {
+        const texts = origins.map((_, i) => randomIds(120, seed + i));
+        const shape = { nLocal, nGlobal, limit: nLocal + beyond };
+        const options = { ...policyOf(attention, shape, 120), cacheDtype };
+        const model = await Bare.load(family, { ...options, chunkSize: 36, maxSessions: 3 });
+        const done = [0, 0, 0];
+        const rows: Float32Array[][] = [[], [], []];
+        for (const runs of steps) {
+          const tokens = runs.flatMap(([session, count]): Token[] => {
+            const origin = origins[session] as number;
+            const begin = done[session] as number;
+            done[session] = begin + count;
+            const text = (texts[session] as number[]).slice(begin, begin + count);
+            return text.map((token, i) => ({ session, token, position: origin + begin + i, origin }));
+          });
+          for (const [i, row] of model.step(tokens).entries()) rows[(tokens[i] as Token).session]?.push(row);
+        }
+        return rows.every((found, session) => {
+          const text = (texts[session] as number[]).slice(0, found.length);
+          return firstDifference(found, model.read(text, 1, origins[session])) === -1;
         });
-        for (const [i, row] of model.step(tokens).entries()) rows[(tokens[i] as Token).session]?.push(row);
-      }
-      return rows.every((found, session) => {
-        const text = (texts[session] as number[]).slice(0, found.length);
-        return firstDifference(found, model.read(text, 1, origins[session])) === -1;
-      });
-    });
+      },
+    );
     await fc.assert(property, { numRuns: 60, seed: 3 });
   });
 });
 
 test("the engine gives the bits of a bare step, and every build those of every other", async () => {
   const ids = randomIds(100, 4);
-  const options = { nLocal: 16, nGlobal: 3, limit: 20, chunkSize: 32 };
-  for (const family of FAMILIES) {
+  for (const [family, cacheDtype] of FAMILIES.flatMap((name) => CACHE_DTYPES.map((dtype) => [name, dtype] as const))) {
+    const options = { nLocal: 16, nGlobal: 3, limit: 20, chunkSize: 32, cacheDtype };
     const wanted = await oneByOne(await engineOf(family, options), ids);
     for (const build of BUILDS) {
       expect(firstDifference((await Bare.load(family, options, build)).read(ids), wanted)).toBe(-1);

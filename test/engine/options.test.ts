@@ -61,6 +61,11 @@ describe.each([...FAMILIES])("%s: a session's keys and values are as many as the
     const bare = plan.cacheBytes + 4 * program.vocabSize;
     expect(slot).toBeGreaterThanOrEqual(bare);
     expect(slot).toBeLessThan(bare + 64 * (6 * program.layers.length + 1));
+    // bf16 takes half of it; int8 a byte a value, and four for every 32 of a head.
+    expect(planned({ cacheDtype: "bf16" }).plan.cacheBytes).toBe(plan.cacheBytes / 2);
+    const heads = values * kvHeads * program.layers.length;
+    const int8 = 4 * Math.ceil(headDim / 4) + 4 * Math.ceil(headDim / 32);
+    expect(planned({ cacheDtype: "int8" }).plan.cacheBytes).toBe(heads * int8);
     for (const chunkSize of [1, 1000]) expect(planned({ chunkSize }).plan.banks[0]?.slotBytes).toBe(slot);
   });
 });
@@ -79,6 +84,7 @@ describe("refused by name", () => {
     [{ chunkSize: 0 }, "chunkSize: expected a whole number from 1 to 65536, found 0"],
     [{ maxSessions: NaN }, "maxSessions: expected a whole number from 1 to 65536, found NaN"],
     [{ dtype: "q9" as "f16" }, "dtype: expected one of auto, f32, bf16, f16, found q9"],
+    [{ cacheDtype: "f16" as "bf16" }, "cacheDtype: expected one of f32, bf16, int8, found f16"],
   ];
   test.each(refused)("%o", async (options, message) => {
     const ended = engineOf("llama-gqa-tied", options);

@@ -1,6 +1,7 @@
 /** Every attention policy against the mask written out literally, pair by pair, in f64 (test/reference). */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
+import { CACHE_DTYPES } from "../../src/dtype.ts";
 import { POLICIES, type PolicyName, type PolicyOptions } from "../../src/model/cache.ts";
 import { deviation } from "../setup.ts";
 import { Bare } from "./bare.ts";
@@ -95,4 +96,29 @@ test("the bound tells the policies from each other, and from one more key, less 
     ];
     for (const other of others) expect(deviation(other, last("lambda"))).toBeGreaterThan(10 * BOUND);
   }
+});
+
+/** The root mean square of all logits' deviations, over that of the logits. */
+function relativeError(found: readonly Float32Array[], wanted: readonly Float64Array[]): number {
+  const [off, all] = [0, 1].map((share) =>
+    found.reduce((sum, row, p) => {
+      const line = wanted[p] as Float64Array;
+      return row.reduce((part, x, i) => part + ((share ? 0 : x) - (line[i] as number)) ** 2, sum);
+    }, 0),
+  ) as [number, number];
+  return Math.sqrt(off / all);
+}
+
+describe.each([...FAMILIES])("%s: logits near the dense mask's, with keys and values in every format", (family) => {
+  const within = { f32: [0, 1e-5], bf16: [1e-4, 0.01], int8: [1e-4, 0.02] } as const;
+  test.each(CACHE_DTYPES)("%s", async (cacheDtype) => {
+    const shape = { nGlobal: 3, nLocal: 20, limit: 24 };
+    for (const attention of POLICIES) {
+      const ids = randomIds(90, 5);
+      const model = await Bare.load(family, { ...policyOf(attention, shape, 90), cacheDtype, maxSessions: 1 });
+      const off = relativeError(model.read(ids), dense(family, ids, { ...shape, attention }));
+      const [least, most] = within[cacheDtype];
+      expect(off).toBeWithin(least, most);
+    }
+  });
 });

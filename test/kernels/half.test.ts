@@ -1,7 +1,7 @@
 /** The 16-bit formats, number by number: what they hold, and how f32 is rounded to them. */
 import { beforeAll, describe, expect, test } from "bun:test";
-import { Embed, Format, Op } from "../../assembly/op.ts";
-import { Bench, Dice, packedBytes, SINGLE_BUILDS, words } from "./harness.ts";
+import { Embed, Format, Op, Pack } from "../../assembly/op.ts";
+import { Bench, Dice, FORMAT_NAMES, FORMATS, packedBytes, packedPlace, SINGLE_BUILDS, words } from "./harness.ts";
 
 let bench = await Bench.open();
 const word = new Uint32Array(1);
@@ -15,7 +15,7 @@ function fromWord(value: number): number {
 }
 
 /** Each format by an independent definition: its value of a pattern, and the pattern nearest to a f64, even among two. */
-const FORMATS = {
+const HALVES = {
   bf16: {
     format: Format.Bf16,
     value: (pattern: number): number => fromWord(pattern * 65536),
@@ -50,9 +50,10 @@ function patternsOf(values: Float32Array, format: Format): Uint16Array {
     bench.clear();
     const part = values.subarray(from, from + most);
     const dst = bench.take(packedBytes(1, part.length, format));
-    expect(bench.kernels.pack(dst, bench.floats(part), 0, 1, part.length, Format.F32, format)).toBe(-1);
+    const src = bench.floats(part);
+    expect(bench.pack({ dst, src, rows: 1, k: part.length, source: Format.F32, target: format })).toEqual([-1]);
     for (let i = 0; i < part.length; i++) {
-      patterns[from + i] = bench.view.getUint16(dst + (i >> 3) * 64 + (i & 7) * 2, true);
+      patterns[from + i] = bench.view.getUint16(dst + packedPlace(0, i, part.length, format), true);
     }
   }
   return patterns;
@@ -65,7 +66,7 @@ describe.each(CASES)("$build, $name", ({ build, name }) => {
     bench = await Bench.open(build);
   });
 
-  const { format, value, nearest } = FORMATS[name];
+  const { format, value, nearest } = HALVES[name];
   const all = Array.from({ length: 65536 }, (_, pattern) => pattern);
   const finite = all.filter((pattern) => Number.isFinite(value(pattern)));
   const others = all.filter((pattern) => !Number.isFinite(value(pattern)));
@@ -81,8 +82,8 @@ describe.each(CASES)("$build, $name", ({ build, name }) => {
     const wide = bench.take(packedBytes(1, k, Format.F32));
     const rows = [bench.output(k), bench.output(k)];
     expect(bench.kernels.expand(vector, src, k, format)).toBe(-1);
-    expect(bench.kernels.pack(same, src, 0, 1, k, format, format)).toBe(-1);
-    expect(bench.kernels.pack(wide, src, 0, 1, k, format, Format.F32)).toBe(-1);
+    expect(bench.pack({ dst: same, src, rows: 1, k, source: format, target: format })).toEqual([-1]);
+    expect(bench.pack({ dst: wide, src, rows: 1, k, source: format, target: Format.F32 })).toEqual([-1]);
     bench.rows(1);
     bench.execute(Op.Embed, Embed, { y: rows[0]!, table: same, dim: k, format });
     bench.execute(Op.Embed, Embed, { y: rows[1]!, table: wide, dim: k, format: Format.F32 });
@@ -95,13 +96,16 @@ describe.each(CASES)("$build, $name", ({ build, name }) => {
     const taken: number[] = [];
     bench.clear();
     const src = bench.take(10);
-    const dst = bench.take(256);
+    const dst = bench.take(packedBytes(1, 5, Format.Q8));
+    const fields = { dst, results: bench.take(4), src, rows: 1, k: 5, source: format, work: bench.work() };
+    const packOne = (target: Format) => {
+      bench.execute(Op.Pack, Pack, { ...fields, target });
+      return bench.view.getInt32(fields.results, true);
+    };
     for (const pattern of others) {
       const at = pattern % 5;
       new Uint16Array(bench.view.buffer, src, 5).fill(0).fill(pattern, at, at + 1);
-      const found = [Format.F32, Format.Bf16, Format.F16].map((to) =>
-        bench.kernels.pack(dst, src, 0, 1, 5, format, to),
-      );
+      const found = FORMAT_NAMES.map((to) => packOne(FORMATS[to]));
       found.push(bench.kernels.expand(dst, src, 5, format));
       if (found.some((index) => index !== at)) taken.push(pattern);
     }
@@ -145,8 +149,8 @@ describe.each(CASES)("$build, $name", ({ build, name }) => {
       bench.clear();
       const dst = bench.take(64 * 2);
       const src = bench.floats([1, sign * taken, 2, 3, 4, sign * refused, sign * 3e38]);
-      expect(bench.kernels.pack(dst, src, 0, 1, 7, Format.F32, format)).toBe(5);
-      expect(bench.kernels.pack(dst, src, 0, 1, 5, Format.F32, format)).toBe(-1);
+      expect(bench.pack({ dst, src, rows: 1, k: 7, source: Format.F32, target: format })).toEqual([5]);
+      expect(bench.pack({ dst, src, rows: 1, k: 5, source: Format.F32, target: format })).toEqual([-1]);
       expect(patternsOf(Float32Array.of(sign * taken), format)[0]).toBe(nearest(sign * largest));
     }
   });

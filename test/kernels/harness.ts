@@ -1,11 +1,24 @@
 /** What the tests of the kernels share: a memory that shows every stray access, and records written by name. */
-import { type Format, type Op, Row, Rows, Size, Step } from "../../assembly/op.ts";
+import { Row, Size, Step, Tuning } from "../../assembly/layout.ts";
+import { Format, Op, Pack, Quantize, Rows } from "../../assembly/op.ts";
 import { align } from "../../src/machine/arena.ts";
 import type { Build, KernelExports } from "../../src/machine/kernels.ts";
+import { packedBytesOf, type QuantizedFormat } from "../reference/quantized.ts";
 import { kernels } from "../setup.ts";
 
-/** The two that need no shared memory; they differ in how they read 16-bit numbers. */
+/** The two that need no shared memory; they differ in how they read 16-bit numbers and add products of 8-bit ones. */
 export const SINGLE_BUILDS = ["single-plain", "single-relaxed"] as const;
+
+const { F32, Bf16, F16, Q8, Q7, Q4 } = Format;
+/** Formats that numbers are stored in, and all that matrices are packed in. */
+export const STORED = { f32: F32, bf16: Bf16, f16: F16 } as const;
+export const FORMATS = { ...STORED, q8: Q8, q7: Q7, q4: Q4 } as const;
+export const STORED_NAMES = Object.keys(STORED) as (keyof typeof STORED)[];
+export const FORMAT_NAMES = Object.keys(FORMATS) as (keyof typeof FORMATS)[];
+export const QUANTIZED_NAMES: readonly QuantizedFormat[] = ["q8", "q7", "q4"];
+
+/** Every Step.tuning. */
+export const TUNINGS = [1, 2, 3, 4].flatMap((streams) => [streams, streams | Tuning.Quads]);
 
 const PAGES = 128;
 const GUARD = 64;
@@ -80,21 +93,46 @@ export class Bench {
     return new Float32Array(this.view.buffer, address, count).slice();
   }
 
+  /** The address of what `slices` slices need for themselves. */
+  work(slices = 1): number {
+    return this.take(slices * Size.WorkBytes);
+  }
+
+  /** Executes Op.Pack; for each slice the index in src of its first bad number, −1 where it has none. */
+  pack(
+    words: { dst: number; src: number; firstRow?: number; rows: number; k: number; source: Format; target: Format },
+    slices = 1,
+  ): number[] {
+    const results = this.take(4 * slices);
+    this.execute(Op.Pack, Pack, { ...words, results, work: this.work(slices) }, { slices });
+    return [...new Int32Array(this.view.buffer, results, slices)];
+  }
+
   /** The address of the packed matrix [n, k] of these f32; its rows beyond n stay poison. */
   matrix(values: ArrayLike<number>, n: number, k: number, format: Format): number {
-    const address = this.take(packedBytes(n, k, format));
-    const bad = this.kernels.pack(address, this.floats(values), 0, n, k, 0, format);
-    if (bad >= 0) throw new RangeError(`pack refused number ${bad}`);
-    return address;
+    const dst = this.take(packedBytes(n, k, format));
+    const [bad] = this.pack({ dst, src: this.floats(values), rows: n, k, source: Format.F32, target: format });
+    if (bad !== -1) throw new RangeError(`pack refused number ${bad}`);
+    return dst;
+  }
+
+  /** The address of all the step's rows x[rows, k], as a matmul by a matrix of this format takes them. */
+  activations(x: Float32Array, k: number, format: Format, slices = 1): number {
+    const floats = this.floats(x);
+    if (!quantized(format)) return floats;
+    const y = this.take((x.length / k) * activationBytes(k, format));
+    this.execute(Op.Quantize, Quantize, { y, x: floats, k, format }, { slices });
+    return y;
   }
 
   /** Writes the step: its rows, and which of them want logits. */
-  step(rows: readonly TestRow[], wanted: readonly number[] = []): void {
+  step(rows: readonly TestRow[], wanted: readonly number[] = [], tuning = 4): void {
     this.#step = this.take(Size.StepHeaderBytes + rows.length * Size.RowBytes);
     const index = this.take(4 * wanted.length);
     this.view.setUint32(this.#step + 4 * Step.rows, rows.length, true);
     this.view.setUint32(this.#step + 4 * Step.logitsRows, wanted.length, true);
     this.view.setUint32(this.#step + 4 * Step.logitsIndex, index, true);
+    this.view.setUint32(this.#step + 4 * Step.tuning, tuning, true);
     for (const [i, row] of wanted.entries()) this.view.setUint32(index + 4 * i, row, true);
     for (const [i, row] of rows.entries()) {
       const at = this.#step + Size.StepHeaderBytes + i * Size.RowBytes;
@@ -108,8 +146,12 @@ export class Bench {
   }
 
   /** A step of `count` rows of which nothing matters but their number. */
-  rows(count: number): void {
-    this.step(Array.from({ length: count }, () => ({})));
+  rows(count: number, tuning = 4): void {
+    this.step(
+      Array.from({ length: count }, () => ({})),
+      [],
+      tuning,
+    );
   }
 
   /**
@@ -145,13 +187,35 @@ export class Bench {
   }
 }
 
-/** Numbers in a chunk of 16 bytes. */
+/** Whether a matmul takes quantised activations. */
+export function quantized(format: Format): boolean {
+  return format >= Format.Q8;
+}
+
+/** Bytes of a row of quantised activations: of each block 32 numbers, a f32 and an i32. */
+export function activationBytes(k: number, format: Format): number {
+  return Math.ceil(k / 32) * (format === Format.Q8 ? 72 : 40);
+}
+
+/** Numbers in a chunk of 16 bytes; float formats only. */
 export function perChunk(format: Format): number {
-  return format === 0 ? 4 : 8;
+  return format === Format.F32 ? 4 : 8;
 }
 
 export function packedBytes(n: number, k: number, format: Format): number {
+  if (quantized(format)) return packedBytesOf(n, k, Format[format].toLowerCase() as QuantizedFormat);
   return Math.ceil(n / 4) * Math.ceil(k / perChunk(format)) * 64;
+}
+
+/**
+ * Where number (row, i) of a packed matrix [n, k] of a float format lies: [panel of 4 rows][chunk][4 rows][16 bytes]; the
+ * chunks of a 16-bit format hold columns 0, 4, 1, 5, 2, 6, 3, 7.
+ */
+export function packedPlace(row: number, i: number, k: number, format: Format): number {
+  const chunk = perChunk(format);
+  const panel = Math.floor(row / 4) * Math.ceil(k / chunk) + Math.floor(i / chunk);
+  const place = chunk === 4 ? 4 * (i % 4) : 2 * [0, 2, 4, 6, 1, 3, 5, 7][i % 8]!;
+  return (panel * 4 + (row % 4)) * 16 + place;
 }
 
 /** A float operand of a record. */

@@ -1,9 +1,11 @@
 /** One session's attention by records, chunk by chunk, as the planner would write them; and the reference for it. */
-import { Angles, Attention, Cast, Clamp, Op, Rope, Size } from "../../assembly/op.ts";
+import { Size } from "../../assembly/layout.ts";
+import { Angles, Attention, Cast, Clamp, Op, Rope } from "../../assembly/op.ts";
 import type { CacheDType } from "../../src/dtype.ts";
 import { CACHE_FORMATS, type CacheLayout, cacheLayout, type Policy } from "../../src/model/cache.ts";
 import { turns } from "../../src/model/positions.ts";
 import * as reference from "../reference/attention.ts";
+import { rounded } from "../reference/cache_format.ts";
 import { alibiSlopes, inverseFrequencies, type RopeLayout } from "../reference/math.ts";
 import { type Bench, bits, type Dice, flat, rowsOf } from "./harness.ts";
 
@@ -51,13 +53,16 @@ export interface Outcome {
   readonly visited: number;
 }
 
-/** Everything that no record has written is NaN: the buffers before each chunk, the slot before the first. */
+/**
+ * `rounding`: keys and values are f32 that have been rounded to this format where they would be cast to it.
+ * Everything that no record has written is NaN: the buffers before each chunk, the slot before the first.
+ */
 export function attend(
   bench: Bench,
   setup: Setup,
   tokens: Tokens,
   chunks: readonly number[],
-  { origin = 0n, slices = 1 } = {},
+  { origin = 0n, slices = 1, rounding = "f32" as CacheDType } = {},
 ): Outcome {
   bench.clear();
   const { heads, kvHeads, headDim, rotaryDim, policy } = setup;
@@ -114,6 +119,10 @@ export function attend(
       bench.execute(Op.Rope, Rope, { y: rotated.q, x: at.q, heads, ...shape }, { slices });
       bench.execute(Op.Rope, Rope, { y: rotated.fixed, x: at.q, heads, ...shape, fixed: 1 }, { slices });
       bench.execute(Op.Rope, Rope, { y: rotated.k, x: at.k, heads: kvHeads, ...shape }, { slices });
+    }
+    for (const address of rounding === "f32" ? [] : [at.k, at.v, ...(rotated ? [rotated.k] : [])]) {
+      const part = new Float32Array(bench.view.buffer, address, rows * kvWidth);
+      part.set(rounded(rounding, part, headDim));
     }
     if (cached) {
       bench.execute(Op.Cast, Cast, { y: cached.k, x: rotated?.k ?? at.k, ...shapes }, { slices });

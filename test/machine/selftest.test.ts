@@ -8,9 +8,22 @@ import { compile, type Mutation } from "./mutant.ts";
 const BROKEN: readonly (Mutation & { readonly what: string })[] = [
   {
     what: "matmul subtracts in one place",
-    file: "matmul_half.ts",
-    from: "b3 = mulAdd(mulAdd(b3, e, ye), o, yo);",
-    to: "b3 = f32x4.sub(mulAdd(b3, e, ye), f32x4.mul(o, yo));",
+    file: "matmul_f.ts",
+    from: "c1 = mulAdd(c1, w1, u);\n    u = v128.load(x + stride * 3);",
+    to: "c1 = f32x4.sub(c1, f32x4.mul(w1, u));\n    u = v128.load(x + stride * 3);",
+  },
+  { what: "a quantised block uses another's scale", file: "matmul_q.ts", from: "scales += 4;", to: "" },
+  {
+    what: "a tile mistakes its corrections",
+    file: "tile_q.ts",
+    from: "corrections + stride * 2",
+    to: "corrections + stride",
+  },
+  {
+    what: "a nibble is not masked",
+    file: "matmul_q.ts",
+    from: "pairDots(v, v128.and(i16x8.shr_u(b, 4), low)));\n      b = v128.load(q, 16);",
+    to: "pairDots(v, i16x8.shr_u(b, 4)));\n      b = v128.load(q, 16);",
   },
   { what: "a shuffle takes a wrong lane", file: "simd.ts", from: "(a, b, 2, 6, 3, 7)", to: "(a, b, 2, 6, 3, 6)" },
   {
@@ -31,7 +44,7 @@ const BROKEN: readonly (Mutation & { readonly what: string })[] = [
   },
   {
     what: "a tile of attention skips a product",
-    file: "attention_tiles.ts",
+    file: "attention_values.ts",
     from: "b3 = mulAdd(b3, weight, y);",
     to: "b3 = f32x4.add(b3, y);",
   },

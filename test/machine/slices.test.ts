@@ -4,7 +4,9 @@
  */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { Op, Size } from "../../assembly/op.ts";
+import { Size } from "../../assembly/layout.ts";
+import { Op } from "../../assembly/op.ts";
+import { CACHE_DTYPES } from "../../src/dtype.ts";
 import { POLICIES } from "../../src/model/cache.ts";
 import { Dice } from "../kernels/harness.ts";
 import { FIXTURE_NAMES, finite, Model, type Shape } from "./model.ts";
@@ -40,9 +42,10 @@ function execute({ bank, program }: Model, slices: number, dice: Dice): void {
 }
 
 for (const name of FIXTURE_NAMES) {
-  test(`${name}: 1, 2, 3, 5 and 64 slices in any order, every policy: logits and caches have the same bits`, async () => {
-    for (const attention of POLICIES) {
-      const model = await Model.open(name, { attention, ...LIMITS });
+  test(`${name}: 1, 2, 3, 5 and 64 slices in any order, every policy and cache: logits and caches have the same bits`, async () => {
+    for (const [i, attention] of POLICIES.entries()) {
+      const cacheDtype = CACHE_DTYPES[i % 3];
+      const model = await Model.open(name, { attention, cacheDtype, ...LIMITS });
       const run = (slices: number, dice: Dice) => {
         model.reset();
         return STEPS.map((shape) => {
@@ -62,64 +65,67 @@ for (const name of FIXTURE_NAMES) {
     }
   });
 
-  test(`${name}: a session's bits do not depend on chunks, company or slot, and run does what execute does`, async () => {
-    const model = await Model.open(name, { attention: "lambda", ...LIMITS });
-    /** The logits of each session's last token, after these steps. */
-    const run = (steps: readonly Shape[], session: number) => {
-      model.reset();
-      let last = new Uint32Array();
-      for (const shape of steps) {
-        const rows = model.rows(shape).map((row) => ({ ...row, token: row.position % 61 }));
-        model.spoil();
-        expect(model.machine.run(rows)).toBe(model.planned.plan.records.flat().length);
-        const wanted = rows.filter((row) => row.wantsLogits);
-        const vocab = model.planned.program.vocabSize;
-        const at = wanted.findLastIndex((row) => row.slot === session);
-        if (at >= 0) last = model.bits(rows).logits.slice(at * vocab, (at + 1) * vocab);
-      }
-      expect(finite(last)).toBe(true);
-      return last;
-    };
-    const alone = run(
-      Array.from({ length: 21 }, () => [[0, 1]] as const),
-      0,
-    );
-    expect(run([[[0, 16]], [[0, 5]]], 0)).toEqual(alone);
-    expect(
-      run(
-        [
-          [
-            [1, 3],
-            [0, 9],
-          ],
-          [
-            [0, 11],
-            [1, 2],
-          ],
-          [
-            [1, 1],
-            [0, 1],
-          ],
-        ],
+  test.each(CACHE_DTYPES)(
+    `${name}, %s: a session's bits do not depend on chunks, company or slot, and run does what execute does`,
+    async (cacheDtype) => {
+      const model = await Model.open(name, { attention: "lambda", cacheDtype, ...LIMITS });
+      /** The logits of each session's last token, after these steps. */
+      const run = (steps: readonly Shape[], session: number) => {
+        model.reset();
+        let last = new Uint32Array();
+        for (const shape of steps) {
+          const rows = model.rows(shape).map((row) => ({ ...row, token: row.position % 61 }));
+          model.spoil();
+          expect(model.machine.run(rows)).toBe(model.planned.plan.records.flat().length);
+          const wanted = rows.filter((row) => row.wantsLogits);
+          const vocab = model.planned.program.vocabSize;
+          const at = wanted.findLastIndex((row) => row.slot === session);
+          if (at >= 0) last = model.bits(rows).logits.slice(at * vocab, (at + 1) * vocab);
+        }
+        expect(finite(last)).toBe(true);
+        return last;
+      };
+      const alone = run(
+        Array.from({ length: 21 }, () => [[0, 1]] as const),
         0,
-      ),
-    ).toEqual(alone);
-    expect(
-      run(
-        [
+      );
+      expect(run([[[0, 16]], [[0, 5]]], 0)).toEqual(alone);
+      expect(
+        run(
           [
-            [0, 2],
-            [1, 10],
+            [
+              [1, 3],
+              [0, 9],
+            ],
+            [
+              [0, 11],
+              [1, 2],
+            ],
+            [
+              [1, 1],
+              [0, 1],
+            ],
           ],
-          [[1, 1]],
+          0,
+        ),
+      ).toEqual(alone);
+      expect(
+        run(
           [
-            [1, 9],
-            [0, 4],
+            [
+              [0, 2],
+              [1, 10],
+            ],
+            [[1, 1]],
+            [
+              [1, 9],
+              [0, 4],
+            ],
+            [[1, 1]],
           ],
-          [[1, 1]],
-        ],
-        1,
-      ),
-    ).toEqual(alone);
-  });
+          1,
+        ),
+      ).toEqual(alone);
+    },
+  );
 }

@@ -1,6 +1,7 @@
 /** The barrier under real threads: as many as there are give the bits of one, and none hangs when one is missing. */
 import { afterEach, expect, test } from "bun:test";
-import { Control, Op, Rows, Size } from "../../assembly/op.ts";
+import { Control, Size } from "../../assembly/layout.ts";
+import { Op, Rows } from "../../assembly/op.ts";
 import { bun } from "../../src/runtime/bun.ts";
 import { finite, Model, type Shape } from "./model.ts";
 import { compile, timeoutOf } from "./mutant.ts";

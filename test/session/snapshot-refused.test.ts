@@ -107,6 +107,7 @@ const others: [string, string, Parameters<typeof small>[0], LoadOptions, RegExp]
   ["one of another nGlobal", "policy", "llama-gqa-tied", { nGlobal: 2 }, /nGlobal 3.*, found .*nGlobal 2/],
   ["one of another limit", "policy", "llama-gqa-tied", { limit: 12 }, /limit 8.*, found .*limit 12/],
   ["one of other weights", "weight_dtype", "llama-gqa-tied", { dtype: "bf16" }, /expected f32, found bf16$/],
+  ["one of another cache", "cache_dtype", "llama-gqa-tied", { cacheDtype: "int8" }, /expected f32, found int8$/],
 ];
 test.each(others)("%s snapshot is refused by %s", async (_, field, fixture, options, expected) => {
   const message = await refusal(await snapshotFrom(await small(fixture, options)));

@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { CACHE_DTYPES } from "../../src/dtype.ts";
 import { parseSafetensors } from "../../src/formats/safetensors.ts";
 import { type GenerateOptions, load, type Model, POLICIES, type Session } from "../../src/index.ts";
 import { changed, put } from "./forge.ts";
@@ -53,6 +54,19 @@ describe.each(FAMILIES)("%s: a fresh engine goes on with the same ids, text and 
     expect(await goOn(restored, { ...OPTIONS, maxNewTokens: 40 })).toEqual(unbroken);
     expect(new Set(unbroken.ids).size).toBeGreaterThan(15);
     // Nothing is left behind either: both are in the same state again.
+    expect(restored.snapshot()).toEqual(session.snapshot());
+  });
+
+  test.each(CACHE_DTYPES)("a cache of %s", async (cacheDtype) => {
+    const session = (await small(family, { cacheDtype })).session({ seed: 6 });
+    await session.generate(PROMPT, { ...OPTIONS, maxNewTokens: 30 }).text();
+    const snapshot = session.snapshot();
+    const { tensors } = parseSafetensors(snapshot, "snapshot");
+    const dtype = { f32: "F32", bf16: "BF16", int8: "U8" }[cacheDtype];
+    expect(tensors.get("layers.0.kRing")?.dtype).toBe(dtype);
+    const unbroken = await goOn(session, { ...OPTIONS, maxNewTokens: 40 });
+    const restored = (await small(family, { cacheDtype })).restore(snapshot);
+    expect(await goOn(restored, { ...OPTIONS, maxNewTokens: 40 })).toEqual(unbroken);
     expect(restored.snapshot()).toEqual(session.snapshot());
   });
 

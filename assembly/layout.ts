@@ -1,0 +1,68 @@
+/** What lies where in a bank, beside programs: the step, the row table, the control block, and sizes. See op.ts. */
+
+/** The step: header words, then the row table. */
+export enum Step {
+  /** number of rows */
+  rows,
+  /** number of rows that want logits */
+  logitsRows,
+  /** address of u32[logitsRows]: their indices */
+  logitsIndex,
+  /** Tuning: what makes a machine quick and changes no result */
+  tuning,
+}
+
+/** Parts of Step.tuning. */
+export enum Tuning {
+  /** how many places of a matrix one thread reads at once: 1 to 4 */
+  Streams = 7,
+  /** products of 8-bit numbers are added by four: see dots.ts */
+  Quads = 8,
+}
+
+/** Byte offsets in an entry of the row table. Rows of one session are neighbours, in the order of their positions. */
+export enum Row {
+  /** u32: id of the token */
+  token = 0,
+  /** u32: address of the session's slot */
+  slot = 4,
+  /** u32: index of the first row of the same session in this step */
+  runStart = 8,
+  /** u32: number of rows of the same session in this step */
+  runRows = 12,
+  /** u64: position of the token */
+  position = 16,
+  /** u64: position of the session's first token */
+  origin = 24,
+}
+
+/** Byte offsets in the control block that threads meet at. */
+export enum Control {
+  /** u32: threads that have arrived at the barrier */
+  arrived = 0,
+  /** u32: barriers passed */
+  generation = 4,
+  /** u32: 1: every thread returns */
+  abort = 8,
+}
+
+export enum Size {
+  RecordBytes = 128,
+  StepHeaderBytes = 16,
+  RowBytes = 32,
+  ControlBytes = 64,
+  /** keys per block of attention; blocks begin at positions divisible by it */
+  KeyBlock = 64,
+  /** what a slice of a matmul or of packing needs for itself */
+  WorkBytes = 320,
+  /** queries that attention works on at a time, of neighbouring rows and heads that share a KV head */
+  QueryBlock = 16,
+  /** numbers of a head that share a scale under CacheFormat.Int8 */
+  ScaleBlock = 32,
+  /** per slice: u64 keys visited, then what attention keeps of a block of queries (attention.ts) */
+  ScratchBytes = 4736,
+  /** into how many slices a record can be cut, so also how many threads */
+  MaxSlices = 64,
+  /** bytes of a hash state */
+  HashBytes = 80,
+}
