@@ -11,7 +11,7 @@ import type { Runtime } from "./runtime/types.ts";
 import type { Files } from "./source.ts";
 import { Tokenizer } from "./tokenizer/tokenizer.ts";
 
-export interface LoadOptions extends Omit<LoadingOptions, "onProgress"> {
+export interface LoadOptions extends Omit<LoadingOptions, "onProgress" | "availableMemory"> {
   /** Branch, tag or commit of a Hugging Face id; main unless told. */
   readonly revision?: string | undefined;
   /** Only what is in the cache already. */
@@ -104,6 +104,7 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
   return Engine.load(checkpoint, kernels, {
     ...rest,
     threads,
+    availableMemory: runtime.availableMemory(),
     onProgress: (loaded, total) => onProgress?.({ stage: "read", loaded, total }),
   });
 }

@@ -43,7 +43,7 @@ async function run(from: string, to: string, { dtype, ...where }: QuantizeFlags,
   await withCheckpoint(from, options, async (checkpoint, runtime) => {
     const { kernels, threads } = await chooseKernels(options, runtime);
     const files = await quantize(checkpoint, kernels, dtype, {
-      ...{ threads, signal },
+      ...{ threads, signal, availableMemory: runtime.availableMemory() },
       onProgress: (loaded, total) => stages.update("quantising", loaded, total),
     });
     await mkdir(to, { recursive: true });

@@ -1,6 +1,7 @@
 import { Row, Size, Step } from "../../assembly/layout.ts";
 import type { KernelExports, Kernels } from "./kernels.ts";
 import type { Pool } from "./pool.ts";
+import { DEFAULT_TUNING, matmulsOf, tune } from "./tuning.ts";
 
 /** One memory and where things lie in it; addresses in bytes. */
 export interface BankPlan {
@@ -94,8 +95,8 @@ export class Bank {
  */
 export class Machine {
   readonly banks: readonly Bank[];
-  /** Step.tuning: what makes this machine quick, and changes no bit. */
-  tuning = 4;
+  /** Step.tuning. */
+  #tuning = DEFAULT_TUNING;
   readonly #plan: MachinePlan;
   readonly #threads: number;
   readonly #pool: Pool | undefined;
@@ -155,6 +156,12 @@ export class Machine {
     return this.#pool.run({ bank, memory, kernels, program, step, control }, this.#threads);
   }
 
+  /** Measures how to be quick with these weights; to be called before the first step. */
+  tune(): void {
+    const matmuls = this.#plan.segments.flatMap(({ bank, program }) => matmulsOf(this.banks[bank] as Bank, program));
+    this.#tuning = tune(matmuls, this.#plan.chunkSize);
+  }
+
   /** Brings the hidden state of `rows` rows to the segment's bank, if it comes from another. */
   carry(segment: Segment, rows: number): void {
     if (!segment.carry) return;
@@ -190,7 +197,7 @@ export class Machine {
       view.setUint32(step + 4 * Step.rows, rows.length, true);
       view.setUint32(step + 4 * Step.logitsRows, logitsRows, true);
       view.setUint32(step + 4 * Step.logitsIndex, index, true);
-      view.setUint32(step + 4 * Step.tuning, this.tuning, true);
+      view.setUint32(step + 4 * Step.tuning, this.#tuning, true);
     }
   }
 }

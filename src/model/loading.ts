@@ -11,6 +11,8 @@ import type { Plan } from "./plan.ts";
 import { FORMATS, type PlacedWeight, panelsOf, type ResolvedWeight, STAGED, STAGING_BYTES } from "./weights.ts";
 
 export interface ReadingOptions {
+  /** Bytes of memory that can be had; a model that needs more is refused before anything is read. */
+  readonly availableMemory?: number | undefined;
   /** Threads that compute, if the kernels have a pool of them; 1 unless told. */
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -28,6 +30,10 @@ export async function loadMachine(
   kernels: Kernels,
   options: ReadingOptions = {},
 ): Promise<{ machine: Machine; hash: bigint }> {
+  const { availableMemory = Infinity } = options;
+  if (plan.memoryBytes > availableMemory) {
+    throw new LambentError(mismatch("memory", `${plan.memoryBytes} bytes available`, availableMemory));
+  }
   const machine = createMachine(kernels, plan, options.threads);
   const hash = new Xxh64(kernels).update(new TextEncoder().encode(canonicalConfig(config)));
   const total = plan.weights.reduce((sum, weight) => sum + storedBytes(weight), 0);
@@ -47,6 +53,7 @@ export async function loadMachine(
   for (const { bank, address, bytes } of plan.constants) {
     (machine.banks[bank] as Bank).bytes(address, bytes.length).set(bytes);
   }
+  machine.tune();
   return { machine, hash: hash.digest() };
 }
 

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { freemem } from "node:os";
 import { LambentError } from "../errors.ts";
 import type { Build } from "../machine/kernels.ts";
 import type { Thread } from "../machine/pool.ts";
@@ -13,6 +14,7 @@ export const bun: Runtime = {
   kernels,
   cores: navigator.hardwareConcurrency,
   startThread,
+  availableMemory: freemem,
   isDirectory,
   isFile,
   directory,

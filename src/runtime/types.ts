@@ -19,6 +19,8 @@ export interface Runtime {
   /** How many threads can run at once. */
   readonly cores: number;
   readonly startThread: StartThread;
+  /** Bytes of memory that can still be had; undefined where nobody says. */
+  availableMemory(): number | undefined;
   /** Whether `path` is a local directory. */
   isDirectory(path: string): Promise<boolean>;
   /** Whether `path` is a local file. */

@@ -83,7 +83,7 @@ describe("refused by name", () => {
     [{ attention: "full", maxPositions: 0 }, `maxPositions: expected a whole number from 1 to ${most}, found 0`],
     [{ chunkSize: 0 }, "chunkSize: expected a whole number from 1 to 65536, found 0"],
     [{ maxSessions: NaN }, "maxSessions: expected a whole number from 1 to 65536, found NaN"],
-    [{ dtype: "q9" as "f16" }, "dtype: expected one of auto, f32, bf16, f16, found q9"],
+    [{ dtype: "q9" as "f16" }, "dtype: expected one of auto, f32, bf16, f16, q8, q7, q4, found q9"],
     [{ cacheDtype: "f16" as "bf16" }, "cacheDtype: expected one of f32, bf16, int8, found f16"],
   ];
   test.each(refused)("%o", async (options, message) => {
