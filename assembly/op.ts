@@ -26,6 +26,7 @@ export enum Op {
   Gelu,
   GeluTanh,
   Pack,
+  Read,
 }
 
 /** Which rows of the step a record works on (word 1, which may have the bit OnTheSide too). */
@@ -233,6 +234,13 @@ export enum Pack {
   results,
   /** MaxSlices areas of WorkBytes */
   work,
+}
+
+/** Reads memory and does nothing with it: how fast that goes is the roofline. results: u32[MaxSlices], a digest of each slice. */
+export enum Read {
+  src = 2,
+  bytes,
+  results,
 }
 
 /** Formats of packed matrices: matmul_f.ts and matmul_q.ts say how they lie in memory. */

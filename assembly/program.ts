@@ -26,11 +26,13 @@ import {
   Op,
   Pack,
   Quantize,
+  Read,
   Rope,
   Rows,
 } from "./op";
 import { pack } from "./pack";
 import { quantizeBlock, quantizedRowBytes } from "./quantize";
+import { readBytes } from "./read";
 import { float, sliceBegin, word } from "./record";
 import { angles, rope } from "./rope";
 
@@ -71,6 +73,9 @@ export function execute(record: usize, step: usize, slice: u32, slices: u32): vo
       break;
     case Op.Pack:
       executePack(record, slice, slices);
+      break;
+    case Op.Read:
+      executeRead(record, slice, slices);
       break;
     default: {
       const last = sliceBegin(rows, slice + 1, slices);
@@ -150,6 +155,15 @@ function executeElementwise(record: usize, rows: u32, slice: u32, slices: u32): 
     default:
       geluTanh(y, a, count);
   }
+}
+
+/** Reading is cut by lines of 64 bytes. */
+function executeRead(record: usize, slice: u32, slices: u32): void {
+  const lines = word(record, Read.bytes) >> 6;
+  const first = sliceBegin(lines, slice, slices);
+  const count = sliceBegin(lines, slice + 1, slices) - first;
+  const digest = readBytes(word(record, Read.src) + (first << 6), count << 6);
+  store<u32>(word(record, Read.results) + (slice << 2), digest);
 }
 
 /** Packing is cut by rows. */

@@ -4,6 +4,7 @@ import { ModelError, mismatch, OptionError } from "./errors.ts";
 import { Checkpoint } from "./formats/checkpoint.ts";
 import { parseObject } from "./formats/json.ts";
 import { type Kernels, loadKernels } from "./machine/kernels.ts";
+import { readBandwidth } from "./machine/roofline.ts";
 import { type Planned, planModel } from "./model/planning.ts";
 import { withoutTiedCopies } from "./model/tied.ts";
 import { detectRuntime } from "./runtime/index.ts";
@@ -115,6 +116,12 @@ export function inspect(where: string, options: LoadOptions = {}): Promise<Plann
     threadsOf(options, runtime);
     return planModel(await withoutTiedCopies(checkpoint), options);
   });
+}
+
+/** Bytes per second that the threads of these options read from memory; see: readBandwidth. */
+export async function measureReading(options: LoadOptions): Promise<{ threads: number; bytesPerSecond: number }> {
+  const { kernels, threads } = await chooseKernels(options, await detectRuntime());
+  return { threads, bytesPerSecond: await readBandwidth(kernels, threads) };
 }
 
 /** The tokenizer of a checkpoint; undefined if it has no tokenizer.json. */

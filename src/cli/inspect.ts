@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { Op } from "../../assembly/op.ts";
-import { inspect } from "../load.ts";
+import { inspect, measureReading } from "../load.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { warnUnused, write } from "./streams.ts";
@@ -9,10 +9,12 @@ export function addInspect(program: Command, signal: AbortSignal): void {
   modelOptions(program.command("inspect"))
     .description("print a model's operations, shapes, bytes and memory, from its headers")
     .option("--json", "print one JSON object")
-    .action(async (flags: ModelFlags & { json?: boolean }) => {
+    .option("--roofline", "measure how fast memory is read here, and predict the time of a token")
+    .action(async (flags: ModelFlags & { json?: boolean; roofline?: boolean }) => {
       const stages = new Stages();
       const where = flags.model ?? DEFAULT_MODEL;
-      const { program: model, plan, unused } = await inspect(where, loadOptions(flags, signal, stages));
+      const options = loadOptions(flags, signal, stages);
+      const { program: model, plan, unused } = await inspect(where, options);
       stages.end();
       warnUnused(where, unused);
       const segments = plan.segments.map((segment, i) => ({
@@ -27,6 +29,11 @@ export function addInspect(program: Command, signal: AbortSignal): void {
       const operations = segments.flatMap((segment) => segment.operations);
       const sum = (key: "weightBytes" | "cacheBytes" | "flops") => operations.reduce((n, record) => n + record[key], 0);
       const total = { weightBytes: sum("weightBytes"), cacheBytes: sum("cacheBytes"), flops: sum("flops") };
+      const reading = flags.roofline ? await measureReading(options) : undefined;
+      const roofline = reading && {
+        ...reading,
+        millisecondsPerToken: ((total.weightBytes + total.cacheBytes) / reading.bytesPerSecond) * 1000,
+      };
       const memory = {
         weightBytes: plan.weightBytes,
         cacheBytes: plan.cacheBytes,
@@ -65,6 +72,9 @@ export function addInspect(program: Command, signal: AbortSignal): void {
           `${lines.join("\n")}\n\n` +
           `attention   ${policy.attention}, nGlobal ${policy.nGlobal}, nLocal ${bound(policy.nLocal)}, limit ${bound(policy.limit)}, maxPositions ${bound(policy.maxPositions)}\n` +
           `one token   reads ${exact(total.weightBytes)} of weights, ${exact(total.cacheBytes)} of cache at full window; ${total.flops} flop\n` +
+          (roofline
+            ? `roofline    ${roofline.millisecondsPerToken.toFixed(2)} ms for it at ${(roofline.bytesPerSecond / 1e9).toFixed(1)} GB/s, read by ${roofline.threads} thread${roofline.threads > 1 ? "s" : ""}\n`
+            : "") +
           `weights     ${exact(memory.weightBytes)}\n` +
           `cache       ${exact(memory.cacheBytes)} of keys and values per session, ${plan.cache.dtype}\n` +
           `session     ${exact(memory.sessionBytes)} per session\n` +
