@@ -30,21 +30,23 @@ export function numbersBytes<T>(): usize {
   return sizeof<T>() == 4 ? 64 : 32;
 }
 
-/** Bytes of a row of activations: the numbers of its blocks, their f32 scales, their i32 corrections. */
+/** Bytes of a row of activations: the numbers of its blocks, their f32 scales, their corrections. */
 export function rowBytes<T>(k: usize): usize {
   return blocksOf(k) * (numbersBytes<T>() + 8);
 }
 
 /** acc[4] += whole numbers times both their scales: how every kernel adds a block. */
-export function addScaled(acc: usize, sums: v128, factor: v128, scales: v128): void {
-  v128.store(acc, mulAdd(v128.load(acc), f32x4.convert_i32x4_s(sums), f32x4.mul(factor, scales)));
+export function addScaled(acc: usize, sums: v128, scale: v128, scales: v128): void {
+  v128.store(acc, mulAdd(v128.load(acc), f32x4.convert_i32x4_s(sums), f32x4.mul(scale, scales)));
 }
 
 /**
- * Constants of the kernels, kept in memory from `masks` on: i16x8 of 1, i8x16 of 15. An engine that is told them as
+ * Constants of the kernels, kept in memory from `masks` on: ones, and low, upper and factor of upperHalves. An engine that is told them as
  * constants makes them anew at every use.
  */
 export function storeMasks(masks: usize): void {
   v128.store(masks, i16x8.splat(1));
   v128.store(masks, i8x16.splat(15), 16);
+  v128.store(masks, i8x16.splat(-16), 32);
+  v128.store(masks, i16x8.splat(2048), 48);
 }

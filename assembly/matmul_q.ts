@@ -1,4 +1,4 @@
-import { pairDots, quadDots } from "./dots";
+import { pairDots, quadDots, upperHalves } from "./dots";
 import { finish } from "./finish";
 import { addScaled, blockBytes, blocksOf, numbersBytes, rowBytes, storeMasks } from "./format_q";
 import { Bf16, even, odd } from "./half";
@@ -97,10 +97,12 @@ function panels<T>(
 }
 
 /** acc[16] += one block of one row of x times one block of a panel. */
-function oneBlock<T>(acc: usize, p: usize, x: usize, factor: v128, correction: v128, masks: usize): void {
+function oneBlock<T>(acc: usize, p: usize, x: usize, scale: v128, correction: v128, masks: usize): void {
   const ones = v128.load(masks);
   const low = v128.load(masks, 16);
-  let d0 = i32x4.splat(0);
+  const upper = v128.load(masks, 32);
+  const factor = v128.load(masks, 48);
+  let d0 = correction;
   let d1 = d0;
   let d2 = d0;
   let d3 = d0;
@@ -121,10 +123,6 @@ function oneBlock<T>(acc: usize, p: usize, x: usize, factor: v128, correction: v
       x += 8;
     }
   } else if (sizeof<T>() == 1) {
-    d0 = correction;
-    d1 = correction;
-    d2 = correction;
-    d3 = correction;
     for (; q < end; q += 64) {
       const v = v128.load32_splat(x);
       d0 = quadDots<T>(d0, v, v128.load(q), ones);
@@ -138,24 +136,24 @@ function oneBlock<T>(acc: usize, p: usize, x: usize, factor: v128, correction: v
       const u = v128.load32_splat(x);
       const v = v128.load32_splat(x + 4);
       let b = v128.load(q);
-      d0 = i16x8.add(i16x8.add(d0, pairDots(u, v128.and(b, low))), pairDots(v, v128.and(i16x8.shr_u(b, 4), low)));
+      d0 = i16x8.add(i16x8.add(d0, pairDots(u, v128.and(b, low))), pairDots(v, upperHalves(b, low, upper, factor)));
       b = v128.load(q, 16);
-      d1 = i16x8.add(i16x8.add(d1, pairDots(u, v128.and(b, low))), pairDots(v, v128.and(i16x8.shr_u(b, 4), low)));
+      d1 = i16x8.add(i16x8.add(d1, pairDots(u, v128.and(b, low))), pairDots(v, upperHalves(b, low, upper, factor)));
       b = v128.load(q, 32);
-      d2 = i16x8.add(i16x8.add(d2, pairDots(u, v128.and(b, low))), pairDots(v, v128.and(i16x8.shr_u(b, 4), low)));
+      d2 = i16x8.add(i16x8.add(d2, pairDots(u, v128.and(b, low))), pairDots(v, upperHalves(b, low, upper, factor)));
       b = v128.load(q, 48);
-      d3 = i16x8.add(i16x8.add(d3, pairDots(u, v128.and(b, low))), pairDots(v, v128.and(i16x8.shr_u(b, 4), low)));
+      d3 = i16x8.add(i16x8.add(d3, pairDots(u, v128.and(b, low))), pairDots(v, upperHalves(b, low, upper, factor)));
       x += 8;
     }
-    d0 = i32x4.add(correction, i32x4.dot_i16x8_s(d0, ones));
-    d1 = i32x4.add(correction, i32x4.dot_i16x8_s(d1, ones));
-    d2 = i32x4.add(correction, i32x4.dot_i16x8_s(d2, ones));
-    d3 = i32x4.add(correction, i32x4.dot_i16x8_s(d3, ones));
+    d0 = i32x4.dot_i16x8_s(d0, ones);
+    d1 = i32x4.dot_i16x8_s(d1, ones);
+    d2 = i32x4.dot_i16x8_s(d2, ones);
+    d3 = i32x4.dot_i16x8_s(d3, ones);
   }
   const s = v128.load(p);
   const t = v128.load(p, 16);
-  addScaled(acc, d0, factor, even<Bf16>(s));
-  addScaled(acc + 16, d1, factor, odd<Bf16>(s));
-  addScaled(acc + 32, d2, factor, even<Bf16>(t));
-  addScaled(acc + 48, d3, factor, odd<Bf16>(t));
+  addScaled(acc, d0, scale, even<Bf16>(s));
+  addScaled(acc + 16, d1, scale, odd<Bf16>(s));
+  addScaled(acc + 32, d2, scale, even<Bf16>(t));
+  addScaled(acc + 48, d3, scale, odd<Bf16>(t));
 }

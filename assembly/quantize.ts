@@ -7,7 +7,7 @@ const SMALLEST: f32 = 7.8886090522101181e-31; // 2^-100
 /**
  * Block `block` of a row of activations x[k] as whole numbers: nearest even of v · 127 / max|v|, zeros beyond k.
  * y: 32 numbers per block, i16 for Q8 and i8 otherwise; then for each block the f32 scale max|v| / 127 (NaN if one of x is
- * no finite number); then for each block an i32: what the offset of the weights' numbers has added, negated.
+ * no finite number); then for each block the number that its sums begin with (correction).
  */
 export function quantizeBlock(y: usize, x: usize, block: u32, k: u32, format: Format): void {
   const blocks = (k + 31) >> 5;
@@ -46,7 +46,17 @@ export function quantizeBlock(y: usize, x: usize, block: u32, k: u32, format: Fo
   store<f32>(scales + ((<usize>block) << 2), scale);
   let sum = i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1);
   sum += i32x4.extract_lane(total, 2) + i32x4.extract_lane(total, 3);
-  store<i32>(scales + ((<usize>(blocks + block)) << 2), -offsetOf(format) * sum);
+  store<i32>(scales + ((<usize>(blocks + block)) << 2), correction(sum, format));
+}
+
+/**
+ * What the sums of a block begin with, so that the offset of the weights' numbers is taken back: an i32, or with Q4, whose
+ * sums are pairs of i16, half of it in each. No sum runs over: what one half has too much, its numbers have too little.
+ */
+function correction(sum: i32, format: Format): i32 {
+  if (format != Format.Q4) return -offsetOf(format) * sum;
+  const half = (-offsetOf(format) / 2) * sum;
+  return (half << 16) | (half & 0xffff);
 }
 
 /** Bytes of a row of quantised activations. */

@@ -1,4 +1,4 @@
-import { pairDots, quadDots } from "./dots";
+import { pairDots, quadDots, upperHalves } from "./dots";
 import { addScaled, blockBytes, blocksOf, numbersBytes, rowBytes } from "./format_q";
 import { Bf16, even, odd } from "./half";
 
@@ -9,6 +9,8 @@ import { Bf16, even, odd } from "./half";
 export function fourRows<T>(x: usize, k: usize, p: usize, half: usize, acc: usize, masks: usize): void {
   const ones = v128.load(masks);
   const low = v128.load(masks, 16);
+  const upper = v128.load(masks, 32);
+  const factor = v128.load(masks, 48);
   const blocks = blocksOf(k);
   const stride = rowBytes<T>(k);
   const end = p + blocks * blockBytes<T>();
@@ -16,14 +18,15 @@ export function fourRows<T>(x: usize, k: usize, p: usize, half: usize, acc: usiz
   let scales = x + blocks * numbersBytes<T>();
   for (; p < end; p += blockBytes<T>()) {
     let q = p + 32;
-    let a0 = i32x4.splat(0);
+    const corrections = scales + (blocks << 2);
+    let a0 = v128.load32_splat(corrections);
     let a1 = a0;
-    let b0 = a0;
-    let b1 = a0;
-    let c0 = a0;
-    let c1 = a0;
-    let d0 = a0;
-    let d1 = a0;
+    let b0 = v128.load32_splat(corrections + stride);
+    let b1 = b0;
+    let c0 = v128.load32_splat(corrections + stride * 2);
+    let c1 = c0;
+    let d0 = v128.load32_splat(corrections + stride * 3);
+    let d1 = d0;
     const stop = x + numbersBytes<T>();
     if (sizeof<T>() == 4) {
       for (; x < stop; x += 4) {
@@ -80,8 +83,8 @@ export function fourRows<T>(x: usize, k: usize, p: usize, half: usize, acc: usiz
         v = v128.load32_splat(x + stride * 3);
         d0 = i16x8.add(d0, pairDots(v, w0));
         d1 = i16x8.add(d1, pairDots(v, w1));
-        w0 = v128.and(i16x8.shr_u(v0, 4), low);
-        w1 = v128.and(i16x8.shr_u(v1, 4), low);
+        w0 = upperHalves(v0, low, upper, factor);
+        w1 = upperHalves(v1, low, upper, factor);
         const upper = x + 4;
         v = v128.load32_splat(upper);
         a0 = i16x8.add(a0, pairDots(v, w0));
@@ -109,19 +112,17 @@ export function fourRows<T>(x: usize, k: usize, p: usize, half: usize, acc: usiz
     const s = v128.load(p - (half << 4));
     const even8 = even<Bf16>(s);
     const odd8 = odd<Bf16>(s);
-    const corrections = scales + (blocks << 2);
-    tileRow(acc, a0, a1, scales, corrections, even8, odd8);
-    tileRow(acc + 32, b0, b1, scales + stride, corrections + stride, even8, odd8);
-    tileRow(acc + 64, c0, c1, scales + stride * 2, corrections + stride * 2, even8, odd8);
-    tileRow(acc + 96, d0, d1, scales + stride * 3, corrections + stride * 3, even8, odd8);
+    tileRow(acc, a0, a1, scales, even8, odd8);
+    tileRow(acc + 32, b0, b1, scales + stride, even8, odd8);
+    tileRow(acc + 64, c0, c1, scales + stride * 2, even8, odd8);
+    tileRow(acc + 96, d0, d1, scales + stride * 3, even8, odd8);
     scales += 4;
   }
 }
 
 /** acc[8] += the sums of one block of one row. */
-function tileRow(acc: usize, d0: v128, d1: v128, scale: usize, correction: usize, even8: v128, odd8: v128): void {
-  const factor = v128.load32_splat(scale);
-  const added = v128.load32_splat(correction);
-  addScaled(acc, i32x4.add(d0, added), factor, even8);
-  addScaled(acc + 16, i32x4.add(d1, added), factor, odd8);
+function tileRow(acc: usize, d0: v128, d1: v128, scaleAt: usize, even8: v128, odd8: v128): void {
+  const scale = v128.load32_splat(scaleAt);
+  addScaled(acc, d0, scale, even8);
+  addScaled(acc + 16, d1, scale, odd8);
 }

@@ -54,6 +54,7 @@ export function addInspect(program: Command, signal: AbortSignal): void {
           ...Object.fromEntries(policy),
           memory,
           total,
+          roofline,
           segments,
         };
         return write(`${JSON.stringify(object)}\n`);
