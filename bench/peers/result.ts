@@ -1,0 +1,48 @@
+import type { Shape } from "./shapes.ts";
+
+/** Every peer does the same work: a prompt of 128 tokens, then 32 new ones. */
+export const PROMPT = 128;
+export const NEW = 32;
+
+export interface PeerOptions {
+  readonly shape: Shape;
+  /** Fewer than the shape has; for trials. */
+  readonly layers?: number | undefined;
+  readonly threads: readonly number[];
+}
+
+export interface PeerResult {
+  readonly peer: string;
+  readonly version: string;
+  /** Of the weights, as the peer calls it. */
+  readonly format: string;
+  readonly threads: number;
+  /** At positions 128 to 160, the median; absent where there is an error. */
+  readonly decodeTokensPerSecond?: number;
+  /** Of the prompt, the median. */
+  readonly prefillTokensPerSecond?: number;
+  /** How the figures came about, where that matters. */
+  readonly note?: string;
+  readonly error?: string;
+}
+
+/** What a measurement's child process tells. */
+export interface Measured {
+  /** Tokens per second. */
+  readonly prefill: number;
+  readonly decode: number;
+  readonly note?: string;
+}
+
+/** A result, whatever becomes of the measurement. */
+export async function attempt(
+  about: Pick<PeerResult, "peer" | "version" | "format" | "threads">,
+  measure: () => Promise<Measured>,
+): Promise<PeerResult> {
+  try {
+    const { prefill, decode, note } = await measure();
+    return { ...about, decodeTokensPerSecond: decode, prefillTokensPerSecond: prefill, ...(note ? { note } : {}) };
+  } catch (error) {
+    return { ...about, error: error instanceof Error ? error.message : String(error) };
+  }
+}
