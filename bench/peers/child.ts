@@ -58,5 +58,6 @@ export async function run(
 }
 
 function lastLines(text: string): string {
-  return text.trim().split("\n").slice(-6).join(" | ").slice(-600);
+  const lines = text.split("\n").filter((line) => line.trim() && !/^\s|^file:|^Node\.js v/.test(line));
+  return lines.slice(-6).join(" | ").slice(-600);
 }

@@ -8,7 +8,7 @@ const BINARY = `@node-llama-cpp/${SYSTEMS[process.platform] ?? process.platform}
   process.platform === "darwin" && process.arch === "arm64" ? "-metal" : ""
 }`;
 const FORMATS: readonly Format[] = ["q4_0", "q8_0", "f16"];
-const ROUNDS = 3;
+const ROUNDS = 5;
 const TIMEOUT_MS = 240_000;
 
 /** llama.cpp compiled for the machine, by way of node-llama-cpp. */
