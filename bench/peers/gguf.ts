@@ -168,16 +168,18 @@ function architecture(config: Config): Record<string, Value> {
   }
 }
 
-/** A vocabulary in which " a" to " z" are one token each; the rest is bytes, and words that never occur. */
+/**
+ * A vocabulary in which " a" to " z" are one token each; the rest is bytes, and words that never occur. The bytes count
+ * as words: what random weights answer is UTF-8 all the same.
+ */
 function tokenizer(vocabSize: number): Record<string, Value> {
-  const [normal, unknown, control, byte] = [1, 2, 3, 6];
+  const [normal, unknown, control] = [1, 2, 3];
   const tokens = ["<unk>", "<s>", "</s>"];
   for (let i = 0; i < 256; i++) tokens.push(`<0x${i.toString(16).toUpperCase().padStart(2, "0")}>`);
-  const types = tokens.map((_, i) => (i === 0 ? unknown : i < 3 ? control : byte) as number);
   const letters = [..."abcdefghijklmnopqrstuvwxyz"];
   tokens.push("▁", ...letters, ...letters.map((letter) => `▁${letter}`));
   for (let i = 0; tokens.length < vocabSize; i++) tokens.push(`▁word${i}`);
-  while (types.length < vocabSize) types.push(normal as number);
+  const types = tokens.map((_, i) => (i === 0 ? unknown : i < 3 ? control : normal) as number);
   return {
     "tokenizer.ggml.model": "llama",
     "tokenizer.ggml.tokens": { strings: tokens },
