@@ -130,7 +130,7 @@ export function addLinear(
   addNoise(graph, `${y}.weight`, UINT8, [rows, blocks, (BLOCK * bits) / 8], weights);
   const scales = new Float32Array(rows * blocks).fill(format === "q4" ? 0.007 : 0.0005);
   addFloats(graph, `${y}.scales`, [rows * blocks], scales);
-  // Level 4: the activations as 8-bit integers, which is the fastest.
+  // Level 4 lets it compute with 8-bit integers.
   const attributes = { K: columns, N: rows, bits, block_size: BLOCK, accuracy_level: 4 };
   addNode(graph, "MatMulNBits", [x, `${y}.weight`, `${y}.scales`], [y], attributes, MICROSOFT);
 }
