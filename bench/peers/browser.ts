@@ -13,7 +13,7 @@ export async function runPage<T>(
   folder: string,
   script: string,
   files: Readonly<Record<string, string>>,
-  parameters: Readonly<Record<string, string>>,
+  parameters: Readonly<Record<string, unknown>>,
   timeout: number,
 ): Promise<T> {
   const browser = BROWSERS.map((name) => Bun.which(name)).find((path) => path !== null);
@@ -46,7 +46,8 @@ export async function runPage<T>(
   });
   const profile = mkdtempSync(join(tmpdir(), "lambent-bench-"));
   const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"];
-  const url = `http://127.0.0.1:${server.port}/?${new URLSearchParams(parameters)}`;
+  const query = Object.entries(parameters).map(([name, value]) => [name, `${value}`]);
+  const url = `http://127.0.0.1:${server.port}/?${new URLSearchParams(query)}`;
   const child = Bun.spawn([browser, ...flags, `--user-data-dir=${profile}`, url], {
     stdio: ["ignore", "ignore", "ignore"],
   });

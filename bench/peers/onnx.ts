@@ -22,10 +22,12 @@ export interface Graph {
   readonly initializers: Message[];
   readonly inputs: Message[];
   readonly outputs: Message[];
+  /** Of what there is an 8-bit copy already. */
+  readonly quantized: Set<string>;
 }
 
 export function emptyGraph(): Graph {
-  return { nodes: [], initializers: [], inputs: [], outputs: [] };
+  return { nodes: [], initializers: [], inputs: [], outputs: [], quantized: new Set() };
 }
 
 export function writeModel(path: string, { nodes, initializers, inputs, outputs }: Graph): void {
@@ -103,7 +105,7 @@ export function value(name: string, shape: readonly (number | string)[], type = 
 }
 
 export interface Linear {
-  readonly format: "f32" | "q4" | "q8";
+  readonly format: "f32" | "q4" | "q8" | "int8";
   /** The random bytes of weights in this format, and of f32 numbers. */
   readonly weights: Noise;
   readonly floats: Noise;
@@ -111,7 +113,10 @@ export interface Linear {
 
 const BLOCK = 32;
 
-/** y = x · Wᵀ, with random W [rows][columns]: MatMul, or MatMulNBits with a scale for every 32 weights. */
+/**
+ * y = x · Wᵀ, with random W [rows][columns]. f32: MatMul. q4 and q8: MatMulNBits, a scale for every 32 weights. int8:
+ * MatMulInteger, one scale for the matrix and one for the activations, which become integers as they come.
+ */
 export function addLinear(
   graph: Graph,
   { format, weights, floats }: Linear,
@@ -120,19 +125,32 @@ export function addLinear(
   rows: number,
   columns: number,
 ): void {
+  const weight = `${y}.weight`;
   if (format === "f32") {
-    addNoise(graph, `${y}.weight`, FLOAT, [columns, rows], floats);
-    addNode(graph, "MatMul", [x, `${y}.weight`], [y]);
-    return;
+    addNoise(graph, weight, FLOAT, [columns, rows], floats);
+    addNode(graph, "MatMul", [x, weight], [y]);
+  } else if (format === "int8") {
+    const quantized = [`${x}.quantized`, `${x}.scale`, `${x}.zero`];
+    if (!graph.quantized.has(x)) addNode(graph, "DynamicQuantizeLinear", [x], quantized);
+    graph.quantized.add(x);
+    const [integers, scale, zero] = quantized as [string, string, string];
+    addNoise(graph, weight, UINT8, [columns, rows], weights);
+    addInitializer(graph, `${y}.zero`, UINT8, [], Uint8Array.of(128));
+    addFloats(graph, `${y}.scale`, [], Float32Array.of(0.0005));
+    addNode(graph, "MatMulInteger", [integers, weight, zero, `${y}.zero`], [`${y}.sums`]);
+    addNode(graph, "Cast", [`${y}.sums`], [`${y}.floats`], { to: FLOAT });
+    addNode(graph, "Mul", [scale, `${y}.scale`], [`${y}.scales`]);
+    addNode(graph, "Mul", [`${y}.floats`, `${y}.scales`], [y]);
+  } else {
+    const bits = format === "q4" ? 4 : 8;
+    const blocks = columns / BLOCK;
+    addNoise(graph, weight, UINT8, [rows, blocks, (BLOCK * bits) / 8], weights);
+    const scales = new Float32Array(rows * blocks).fill(format === "q4" ? 0.007 : 0.0005);
+    addFloats(graph, `${y}.scales`, [rows * blocks], scales);
+    // Level 4 lets it compute with 8-bit integers.
+    const attributes = { K: columns, N: rows, bits, block_size: BLOCK, accuracy_level: 4 };
+    addNode(graph, "MatMulNBits", [x, weight, `${y}.scales`], [y], attributes, MICROSOFT);
   }
-  const bits = format === "q4" ? 4 : 8;
-  const blocks = columns / BLOCK;
-  addNoise(graph, `${y}.weight`, UINT8, [rows, blocks, (BLOCK * bits) / 8], weights);
-  const scales = new Float32Array(rows * blocks).fill(format === "q4" ? 0.007 : 0.0005);
-  addFloats(graph, `${y}.scales`, [rows * blocks], scales);
-  // Level 4 lets it compute with 8-bit integers.
-  const attributes = { K: columns, N: rows, bits, block_size: BLOCK, accuracy_level: 4 };
-  addNode(graph, "MatMulNBits", [x, `${y}.weight`, `${y}.scales`], [y], attributes, MICROSOFT);
 }
 
 function varint(value: number): Uint8Array {

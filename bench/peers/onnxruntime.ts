@@ -7,7 +7,12 @@ import { attempt, type Measured, type PeerOptions, type PeerResult } from "./res
 import { configOf, tensorsOf } from "./shapes.ts";
 
 const VERSION = "1.30.0";
-const FORMATS = { f32: "f32 MatMul", q4: "4-bit MatMulNBits", q8: "8-bit MatMulNBits" } as const;
+const FORMATS = {
+  f32: "f32 MatMul",
+  int8: "8-bit MatMulInteger",
+  q4: "4-bit MatMulNBits",
+  q8: "8-bit MatMulNBits",
+} as const;
 const TIMEOUT_MS = 240_000;
 /** Values of a supply of noise: a prime. */
 const VALUES = 1048573;

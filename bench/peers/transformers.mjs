@@ -1,7 +1,8 @@
-// transformers.js in a page: /?threads=&prompt=&new=&rounds=&vocab=, the model under /model/. Posts tokens per second.
+// transformers.js in a page: /?threads=&prompt=&new=&rounds=&vocab=&dtype=, the model under /model/. Posts tokens per second.
 import { AutoModelForCausalLM, env, Tensor } from "/node_modules/@huggingface/transformers/dist/transformers.min.js";
 
-const parameter = (name) => Number(new URLSearchParams(location.search).get(name));
+const query = new URLSearchParams(location.search);
+const parameter = (name) => Number(query.get(name));
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const post = (body) => fetch("/result", { method: "POST", body: JSON.stringify(body) });
 
@@ -12,7 +13,7 @@ try {
   env.useBrowserCache = false;
   env.backends.onnx.wasm.wasmPaths = "/node_modules/onnxruntime-web/dist/";
   env.backends.onnx.wasm.numThreads = parameter("threads");
-  const model = await AutoModelForCausalLM.from_pretrained("model", { device: "wasm", dtype: "q4" });
+  const model = await AutoModelForCausalLM.from_pretrained("model", { device: "wasm", dtype: query.get("dtype") });
   const [prefill, decode] = [[], []];
   const generate = async (count, fresh) => {
     const ids = BigInt64Array.from({ length: count }, (_, i) => BigInt((400 + i * 7919) % parameter("vocab")));

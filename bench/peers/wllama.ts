@@ -16,7 +16,7 @@ export async function wllama({ shape, layers, threads }: PeerOptions): Promise<P
     for (const n of threads) {
       const measure = async () => {
         const folder = await install("wllama", { "@wllama/wllama": VERSION });
-        const parameters = { threads: `${n}`, prompt: `${PROMPT}`, new: `${NEW}`, rounds: `${ROUNDS}` };
+        const parameters = { threads: n, prompt: PROMPT, new: NEW, rounds: ROUNDS };
         return runPage<Measured>(folder, "wllama.mjs", { "model.gguf": model.path() }, parameters, TIMEOUT_MS);
       };
       results.push(await attempt({ peer: "wllama", version: VERSION, format, threads: n }, measure));
