@@ -1,3 +1,4 @@
+import { cpus } from "node:os";
 import type { Shape } from "./shapes.ts";
 
 /** Every peer does the same work: a prompt of 128 tokens, then 32 new ones. */
@@ -23,6 +24,8 @@ export interface PeerResult {
   readonly prefillTokensPerSecond?: number;
   /** How the figures came about, where that matters. */
   readonly note?: string;
+  /** Cores that others kept busy just before: with any, threads wait for one another and the figures are too low. */
+  readonly busyCores: number;
   readonly error?: string;
 }
 
@@ -39,10 +42,19 @@ export async function attempt(
   about: Pick<PeerResult, "peer" | "version" | "format" | "threads">,
   measure: () => Promise<Measured>,
 ): Promise<PeerResult> {
+  const begun = { ...about, busyCores: await busyCores() };
   try {
     const { prefill, decode, note } = await measure();
-    return { ...about, decodeTokensPerSecond: decode, prefillTokensPerSecond: prefill, ...(note ? { note } : {}) };
+    return { ...begun, decodeTokensPerSecond: decode, prefillTokensPerSecond: prefill, ...(note ? { note } : {}) };
   } catch (error) {
-    return { ...about, error: error instanceof Error ? error.message : String(error) };
+    return { ...begun, error: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/** How many cores somebody keeps busy, measured for half a second. */
+export async function busyCores(): Promise<number> {
+  const busy = () => cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
+  const begun = { busy: busy(), at: performance.now() };
+  await Bun.sleep(500);
+  return (busy() - begun.busy) / (performance.now() - begun.at);
 }
