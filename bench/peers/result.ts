@@ -37,12 +37,15 @@ export interface Measured {
   readonly note?: string;
 }
 
+const QUIET_CORES = 0.2;
+const PATIENCE_MS = 20_000;
+
 /** A result, whatever becomes of the measurement. */
 export async function attempt(
   about: Pick<PeerResult, "peer" | "version" | "format" | "threads">,
   measure: () => Promise<Measured>,
 ): Promise<PeerResult> {
-  const begun = { ...about, busyCores: await busyCores() };
+  const begun = { ...about, busyCores: await quiet() };
   try {
     const { prefill, decode, note } = await measure();
     return { ...begun, decodeTokensPerSecond: decode, prefillTokensPerSecond: prefill, ...(note ? { note } : {}) };
@@ -51,8 +54,16 @@ export async function attempt(
   }
 }
 
+/** Waits a while for the machine to fall quiet. Returns how many cores others keep busy then. */
+async function quiet(): Promise<number> {
+  for (const begun = performance.now(); ; ) {
+    const busy = await busyCores();
+    if (busy < QUIET_CORES || performance.now() - begun > PATIENCE_MS) return busy;
+  }
+}
+
 /** How many cores somebody keeps busy, measured for half a second. */
-export async function busyCores(): Promise<number> {
+async function busyCores(): Promise<number> {
   const busy = () => cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
   const begun = { busy: busy(), at: performance.now() };
   await Bun.sleep(500);
