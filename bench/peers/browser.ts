@@ -1,6 +1,5 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { cleanUp, temporaryFolder } from "./child.ts";
 
 const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
 
@@ -44,13 +43,14 @@ export async function runPage<T>(
       return packaged ? file(found) : new Response("not found", { status: 404 });
     },
   });
-  const profile = mkdtempSync(join(tmpdir(), "lambent-bench-"));
+  using profile = temporaryFolder();
   const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"];
   const query = Object.entries(parameters).map(([name, value]) => [name, `${value}`]);
   const url = `http://127.0.0.1:${server.port}/?${new URLSearchParams(query)}`;
-  const child = Bun.spawn([browser, ...flags, `--user-data-dir=${profile}`, url], {
+  const child = Bun.spawn([browser, ...flags, `--user-data-dir=${profile.path}`, url], {
     stdio: ["ignore", "ignore", "ignore"],
   });
+  using _ = cleanUp(() => child.kill("SIGKILL"));
   const timer = setTimeout(() => reject(new Error(`no result within ${timeout / 1000} s`)), timeout);
   void child.exited.then((code) => reject(new Error(`the browser ended with exit ${code}`)));
   try {
@@ -60,6 +60,5 @@ export async function runPage<T>(
     child.kill("SIGKILL");
     await child.exited;
     await server.stop(true);
-    rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   }
 }

@@ -1,10 +1,28 @@
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, join } from "node:path";
 
 /** What peers need, kept out of the product: their packages at pinned versions, a Node.js, and files for a while. */
 export function cacheFolder(): string {
   return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "lambent-bench");
+}
+
+/** A folder in the cache, removed with `using`. */
+export function temporaryFolder(): Disposable & { readonly path: string } {
+  mkdirSync(cacheFolder(), { recursive: true });
+  const path = mkdtempSync(join(cacheFolder(), "temporary-"));
+  return { path, ...cleanUp(() => rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })) };
+}
+
+/** Something to be undone with `using`, or when this process ends before. */
+export function cleanUp(undo: () => void): Disposable {
+  process.once("exit", undo);
+  return {
+    [Symbol.dispose]() {
+      process.off("exit", undo);
+      undo();
+    },
+  };
 }
 
 const OS = process.platform === "win32" ? "win" : process.platform;
@@ -47,6 +65,7 @@ export async function run(
     ...{ cwd, timeout, killSignal: "SIGKILL", env: { ...process.env, ...env } },
     ...{ stdin: "ignore", stdout: "pipe", stderr: "pipe" },
   });
+  using _ = cleanUp(() => child.kill("SIGKILL"));
   const [output, errors] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),

@@ -1,8 +1,8 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Checkpoint } from "../../src/formats/checkpoint.ts";
 import { bun } from "../../src/runtime/bun.ts";
-import { cacheFolder, run } from "./child.ts";
+import { run, temporaryFolder } from "./child.ts";
 
 /** The embedded model's forward pass as a C program for this machine: what portability costs. */
 export interface ForwardResult {
@@ -25,23 +25,18 @@ const TIMEOUT_MS = 60_000;
 
 /** For every number of threads the result of the faster compiler; of none, the errors. */
 export async function forward(threads: readonly number[], directory = MODEL): Promise<ForwardResult[]> {
-  const folder = join(cacheFolder(), "forward");
-  mkdirSync(folder, { recursive: true });
-  const weights = join(folder, "weights.f32");
-  try {
-    writeFileSync(weights, await flatten(directory));
-    const results: ForwardResult[] = [];
-    for (const compiler of COMPILERS)
-      for (const n of threads) results.push(await measure(compiler, folder, weights, n, directory));
-    return threads.flatMap((n) => {
-      const all = results.filter(({ threads }) => threads === n);
-      const good = all.filter(({ millisecondsPerToken }) => millisecondsPerToken !== undefined);
-      if (good.length === 0) return all;
-      return [good.reduce((a, b) => (a.millisecondsPerToken! <= b.millisecondsPerToken! ? a : b))];
-    });
-  } finally {
-    rmSync(weights, { force: true });
-  }
+  using folder = temporaryFolder();
+  const weights = join(folder.path, "weights.f32");
+  writeFileSync(weights, await flatten(directory));
+  const results: ForwardResult[] = [];
+  for (const compiler of COMPILERS)
+    for (const n of threads) results.push(await measure(compiler, folder.path, weights, n, directory));
+  return threads.flatMap((n) => {
+    const all = results.filter(({ threads }) => threads === n);
+    const good = all.filter(({ millisecondsPerToken }) => millisecondsPerToken !== undefined);
+    if (good.length === 0) return all;
+    return [good.reduce((a, b) => (a.millisecondsPerToken! <= b.millisecondsPerToken! ? a : b))];
+  });
 }
 
 async function measure(

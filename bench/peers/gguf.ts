@@ -1,6 +1,6 @@
-import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { cacheFolder } from "./child.ts";
+import { temporaryFolder } from "./child.ts";
 import { checkDisk, gaussian, Noise, uniform } from "./noise.ts";
 import { type Config, configOf, type Shape, type Tensor, tensorsOf } from "./shapes.ts";
 
@@ -46,17 +46,16 @@ type Value =
 
 /** A file of a shape that is written when it is first asked for, and removed with `using`. */
 export function temporaryGguf(shape: Shape, format: Format, layers?: number): Disposable & { path(): string } {
-  const folder = join(cacheFolder(), "models");
-  const file = join(folder, `${shape}-${format}.gguf`);
+  const folder = temporaryFolder();
+  const file = join(folder.path, `${shape}-${format}.gguf`);
   let written = false;
   return {
     path() {
-      mkdirSync(folder, { recursive: true });
       if (!written) writeGguf(file, shape, format, layers);
       written = true;
       return file;
     },
-    [Symbol.dispose]: () => rmSync(file, { force: true }),
+    [Symbol.dispose]: () => folder[Symbol.dispose](),
   };
 }
 

@@ -14,13 +14,16 @@ export { SHAPES, type Shape } from "./shapes.ts";
  */
 export const PEERS = { native, wllama, ort: onnxruntime, transformers } satisfies Record<
   string,
-  (options: PeerOptions) => Promise<PeerResult[]>
+  (options: PeerOptions) => AsyncGenerator<PeerResult>
 >;
 export type Peer = keyof typeof PEERS;
 
 /** The results of some peers, one after the other, so that none disturbs another. */
-export async function peers(options: PeerOptions, only = Object.keys(PEERS) as readonly Peer[]): Promise<PeerResult[]> {
-  const results: PeerResult[] = [];
-  for (const peer of only) results.push(...(await PEERS[peer](options)));
-  return results;
+export async function* each(options: PeerOptions, only: readonly Peer[]): AsyncGenerator<PeerResult> {
+  for (const peer of only) yield* PEERS[peer](options);
+}
+
+/** The same as a list. */
+export function peers(options: PeerOptions, only = Object.keys(PEERS) as readonly Peer[]): Promise<PeerResult[]> {
+  return Array.fromAsync(each(options, only));
 }

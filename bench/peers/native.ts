@@ -12,8 +12,7 @@ const ROUNDS = 5;
 const TIMEOUT_MS = 240_000;
 
 /** llama.cpp compiled for the machine, by way of node-llama-cpp. */
-export async function native({ shape, layers, threads }: PeerOptions): Promise<PeerResult[]> {
-  const results: PeerResult[] = [];
+export async function* native({ shape, layers, threads }: PeerOptions): AsyncGenerator<PeerResult> {
   for (const format of FORMATS) {
     using model = temporaryGguf(shape, format, layers);
     for (const n of threads) {
@@ -22,8 +21,7 @@ export async function native({ shape, layers, threads }: PeerOptions): Promise<P
         const args = [model.path(), ...[n, PROMPT, NEW, ROUNDS].map(String)];
         return runNode<Measured>(folder, "native.mjs", args, TIMEOUT_MS);
       };
-      results.push(await attempt({ peer: "node-llama-cpp (native)", version: VERSION, format, threads: n }, measure));
+      yield await attempt({ peer: "node-llama-cpp (native)", version: VERSION, format, threads: n }, measure);
     }
   }
-  return results;
 }

@@ -1,6 +1,5 @@
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { cacheFolder, install, runNode } from "./child.ts";
+import { install, runNode, temporaryFolder } from "./child.ts";
 import { encode, gaussian, Noise, uniform } from "./noise.ts";
 import { addLinear, emptyGraph, type Linear, value, writeModel } from "./onnx.ts";
 import { attempt, type Measured, type PeerOptions, type PeerResult } from "./result.ts";
@@ -33,7 +32,7 @@ export function onnxWeights(format: Linear["format"]): Linear {
 }
 
 /** ONNX Runtime for the web: only the matrix products of a model, so that tokens per second are derived. */
-export async function onnxruntime({ shape, layers, threads }: PeerOptions): Promise<PeerResult[]> {
+export async function* onnxruntime({ shape, layers, threads }: PeerOptions): AsyncGenerator<PeerResult> {
   const matrices = tensorsOf(configOf(shape, layers)).filter(({ shape, stored }) => shape.length === 2 && !stored);
   // The first is the table of embeddings, which is looked up, not multiplied; where there is no other, the head is it.
   const tied = !matrices.some(({ name }) => name === "lm_head.weight");
@@ -41,10 +40,8 @@ export async function onnxruntime({ shape, layers, threads }: PeerOptions): Prom
     shape.join(" "),
   );
   const distinct = [...new Set(products)];
-  const results: PeerResult[] = [];
   for (const format of Object.keys(FORMATS) as Linear["format"][]) {
-    mkdirSync(cacheFolder(), { recursive: true });
-    const models = mkdtempSync(join(cacheFolder(), "onnx-"));
+    using models = temporaryFolder();
     const weights = onnxWeights(format);
     for (const text of distinct) {
       const [rows, columns] = text.split(" ").map(Number) as [number, number];
@@ -52,12 +49,12 @@ export async function onnxruntime({ shape, layers, threads }: PeerOptions): Prom
       addLinear(graph, weights, "y", "x", rows, columns);
       graph.inputs.push(value("x", ["count", columns]));
       graph.outputs.push(value("y", ["count", rows]));
-      writeModel(join(models, `${rows}-${columns}.onnx`), graph);
+      writeModel(join(models.path, `${rows}-${columns}.onnx`), graph);
     }
     for (const n of threads) {
       const measure = async (): Promise<Measured> => {
         const folder = await install("onnxruntime", { "onnxruntime-web": VERSION });
-        const args = [`${n}`, models, ...distinct];
+        const args = [`${n}`, models.path, ...distinct];
         const times = await runNode<Record<string, [number, number]>>(folder, "onnxruntime.mjs", args, TIMEOUT_MS);
         const sum = (products: string[], rows: 0 | 1) => products.reduce((ms, text) => ms + times[text]![rows], 0);
         // A prompt needs the logits of its last token only.
@@ -66,9 +63,7 @@ export async function onnxruntime({ shape, layers, threads }: PeerOptions): Prom
         return { decode: 1000 / sum(products, 0), prefill: 128_000 / prefill, note };
       };
       const about = { peer: "onnxruntime-web", version: VERSION, format: FORMATS[format], threads: n };
-      results.push(await attempt(about, measure));
+      yield await attempt(about, measure);
     }
-    rmSync(models, { recursive: true, force: true });
   }
-  return results;
 }

@@ -1,6 +1,6 @@
 import { arch, cpus, platform } from "node:os";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { type ForwardResult, forward, PEERS, type Peer, type PeerResult, peers, SHAPES, type Shape } from "./index.ts";
+import { each, type ForwardResult, forward, PEERS, type Peer, type PeerResult, SHAPES, type Shape } from "./index.ts";
 
 const FORWARD = "forward";
 const NAMES = [...Object.keys(PEERS), FORWARD];
@@ -30,15 +30,6 @@ function count(text: string): number {
   throw new InvalidArgumentError("Expected one positive whole number.");
 }
 
-function print(columns: readonly (readonly [string, number])[], cells: readonly string[]): void {
-  console.log(
-    columns
-      .map(([, width], i) => (cells[i] ?? "").padEnd(width))
-      .join(" ")
-      .trimEnd(),
-  );
-}
-
 const COLUMNS = [
   ["peer", 23],
   ["version", 8],
@@ -50,9 +41,14 @@ const COLUMNS = [
   ["", 0],
 ] as const;
 
+function print(cells: readonly string[]): void {
+  const padded = COLUMNS.map(([, width], i) => (cells[i] ?? "").padEnd(width));
+  console.log(padded.join(" ").trimEnd());
+}
+
 function printPeer(result: PeerResult): void {
   const number = (value: number | undefined) => value?.toPrecision(3) ?? "-";
-  print(COLUMNS, [
+  print([
     ...[result.peer, result.version, result.format, `${result.threads}`],
     ...[result.decodeTokensPerSecond, result.prefillTokensPerSecond].map(number),
     result.busyCores.toFixed(1),
@@ -67,6 +63,10 @@ function printForward({ compiler, threads, millisecondsPerToken, equalsReference
   console.log(`forward.c, ${compiler}, ${threads} thread(s): ${said}`);
 }
 
+// An end by a signal is an end all the same: children and files go with it.
+process.once("SIGINT", () => process.exit(130));
+process.once("SIGTERM", () => process.exit(143));
+
 await new Command("peers")
   .description("measure other ways of running a model of a published shape, with random weights")
   .option("--only <names>", NAMES.join(", "), names, NAMES)
@@ -77,12 +77,11 @@ await new Command("peers")
     const of = layers === undefined ? shape : `${layers} layers of ${shape}`;
     console.log(`${platform()} ${arch()}, ${cpus()[0]?.model}, ${cpus().length} cores; ${of}, random weights`);
     const results: PeerResult[] = [];
-    for (const name of only.filter((name) => name !== FORWARD)) {
-      const some = await peers({ shape, layers, threads }, [name as Peer]);
-      const titles = COLUMNS.map(([title]) => title);
-      if (results.length === 0) print(COLUMNS, titles);
-      for (const result of some) printPeer(result);
-      results.push(...some);
+    const others = only.filter((name) => name !== FORWARD) as Peer[];
+    if (others.length > 0) print(COLUMNS.map(([title]) => title));
+    for await (const result of each({ shape, layers, threads }, others)) {
+      printPeer(result);
+      results.push(result);
     }
     const program = only.includes(FORWARD) ? await forward(threads) : [];
     for (const result of program) printForward(result);

@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { runPage } from "./browser.ts";
-import { cacheFolder, install } from "./child.ts";
+import { install, temporaryFolder } from "./child.ts";
 import { writeOnnxLlama } from "./onnx_llama.ts";
 import { onnxWeights } from "./onnxruntime.ts";
 import { attempt, type Measured, type PeerOptions, type PeerResult, PROMPT } from "./result.ts";
@@ -19,12 +19,10 @@ const ROUNDS = 1;
 const TIMEOUT_MS = 300_000;
 
 /** transformers.js on its WebAssembly device in a browser, with an ONNX model of the shape that is made here. */
-export async function transformers({ shape, layers, threads }: PeerOptions): Promise<PeerResult[]> {
-  const results: PeerResult[] = [];
+export async function* transformers({ shape, layers, threads }: PeerOptions): AsyncGenerator<PeerResult> {
   for (const { dtype, file, linear } of FORMATS) {
-    mkdirSync(cacheFolder(), { recursive: true });
-    const model = mkdtempSync(join(cacheFolder(), "onnx-"));
-    const path = { config: join(model, "config.json"), weights: join(model, file) };
+    using model = temporaryFolder();
+    const path = { config: join(model.path, "config.json"), weights: join(model.path, file) };
     for (const n of threads) {
       const measure = async () => {
         const folder = await install("transformers", { "@huggingface/transformers": VERSION });
@@ -37,9 +35,7 @@ export async function transformers({ shape, layers, threads }: PeerOptions): Pro
         return runPage<Measured>(folder, "transformers.mjs", files, { dtype, ...numbers }, TIMEOUT_MS);
       };
       const about = { peer: "transformers.js (wasm)", version: VERSION, format: dtype, threads: n };
-      results.push(await attempt(about, measure));
+      yield await attempt(about, measure);
     }
-    rmSync(model, { recursive: true, force: true });
   }
-  return results;
 }

@@ -9,8 +9,7 @@ const ROUNDS = 1;
 const TIMEOUT_MS = 300_000;
 
 /** llama.cpp compiled to WebAssembly, in a browser. */
-export async function wllama({ shape, layers, threads }: PeerOptions): Promise<PeerResult[]> {
-  const results: PeerResult[] = [];
+export async function* wllama({ shape, layers, threads }: PeerOptions): AsyncGenerator<PeerResult> {
   for (const format of FORMATS) {
     using model = temporaryGguf(shape, format, layers);
     for (const n of threads) {
@@ -19,8 +18,7 @@ export async function wllama({ shape, layers, threads }: PeerOptions): Promise<P
         const parameters = { threads: n, prompt: PROMPT, new: NEW, rounds: ROUNDS };
         return runPage<Measured>(folder, "wllama.mjs", { "model.gguf": model.path() }, parameters, TIMEOUT_MS);
       };
-      results.push(await attempt({ peer: "wllama", version: VERSION, format, threads: n }, measure));
+      yield await attempt({ peer: "wllama", version: VERSION, format, threads: n }, measure);
     }
   }
-  return results;
 }
