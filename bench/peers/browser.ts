@@ -1,0 +1,64 @@
+import { join } from "node:path";
+import { cleanUp, temporaryFolder } from "./child.ts";
+
+const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
+
+/**
+ * Opens a module of this folder as a page in a headless, cross-origin isolated Chromium. The page finds the packages of
+ * `folder` under /node_modules, the files under their names and its parameters as its query, and posts what it found
+ * to /result: `{ result }` or `{ error }`.
+ */
+export async function runPage<T>(
+  folder: string,
+  script: string,
+  files: Readonly<Record<string, string>>,
+  parameters: Readonly<Record<string, unknown>>,
+  timeout: number,
+): Promise<T> {
+  const browser = BROWSERS.map((name) => Bun.which(name)).find((path) => path !== null);
+  if (!browser) throw new Error(`no browser on this machine: looked for ${BROWSERS.join(", ")}`);
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+  const file = (path: string) => new Response(Bun.file(path), { headers });
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    idleTimeout: 0,
+    async fetch(request) {
+      const path = decodeURIComponent(new URL(request.url).pathname);
+      if (path === "/") {
+        const html = `<!doctype html><meta charset="utf-8"><script type="module" src="/script.mjs"></script>`;
+        return new Response(html, { headers: { ...headers, "Content-Type": "text/html" } });
+      }
+      if (path === "/result") {
+        const answer = (await request.json()) as { result: T } | { error: string };
+        if ("error" in answer) reject(new Error(answer.error));
+        else resolve(answer.result);
+        return new Response();
+      }
+      if (path === "/script.mjs") return file(join(import.meta.dir, script));
+      if (path.slice(1) in files) return file(files[path.slice(1)] as string);
+      const found = join(folder, path);
+      const packaged = path.startsWith("/node_modules/") && (await Bun.file(found).exists());
+      return packaged ? file(found) : new Response("not found", { status: 404 });
+    },
+  });
+  using profile = temporaryFolder();
+  const flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"];
+  const query = Object.entries(parameters).map(([name, value]) => [name, `${value}`]);
+  const url = `http://127.0.0.1:${server.port}/?${new URLSearchParams(query)}`;
+  const child = Bun.spawn([browser, ...flags, `--user-data-dir=${profile.path}`, url], {
+    stdio: ["ignore", "ignore", "ignore"],
+  });
+  using _ = cleanUp(() => child.kill("SIGKILL"));
+  const timer = setTimeout(() => reject(new Error(`no result within ${timeout / 1000} s`)), timeout);
+  void child.exited.then((code) => reject(new Error(`the browser ended with exit ${code}`)));
+  try {
+    return await promise;
+  } finally {
+    clearTimeout(timer);
+    child.kill("SIGKILL");
+    await child.exited;
+    await server.stop(true);
+  }
+}
