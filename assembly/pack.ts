@@ -54,7 +54,18 @@ function packRow(dst: usize, p: usize, row: i32, k: i32, source: Format, target:
   const perChunk = target == Format.F32 ? 4 : 8;
   const panelBytes = (<usize>((k + perChunk - 1) / perChunk)) << 6;
   let q = dst + <usize>(row >> 2) * panelBytes + ((<usize>(row & 3)) << 4);
+  const exponent = i16x8.splat(target == Format.Bf16 ? 0x7f80 : 0x7c00);
   for (let i = 0; i < k; i += perChunk) {
+    if (source == target && width == 2 && i + 8 <= k) {
+      // As stored, if all are finite: 0, 4, 1, 5 …
+      const v = v128.load(p);
+      if (!v128.any_true(i16x8.eq(v128.and(v, exponent), exponent))) {
+        v128.store(q, v128.shuffle<u16>(v, v, 0, 4, 1, 5, 2, 6, 3, 7));
+        q += 64;
+        p += 16;
+        continue;
+      }
+    }
     const low = keep(read(p, source), k - i);
     let bad = firstBad(low, source, target);
     if (bad < 4) return i + bad;

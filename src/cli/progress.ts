@@ -1,7 +1,10 @@
-import { SingleBar } from "cli-progress";
+import type { SingleBar } from "cli-progress";
 
 /** What is quicker than this needs no bar. */
 const PATIENCE_MS = 1000;
+
+/** Imported when the first bar is due: most commands end before. */
+let Bar: typeof SingleBar | undefined;
 
 /** A progress bar on stderr for work that takes longer than a second; nothing off a terminal. */
 export class Progress {
@@ -15,9 +18,15 @@ export class Progress {
 
   update(done: number, total: number): void {
     if (!process.stderr.isTTY || performance.now() - this.#begun < PATIENCE_MS) return;
+    if (!Bar) {
+      void import("cli-progress").then((module) => {
+        Bar = module.SingleBar;
+      });
+      return;
+    }
     if (!this.#bar) {
       const format = `${this.#label} {bar} {percentage}% | {eta_formatted} left`;
-      this.#bar = new SingleBar({ format, stream: process.stderr, hideCursor: true, clearOnComplete: true });
+      this.#bar = new Bar({ format, stream: process.stderr, hideCursor: true, clearOnComplete: true });
       this.#bar.start(total, done);
     }
     this.#bar.setTotal(total);

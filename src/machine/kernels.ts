@@ -42,11 +42,12 @@ export async function loadKernels(
   const reasons: string[] = [];
   for (const build of builds) {
     const bytes = await source(build);
-    if (!WebAssembly.validate(bytes)) {
+    const module = await WebAssembly.compile(bytes).catch(() => undefined);
+    if (!module) {
       reasons.push(`${build} is not understood`);
       continue;
     }
-    const kernels = fromModule(build, await WebAssembly.compile(bytes), start);
+    const kernels = fromModule(build, module, start);
     const failure = selfTest(kernels);
     if (failure === undefined) return kernels;
     reasons.push(`${build} ${failure}`);

@@ -4,11 +4,10 @@ import { LambentError } from "../errors.ts";
 import type { Build } from "../machine/kernels.ts";
 import type { Thread } from "../machine/pool.ts";
 import { directory, isDirectory, isFile } from "./directory.ts";
-import { downloadModel, isModelId } from "./hub.ts";
+import { isModelId } from "./hub-options.ts";
 import type { Runtime } from "./types.ts";
-import { webDirectory } from "./url.ts";
 
-/** Bun. */
+/** Bun. What only a download needs is imported by it: that takes longer than to read a small model. */
 export const bun: Runtime = {
   name: `bun ${Bun.version}`,
   kernels,
@@ -18,10 +17,12 @@ export const bun: Runtime = {
   isDirectory,
   isFile,
   directory,
-  webDirectory: (url, signal) => webDirectory(url, undefined, signal),
+  webDirectory: async (url, signal) => (await import("./url.ts")).webDirectory(url, undefined, signal),
   isModelId,
-  downloadModel: (id, { onProgress, ...options }) =>
-    downloadModel(id, { ...options, onProgress: ({ loaded, total }) => onProgress?.(loaded, total) }),
+  async downloadModel(id, { onProgress, ...options }) {
+    const { downloadModel } = await import("./hub.ts");
+    return downloadModel(id, { ...options, onProgress: ({ loaded, total }) => onProgress?.(loaded, total) });
+  },
 };
 
 async function kernels(build: Build): Promise<Uint8Array<ArrayBuffer>> {

@@ -27,7 +27,7 @@ export interface Runtime {
   isFile(path: string): Promise<boolean>;
   directory(path: string): Files;
   /** A directory on an HTTP server. */
-  webDirectory(url: string, signal?: AbortSignal): Files;
+  webDirectory(url: string, signal?: AbortSignal): Promise<Files>;
   /** Whether `text` is spelled as a Hugging Face id. */
   isModelId(text: string): boolean;
   /** Downloads a model from the Hugging Face hub; returns its local directory. */

@@ -1,7 +1,7 @@
 import { BPE } from "@huggingface/tokenizers";
 import { ModelError, mismatch, show } from "../errors.ts";
 import { BYTE_CHARS } from "./bytelevel.ts";
-import type { Field } from "./field.ts";
+import { type Field, isWhole } from "./field.ts";
 
 /** Ids above this are refused: tables are indexed by them. The largest vocabularies in use have about 2^18. */
 export const MAX_ID = 2 ** 24 - 1;
@@ -134,15 +134,17 @@ function neighbours(tokens: Iterable<string>): Set<number> {
   return pairs;
 }
 
+/** Token → id. Fields are made for errors only, here and for merges: there may be 10^5 of both. */
 function readVocab(field: Field): Map<string, number> {
   const vocab = new Map<string, number>();
-  const owner = new Map<number, string>();
-  for (const token of Object.keys(field.object())) {
-    const id = field.get(token).integer(MAX_ID);
-    const other = owner.get(id);
-    if (other !== undefined)
+  const taken = new Set<number>();
+  for (const [token, value] of Object.entries(field.object())) {
+    const id = isWhole(value, MAX_ID) ? value : field.get(token).integer(MAX_ID);
+    if (taken.has(id)) {
+      const other = [...vocab.keys()].find((key) => vocab.get(key) === id);
       field.get(token).fail(`an id that no other token has (${show(JSON.stringify(other))} has it)`);
-    owner.set(id, token);
+    }
+    taken.add(id);
     vocab.set(token, id);
   }
   if (vocab.size === 0) field.fail("at least one token");
@@ -152,22 +154,19 @@ function readVocab(field: Field): Map<string, number> {
 /** Merges as pairs; "a b" in older files, ["a", "b"] in newer ones. Both parts and the product are tokens. */
 function readMerges(field: Field, vocab: ReadonlyMap<string, number>): [string, string][] {
   const merges: [string, string][] = [];
-  for (const merge of field.array()) {
-    const parts: unknown = typeof merge.value === "string" ? merge.value.split(" ") : merge.value;
-    if (typeof merge.value === "string" && merge.value.startsWith("#version")) continue;
-    if (!Array.isArray(parts) || parts.length !== 2) merge.fail('a pair of tokens, "a b" or ["a","b"]');
-    const [a, b] = parts as unknown[];
-    for (const part of [a, b]) {
-      if (typeof part !== "string" || part === "") merge.fail("a pair of tokens, each a string that is not empty");
+  for (const [i, merge] of field.items().entries()) {
+    if (typeof merge === "string" && merge.startsWith("#version")) continue;
+    const parts: unknown = typeof merge === "string" ? merge.split(" ") : merge;
+    if (!Array.isArray(parts) || parts.length !== 2) field.array()[i]?.fail('a pair of tokens, "a b" or ["a","b"]');
+    const [a, b] = parts as [unknown, unknown];
+    if (typeof a !== "string" || typeof b !== "string" || a === "" || b === "") {
+      return (field.array()[i] as Field).fail("a pair of tokens, each a string that is not empty");
     }
-    for (const token of [a as string, b as string, `${a}${b}`]) {
-      if (!vocab.has(token)) {
-        throw new ModelError(
-          mismatch(merge.path, "tokens of the vocabulary", `${JSON.stringify(token)}, which is none`),
-        );
-      }
+    if (!vocab.has(a) || !vocab.has(b) || !vocab.has(a + b)) {
+      const found = `${JSON.stringify([a, b].find((token) => !vocab.has(token)) ?? a + b)}, which is none`;
+      throw new ModelError(mismatch(field.array()[i]?.path as string, "tokens of the vocabulary", found));
     }
-    merges.push([a as string, b as string]);
+    merges.push([a, b]);
   }
   return merges;
 }

@@ -53,8 +53,12 @@ export class Field {
   }
 
   array(): Field[] {
-    if (!Array.isArray(this.value)) this.fail("an array");
-    return Array.from(this.value as unknown[], (item, i) => new Field(item, i, this));
+    return Array.from(this.items(), (item, i) => new Field(item, i, this));
+  }
+
+  /** The values of this array. */
+  items(): readonly unknown[] {
+    return Array.isArray(this.value) ? this.value : this.fail("an array");
   }
 
   string(): string {
@@ -68,8 +72,7 @@ export class Field {
   }
 
   integer(max: number): number {
-    const ok = typeof this.value === "number" && Number.isInteger(this.value) && this.value >= 0 && this.value <= max;
-    return ok ? (this.value as number) : this.fail(`an integer in 0..${max}`);
+    return isWhole(this.value, max) ? this.value : this.fail(`an integer in 0..${max}`);
   }
 
   boolean(): boolean {
@@ -90,6 +93,11 @@ export class Field {
     const found = known.find((name) => name === this.value);
     return found ?? this.fail(`one of ${known.join(", ")}`);
   }
+}
+
+/** Whether a value is an integer in 0..max. */
+export function isWhole(value: unknown, max: number): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= max;
 }
 
 /** What was found, in a few words: whole vocabularies are not printed. */
