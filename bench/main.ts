@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { POLICIES, type PolicyName } from "../src/model/cache.ts";
+import { banks } from "./suites/banks.ts";
 import { decode } from "./suites/decode.ts";
 import { kernels } from "./suites/kernels.ts";
 import { lambda } from "./suites/lambda.ts";
@@ -59,6 +60,14 @@ suite("peers", "llama.cpp and others beside us, on a checkpoint of TinyLlama's s
   .option("--threads <counts>", "threads", numbers, [1, 2])
   .option("--only <names>", "peers (default: all)", names)
   .action(againstPeers);
+suite("banks", "models of 7B at their published shapes, with random weights: memory, load time, tokens per second")
+  .option("--shapes <names>", "shapes", names, ["llama-7b", "llama-2-7b", "mpt-7b", "mpt-7b-storywriter", "gpt-j-6b"])
+  .option("--dtypes <names>", "weight formats", names, ["q4", "q8"])
+  .option("--threads <n>", "threads", Number, 2)
+  .option("--layers <n>", "fewer layers than the shape has", Number)
+  .option("--dir <dir>", "where checkpoints are written and kept (default: a temporary folder)")
+  .option("--native", "llama.cpp beside it")
+  .action(banks);
 program
   .command("story")
   .description("NLL and distinct 4-grams of stories of 4,096 tokens, scored by the model in windows of 512")

@@ -2,7 +2,7 @@ import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync, writeSync }
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import { Progress } from "../src/cli/progress.ts";
-import { DTYPE_BYTES, DTYPES, type DType, STORED_DTYPES } from "../src/dtype.ts";
+import { DTYPE_BYTES, STORED, STORED_DTYPES, type StoredDType } from "../src/dtype.ts";
 import { mismatch, OptionError } from "../src/errors.ts";
 import { checkDisk, encode, gaussian, gigabytes, Noise, uniform } from "./peers/noise.ts";
 import { configOf, SHAPES, type Shape, type Tensor, tensorsOf } from "./peers/shapes.ts";
@@ -24,7 +24,7 @@ interface Placed extends Tensor {
 export function writeCheckpoint(
   shape: Shape,
   directory: string,
-  { dtype = SHAPES[shape].dtype as DType, layers = undefined as number | undefined, seed = 1 } = {},
+  { dtype = SHAPES[shape].dtype as StoredDType, layers = undefined as number | undefined, seed = 1 } = {},
 ): void {
   const name = Object.keys(STORED_DTYPES).find((key) => STORED_DTYPES[key] === dtype)!;
   const config = configOf(shape, layers);
@@ -98,10 +98,10 @@ if (import.meta.main) {
     .description("write a checkpoint of a published shape with random weights")
     .argument("<shape>", Object.keys(SHAPES).join(", "))
     .argument("<directory>", "an empty folder")
-    .addOption(new Option("--dtype <dtype>", "number format, else the published one").choices(DTYPES))
+    .addOption(new Option("--dtype <dtype>", "number format, else the published one").choices(STORED))
     .option("--layers <n>", "fewer layers than published", layers)
     .option("--seed <n>", "of the weights", Number, 1)
-    .action((shape: string, directory: string, flags: { dtype?: DType; layers?: number; seed: number }) => {
+    .action((shape: string, directory: string, flags: { dtype?: StoredDType; layers?: number; seed: number }) => {
       if (!(shape in SHAPES)) throw new OptionError(mismatch("shape", Object.keys(SHAPES).join(", "), shape));
       writeCheckpoint(shape as Shape, directory, flags);
     });

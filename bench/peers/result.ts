@@ -55,7 +55,7 @@ export async function attempt(
 }
 
 /** Waits a while for the machine to fall quiet. Returns how many cores others keep busy then. */
-async function quiet(): Promise<number> {
+export async function quiet(): Promise<number> {
   for (const begun = performance.now(); ; ) {
     const busy = await busyCores();
     if (busy < QUIET_CORES || performance.now() - begun > PATIENCE_MS) return busy;

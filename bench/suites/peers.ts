@@ -1,29 +1,13 @@
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { measureSteps } from "../measure.ts";
+import { each, PEERS, type Peer, type PeerResult } from "../peers/index.ts";
+import { quiet } from "../peers/result.ts";
 import { Report } from "../report.ts";
 import { DTYPES } from "../subject.ts";
+import { writeCheckpoint } from "../synthetic.ts";
 import { budgetOf, resultsOf, type SuiteFlags } from "./options.ts";
-
-/** What bench/peers tells of one peer, format and number of threads; speeds in tokens per second. */
-export interface PeerResult {
-  readonly peer: string;
-  readonly version: string;
-  /** Of the weights, as the peer calls it. */
-  readonly format: string;
-  readonly threads: number;
-  readonly decodeTokensPerSecond?: number;
-  readonly prefillTokensPerSecond?: number;
-  readonly error?: string;
-}
-
-export interface PeerOptions {
-  readonly only?: string[];
-  readonly threads: number[];
-  log(line: string): void;
-}
 
 export interface PeersFlags extends SuiteFlags {
   readonly model?: string;
@@ -40,12 +24,11 @@ const BITS: Readonly<Record<string, number>> = { f32: 32, bf16: 16, f16: 16, q8:
 
 /** Peers on TinyLlama's shape, and us before and after them. */
 export async function againstPeers(flags: PeersFlags): Promise<void> {
-  const run = await lazily<(options: PeerOptions) => Promise<PeerResult[]>>("../peers/index.ts", "peers");
-  if (!run) return console.log("peers: skipped: bench/peers is not there");
   const folder = mkdtempSync(join(tmpdir(), "lambent-peers-"));
   const report = new Report("peers", resultsOf(flags));
   try {
-    const model = flags.model ?? (await synthetic(folder));
+    const model = flags.model ?? join(folder, SHAPE);
+    if (!flags.model) writeCheckpoint(SHAPE, model);
     const add = report.table("tokens per second", {
       peer: "peer",
       version: "version",
@@ -53,6 +36,7 @@ export async function againstPeers(flags: PeersFlags): Promise<void> {
       threads: "threads",
       prefillTokensPerSecond: "128 tokens",
       decodeTokensPerSecond: "one by one",
+      busyCores: "busy cores",
       error: "error",
     });
     const results: PeerResult[] = [];
@@ -62,9 +46,8 @@ export async function againstPeers(flags: PeersFlags): Promise<void> {
     };
     for (const threads of flags.threads) {
       for (const result of await own(model, flags, threads)) take(result);
-      const log = (line: string) => console.log(line);
-      for (const result of await run({ ...(flags.only && { only: flags.only }), threads: [threads], log }))
-        take(result);
+      const only = (flags.only ?? Object.keys(PEERS)) as readonly Peer[];
+      for await (const result of each({ shape: SHAPE, threads: [threads] }, only)) take(result);
       for (const result of await own(model, flags, threads)) take(result);
     }
     compare(report, results);
@@ -81,7 +64,7 @@ async function own(model: string, flags: PeersFlags, threads: number): Promise<P
   const results: PeerResult[] = [];
   const formats = flags.dtypes ?? DTYPES.filter((dtype) => dtype !== "f32" && dtype !== "f16");
   for (const format of flags.quick ? formats.slice(0, 1) : formats) {
-    const about = { peer: OURSELVES, version: `Bun ${Bun.version}`, format, threads };
+    const about = { peer: OURSELVES, version: `Bun ${Bun.version}`, format, threads, busyCores: await quiet() };
     try {
       results.push({ ...about, ...(await measure(model, format, threads, flags)) });
     } catch (error) {
@@ -126,19 +109,4 @@ function compare(report: Report, results: readonly PeerResult[]): void {
       add({ peer: their.peer, format: their.format, threads, ours, prefill, decode });
     }
   }
-}
-
-/** A checkpoint of TinyLlama's shape with random weights. */
-async function synthetic(folder: string): Promise<string> {
-  const write = await lazily<(shape: string, directory: string) => void>("../synthetic.ts", "writeCheckpoint");
-  if (!write) throw new Error("peers: expected --model, a checkpoint of TinyLlama's shape");
-  const path = join(folder, SHAPE);
-  write(SHAPE, path);
-  return path;
-}
-
-/** What a file exports, if it is there. */
-async function lazily<T>(file: string, name: string): Promise<T | undefined> {
-  const url = new URL(file, import.meta.url);
-  return existsSync(fileURLToPath(url)) ? (await import(url.href))[name] : undefined;
 }
