@@ -230,6 +230,8 @@ export enum Pack {
   source,
   /** Format of dst */
   target,
+  /** f32[k] that the columns are multiplied by, for quantised formats only; 0: none */
+  columns,
   /** i32[MaxSlices] */
   results,
   /** MaxSlices areas of WorkBytes */

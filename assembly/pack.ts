@@ -1,7 +1,7 @@
 import { Bf16, F16, halves, loadHalves } from "./half";
 import { Format } from "./op";
 import { packBlock } from "./quantize";
-import { keep } from "./simd";
+import { keep, loadFloats } from "./simd";
 
 /** Four stored numbers at `p`, as f32. May read up to 12 bytes more than the numbers that exist. */
 function read(p: usize, format: Format): v128 {
@@ -34,6 +34,7 @@ export function pack(
   k: i32,
   source: Format,
   target: Format,
+  columns: usize,
   scratch: usize,
 ): i32 {
   const width: usize = source == Format.F32 ? 4 : 2;
@@ -41,7 +42,7 @@ export function pack(
     const p = src + <usize>r * <usize>k * width;
     const bad =
       target >= Format.Q8
-        ? quantizeRow(dst, p, firstRow + r, k, source, target, scratch)
+        ? quantizeRow(dst, p, firstRow + r, k, source, target, columns, scratch)
         : packRow(dst, p, firstRow + r, k, source, target);
     if (bad >= 0) return r * k + bad;
   }
@@ -90,8 +91,17 @@ function packRow(dst: usize, p: usize, row: i32, k: i32, source: Format, target:
   return -1;
 }
 
-/** One row, quantised as quantize.ts says. */
-function quantizeRow(dst: usize, p: usize, row: i32, k: i32, source: Format, target: Format, scratch: usize): i32 {
+/** One row, each number times its column's, quantised as quantize.ts says. */
+function quantizeRow(
+  dst: usize,
+  p: usize,
+  row: i32,
+  k: i32,
+  source: Format,
+  target: Format,
+  columns: usize,
+  scratch: usize,
+): i32 {
   const width: usize = source == Format.F32 ? 4 : 2;
   for (let begin = 0; begin < k; begin += 32) {
     for (let i = 0; i < 32; i += 4) {
@@ -99,6 +109,7 @@ function quantizeRow(dst: usize, p: usize, row: i32, k: i32, source: Format, tar
       let v = f32x4.splat(0);
       if (at < k) {
         v = keep(read(p + <usize>at * width, source), k - at);
+        if (columns) v = f32x4.mul(v, loadFloats(columns + ((<usize>at) << 2), k - at));
         // Scales are bf16: what has none there has none here.
         const bad = firstBad(v, source, Format.Bf16);
         if (bad < 4) return at + bad;

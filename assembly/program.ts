@@ -176,7 +176,8 @@ function executePack(record: usize, slice: u32, slices: u32): void {
   const src = word(record, Pack.src) + first * k * (source == Format.F32 ? 4 : 2);
   const work = word(record, Pack.work) + slice * Size.WorkBytes;
   const firstRow = word(record, Pack.firstRow) + first;
-  const bad = pack(word(record, Pack.dst), src, firstRow, count, k, source, word(record, Pack.target), work);
+  const target = word(record, Pack.target);
+  const bad = pack(word(record, Pack.dst), src, firstRow, count, k, source, target, word(record, Pack.columns), work);
   store<i32>(word(record, Pack.results) + (slice << 2), bad < 0 ? -1 : bad + first * k);
 }
 

@@ -1,5 +1,5 @@
 import { Format } from "./op";
-import { largestLane, loadFloats } from "./simd";
+import { largestLane, loadFloats, mulAdd, sum } from "./simd";
 
 /** Blocks whose largest number is not above this are zeros. */
 const SMALLEST: f32 = 7.8886090522101181e-31; // 2^-100
@@ -44,9 +44,9 @@ export function quantizeBlock(y: usize, x: usize, block: u32, k: u32, format: Fo
   const scales = y + ((<usize>blocks) << (wide ? 6 : 5));
   const scale: f32 = v128.any_true(strange) ? NaN : most > SMALLEST ? most / 127 : 0;
   store<f32>(scales + ((<usize>block) << 2), scale);
-  let sum = i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1);
-  sum += i32x4.extract_lane(total, 2) + i32x4.extract_lane(total, 3);
-  store<i32>(scales + ((<usize>(blocks + block)) << 2), correction(sum, format));
+  let numbersSum = i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1);
+  numbersSum += i32x4.extract_lane(total, 2) + i32x4.extract_lane(total, 3);
+  store<i32>(scales + ((<usize>(blocks + block)) << 2), correction(numbersSum, format));
 }
 
 /**
@@ -103,8 +103,8 @@ export function packBlock(w: usize, v: usize, row: u32, block: u32, k: u32, form
   let inverse: f32 = 0;
   if (most > SMALLEST) {
     if (format == Format.Q4) {
-      scale = low >= high ? most / 8 : most / -8;
-      inverse = low >= high ? <f32>8 / most : <f32>-8 / most;
+      scale = bestScale(v, low >= high ? most : -most);
+      inverse = <f32>1 / scale;
     } else {
       const steps: f32 = format == Format.Q8 ? 127 : 63;
       scale = most / steps;
@@ -120,7 +120,7 @@ export function packBlock(w: usize, v: usize, row: u32, block: u32, k: u32, form
   for (let i: u32 = 0; i < 32; i += 4) {
     const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(v + ((<usize>i) << 2)), inverses)));
     if (format == Format.Q4) {
-      const nibbles = i32x4.add(i32x4.min_s(q, i32x4.splat(7)), i32x4.splat(8));
+      const nibbles = i32x4.add(i32x4.max_s(i32x4.min_s(q, i32x4.splat(7)), i32x4.splat(-8)), i32x4.splat(8));
       const byte = place + <usize>((i >> 3) << 6) + (inRow << 2);
       const narrow = i16x8.narrow_i32x4_s(nibbles, nibbles);
       const four = i32x4.extract_lane(i8x16.narrow_i16x8_u(narrow, narrow), 0);
@@ -138,6 +138,34 @@ export function packBlock(w: usize, v: usize, row: u32, block: u32, k: u32, form
       }
     }
   }
+}
+
+/**
+ * The scale of least squared error for four bits: `most`, the number of the largest magnitude, negated, divided by 8 (then
+ * it is -8 itself), or by a little less or more, which cuts it off or leaves it room. The first of equals.
+ */
+function bestScale(v: usize, most: f32): f32 {
+  let best: f32 = 0;
+  let least: f32 = Infinity;
+  for (let i: i32 = 0; i < 9; i++) {
+    const scale = most / (<f32>9 - <f32>i * <f32>0.375);
+    const inverses = f32x4.splat(<f32>1 / scale);
+    const scales = f32x4.splat(scale);
+    let total = f32x4.splat(0);
+    for (let at: usize = 0; at < 128; at += 16) {
+      const x = v128.load(v + at);
+      const q = f32x4.nearest(f32x4.mul(x, inverses));
+      const bounded = f32x4.pmin(f32x4.pmax(q, f32x4.splat(-8)), f32x4.splat(7));
+      const error = f32x4.sub(x, f32x4.mul(bounded, scales));
+      total = mulAdd(total, error, error);
+    }
+    const squares = sum(total);
+    if (squares < least) {
+      least = squares;
+      best = scale;
+    }
+  }
+  return best;
 }
 
 /** y[32] = block `block` of row `row` of a packed matrix [n, k], as f32. */

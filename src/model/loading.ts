@@ -3,10 +3,12 @@ import { Op, Pack } from "../../assembly/op.ts";
 import { DTYPE_BYTES, STORED_DTYPES, type StoredDType } from "../dtype.ts";
 import { LambentError, ModelError, mismatch } from "../errors.ts";
 import { canonicalConfig } from "../formats/config.ts";
+import { align } from "../machine/arena.ts";
 import { Xxh64 } from "../machine/hash.ts";
 import type { Kernels } from "../machine/kernels.ts";
 import { type Bank, Machine } from "../machine/machine.ts";
 import { tick } from "../tick.ts";
+import { fold } from "./fold.ts";
 import type { Plan } from "./plan.ts";
 import { FORMATS, type PlacedWeight, panelsOf, type ResolvedWeight, STAGED, STAGING_BYTES } from "./weights.ts";
 
@@ -38,9 +40,11 @@ export async function loadMachine(
   const hash = new Xxh64(kernels).update(new TextEncoder().encode(canonicalConfig(config)));
   const total = plan.weights.reduce((sum, weight) => sum + storedBytes(weight), 0);
   let loaded = 0;
-  for (const placed of plan.weights) {
+  // Vectors first: what is in a norm may have to go into matrices.
+  const [vectors, matrices] = [1, 2].map((rank) => plan.weights.filter(({ weight }) => weight.shape.length === rank));
+  const read = async (placed: PlacedWeight, columns?: Float32Array) => {
     const digest = new Xxh64(kernels);
-    await readWeight(placed, machine, plan.staging[placed.bank] as number, async (bytes) => {
+    await readWeight(placed, columns, machine, plan.staging[placed.bank] as number, async (bytes) => {
       digest.update(bytes);
       loaded += bytes.length;
       options.onProgress?.(loaded, total);
@@ -48,7 +52,10 @@ export async function loadMachine(
       options.signal?.throwIfAborted();
     });
     hash.update(new Uint8Array(BigUint64Array.of(digest.digest()).buffer));
-  }
+  };
+  for (const placed of vectors as PlacedWeight[]) await read(placed);
+  const columns = fold(machine, plan.weights, plan.foldings);
+  for (const placed of matrices as PlacedWeight[]) await read(placed, columns.get(placed.weight.name));
   // Last, because some of them lie where weights were staged.
   for (const { bank, address, bytes } of plan.constants) {
     (machine.banks[bank] as Bank).bytes(address, bytes.length).set(bytes);
@@ -77,6 +84,7 @@ function storedBytes({ weight, tensor }: ResolvedWeight): number {
  */
 async function readWeight(
   placed: PlacedWeight,
+  columns: Float32Array | undefined,
   machine: Machine,
   staging: number,
   visit: (bytes: Uint8Array) => Promise<void>,
@@ -88,7 +96,9 @@ async function readWeight(
   const [n, k = 1] = weight.shape;
   const rowBytes = k * DTYPE_BYTES[source];
   const perBatch = Math.max(1, Math.floor(STAGING_BYTES / rowBytes));
-  const numbers = staging + STAGED.numbers;
+  const scales = staging + STAGED.numbers;
+  const numbers = scales + (columns ? align(4 * k) : 0);
+  if (columns) bank.floats(scales, k).set(columns);
   // Rows of the last panel that do not exist are zeros.
   if (weight.shape.length === 2) {
     const [panels, panelBytes] = panelsOf(n, k, placed.dtype);
@@ -101,7 +111,7 @@ async function readWeight(
     const bad =
       weight.shape.length === 1
         ? bank.kernels.expand(placed.address + 4 * row, numbers, rows, FORMATS[source])
-        : pack(placed, machine, bank, staging, row, rows);
+        : pack(placed, machine, bank, staging, { row, rows, numbers, columns: columns ? scales : 0 });
     if (bad >= 0) throw badNumber(placed, bank, numbers, source, row, bad);
     await visit(bytes);
   }
@@ -111,11 +121,18 @@ async function readWeight(
 const ALONE = 2 ** 18;
 
 /** Packs the staged rows `row` to `row + rows`, by every thread; returns the index of the first bad number, or −1. */
-function pack(placed: PlacedWeight, machine: Machine, bank: Bank, staging: number, row: number, rows: number): number {
+function pack(
+  placed: PlacedWeight,
+  machine: Machine,
+  bank: Bank,
+  staging: number,
+  { row, rows, numbers, columns }: { row: number; rows: number; numbers: number; columns: number },
+): number {
   const words = new Uint32Array(Size.RecordBytes / 4);
   words[0] = Op.Pack;
   words[Pack.dst] = placed.address;
-  words[Pack.src] = staging + STAGED.numbers;
+  words[Pack.src] = numbers;
+  words[Pack.columns] = columns;
   words[Pack.firstRow] = row;
   words[Pack.rows] = rows;
   words[Pack.k] = placed.weight.shape[1] as number;

@@ -4,6 +4,7 @@ import { ModelError, mismatch } from "../errors.ts";
 import { Arena, align } from "../machine/arena.ts";
 import type { BankPlan, MachinePlan, Segment } from "../machine/machine.ts";
 import { type CacheLayout, cacheLayout, type Policy } from "./cache.ts";
+import { type Folding, foldings } from "./fold.ts";
 import { LOGITS_BUFFERS, lower, type Quantized, quantizedBuffer, runAhead } from "./lower.ts";
 import { anglesRecord, attentionBuffers } from "./lower_attention.ts";
 import { turns } from "./positions.ts";
@@ -39,6 +40,7 @@ export interface Plan extends MachinePlan {
   readonly records: readonly (readonly PlannedRecord[])[];
   /** Where weights are staged while they are read, in each bank: the begin of what later holds activations and sessions. */
   readonly staging: readonly number[];
+  readonly foldings: readonly Folding[];
   /** For each layer, its bank and the byte offset of its cache in a session slot there. */
   readonly layers: readonly { readonly bank: number; readonly offset: number }[];
   /** The bank and address of logits[logitsRows, vocab]; a session's slot there begins with its last row of logits. */
@@ -185,6 +187,7 @@ export function plan(
     constants,
     records,
     staging,
+    foldings: foldings(program, resolved),
     layers,
     head: { bank: headBank, logits },
     weightBytes: weights.reduce((sum, weight) => sum + weight.bytes, 0),
@@ -263,7 +266,7 @@ function fixedBytes(
   arena.take(4 * program.vocabSize);
   // No operation becomes more than 9 records.
   arena.take(units.reduce((sum, unit) => sum + 9 * unit.operations.length + 2, 0) * Size.RecordBytes);
-  return arena.end + STAGED.numbers + STAGING_BYTES;
+  return arena.end + STAGED.numbers + align(4 * Math.max(...Object.values(widths))) + STAGING_BYTES;
 }
 
 function weightNames(operation: Operation): string[] {

@@ -124,8 +124,9 @@ export const STAGED = {
 /** Bytes of the staging area that reading a weight needs; packing may read a little beyond the stored numbers. */
 export function stagedBytes({ weight, tensor, packed }: ResolvedWeight): number {
   if (packed) return 0;
+  const columns = align(4 * (weight.shape[1] ?? 0));
   const rowBytes = (tensor.end - tensor.begin) / (weight.stored[0] as number);
-  return Math.max(rowBytes, Math.min(STAGING_BYTES, rowBytes * weight.shape[0])) + STAGED.numbers + 64;
+  return Math.max(rowBytes, Math.min(STAGING_BYTES, rowBytes * weight.shape[0])) + STAGED.numbers + columns + 64;
 }
 
 /** Tensors that belong to no weight and are known to be harmless: buffers that old versions of transformers saved. */
