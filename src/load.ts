@@ -71,7 +71,7 @@ export async function findModel(where: string, options: LoadOptions, runtime: Ru
   const hub = where.match(/^https?:\/\/(?:www\.)?(?:huggingface\.co|hf\.co)\/([^/]+\/[^/]+)\/?$/);
   if (/^https?:\/\//.test(where) && !hub) return runtime.webDirectory(where, options.signal);
   const id = hub?.[1] ?? where;
-  if (!runtime.isModelId(id) || (await runtime.isFile(where))) {
+  if (!(await runtime.isModelId(id)) || (await runtime.isFile(where))) {
     throw new OptionError(mismatch("model", "a directory, a URL or a Hugging Face id such as org/name", where));
   }
   const { revision, offline, cacheDir, signal, onProgress } = options;
