@@ -20,7 +20,9 @@ export interface ParseOptions {
 
 /** The object that `text` is the JSON of; a ModelError with `name`, line and column if it is none. */
 export function parseObject(text: string, name: string, options: ParseOptions = {}): Record<string, unknown> {
-  return (options.unique ? undefined : parseQuickly(text)) ?? new Parser(text, name, options.unique ?? false).document();
+  return (
+    (options.unique ? undefined : parseQuickly(text)) ?? new Parser(text, name, options.unique ?? false).document()
+  );
 }
 
 /** The object, by the engine's own parser; undefined if there is anything to say against it. */
