@@ -133,12 +133,12 @@ export interface SessionText {
  */
 export class Generation implements AsyncIterable<string> {
   readonly result: Promise<GenerationResult>;
-  readonly #start: () => Generating;
+  readonly #start: () => Promise<Generating>;
   #settle!: (result: GenerationResult) => void;
   #fail!: (error: unknown) => void;
   #started = false;
 
-  constructor(start: () => Generating) {
+  constructor(start: () => Promise<Generating>) {
     this.#start = start;
     this.result = new Promise((resolve, reject) => {
       this.#settle = resolve;
@@ -170,7 +170,7 @@ export class Generation implements AsyncIterable<string> {
     let session: SessionState | undefined;
     let failed = false;
     try {
-      generating = this.#start();
+      generating = await this.#start();
       const { engine, id, text: shown, final, prompt, settings, options } = generating;
       session = engine.state(id);
       const stops = new StopStrings(settings.stopStrings, shown.tail);

@@ -66,7 +66,10 @@ export class Model {
   }
 }
 
-/** Loads a model from a directory, a URL of one, or a Hugging Face id. */
+/**
+ * Loads a model from a directory, a URL of one, or a Hugging Face id. While one is in use, another one of the same local
+ * files and options shares its memory: weights are there once, nothing is read again, and maxSessions counts for both.
+ */
 export function load(where: string, options: LoadOptions = {}): Promise<Model> {
   return withCheckpoint(where, options, async (checkpoint, runtime) => {
     const tokenizer = await requireTokenizer(checkpoint);

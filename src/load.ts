@@ -72,7 +72,7 @@ export async function findModel(where: string, options: LoadOptions, runtime: Ru
   const hub = where.match(/^https?:\/\/(?:www\.)?(?:huggingface\.co|hf\.co)\/([^/]+\/[^/]+)\/?$/);
   if (/^https?:\/\//.test(where) && !hub) return runtime.webDirectory(where, options.signal);
   const id = hub?.[1] ?? where;
-  if (!runtime.isModelId(id) || (await runtime.isFile(where))) {
+  if (!(await runtime.isModelId(id)) || (await runtime.isFile(where))) {
     throw new OptionError(mismatch("model", "a directory, a URL or a Hugging Face id such as org/name", where));
   }
   const { revision, offline, cacheDir, signal, onProgress } = options;
@@ -98,16 +98,30 @@ export async function withCheckpoint<T>(
   }
 }
 
-/** The engine of a checkpoint. */
+/** The engines of this process by what they were made of, as long as somebody uses them. */
+const engines = new Map<string, WeakRef<Engine>>();
+
+/**
+ * The engine of a checkpoint; one for all who load the same local files with the same options, so that weights are in
+ * memory once.
+ */
 export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
-  const { onProgress, ...rest } = options;
+  const { onProgress, signal, threads: _, ...rest } = options;
   const { kernels, threads } = await chooseKernels(options, runtime);
-  return Engine.load(checkpoint, kernels, {
+  signal?.throwIfAborted();
+  for (const [key, engine] of engines) if (!engine.deref()) engines.delete(key);
+  const { version, config } = checkpoint;
+  const given = Object.entries(rest).filter(([, value]) => value !== undefined);
+  const key = JSON.stringify([version, config, kernels.build, threads, ...given.map(String).sort()]);
+  const shared = version === undefined ? undefined : engines.get(key)?.deref();
+  if (shared) return shared;
+  const engine = await Engine.load(checkpoint, kernels, {
     ...rest,
-    threads,
-    availableMemory: runtime.availableMemory(),
+    ...{ signal, threads, availableMemory: runtime.availableMemory() },
     onProgress: (loaded, total) => onProgress?.({ stage: "read", loaded, total }),
   });
+  if (version !== undefined) engines.set(key, new WeakRef(engine));
+  return engine;
 }
 
 /** What a model is made of and how much memory it will take, from its config and headers; reads no weight. */

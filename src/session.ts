@@ -9,7 +9,7 @@ import {
   type SessionText,
 } from "./generate.ts";
 import { readSnapshot, writeSnapshot } from "./snapshot.ts";
-import { encodeChat, type Message } from "./tokenizer/chat.ts";
+import type { Message } from "./tokenizer/chat.ts";
 import { TextStream } from "./tokenizer/stream.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -58,7 +58,7 @@ export class Session {
 
   /** Reads a prompt. BOS and the like are added at the begin of the session only. */
   async append(prompt: Prompt, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
-    await this.#model.engine.append(this.#id, this.#encode(prompt), options.signal);
+    await this.#model.engine.append(this.#id, await this.#encode(prompt), options.signal);
   }
 
   /** Chooses the next token; options as of generate, of which those that end a text do nothing. */
@@ -86,10 +86,10 @@ export class Session {
 
   /** A text in a session of its own, which is opened when the text is first read and disposed of at its end. */
   static generate(model: SessionModel, prompt: Prompt, options: GenerateOptions = {}): Generation {
-    return new Generation(() => {
+    return new Generation(async () => {
       const session = new Session(model, model.engine.open());
       try {
-        return session.#begin(prompt, options, true);
+        return await session.#begin(prompt, options, true);
       } catch (error) {
         session.dispose();
         throw error;
@@ -97,10 +97,10 @@ export class Session {
     });
   }
 
-  #begin(prompt: Prompt | undefined, options: GenerateOptions, final: boolean): Generating {
+  async #begin(prompt: Prompt | undefined, options: GenerateOptions, final: boolean): Promise<Generating> {
     const { engine } = this.#model;
     const settings = this.#settings(options);
-    const ids = prompt === undefined ? [] : this.#encode(prompt);
+    const ids = prompt === undefined ? [] : await this.#encode(prompt);
     engine.begin(this.#id, options.seed);
     const onEnd = () => {
       if (final) this.dispose();
@@ -139,7 +139,7 @@ export class Session {
     return resolveSettings(options, this.#model.config, this.#model.generationConfig);
   }
 
-  #encode(prompt: Prompt): readonly number[] {
+  async #encode(prompt: Prompt): Promise<readonly number[]> {
     const { tokenizer, config, generationConfig } = this.#model;
     const first = this.length === 0;
     if (typeof prompt === "string") {
@@ -149,6 +149,8 @@ export class Session {
       return ids.length === 0 && first && typeof bos === "number" ? [bos] : ids;
     }
     if (prompt.every((item) => typeof item === "number")) return prompt;
+    // Templates need an interpreter; few programs chat.
+    const { encodeChat } = await import("./tokenizer/chat.ts");
     return encodeChat(tokenizer, prompt as readonly Message[]);
   }
 }

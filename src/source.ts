@@ -7,6 +7,8 @@ export interface ByteSource {
   readonly name: string;
   /** Length in bytes. */
   readonly size: number;
+  /** Differs from that of any other file and changes with this one's bytes; undefined where nobody can tell. */
+  readonly version?: string;
   /** Fills `target` with the bytes from `offset` on; throws ModelError if the source ends before. */
   readInto(target: Uint8Array, offset: number): Promise<void>;
   close(): Promise<void>;

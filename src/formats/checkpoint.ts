@@ -61,6 +61,12 @@ export class Checkpoint {
     }
   }
 
+  /** That of its weight files together; undefined if one of them has none. */
+  get version(): string | undefined {
+    const versions = this.#sources.map(({ version }) => version);
+    return versions.includes(undefined) ? undefined : versions.join(" ");
+  }
+
   /** The text of another file, such as tokenizer.json; undefined if there is none. */
   async text(file: string): Promise<string | undefined> {
     return (await readFile(this.#files, file, TEXT_LIMIT))?.text;

@@ -38,7 +38,11 @@ function parseQuickly(text: string): Record<string, unknown> | undefined {
 
 function nestsAtMost(depth: number, value: object): boolean {
   if (depth === 0) return false;
-  return Object.values(value).every((item) => typeof item !== "object" || !item || nestsAtMost(depth - 1, item));
+  for (const key in value) {
+    const item = (value as Record<string, unknown>)[key];
+    if (typeof item === "object" && item && !nestsAtMost(depth - 1, item)) return false;
+  }
+  return true;
 }
 
 /** Bytes as UTF-8 text, without a byte order mark; a ModelError with `name` if they are something else. */

@@ -28,7 +28,7 @@ import type { Kernels } from "./kernels.ts";
  */
 export const KNOWN_ANSWER = 0xd7730d62e68011f5n;
 
-/** Runs until every engine has compiled the kernels with its best compiler: some need a few dozen calls. */
+/** In this time engines compile the kernels anew, with better compilers: some need a few dozen calls. */
 const RUNS = 8;
 /** Four rows of one session, then one of another that has just begun. */
 const RUN_ROWS = [4, 1];
@@ -79,13 +79,12 @@ export function knownAnswers(kernels: Kernels): bigint[] {
   let first = 0;
   /** Some of these over and over, from another one on each time: new ones would take longer than the kernels. */
   const floats = (count: number, numbers = plain): number => {
-    const address = arena.take(4 * count);
-    const target = new Float32Array(memory.buffer, address, count);
+    const target = new Float32Array(memory.buffer, arena.take(4 * count), count);
     first = (first + 389) % numbers.length;
     for (let done = 0, at = first; done < count; done += numbers.length - at, at = 0) {
       target.set(numbers.subarray(at, at + count - done), done);
     }
-    return address;
+    return target.byteOffset;
   };
   const bits = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0] as number;
 
@@ -101,7 +100,6 @@ export function knownAnswers(kernels: Kernels): bigint[] {
   // What slices need for themselves is no result.
   const work = arena.take(Size.WorkBytes * 2);
   const results = arena.take(4 * 2);
-  const begin = arena.end;
   const slot = arena.take(0);
   const slotBytes = SHAPES.reduce((sum, shape) => sum + CACHE_FORMATS.length * 6 * partBytes(shape), 0);
   floats((RUN_ROWS.length * slotBytes) / 4, small);
@@ -270,11 +268,11 @@ export function knownAnswers(kernels: Kernels): bigint[] {
       }
     }
     note(BigInt(records));
-    for (const length of [3, 12, 31, 32, 40, 47]) note(hashOf(begin, begin + length, 7));
+    for (const length of [3, 12, 31, 32, 40, 47]) note(hashOf(slot, slot + length, 7));
     // The keys counted in scratch are the same for any slices; what else it holds is not.
     note(view.getBigUint64(scratch, true) + view.getBigUint64(scratch + Size.ScratchBytes, true));
     scratchBytes.fill(0);
-    return BigInt.asUintN(64, hashOf(begin, program, 4099));
+    return BigInt.asUintN(64, hashOf(slot, program, 4099));
   });
 }
 

@@ -4,7 +4,6 @@ import { LambentError } from "../errors.ts";
 import type { Build } from "../machine/kernels.ts";
 import type { Thread } from "../machine/pool.ts";
 import { directory, isDirectory, isFile } from "./directory.ts";
-import { isModelId } from "./hub-options.ts";
 import type { Runtime } from "./types.ts";
 
 /** Bun. What only a download needs is imported by it: that takes longer than to read a small model. */
@@ -18,7 +17,7 @@ export const bun: Runtime = {
   isFile,
   directory,
   webDirectory: async (url, signal) => (await import("./url.ts")).webDirectory(url, undefined, signal),
-  isModelId,
+  isModelId: async (text) => (await import("./hub.ts")).isModelId(text),
   async downloadModel(id, { onProgress, ...options }) {
     const { downloadModel } = await import("./hub.ts");
     return downloadModel(id, { ...options, onProgress: ({ loaded, total }) => onProgress?.(loaded, total) });

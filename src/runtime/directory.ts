@@ -26,14 +26,15 @@ async function openFile(path: string): Promise<ByteSource | undefined> {
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     throw new ModelError(mismatch(path, "a readable file", code ?? error));
   }
-  const info = await handle.stat();
+  const info = await handle.stat({ bigint: true });
   if (!info.isFile()) {
     await handle.close();
     throw new ModelError(mismatch(path, "a file", info.isDirectory() ? "a directory" : "something else"));
   }
   return {
     name: path,
-    size: info.size,
+    size: Number(info.size),
+    version: `${[info.dev, info.ino, info.size, info.mtimeNs, info.ctimeNs]}`,
     async readInto(target, offset) {
       for (let done = 0; done < target.length; ) {
         const { bytesRead } = await handle.read(target, done, target.length - done, offset + done);

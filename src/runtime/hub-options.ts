@@ -4,11 +4,6 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { LambentError, mismatch, OptionError } from "../errors.ts";
 
-/** True for "org/name" or "name" as the hub spells them. */
-export function isModelId(text: string): boolean {
-  return /^(?:\w(?:[\w.-]{0,94}\w)?\/)?\w(?:[\w.-]{0,94}\w)?$/.test(text) && !/--|\.\.|\.git$/.test(text);
-}
-
 /** As git spells a branch, tag or commit; it becomes part of a path. */
 export function checkRevision(revision: string): void {
   const parts = revision.split("/");

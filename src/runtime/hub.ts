@@ -12,7 +12,6 @@ import {
   checkRevision,
   checkToken,
   diskError,
-  isModelId,
   isOffline,
   storedToken,
 } from "./hub-options.ts";
@@ -49,6 +48,11 @@ export interface HubInternals extends Partial<Timing> {
 
 const TOGETHER = 4;
 const INDEX_LIMIT = 1 << 26;
+
+/** True for "org/name" or "name" as the hub spells them. */
+export function isModelId(text: string): boolean {
+  return /^(?:\w(?:[\w.-]{0,94}\w)?\/)?\w(?:[\w.-]{0,94}\w)?$/.test(text) && !/--|\.\.|\.git$/.test(text);
+}
 
 /** Fetches what is missing and returns the local snapshot directory. */
 export async function downloadModel(

@@ -29,7 +29,7 @@ export interface Runtime {
   /** A directory on an HTTP server. */
   webDirectory(url: string, signal?: AbortSignal): Promise<Files>;
   /** Whether `text` is spelled as a Hugging Face id. */
-  isModelId(text: string): boolean;
+  isModelId(text: string): Promise<boolean>;
   /** Downloads a model from the Hugging Face hub; returns its local directory. */
   downloadModel(id: string, options: DownloadOptions): Promise<string>;
 }

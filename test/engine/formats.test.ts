@@ -5,16 +5,18 @@
 import { afterAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test";
 import { join } from "node:path";
 import { Embed, Matmul, Op } from "../../assembly/op.ts";
-import { DTYPES, type DType, QUANTIZED, type QuantizedDType } from "../../src/dtype.ts";
+import { DTYPES, type DType, QUANTIZED, type QuantizedDType, type StoredDType } from "../../src/dtype.ts";
 import type { Engine, LoadingOptions } from "../../src/engine.ts";
+import { parseSafetensors } from "../../src/formats/safetensors.ts";
 import { planModel } from "../../src/model/planning.ts";
+import { quantize } from "../../src/quantize.ts";
 import { GREEDY } from "../../src/sampler.ts";
 import { Crew } from "../machine/crew.ts";
 import * as math from "../reference/math.ts";
 import { forward } from "../reference/model.ts";
-import { dequantize, quantizeActivations, quantizeWeights, toBf16 } from "../reference/quantized.ts";
+import { dequantize, quantizeActivations, readRow, toBf16 } from "../reference/quantized.ts";
 import { readTensors, type Tensors } from "../reference/safetensors.ts";
-import { BUILDS, deviation, FIXTURES, logitsOf } from "../setup.ts";
+import { BUILDS, deviation, FIXTURES, kernels, logitsOf } from "../setup.ts";
 import { Bare, type Token } from "./bare.ts";
 import {
   checkpointOf,
@@ -95,6 +97,10 @@ describe.each(CASES)("%s in %s", (family, dtype) => {
     expect(firstDifference(await logitsOf(engine, IDS), rows)).toBe(-1);
   });
 });
+
+function isQuantized(dtype: DType): dtype is QuantizedDType {
+  return QUANTIZED.some((format) => format === dtype);
+}
 
 /** The least that a bank must hold for the model to need no more than `banks` of them. */
 async function smallest(banks: number, family: string, options: LoadingOptions): Promise<number> {
@@ -185,7 +191,8 @@ describe.each([...DTYPES])("a tied table in %s", (dtype) => {
     expect(records.findLast(({ op }) => op === Op.Matmul)?.words[Matmul.weight]).toBe(address);
 
     const rows = one.read(IDS);
-    expect(firstDifference(rows, two.read(IDS))).toBe(-1);
+    // The factors of the last norm may go into a quantised head that is no table.
+    if (!isQuantized(dtype)) expect(firstDifference(rows, two.read(IDS))).toBe(-1);
     // Another head is seen.
     if (name.includes("wte")) {
       const reversed = await Bare.load(untiedHead(tied), { ...SHAPE, dtype, chunkSize: 64 });
@@ -194,52 +201,74 @@ describe.each([...DTYPES])("a tied table in %s", (dtype) => {
   });
 });
 
-describe("the logits are those of the weights as the format holds them", () => {
-  /** What a matrix [n, k] of this format holds, by definition. */
-  const HELD: Readonly<Record<DType, (row: Float64Array) => Float64Array>> = {
-    f32: (row) => row.map(Math.fround),
-    bf16: (row) => row.map((value) => toBf16(Math.fround(value))),
-    f16: (row) => Float64Array.from(new Float16Array(row)),
-    q8: (row) => held(row, "q8"),
-    q7: (row) => held(row, "q7"),
-    q4: (row) => held(row, "q4"),
+describe("logits equal the f64 model's of the numbers that the format holds, within 2e-5 · (1 + |logit|)", () => {
+  /** What a number of a matrix is in a format that is not quantised. */
+  const HELD: Readonly<Record<StoredDType, (data: Float64Array) => ArrayLike<number>>> = {
+    f32: (data) => data,
+    bf16: (data) => data.map(toBf16),
+    f16: (data) => new Float16Array(data),
   };
-  const held = (row: Float64Array, dtype: QuantizedDType) =>
-    dequantize(quantizeWeights(Float32Array.from(row), dtype), row.length);
 
-  function tensorsIn(family: string, dtype: DType): Tensors {
+  /** A fixture's tensors as they are in this format. */
+  async function tensorsIn(family: string, dtype: DType): Promise<Tensors> {
     const tensors = readTensors(join(FIXTURES, family));
-    for (const { shape, data } of tensors.values()) {
-      const [n = 0, k] = shape;
-      if (k === undefined) continue;
-      for (let row = 0; row < n; row++) data.set(HELD[dtype](data.slice(row * k, row * k + k)), row * k);
-    }
+    if (isQuantized(dtype)) return held(tensors, family, dtype);
+    for (const { shape, data } of tensors.values()) if (shape.length === 2) data.set(HELD[dtype](data));
     return tensors;
   }
 
+  /** The same from what \`quantize\` writes, with the numbers that its bytes stand for by the definition of their layout. */
+  async function held(originals: Tensors, family: string, dtype: QuantizedDType): Promise<Tensors> {
+    const files = await quantize(await checkpointOf(fixture(family)), await kernels(), dtype);
+    const bytes = new Uint8Array(
+      Buffer.concat([...(files.find(({ name }) => name === "model.safetensors")?.parts() ?? [])]),
+    );
+    const { tensors } = parseSafetensors(bytes, family);
+    return new Map(
+      [...originals].map(([name, { shape }]) => {
+        const [n = 0, k] = shape;
+        // One tensor, or the three of Wqkv.
+        const parts = [...tensors.values()].filter((tensor) => tensor.name.replace(/\[[qkv]\]$/, "") === name);
+        const data = parts.flatMap(({ begin, end }) => {
+          const part = bytes.slice(begin, end);
+          if (k === undefined) return [...new Float32Array(part.buffer)];
+          const rows = Array.from({ length: n / parts.length }, (_, row) =>
+            dequantize(readRow(part, row, k, dtype), k),
+          );
+          return rows.flatMap((row) => [...row]);
+        });
+        return [name, { shape, data: Float64Array.from(data) }];
+      }),
+    );
+  }
+
   const linear = math.linear;
-  /** The reference's, of activations in whole numbers. */
-  const whole: typeof linear = (x, w, bias) =>
+  /** The reference's linear layer, of activations in whole numbers. */
+  const linearOfWhole: typeof linear = (x, ...rest) =>
     linear(
       x.map((row) => dequantize(quantizeActivations(Float32Array.from(row)), row.length)),
-      w,
-      bias,
+      ...rest,
     );
 
-  /** Deviations of every row from the f64 model whose weights are those of `as`, with activations as `dtype` has them. */
-  async function off(family: string, dtype: DType, as: DType): Promise<number[]> {
-    const policy = { policy: "lambda", ...SHAPE } as const;
-    const spy = spyOn(math, "linear");
-    if (dtype.startsWith("q")) spy.mockImplementation(whole);
-    const expected = forward(fixture(family).config, tensorsIn(family, as), IDS, policy);
-    spy.mockRestore();
-    const rows = await wanted(family, dtype);
-    return rows.map((row, p) => deviation(row, expected[p] as Float64Array));
-  }
-  test("measure", async () => {
-    for (const [family, dtype] of CASES) {
-      const sorted = (await off(family, dtype, dtype)).sort((a, b) => a - b);
-      console.log(family, dtype, sorted[0], sorted[35], sorted[69], sorted.filter((x) => x < 2e-4).length);
+  /** The largest deviation from the f64 model with weights in the format `as`, and activations in whole numbers or not. */
+  async function off(family: string, dtype: DType, as: DType, whole: boolean): Promise<number> {
+    const [tensors, rows] = await Promise.all([tensorsIn(family, as), wanted(family, dtype)]);
+    const spy = spyOn(math, "linear").mockImplementation(whole ? linearOfWhole : linear);
+    try {
+      const expected = forward(fixture(family).config, tensors, IDS, { policy: "lambda", ...SHAPE });
+      return Math.max(...rows.map((row, p) => deviation(row, expected[p] as Float64Array)));
+    } finally {
+      spy.mockRestore();
     }
+  }
+
+  // The bound is f32's rounding, for a whole number is never off by less than one: that would be some 1e-2 or more, which
+  // is also what whole activations cost, with weights as they were. No activation here lies so near the edge between two
+  // whole numbers that f32 and f64 disagree.
+  test.each(CASES)("%s in %s", async (family, dtype) => {
+    const whole = isQuantized(dtype);
+    expect(await off(family, dtype, dtype, whole)).toBeLessThan(2e-5);
+    if (dtype !== "f32") expect(await off(family, dtype, "f32", whole)).toBeGreaterThan(2e-3);
+    if (whole) expect(await off(family, dtype, dtype, false)).toBeGreaterThan(2e-2);
   });
 });

@@ -3,7 +3,7 @@ import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LambentError, ModelError, OptionError } from "../../src/errors.ts";
-import { inspect, type LoadOptions, type LoadProgress, load } from "../../src/index.ts";
+import { inspect, type LoadOptions, type LoadProgress, load, type Model } from "../../src/index.ts";
 import { EMBEDDED, failure, freeSlots, removeTemporary, small, smallFolder, temporaryFolder } from "./small.ts";
 
 setDefaultTimeout(60_000);
@@ -11,7 +11,8 @@ afterAll(removeTemporary);
 
 test("progress rises to the bytes of the weights", async () => {
   const told: LoadProgress[] = [];
-  await load(EMBEDDED, { onProgress: (progress) => told.push(progress) });
+  // Options of its own, here and below: what is in memory already is not read.
+  await load(EMBEDDED, { chunkSize: 126, onProgress: (progress) => told.push(progress) });
   const { size } = statSync(join(EMBEDDED, "model.safetensors"));
   const total = told[0]?.total ?? 0;
   expect(total).toBeWithin(size - 100_000, size);
@@ -26,13 +27,40 @@ test("an abort ends it with the caller's reason, before it begins and between tw
   const onProgress = () => {
     if (++told === 3) stop.abort(new Error("enough"));
   };
-  expect(await load(EMBEDDED, { signal: stop.signal, onProgress }).catch((error) => error.message)).toBe("enough");
+  const options = { chunkSize: 127, signal: stop.signal, onProgress };
+  expect(await load(EMBEDDED, options).catch((error) => error.message)).toBe("enough");
   expect(told).toBe(3);
 });
 
 test("as many sessions as maxSessions says, 16 unless told", async () => {
   expect(freeSlots(await small("gptj"))).toBe(16);
   expect(freeSlots(await small("gptj", { maxSessions: 3 }))).toBe(3);
+});
+
+test("two of the same files and options share their memory while one is in use; others do not", async () => {
+  const folder = smallFolder("gptj");
+  const options = { nLocal: 8, maxSessions: 2 };
+  const first = await load(folder, options);
+  const told: LoadProgress[] = [];
+  const again = await load(`${folder}/.`, { ...options, cacheDtype: undefined, onProgress: (now) => told.push(now) });
+  expect(told).toEqual([]);
+  const session = first.session();
+  expect(freeSlots(again)).toBe(1);
+  session.dispose();
+  expect(freeSlots(again)).toBe(2);
+  const text = (model: Model) => model.generate([1, 5, 9], { maxNewTokens: 20 }).text();
+  expect(await text(again)).toBe(await text(first));
+  expect(load(folder, { ...options, signal: AbortSignal.abort(new Error("never")) })).rejects.toThrow("never");
+
+  const held = first.session();
+  for (const other of [{ nLocal: 9 }, { dtype: "bf16" }, { threads: 1 }, { chunkSize: 64 }] as const) {
+    expect(freeSlots(await load(folder, { ...options, ...other }))).toBe(2);
+  }
+  // The same bytes, written anew, are another file.
+  const file = join(folder, "model.safetensors");
+  writeFileSync(file, readFileSync(file));
+  expect(freeSlots(await load(folder, options))).toBe(2);
+  held.dispose();
 });
 
 const bad: [string, LoadOptions][] = [
