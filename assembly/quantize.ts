@@ -87,7 +87,7 @@ function scaleAt(block: usize, row: u32): usize {
 /**
  * Block `block` of row `row` of a packed matrix [n, k], from the f32 numbers v[32] (zeros beyond k).
  * Q8 and Q7: nearest even of x · most / max|x|, most 127 or 63, scale max|x| / most.
- * Q4: the number of the largest magnitude becomes −8, the others nearest even up to 7.
+ * Q4: steps of least squared error, nearest even from −8 to 7, the number of the largest magnitude on the side of −8.
  */
 export function packBlock(w: usize, v: usize, row: u32, block: u32, k: u32, format: Format): void {
   let least = f32x4.splat(0);
@@ -102,14 +102,10 @@ export function packBlock(w: usize, v: usize, row: u32, block: u32, k: u32, form
   let scale: f32 = 0;
   let inverse: f32 = 0;
   if (most > SMALLEST) {
-    if (format == Format.Q4) {
-      scale = bestScale(v, low >= high ? most : -most);
-      inverse = <f32>1 / scale;
-    } else {
-      const steps: f32 = format == Format.Q8 ? 127 : 63;
-      scale = most / steps;
-      inverse = steps / most;
-    }
+    const end = format == Format.Q4 && low < high ? -most : most;
+    const steps: f32 = format == Format.Q4 ? bestSteps(v, end) : format == Format.Q8 ? 127 : 63;
+    scale = end / steps;
+    inverse = steps / end;
   }
   const at = blockAt(w, row, block, k, format);
   const bits = reinterpret<u32>(scale);
@@ -141,28 +137,27 @@ export function packBlock(w: usize, v: usize, row: u32, block: u32, k: u32, form
 }
 
 /**
- * The scale of least squared error for four bits: `most`, the number of the largest magnitude, negated, divided by 8 (then
- * it is -8 itself), or by a little less or more, which cuts it off or leaves it room. The first of equals.
+ * Steps from 0 to `most`, the number of the largest magnitude, negated: 8 make it -8 itself, more cut it off, fewer leave
+ * room on the other side. Those of least squared error among 9, 8.75 … 6; the first of equals.
  */
-function bestScale(v: usize, most: f32): f32 {
-  let best: f32 = 0;
+function bestSteps(v: usize, most: f32): f32 {
+  const unit = f32x4.splat(<f32>1 / most);
+  let best: f32 = 8;
   let least: f32 = Infinity;
-  for (let i: i32 = 0; i < 9; i++) {
-    const scale = most / (<f32>9 - <f32>i * <f32>0.375);
-    const inverses = f32x4.splat(<f32>1 / scale);
-    const scales = f32x4.splat(scale);
+  for (let steps: f32 = 9; steps >= 6; steps -= 0.25) {
+    const many = f32x4.splat(steps);
+    const step = f32x4.splat(<f32>1 / steps);
     let total = f32x4.splat(0);
     for (let at: usize = 0; at < 128; at += 16) {
-      const x = v128.load(v + at);
-      const q = f32x4.nearest(f32x4.mul(x, inverses));
-      const bounded = f32x4.pmin(f32x4.pmax(q, f32x4.splat(-8)), f32x4.splat(7));
-      const error = f32x4.sub(x, f32x4.mul(bounded, scales));
+      const x = f32x4.mul(v128.load(v + at), unit);
+      const q = f32x4.pmin(f32x4.pmax(f32x4.nearest(f32x4.mul(x, many)), f32x4.splat(-8)), f32x4.splat(7));
+      const error = f32x4.sub(x, f32x4.mul(q, step));
       total = mulAdd(total, error, error);
     }
     const squares = sum(total);
     if (squares < least) {
       least = squares;
-      best = scale;
+      best = steps;
     }
   }
   return best;

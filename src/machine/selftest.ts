@@ -26,7 +26,7 @@ import type { Kernels } from "./kernels.ts";
  * What the small program below computes, as XXH64 over all of its buffers. The kernels themselves are compared with an f64
  * reference in the tests; this number says that an engine runs them as the engines did on which those tests passed.
  */
-export const KNOWN_ANSWER = 0xd7730d62e68011f5n;
+export const KNOWN_ANSWER = 0x3dc81df4ce0d599an;
 
 /** In this time engines compile the kernels anew, with better compilers: some need a few dozen calls. */
 const RUNS = 8;
