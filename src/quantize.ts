@@ -7,7 +7,7 @@ import { loadMachine, type ReadingOptions } from "./model/loading.ts";
 import { packingConfig, unpackedConfig } from "./model/packed.ts";
 import { planModel } from "./model/planning.ts";
 import { withoutTiedCopies } from "./model/tied.ts";
-import { type PlacedWeight, panelsOf } from "./model/weights.ts";
+import { type PlacedWeight, packedType, panelsOf } from "./model/weights.ts";
 
 /** A file of a checkpoint, in parts of at most PART bytes. */
 export interface PackedFile {
@@ -24,7 +24,6 @@ const OTHERS = [
   "tokenizer_config.json",
   "special_tokens_map.json",
   "chat_template.jinja",
-  "LICENSE",
 ];
 
 /**
@@ -57,19 +56,19 @@ export async function quantize(
     },
   };
   const config = { ...unpackedConfig(checkpoint.config), quantization_config: packingConfig(dtype) };
-  const files = [textFile("config.json", `${JSON.stringify(config, null, 2)}\n`), weights];
+  const files = [weights];
   for (const name of OTHERS) {
     const text = await checkpoint.text(name);
     if (text !== undefined) files.push(textFile(name, text));
   }
+  // Last: without it, nobody takes the directory for a model.
+  files.push(textFile("config.json", `${JSON.stringify(config, null, 2)}\n`));
   return files;
 }
 
 function tensorOf({ weight, dtype }: PlacedWeight) {
   const [n, k] = weight.shape;
-  return k === undefined
-    ? { name: weight.name, dtype: "F32" as const, shape: [n] }
-    : { name: weight.name, dtype: "U8" as const, shape: panelsOf(n, k, dtype) };
+  return { name: weight.name, dtype: packedType(dtype), shape: k === undefined ? [n] : panelsOf(n, k, dtype) };
 }
 
 function textFile(name: string, text: string): PackedFile {

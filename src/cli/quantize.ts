@@ -49,12 +49,19 @@ async function run(from: string, to: string, { dtype, ...where }: QuantizeFlags,
     await mkdir(to, { recursive: true });
     const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
     let done = 0;
-    for (const file of files) {
-      await writeFile(to, file, (bytes) => {
-        signal.throwIfAborted();
-        done += bytes;
-        stages.update("writing", done, total);
-      });
+    const written: string[] = [];
+    try {
+      for (const file of files) {
+        await writeFile(to, file, (bytes) => {
+          signal.throwIfAborted();
+          done += bytes;
+          stages.update("writing", done, total);
+        });
+        written.push(file.name);
+      }
+    } catch (error) {
+      for (const name of written) await rm(join(to, name), { force: true });
+      throw error;
     }
     stages.end();
     warn(`${to}: ${dtype}, ${(total / 2 ** 20).toFixed(1)} MiB`, "");

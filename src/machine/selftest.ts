@@ -121,15 +121,9 @@ export function knownAnswers(kernels: Kernels): bigint[] {
     const [x, source, weight] = [floats(ROWS * width), floats(width * width), floats(width)];
     for (const format of FORMATS) {
       const table = arena.take(48 * 48 * (format === Format.F32 ? 4 : 2));
-      all(Op.Pack, {
-        ...{ [Pack.dst]: table, [Pack.src]: source, [Pack.rows]: width, [Pack.k]: width, [Pack.source]: Format.F32 },
-        ...{
-          [Pack.target]: format,
-          [Pack.results]: results,
-          [Pack.work]: work,
-          [Pack.columns]: heads > 2 ? weight : 0,
-        },
-      });
+      const places = { [Pack.dst]: table, [Pack.src]: source, [Pack.results]: results, [Pack.work]: work };
+      const sizes = { [Pack.rows]: width, [Pack.k]: width, [Pack.columns]: heads > 2 ? weight : 0 };
+      all(Op.Pack, { ...places, ...sizes, [Pack.source]: Format.F32, [Pack.target]: format });
       const quantized = buffer(80);
       const whole = { [Quantize.y]: quantized, [Quantize.x]: x, [Quantize.k]: width, [Quantize.format]: format };
       if (format >= Format.Q8) all(Op.Quantize, whole);

@@ -25,7 +25,9 @@ const ROWS = 4;
  */
 export function tune(matmuls: readonly MatmulRecord[], chunkSize: number): number {
   for (const { bank, address } of matmuls) {
-    bank.bytes(word(bank, address, Matmul.x), 4 * word(bank, address, Matmul.k)).fill(0);
+    const k = word(bank, address, Matmul.k);
+    const bytes = word(bank, address, Matmul.format) < Format.Q8 ? 4 * k : 72 * Math.ceil(k / 32);
+    bank.bytes(word(bank, address, Matmul.x), bytes).fill(0);
   }
   let streams = DEFAULT_TUNING;
   const stretch = take(matmuls, STRETCH);

@@ -68,7 +68,8 @@ export function packedRowBytes(k: number, dtype: DType): number {
 /**
  * Finds the tensor of every weight. Throws ModelError where one is missing, of another shape, or of a type that is not
  * computed with. `dtype` "auto" keeps the stored format of matrices; `packed` is the format in which a packed checkpoint
- * stores them.
+ * stores them. With q7 and q4 the head, and the table that tokens are looked up in, are q8: as q8 they cost little time or
+ * none, as q4 half of what a model loses (docs/LOG.md).
  */
 export function resolveWeights(
   program: Program,
@@ -78,17 +79,26 @@ export function resolveWeights(
   packed?: DType,
 ): Map<string, ResolvedWeight> {
   const resolved = new Map<string, ResolvedWeight>();
-  for (const weight of program.weights.values()) {
+  const find = (weight: Weight): StoredTensor | undefined => {
     const names = packed ? [weight.name, ...weight.tensors] : weight.tensors;
-    const tensor = names.map((candidate) => tensors.get(candidate)).find((found) => found !== undefined);
+    return names.map((candidate) => tensors.get(candidate)).find((found) => found !== undefined);
+  };
+  const ends = [...program.embed, ...program.head].flatMap((operation) => {
+    const weight = operation.op === "embed" ? operation.table : operation.op === "matmul" ? operation.weight : "";
+    return weight ? [find(program.weights.get(weight) as Weight)] : [];
+  });
+  const compact = (format: DType, tensor: StoredTensor): DType =>
+    (format === "q4" || format === "q7") && ends.includes(tensor) ? "q8" : format;
+  for (const weight of program.weights.values()) {
+    const tensor = find(weight);
     if (!tensor) throw new ModelError(`${name}: expected a tensor ${weight.tensors.join(" or ")}, found none`);
     const where = `${name}: ${tensor.name}`;
     const [n, k] = weight.shape;
     const bytes = (target: DType) => packedBytes(weight.shape, target);
     if (packed) {
-      const shape = k === undefined ? [n] : panelsOf(n, k, packed);
-      expectTensor(tensor, k === undefined ? ["F32"] : ["U8"], shape, where);
-      const target = k === undefined ? "f32" : packed;
+      const target = k === undefined ? "f32" : compact(packed, tensor);
+      const shape = k === undefined ? [n] : panelsOf(n, k, target);
+      expectTensor(tensor, [packedType(target)], shape, where);
       resolved.set(weight.name, {
         weight: { ...weight, stored: weight.shape, firstRow: 0 },
         ...{ tensor, dtype: target, bytes: bytes(target), packed: k !== undefined, key: tensor.name },
@@ -96,11 +106,17 @@ export function resolveWeights(
       continue;
     }
     expectTensor(tensor, Object.keys(STORED_DTYPES), weight.stored, where);
-    const target = k === undefined ? "f32" : dtype === "auto" ? (STORED_DTYPES[tensor.dtype] as StoredDType) : dtype;
+    const wanted = dtype === "auto" ? (STORED_DTYPES[tensor.dtype] as StoredDType) : dtype;
+    const target = k === undefined ? "f32" : compact(wanted, tensor);
     const key = `${tensor.name} ${weight.firstRow} ${weight.shape}`;
     resolved.set(weight.name, { weight, tensor, dtype: target, bytes: bytes(target), packed: false, key });
   }
   return resolved;
+}
+
+/** What safetensors calls a packed weight of a format: what could be taken for each other by its size has another type. */
+export function packedType(dtype: DType): "F32" | "I8" | "U8" {
+  return dtype === "f32" ? "F32" : dtype === "q8" ? "I8" : "U8";
 }
 
 function expectTensor(tensor: StoredTensor, types: readonly string[], shape: readonly number[], where: string): void {

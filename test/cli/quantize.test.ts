@@ -17,7 +17,6 @@ const OTHERS = {
   "special_tokens_map.json": '{"eos_token":"</s>"}',
   "tokenizer_config.json": "{ }\n",
   "chat_template.jinja": "{{ messages[0].content }} é",
-  LICENSE: "do as you like\n",
 };
 
 function folderOf(fixture: string): string {
@@ -63,7 +62,7 @@ describe.each([...FAMILIES])("%s", (fixture) => {
       expect(config(to)).toEqual({ ...config(from), quantization_config });
 
       const wanted = await said(from, dtype);
-      expect(wanted.dtype).toBe(dtype);
+      expect(wanted.dtype).toContain(dtype);
       expect(await said(to)).toEqual(wanted);
       expect(await said(to, dtype)).toEqual(wanted);
       // The format is seen in the logits.

@@ -116,7 +116,11 @@ export const OPTION_CASES = cases(LLAMA, [
     option({ attention: "__proto__" }),
     /^attention: expected one of lambda, .*, found __proto__$/,
   ],
-  ["a dtype that is none", option({ dtype: "q9" }), /^dtype: expected one of auto, f32, bf16, f16, q8, q7, q4, found q9$/],
+  [
+    "a dtype that is none",
+    option({ dtype: "q9" }),
+    /^dtype: expected one of auto, f32, bf16, f16, q8, q7, q4, found q9$/,
+  ],
   [
     "a dtype that is inherited",
     option({ dtype: "toString" }),

@@ -122,13 +122,14 @@ describe.each([...QUANTIZED])("%s", (dtype) => {
     });
 
     test("of the right shape but of another type", async () => {
-      for (const type of ["I8", "BOOL", "F8_E4M3"]) {
+      const wanted = dtype === "q8" ? "I8" : "U8";
+      for (const type of [dtype === "q8" ? "U8" : "I8", "BOOL", "F8_E4M3"]) {
         const message = await refusal(dtype, (tiny) => replace(tiny, MATRIX, { dtype: type }));
-        expect(message).toBe(`tiny: ${MATRIX}: expected a type of U8, found ${type}`);
+        expect(message).toBe(`tiny: ${MATRIX}: expected a type of ${wanted}, found ${type}`);
       }
       const wide = (tiny: Tiny) =>
         replace(tiny, MATRIX, { dtype: "F32", bytes: Buffer.concat(new Array(4).fill(tensorOf(tiny, MATRIX).bytes)) });
-      expect(await refusal(dtype, wide)).toBe(`tiny: ${MATRIX}: expected a type of U8, found F32`);
+      expect(await refusal(dtype, wide)).toBe(`tiny: ${MATRIX}: expected a type of ${wanted}, found F32`);
     });
 
     test("that is missing", async () => {
