@@ -22,7 +22,8 @@ export async function* measureSteps(
     for (const position of positions) {
       const place = subject.place(position);
       const steps = await interleave({ step: () => place.decode(), read: () => subject.read(position) }, budget);
-      const chunks = await interleave({ chunk: () => place.prefill(PREFILL) }, budget);
+      const few = { ...budget, rounds: Math.min(3, budget.rounds) };
+      const chunks = await interleave({ chunk: () => place.prefill(PREFILL) }, few);
       place.close();
       const { bytes } = subject.cost(position);
       const [decodeMs, readMs, prefillMs] = [steps.median("step"), steps.median("read"), chunks.median("chunk")];

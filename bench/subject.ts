@@ -106,13 +106,16 @@ export class Subject {
     const { layers, weights, weightBytes } = this.plan;
     const weightsRead = stepCost(this.plan, position, 0).bytes;
     const cacheRead = this.cost(position).bytes - weightsRead;
-    return this.#roofs.reduce((ms, roof, bank) => {
+    const ms = this.#roofs.reduce((sum, roof, bank) => {
       const mine = weights.filter((weight) => weight.bank === bank);
       const ofWeights = mine.reduce((sum, { bytes }) => sum + bytes, 0) / weightBytes;
       const ofCaches = layers.filter((layer) => layer.bank === bank).length / layers.length;
       const begin = Math.min(...mine.map(({ address }) => address));
-      return ms + roof.read(begin, weightsRead * ofWeights + cacheRead * ofCaches, this.threads);
+      return sum + roof.read(begin, weightsRead * ofWeights + cacheRead * ofCaches, this.threads);
     }, 0);
+    // The engine's own threads need the cores now.
+    this.#crew.rest();
+    return ms;
   }
 
   /** A session that has read `position` tokens, as far as time can tell. */

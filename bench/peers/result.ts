@@ -38,7 +38,7 @@ export interface Measured {
 }
 
 const QUIET_CORES = 0.2;
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 8_000;
 
 /** A result, whatever becomes of the measurement. */
 export async function attempt(

@@ -74,15 +74,16 @@ async function own(model: string, flags: PeersFlags, threads: number): Promise<P
   return results;
 }
 
-/** 128 tokens from the first on, and one in the middle of the next 32. */
+/** 128 tokens, and one by one, in the middle of what the peers write. */
 async function measure(model: string, dtype: string, threads: number, flags: PeersFlags) {
-  const rows = [];
-  for await (const row of measureSteps(model, { dtype, threads }, [0, POSITION], budgetOf(flags))) rows.push(row);
-  const [first, middle] = rows;
-  return {
-    prefillTokensPerSecond: first?.prefillTokensPerSecond as number,
-    decodeTokensPerSecond: middle?.tokensPerSecond as number,
-  };
+  const budget = flags.quick ? budgetOf(flags) : { time: 1000, rounds: 3 };
+  for await (const row of measureSteps(model, { dtype, threads }, [POSITION], budget)) {
+    return {
+      prefillTokensPerSecond: row.prefillTokensPerSecond as number,
+      decodeTokensPerSecond: row.tokensPerSecond as number,
+    };
+  }
+  throw new Error("nothing measured");
 }
 
 /** How many times as fast we are as each peer, in formats of as many bits and with as many threads. */
