@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import * as formats from "../src/dtype.ts";
+import { CACHE_DTYPES, type CacheDType, DTYPES, type DType } from "../src/dtype.ts";
 import { Engine, type LoadingOptions } from "../src/engine.ts";
 import { Checkpoint } from "../src/formats/checkpoint.ts";
 import { type Build, type Kernels, loadKernels } from "../src/machine/kernels.ts";
@@ -12,16 +12,25 @@ import { timed } from "./interleave.ts";
 import { Roof } from "./roof.ts";
 import { startThread } from "./thread.ts";
 
-/** What the engine can be asked for: formats of weights and of caches, and threads. */
-export const DTYPES: readonly string[] = formats.DTYPES;
-export const CACHE_DTYPES = "CACHE_DTYPES" in formats ? (formats.CACHE_DTYPES as readonly string[]) : ["f32"];
-export const THREADS = "threads" in Engine.prototype ? [1, 2] : [1];
+export { CACHE_DTYPES, DTYPES };
 
-/** How an engine under measurement is loaded. */
-export interface Setup extends Omit<LoadingOptions, "dtype" | "cacheDtype" | "threads" | "signal" | "onProgress"> {
+/** Threads that are measured unless told. */
+export const THREADS = [1, 2];
+
+/** How an engine under measurement is loaded; formats come from the command line as names. */
+export interface Setup extends Omit<LoadingOptions, "dtype" | "cacheDtype" | "signal" | "onProgress"> {
   readonly dtype?: string | undefined;
   readonly cacheDtype?: string | undefined;
-  readonly threads?: number | undefined;
+}
+
+/** The options of an engine; throws for a format that there is not. */
+function optionsOf({ dtype, cacheDtype, ...rest }: Setup): LoadingOptions {
+  for (const [name, all] of [[dtype, DTYPES] as const, [cacheDtype, CACHE_DTYPES] as const]) {
+    if (name !== undefined && !all.some((known) => known === name)) {
+      throw new Error(`expected one of ${all.join(", ")}, found ${name}`);
+    }
+  }
+  return { ...rest, dtype: dtype as DType | undefined, cacheDtype: cacheDtype as CacheDType | undefined };
 }
 
 /** The kernels as bytes of one build, in every runtime that has node:fs. */
@@ -36,17 +45,7 @@ export const BUILDS = {
 
 /** The kernels for so many threads. */
 function openKernels(threads: number): Promise<Kernels> {
-  const options = [kernelSource, BUILDS[threads > 1 ? "shared" : "single"], startThread];
-  return loadKernels(...(options as unknown as Parameters<typeof loadKernels>));
-}
-
-/** Throws if the engine is not what was asked for: what it does not know it ignores. */
-function checkSetup(engine: Engine, { threads = 1, cacheDtype = "f32" }: Setup): void {
-  const { threads: computing = 1 } = engine as { threads?: number };
-  const { dtype: cached = "f32" } = engine.plan.cache as { dtype?: string };
-  if (computing !== threads)
-    throw new Error(`threads: expected an engine with ${threads}, found one with ${computing}`);
-  if (cached !== cacheDtype) throw new Error(`cacheDtype: expected ${cacheDtype}, found ${cached}`);
+  return loadKernels(kernelSource, BUILDS[threads > 1 ? "shared" : "single"], startThread);
 }
 
 /** An engine under measurement, and the read loop over its own memories. */
@@ -77,8 +76,8 @@ export class Subject {
     };
     const checkpoint = await Checkpoint.open(directory(path));
     try {
-      const engine = await Engine.load(checkpoint, watched, setup as LoadingOptions);
-      checkSetup(engine, setup);
+      const engine = await Engine.load(checkpoint, watched, optionsOf(setup));
+      if (engine.threads !== threads) throw new Error(`expected ${threads} threads, found ${engine.threads}`);
       const crew = await Crew.open(threads);
       const roofs: Roof[] = [];
       // Beside the banks there is a small memory that hashes.
