@@ -125,7 +125,7 @@ describe.each(CACHE_DTYPES)("attention over a cache of %s", (cacheDtype) => {
       if (rotates) return;
       // Without rotation the reference can have the same keys.
       const [k, v] = [rounded(cacheDtype, tokens.k, headDim), rounded(cacheDtype, tokens.v, headDim)];
-      expect(worst(wanted.out, expected(setup, { q: tokens.q, k, v }).out, () => 1)).toBeLessThan(5e-6);
+      expect(worst(wanted.out, expected(setup, { q: tokens.q, k, v }).out, () => 1)).toBeLessThan(2e-5);
     });
     fc.assert(property, { numRuns: 60 });
   });
