@@ -91,7 +91,7 @@ describe("every head dimension, 1 head and groups of 2 and 3, 70 tokens: within 
       const setup = setupOf({ ...limits, position, headDim, kvHeads, group, partial: headDim });
       const tokens = draw(dice, setup, 70);
       const found = attend(bench, setup, tokens, [33, 1, 1, 1, 34]).out;
-      expect(worst(found, expected(setup, tokens).out, () => 1)).toBeLessThan(2e-5);
+      expect(worst(found, expected(setup, tokens).out, () => 1)).toBeLessThan(5e-6);
     }
   });
 });
