@@ -41,8 +41,8 @@ export function addScaled(acc: usize, sums: v128, scale: v128, scales: v128): vo
 }
 
 /**
- * Constants of the kernels, kept in memory from `masks` on: ones, and low, upper and factor of upperHalves. An engine that is told them as
- * constants makes them anew at every use.
+ * Constants of the kernels, kept in memory from `masks` on: ones, and low, upper and factor of upperHalves. An engine that
+ * is told them as constants makes them anew at every use.
  */
 export function storeMasks(masks: usize): void {
   v128.store(masks, i16x8.splat(1));

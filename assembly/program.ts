@@ -5,7 +5,7 @@ import { storeRow } from "./cache";
 import { castHeads } from "./cache_format";
 import { clip } from "./elementwise";
 import { embed } from "./embed";
-import { Q4, Q7Pairs, Q7Quads, Q8 } from "./format_q";
+import { blocksOf, Q4, Q7Pairs, Q7Quads, Q8 } from "./format_q";
 import { Bf16, F16 } from "./half";
 import { Row, Size, Step, Tuning } from "./layout";
 import { matmulF } from "./matmul_f";
@@ -126,7 +126,7 @@ function executeMatmul(record: usize, rows: u32, tuning: u32, slice: u32, slices
 function executeQuantize(record: usize, rows: u32, slice: u32, slices: u32): void {
   const k = word(record, Quantize.k);
   const format = word(record, Quantize.format);
-  const blocks = (k + 31) >> 5;
+  const blocks = <u32>blocksOf(k);
   const last = sliceBegin(rows * blocks, slice + 1, slices);
   for (let unit = sliceBegin(rows * blocks, slice, slices); unit < last; unit++) {
     const row = unit / blocks;

@@ -1,3 +1,4 @@
+import { blockBytes, blocksOf, Q4, Q8, rowBytes } from "./format_q";
 import { Format } from "./op";
 import { largestLane, loadFloats, mulAdd, sum } from "./simd";
 
@@ -10,7 +11,7 @@ const SMALLEST: f32 = 7.8886090522101181e-31; // 2^-100
  * no finite number); then for each block the number that its sums begin with (correction).
  */
 export function quantizeBlock(y: usize, x: usize, block: u32, k: u32, format: Format): void {
-  const blocks = (k + 31) >> 5;
+  const blocks = blocksOf(k);
   const count = <i32>(k - (block << 5));
   const p = x + ((<usize>block) << 7);
   const wide = format == Format.Q8;
@@ -61,7 +62,7 @@ function correction(sum: i32, format: Format): i32 {
 
 /** Bytes of a row of quantised activations. */
 export function quantizedRowBytes(k: u32, format: Format): usize {
-  return <usize>((k + 31) >> 5) * (format == Format.Q8 ? 72 : 40);
+  return format == Format.Q8 ? rowBytes<Q8>(k) : rowBytes<Q4>(k);
 }
 
 /** What is added to the numbers of a format where they are stored. */
@@ -71,12 +72,12 @@ function offsetOf(format: Format): i32 {
 
 /** Bytes of a block of 32 columns of a panel of 16 rows. */
 function panelBlockBytes(format: Format): usize {
-  return format == Format.Q4 ? 288 : 544;
+  return format == Format.Q4 ? blockBytes<Q4>() : blockBytes<Q8>();
 }
 
 /** Where block `block` of row `row` of a packed matrix [n, k] begins: its panel's block. */
 function blockAt(w: usize, row: u32, block: u32, k: u32, format: Format): usize {
-  return w + <usize>((row >> 4) * ((k + 31) >> 5) + block) * panelBlockBytes(format);
+  return w + (<usize>(row >> 4) * blocksOf(k) + block) * panelBlockBytes(format);
 }
 
 /** Where the bf16 scale of a row lies in a block: row i of eight beside row i + 4. */
