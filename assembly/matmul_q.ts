@@ -98,10 +98,6 @@ function panels<T>(
 
 /** acc[16] += one block of one row of x times one block of a panel. */
 function oneBlock<T>(acc: usize, p: usize, x: usize, scale: v128, correction: v128, masks: usize): void {
-  const ones = v128.load(masks);
-  const low = v128.load(masks, 16);
-  const upper = v128.load(masks, 32);
-  const factor = v128.load(masks, 48);
   let d0 = correction;
   let d1 = d0;
   let d2 = d0;
@@ -123,6 +119,7 @@ function oneBlock<T>(acc: usize, p: usize, x: usize, scale: v128, correction: v1
       x += 8;
     }
   } else if (sizeof<T>() == 1) {
+    const ones = v128.load(masks);
     for (; q < end; q += 64) {
       const v = v128.load32_splat(x);
       d0 = quadDots<T>(d0, v, v128.load(q), ones);
@@ -132,6 +129,10 @@ function oneBlock<T>(acc: usize, p: usize, x: usize, scale: v128, correction: v1
       x += 4;
     }
   } else {
+    const ones = v128.load(masks);
+    const low = v128.load(masks, 16);
+    const upper = v128.load(masks, 32);
+    const factor = v128.load(masks, 48);
     for (; q < end; q += 64) {
       const u = v128.load32_splat(x);
       const v = v128.load32_splat(x + 4);
