@@ -1,4 +1,4 @@
-import type { TopLevelSpec } from "vega-lite";
+import { svg as render } from "../src/cli/eval/plot.ts";
 
 /** A chart of lines: `values` hold numbers under x and y, and the line's name under `series`. */
 export interface LineChart {
@@ -10,14 +10,11 @@ export interface LineChart {
 }
 
 /** As SVG with a caption of two lines; x and y are logarithmic, in powers of 2 and of 10. */
-export async function svg({ title, x, y, series, values }: LineChart, caption: string[]): Promise<string> {
-  const vega = await import("vega");
-  const { compile } = await import("vega-lite");
-  const spec: TopLevelSpec = {
-    title: { text: title, subtitle: caption, anchor: "start" },
+export function svg({ title, x, y, series, values }: LineChart, caption: string[]): Promise<string> {
+  return render({
+    title: { text: title, subtitle: caption },
     width: 560,
     height: 320,
-    background: "white",
     data: { values: values.filter((row) => typeof row[y.field] === "number") },
     mark: { type: "line", point: true },
     encoding: {
@@ -31,7 +28,5 @@ export async function svg({ title, x, y, series, values }: LineChart, caption: s
       y: { field: y.field, title: y.title, type: "quantitative", scale: { type: "log" } },
       color: { field: series, type: "nominal" },
     },
-  };
-  vega.resetSVGDefIds();
-  return new vega.View(vega.parse(compile(spec).spec), { renderer: "none" }).toSVG();
+  });
 }

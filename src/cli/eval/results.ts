@@ -1,0 +1,151 @@
+import { createHash } from "node:crypto";
+import { appendFile, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { LambentError, mismatch, OptionError, show } from "../../errors.ts";
+
+/** What JSON can hold; numbers that are not finite become null there. */
+export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
+
+/**
+ * A directory that a command writes its results into, and its journal until it is done: an interrupted command, run
+ * again with the same parameters, goes on behind the last unit of work that it kept.
+ */
+export class Results {
+  readonly directory: string;
+  /** Where units keep what is too large for the journal; gone when the command is done. */
+  readonly scratch: string;
+  readonly #journal: string;
+  readonly #units: Map<string, Json>;
+
+  private constructor(directory: string, scratch: string, units: Map<string, Json>) {
+    this.directory = directory;
+    this.scratch = scratch;
+    this.#journal = join(scratch, "journal.jsonl");
+    this.#units = units;
+  }
+
+  /**
+   * Opens `directory` for the command `name`, or goes on from what it has kept there. Throws OptionError if that was begun
+   * with other parameters, unless `restart` says to begin anew.
+   */
+  static async open(directory: string, name: string, parameters: Json, restart = false): Promise<Results> {
+    const scratch = join(directory, `${name}.partial`);
+    const first = JSON.stringify({ parameters });
+    try {
+      if (restart) await rm(scratch, { recursive: true, force: true });
+      await mkdir(scratch, { recursive: true });
+      const journal = join(scratch, "journal.jsonl");
+      const text = await readFile(journal, "utf8").catch(() => "");
+      // A line that was cut off by a kill has no end.
+      const [begin, ...lines] = text.slice(0, text.lastIndexOf("\n") + 1).split("\n");
+      if (begin && begin !== first) {
+        const expected = "an interrupted run with the same parameters (--restart begins anew)";
+        throw new OptionError(mismatch(directory, expected, difference(begin, first)));
+      }
+      const entries = lines.filter((line) => line !== "").map((line) => JSON.parse(line) as [string, Json]);
+      const all = [first, ...entries.map((entry) => JSON.stringify(entry))];
+      await writeFile(journal, all.map((line) => `${line}\n`).join(""));
+      return new Results(directory, scratch, new Map(entries));
+    } catch (error) {
+      throw unwritable(directory, error);
+    }
+  }
+
+  /** Whether units were kept by an earlier run. */
+  get resumed(): boolean {
+    return this.#units.size > 0;
+  }
+
+  /** What a unit found, if it is done. */
+  get(unit: string): Json | undefined {
+    return this.#units.get(unit);
+  }
+
+  /** Keeps what a unit found: on disk when this returns. */
+  async keep(unit: string, found: Json): Promise<void> {
+    this.#units.set(unit, found);
+    try {
+      await appendFile(this.#journal, `${JSON.stringify([unit, found])}\n`, { flush: true });
+    } catch (error) {
+      throw unwritable(this.directory, error);
+    }
+  }
+
+  /** Writes a file of the results, whole or not at all. */
+  async write(file: string, content: string | AsyncIterable<string | Uint8Array>): Promise<void> {
+    const path = join(this.directory, file);
+    try {
+      await writeFile(`${path}.partial`, content, { flush: true });
+      await rename(`${path}.partial`, path);
+    } catch (error) {
+      await rm(`${path}.partial`, { force: true });
+      throw unwritable(path, error);
+    }
+  }
+
+  /** Takes the journal away: everything is in the files. */
+  async end(): Promise<void> {
+    await rm(this.scratch, { recursive: true });
+  }
+}
+
+/** Numbers of a unit as they are computed, in a file of its own: f32, little-endian. */
+export class FloatFile {
+  readonly #path: string;
+  #file: Awaited<ReturnType<typeof open>> | undefined;
+
+  constructor(results: Results, unit: string) {
+    this.#path = join(results.scratch, createHash("sha256").update(unit).digest("hex").slice(0, 16));
+  }
+
+  async append(values: Float32Array): Promise<void> {
+    this.#file ??= await open(this.#path, "w");
+    await this.#file.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.datasync();
+    await this.#file?.close();
+    this.#file = undefined;
+  }
+
+  /** Numbers from `begin` to before `end`, fewer if the file ends before. */
+  async read(begin: number, end: number): Promise<Float32Array> {
+    const file = await open(this.#path);
+    try {
+      const bytes = new Uint8Array(4 * (end - begin));
+      const { bytesRead } = await file.read(bytes, 0, bytes.length, 4 * begin);
+      return new Float32Array(bytes.buffer, 0, bytesRead >> 2);
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+/** The first parameter that differs. */
+function difference(found: string, expected: string): string {
+  const before = JSON.parse(found).parameters ?? {};
+  const now = JSON.parse(expected).parameters;
+  const key = [...new Set([...Object.keys(before), ...Object.keys(now)])].find(
+    (name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]),
+  );
+  return key === undefined ? "another" : `one with ${key} ${show(before[key])}`;
+}
+
+function unwritable(path: string, error: unknown): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (error instanceof LambentError || code === undefined) return error;
+  return new LambentError(mismatch(path, "a place that can be written", code));
+}
+
+/** Rows as CSV: a header of the keys of the first, then the values; what is not finite or missing stays empty, NaN is NaN. */
+export function csv(rows: readonly Readonly<Record<string, string | number | undefined>>[]): string {
+  const keys = Object.keys(rows[0] ?? {});
+  const lines = rows.map((row) => keys.map((key) => cell(row[key])).join(","));
+  return [keys.join(","), ...lines, ""].join("\n");
+}
+
+function cell(value: string | number | undefined): string {
+  const text = value === undefined ? "" : String(value);
+  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
