@@ -24,6 +24,10 @@ addGenerate(program, abort.signal);
 addLogits(program, abort.signal);
 addInspect(program, abort.signal);
 addQuantize(program, abort.signal);
+// What only evaluations need would make the others start later.
+if (!program.commands.some((command) => command.name() === process.argv[2])) {
+  (await import("./eval/index.ts")).addEvaluations(program, abort.signal);
+}
 
 try {
   await program.parseAsync();

@@ -37,7 +37,9 @@ describe("texts", () => {
   });
 
   test("a file that is not there is refused by name", async () => {
-    await expect(textFiles([join(directory, "none.txt")])).rejects.toThrow("none.txt: expected a text file or a directory");
+    await expect(textFiles([join(directory, "none.txt")])).rejects.toThrow(
+      "none.txt: expected a text file or a directory",
+    );
   });
 
   test("a text that is too short is refused with both numbers", async () => {
