@@ -148,8 +148,7 @@ function longestCommonSubsequence(a: readonly string[], b: readonly string[]): n
   for (const word of a) {
     const id = idOf(word);
     for (let j = 0; j < columns.length; j++) {
-      row[j + 1] =
-        columns[j] === id ? (above[j] as number) + 1 : Math.max(above[j + 1] as number, row[j] as number);
+      row[j + 1] = columns[j] === id ? (above[j] as number) + 1 : Math.max(above[j + 1] as number, row[j] as number);
     }
     [above, row] = [row, above];
   }

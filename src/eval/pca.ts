@@ -30,7 +30,9 @@ const ROUNDING = 1e-12;
 export function pca(parts: readonly Float32Array[], dim: number): Pca {
   const rows = new Rows(parts, dim);
   const random = { seed: 0, counter: 0 };
-  let start = Array.from({ length: BLOCK }, () => Float64Array.from({ length: dim }, () => draw(random) - 0.5));
+  let start: Float64Array[] = Array.from({ length: BLOCK }, () =>
+    Float64Array.from({ length: dim }, () => draw(random) - 0.5),
+  );
   for (let restart = 0; restart < RESTARTS; restart++) {
     const { best, converged } = improve(rows, start);
     start = best.map(({ vector }) => vector);
@@ -111,7 +113,9 @@ class Rows {
   /** Of one or two vectors, f64[dim] each, in one pass. */
   images(vectors: readonly Float64Array[]): Float64Array[] {
     const images = vectors.map(() => new Float64Array(this.#dim));
-    this.#forEach((row) => images.forEach((image, i) => add(image, dot(row, vectors[i] as Float64Array), row)));
+    this.#forEach((row) => {
+      for (const [i, image] of images.entries()) add(image, dot(row, vectors[i] as Float64Array), row);
+    });
     return images;
   }
 
@@ -179,7 +183,7 @@ function upright(vector: Float64Array): Float64Array {
 
 function combine(vectors: readonly Float64Array[], factors: Float64Array): Float64Array {
   const sum = new Float64Array((vectors[0] as Float64Array).length);
-  vectors.forEach((vector, i) => add(sum, factors[i] as number, vector));
+  for (const [i, vector] of vectors.entries()) add(sum, factors[i] as number, vector);
   return sum;
 }
 
