@@ -141,7 +141,10 @@ const words = (text: string): string[] => text.toLowerCase().match(/[a-z0-9]+/g)
 /** In time a · b and memory a + b. */
 function longestCommonSubsequence(a: readonly string[], b: readonly string[]): number {
   const ids = new Map<string, number>();
-  const idOf = (word: string): number => ids.get(word) ?? (ids.set(word, ids.size), ids.size - 1);
+  const idOf = (word: string): number => {
+    if (!ids.has(word)) ids.set(word, ids.size);
+    return ids.get(word) as number;
+  };
   const columns = Uint32Array.from(b, idOf);
   let above = new Uint32Array(b.length + 1);
   let row = new Uint32Array(b.length + 1);

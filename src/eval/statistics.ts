@@ -49,11 +49,11 @@ export function bootstrapRatio(
     return above / below;
   };
   const value = ratio((i) => i);
-  // A resample may miss the document that has the NaN.
-  if (Number.isNaN(value)) return { value, low: NaN, high: NaN };
   const random = { seed, counter: 0 };
   const drawn = new Float64Array(resamples);
   for (let i = 0; i < resamples; i++) drawn[i] = ratio(() => Math.floor(draw(random) * documents));
+  // Most resamples of few documents miss the one that has a NaN.
+  if (Number.isNaN(value) || drawn.some(Number.isNaN)) return { value, low: NaN, high: NaN };
   drawn.sort();
   return { value, low: quantile(drawn, (1 - confidence) / 2), high: quantile(drawn, (1 + confidence) / 2) };
 }

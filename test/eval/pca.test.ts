@@ -132,6 +132,7 @@ test("properties: orthonormal, scores are projections and do not correlate, shar
       const cut = dim * (seed % count);
       expect(pca([rows.subarray(0, cut), rows.subarray(cut)], dim)).toEqual(found);
     }),
+    { numRuns: 30 },
   );
 });
 

@@ -92,6 +92,8 @@ describe("bootstrap", () => {
   test("a document with NaN makes all of it NaN; no documents, or unequally many numbers, are refused", () => {
     expect(bootstrapMean([1, NaN, 3], { seed: 1, resamples: 9 })).toEqual({ value: NaN, low: NaN, high: NaN });
     expect(bootstrapRatio([1, 2], [1, NaN], { seed: 1, resamples: 9 })).toEqual({ value: NaN, low: NaN, high: NaN });
+    // The first document alone is 0 / 0.
+    expect(bootstrapRatio([0, 1], [0, 1], { seed: 1, resamples: 99 })).toEqual({ value: 1, low: NaN, high: NaN });
     expect(() => bootstrapMean([], { seed: 1 })).toThrow("numerators: expected one or more, found none");
     expect(() => bootstrapRatio([1], [1, 2], { seed: 1 })).toThrow("expected 1, one per numerator, found 2");
   });
