@@ -1,5 +1,8 @@
+import { basename, isAbsolute } from "node:path";
+import manifest from "../../../package.json" with { type: "json" };
 import type { Engine } from "../../engine.ts";
 import { bosOf } from "../../eval/document.ts";
+import { modelInfo } from "../../language_model.ts";
 import { type LoadOptions, loadEngine, requireTokenizer, withCheckpoint } from "../../load.ts";
 import { planModel } from "../../model/planning.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
@@ -18,6 +21,8 @@ export interface Subject {
   readonly trainedLength: number;
   /** An engine by the flags of the command, with these options in place of theirs. */
   engine(options: LoadOptions): Promise<Engine>;
+  /** What results depend on beside their parameters: the command, versions, and the engine that was loaded last. */
+  facts(): Record<string, string | number>;
 }
 
 /** Lends the model of the flags to `work`. */
@@ -32,13 +37,25 @@ export function withSubject<T>(
   return withCheckpoint(name, options, async (checkpoint, runtime) => {
     const tokenizer = await requireTokenizer(checkpoint);
     const { trainedLength, layers } = planModel(checkpoint, options).program;
+    let info: ReturnType<typeof modelInfo> | undefined;
     const engine = async (more: LoadOptions) => {
       const engine = await loadEngine(checkpoint, runtime, { ...options, ...more });
+      info = modelInfo(name, runtime.name, engine);
       stages.end();
       return engine;
     };
+    const facts = () => ({
+      ...{ command: commandLine(), lambent: manifest.version, runtime: runtime.name },
+      ...(info && { modelType: info.modelType, kernels: info.kernels, threads: info.threads, dtype: info.dtype }),
+    });
     const { config } = checkpoint;
     const bos = bosOf(tokenizer, config);
-    return work({ name, tokenizer, bos, config, layers: layers.length, trainedLength, engine });
+    return work({ name, tokenizer, bos, config, layers: layers.length, trainedLength, engine, facts });
   });
+}
+
+/** What was typed, but for where files lie on this machine. */
+export function commandLine(): string {
+  const parts = process.argv.slice(2).map((part) => (isAbsolute(part) ? basename(part) : part));
+  return ["lambent", ...parts].join(" ");
 }
