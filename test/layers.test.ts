@@ -10,7 +10,19 @@ const LAYERS: readonly (readonly string[])[] = [
   ["machine"],
   ["runtime"],
   ["model"],
-  ["sampler", "engine", "snapshot", "generate", "session", "load", "quantize", "language_model", "index"],
+  [
+    "sampler",
+    "state",
+    "engine",
+    "score",
+    "snapshot",
+    "generate",
+    "session",
+    "load",
+    "quantize",
+    "language_model",
+    "index",
+  ],
   ["cli"],
 ];
 /** What the library may import beside itself. The command line may use two packages more, and Node's modules anywhere. */
