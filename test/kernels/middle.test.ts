@@ -41,7 +41,7 @@ const cases = fc.record({
     nGlobal: fc.integer({ min: 0, max: 6 }),
     nLocal: fc.integer({ min: 1, max: 12 }),
     middleK: fc.oneof(fc.integer({ min: 1, max: 8 }), fc.constantFrom(63, 64, 65, 256)),
-    maxMiddle: fc.oneof(fc.integer({ min: 1, max: 30 }), fc.constantFrom(64, 100, 4096)),
+    maxMiddle: fc.oneof(fc.integer({ min: 1, max: 30 }), fc.constantFrom(64, 100, 500)),
     middleDistance: fc.integer({ min: 1, max: 50 }),
   }),
   over: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 20 })),
