@@ -127,21 +127,19 @@ describe.each([...FAMILIES])("%s", (family) => {
     }
   });
 
-  test("all: pieces, chunks, threads, company, fork and snapshot change no bit", async () => {
+  test("all: pieces, chunks, company, fork and snapshot change no bit", async () => {
     const cases = fc.record({
       ...numbers,
       cacheDtype: fc.constantFrom(...CACHE_DTYPES),
       chunkSize: fc.integer({ min: 1, max: 70 }),
       pieces: fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 2, maxLength: 4 }),
-      threads: fc.constantFrom(1, 2),
       seed: fc.nat(),
     });
-    const property = fc.asyncProperty(cases, async ({ chunkSize, pieces, threads, seed, ...options }) => {
+    const property = fc.asyncProperty(cases, async ({ chunkSize, pieces, seed, ...options }) => {
       const tokens = pieces.reduce((sum, size) => sum + size, 0);
       const ids = randomIds(tokens, seed);
       const single = await oneByOne(await engineOf(family, { ...options, chunkSize: 1 }), ids);
-      const build = threads > 1 ? "shared-plain" : undefined;
-      const engine = await engineOf(family, { ...options, chunkSize, threads }, build);
+      const engine = await engineOf(family, { ...options, chunkSize });
       const other = engine.open(0, 1);
       let session = engine.open(0, 1);
       let read = 0;
