@@ -11,6 +11,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["runtime"],
   ["model"],
   ["sampler", "engine", "snapshot", "generate", "session", "load", "quantize", "language_model", "index"],
+  ["eval"],
   ["cli"],
 ];
 /** What the library may import beside itself. The command line may use two packages more, and Node's modules anywhere. */
