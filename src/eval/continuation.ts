@@ -20,6 +20,16 @@ export interface Continuation {
   readonly seconds: number;
 }
 
+/** How a long reading is watched. */
+export interface Watch {
+  readonly signal?: AbortSignal | undefined;
+  /** Called with how many tokens of the context were read, or of the continuation predicted, since the last call. */
+  readonly onTokens?: ((count: number) => void) | undefined;
+}
+
+/** Chunks of a context that are read between two calls of onTokens. */
+const CHUNKS = 16;
+
 /** Under re-truncation no token is predicted from more than `window` tokens, BOS included. */
 export interface Retruncation {
   readonly window: number;
@@ -37,7 +47,7 @@ export async function* continuations(
   ids: readonly number[],
   lengths: readonly number[],
   count: number,
-  signal?: AbortSignal,
+  { signal, onTokens }: Watch = {},
 ): AsyncGenerator<Continuation, void, undefined> {
   for (const length of lengths) checkSpan(ids, length, count);
   const session = engine.open(0, 0);
@@ -45,13 +55,18 @@ export async function* continuations(
     let read = 0;
     for (const length of [...lengths].sort((a, b) => a - b)) {
       // The context's last token is the first thing that a continuation reads: its logits are the first token's.
-      await engine.append(session, ids.slice(read, length - 1), signal);
-      read = length - 1;
+      while (read < length - 1) {
+        const piece = ids.slice(read, Math.min(read + CHUNKS * engine.plan.options.chunkSize, length - 1));
+        await engine.append(session, piece, signal);
+        read += piece.length;
+        onTokens?.(piece.length);
+      }
       const begun = performance.now();
       const chosen = await forked(engine, session, (id) => choose(engine, id, ids.slice(read, length), count, signal));
       const seconds = (performance.now() - begun) / 1000;
       const truth = ids.slice(read, length + count);
       const nlls = await forked(engine, session, (id) => nllsOf(engine, id, truth, signal));
+      onTokens?.(count);
       const flops = flopsOf(engine.plan, { begin: read, end: read + count, logits: count });
       yield { length, ids: chosen, nll: mean(nlls), flops, seconds };
     }
@@ -104,7 +119,7 @@ export async function retruncated(
   count: number,
   retruncation: Retruncation,
   bosTokens: 0 | 1,
-  signal?: AbortSignal,
+  { signal, onTokens }: Watch = {},
 ): Promise<Continuation> {
   checkSpan(ids, length, count);
   const windows = windowsOf(length, count, retruncation, bosTokens);
@@ -119,6 +134,7 @@ export async function retruncated(
     const { first, end } = window;
     const context = contextOf(text, window);
     text.push(...(await fresh(engine, (id) => choose(engine, id, context, end - first, signal))));
+    onTokens?.(end - first);
     flops += flopsOf(engine.plan, { begin: 0, end: context.length, logits: 1 });
     flops += flopsOf(engine.plan, {
       begin: context.length,

@@ -60,6 +60,13 @@ describe.each(FAMILIES)("%s", (family) => {
     },
   );
 
+  test("progress counts every token that is read or predicted", async () => {
+    const engine = await engineOf(family, { ...shape, maxSessions: 2, chunkSize: 2 });
+    const counts: number[] = [];
+    await all(continuations(engine, ids, [12, 50], COUNT, { onTokens: (count) => counts.push(count) }));
+    expect(counts).toEqual([11, COUNT, 32, 6, COUNT]);
+  });
+
   test.each([0, 1] as const)("re-truncation with stride 1 is a literal re-reading, %d BOS", async (bosTokens) => {
     const window = 9;
     const engine = await engineOf(family, { attention: "full", maxPositions: window, maxSessions: 1 });

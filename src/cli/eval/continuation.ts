@@ -6,6 +6,7 @@ import {
   continuations,
   type Retruncation,
   retruncated,
+  type Watch,
   windowsOf,
 } from "../../eval/continuation.ts";
 import { type ScoredContinuation, scoreOf } from "../../eval/continuation_scores.ts";
@@ -177,34 +178,45 @@ function systemsOf(flags: Flags, subject: Subject, lengths: readonly number[]): 
 const unitOf = (document: Document, length: number, system: System) => `${document.name} ${length} ${system.name}`;
 
 /** Continues every document by a system, where that was not done before. */
-async function measure({ flags, subject, documents, results, stages, signal }: Run, system: System): Promise<void> {
-  let engine: Engine | undefined;
-  const total = documents.length * system.lengths.length;
+async function measure(run: Run, system: System): Promise<void> {
+  const { flags, subject, documents, results, stages, signal } = run;
+  const count = flags.newTokens;
+  const work = documents.flatMap((document) => {
+    const lengths = system.lengths.filter((length) => results.get(unitOf(document, length, system)) === undefined);
+    return lengths.length > 0 ? [{ document, lengths }] : [];
+  });
+  if (work.length === 0) return;
+  const engine = await subject.engine({ ...system.options, maxSessions: 2 });
+  const total = work.reduce((sum, { lengths }) => sum + tokensOf(system, lengths, count), 0);
   let done = 0;
-  for (const document of documents) {
-    const missing = system.lengths.filter((length) => results.get(unitOf(document, length, system)) === undefined);
-    done += system.lengths.length - missing.length;
-    if (missing.length === 0) continue;
-    engine ??= await subject.engine({ ...system.options, maxSessions: 2 });
-    for await (const found of continued(engine, system, document, missing, flags.newTokens, subject, signal)) {
-      await results.keep(unitOf(document, found.length, system), { ...found });
-      stages.update(system.name, ++done, total);
-    }
+  const onTokens = (tokens: number) => {
+    done += tokens;
+    stages.update(system.name, done, total);
+  };
+  for (const { document, lengths } of work) {
+    const found = continued(engine, system, document.ids, lengths, count, subject, { signal, onTokens });
+    for await (const one of found) await results.keep(unitOf(document, one.length, system), { ...one });
   }
+  stages.end();
+}
+
+/** What onTokens counts for one document. */
+function tokensOf({ retruncation }: System, lengths: readonly number[], count: number): number {
+  return lengths.length * count + (retruncation ? 0 : Math.max(...lengths) - 1);
 }
 
 async function* continued(
   engine: Engine,
   { retruncation }: System,
-  { ids }: Document,
+  ids: readonly number[],
   lengths: readonly number[],
   count: number,
   { bos }: Subject,
-  signal: AbortSignal,
+  watch: Watch,
 ): AsyncGenerator<Continuation> {
-  if (!retruncation) return yield* continuations(engine, ids, lengths, count, signal);
+  if (!retruncation) return yield* continuations(engine, ids, lengths, count, watch);
   const bosTokens = bos === undefined ? 0 : 1;
-  for (const length of lengths) yield retruncated(engine, ids, length, count, retruncation, bosTokens, signal);
+  for (const length of lengths) yield retruncated(engine, ids, length, count, retruncation, bosTokens, watch);
 }
 
 function rowsOf(run: Run, system: System): Row[] {
