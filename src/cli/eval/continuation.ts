@@ -67,11 +67,11 @@ export function addContinuation(evaluation: Command, signal: AbortSignal): void 
     .option("--no-curve", "leave out re-truncation and the curve of cost")
     .addHelpText(
       "after",
-      "\nA context is BOS and a text's first tokens; a text is read once per policy. Re-truncation reads its window again\n" +
-        "from an empty cache, BOS first, whenever it is full, but for the last stride tokens of room: with stride 1, for\n" +
-        "every token. It and the further n-locals continue the longest context only. NLL is that of the true continuation.\n" +
-        "Cost is that of a generated token: its context's last token and whatever is read again is counted, the context's\n" +
-        "first reading is not.",
+      "\nA context is BOS and a text's first tokens; a text is read once per policy. Under re-truncation no token is\n" +
+        "predicted from more than a window: when the cache holds that many, all but the oldest are read again into an\n" +
+        "empty one, BOS first, with room for stride more tokens; with stride 1, a window is read for every token.\n" +
+        "Re-truncation and the further n-locals continue the longest context only. NLL is that of the true continuation.\n" +
+        "The cost of a generated token is its own and that of what is read again; the context's first reading is not in it.",
     )
     .action((flags: Flags) => continuation(flags, signal));
 }
