@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { addAblation } from "./ablation.ts";
+import { addContinuation } from "./continuation.ts";
 import { addNll } from "./nll.ts";
 
 /** The paper's tables and figures: `eval nll`, `eval passkey` and so on, `diagnose` and `reproduce`. */
@@ -9,4 +10,5 @@ export function addEvaluations(program: Command, signal: AbortSignal): void {
     .description("measure a model on a text: the tables and figures of the LM-Infinite paper");
   addNll(evaluation, signal);
   addAblation(evaluation, signal);
+  addContinuation(evaluation, signal);
 }

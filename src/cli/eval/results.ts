@@ -99,6 +99,7 @@ export async function withResults<T>(
   work: (results: Results) => Promise<T>,
 ): Promise<T> {
   const results = await Results.open(out, name, parameters, restart);
+  if (results.units) warn(`going on: ${results.units} units of work are done (--restart begins anew)`, "");
   try {
     const done = await work(results);
     await results.end();

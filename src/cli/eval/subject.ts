@@ -2,9 +2,9 @@ import { basename, isAbsolute } from "node:path";
 import manifest from "../../../package.json" with { type: "json" };
 import type { Engine } from "../../engine.ts";
 import { bosOf } from "../../eval/document.ts";
-import { modelInfo } from "../../language_model.ts";
-import { type LoadOptions, loadEngine, requireTokenizer, withCheckpoint } from "../../load.ts";
-import { planModel } from "../../model/planning.ts";
+import { chooseKernels, type LoadOptions, loadEngine, requireTokenizer, withCheckpoint } from "../../load.ts";
+import { type Planned, planModel } from "../../model/planning.ts";
+import { dtypesOf } from "../../snapshot.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags } from "../options.ts";
 import type { Stages } from "../progress.ts";
@@ -19,10 +19,12 @@ export interface Subject {
   readonly layers: number;
   /** Tokens. */
   readonly trainedLength: number;
+  /** The model planned with these options in place of the flags', which refuses bad ones. */
+  plan(options: LoadOptions): Planned;
   /** An engine by the flags of the command, with these options in place of theirs. */
   engine(options: LoadOptions): Promise<Engine>;
-  /** What results depend on beside their parameters: the command, versions, and the engine that was loaded last. */
-  facts(): Record<string, string | number>;
+  /** What results depend on beside their parameters: the command, versions, formats, threads. */
+  readonly facts: Readonly<Record<string, string | number>>;
 }
 
 /** Lends the model of the flags to `work`. */
@@ -36,21 +38,22 @@ export function withSubject<T>(
   const options = loadOptions(flags, signal, stages);
   return withCheckpoint(name, options, async (checkpoint, runtime) => {
     const tokenizer = await requireTokenizer(checkpoint);
-    const { trainedLength, layers } = planModel(checkpoint, options).program;
-    let info: ReturnType<typeof modelInfo> | undefined;
+    const plan = (more: LoadOptions) => planModel(checkpoint, { ...options, ...more });
+    const planned = plan({});
+    const { trainedLength, layers, modelType } = planned.program;
+    const { kernels, threads } = await chooseKernels(options, runtime);
     const engine = async (more: LoadOptions) => {
       const engine = await loadEngine(checkpoint, runtime, { ...options, ...more });
-      info = modelInfo(name, runtime.name, engine);
       stages.end();
       return engine;
     };
-    const facts = () => ({
-      ...{ command: commandLine(), lambent: manifest.version, runtime: runtime.name },
-      ...(info && { modelType: info.modelType, kernels: info.kernels, threads: info.threads, dtype: info.dtype }),
-    });
     const { config } = checkpoint;
     const bos = bosOf(tokenizer, config);
-    return work({ name, tokenizer, bos, config, layers: layers.length, trainedLength, engine, facts });
+    const facts = {
+      ...{ command: commandLine(), lambent: manifest.version, runtime: runtime.name },
+      ...{ kernels: kernels.build, threads, modelType, dtype: dtypesOf(planned) },
+    };
+    return work({ name, tokenizer, bos, config, layers: layers.length, trainedLength, plan, engine, facts });
   });
 }
 
