@@ -49,7 +49,7 @@ export enum Control {
 }
 
 export enum Size {
-  RecordBytes = 128,
+  RecordBytes = 192,
   StepHeaderBytes = 16,
   RowBytes = 40,
   ControlBytes = 64,
@@ -67,4 +67,14 @@ export enum Size {
   MaxSlices = 64,
   /** bytes of a hash state */
   HashBytes = 80,
+}
+
+/**
+ * Formats of keys and values, one head after the other. Int8: i8[headDim] from −127 to 127, then from the next multiple of
+ * 4 bytes on an f32 scale for each ScaleBlock of them, the last one shorter: max|x| / 127.
+ */
+export enum CacheFormat {
+  F32,
+  Bf16,
+  Int8,
 }

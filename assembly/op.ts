@@ -28,6 +28,8 @@ export enum Op {
   Pack,
   Read,
   Nll,
+  Observe,
+  Tap,
 }
 
 /** Which rows of the step a record works on (word 1, which may have the bit OnTheSide too). */
@@ -200,16 +202,6 @@ export enum Cast {
   headBytes,
 }
 
-/**
- * Formats of keys and values, one head after the other. Int8: i8[headDim] from −127 to 127, then from the next multiple of
- * 4 bytes on an f32 scale for each ScaleBlock of them, the last one shorter: max|x| / 127.
- */
-export enum CacheFormat {
-  F32,
-  Bf16,
-  Int8,
-}
-
 /** Which pairs are clamped, and to what distance. d = p − j, n = p − origin. */
 export enum Clamp {
   /** none */
@@ -266,6 +258,26 @@ export enum Nll {
   /** u32[logits rows], each below n */
   targets,
   n,
+}
+
+/**
+ * What the softmax of an attention looks like, an observer: Attention's operands, of which `out` and the values are not
+ * touched, and these, which come last in the record. Middle keys are not observed.
+ */
+export enum Observe {
+  /** f32[rows, heads, 3]: entropy in nats, largest logit, share of the keys j with j − origin < sinks */
+  statistics = 32,
+  /** f32[heads, span], of the step's last row: the logit of the key at distance d = p − j, NaN where none is attended */
+  logits,
+  span,
+  sinks,
+}
+
+/** y[rows, dim] = x[rows, dim]: an observer. */
+export enum Tap {
+  y = 2,
+  x,
+  dim,
 }
 
 /** Formats of packed matrices: matmul_f.ts and matmul_q.ts say how they lie in memory. */

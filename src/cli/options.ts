@@ -52,7 +52,11 @@ export function modelOptions(command: Command): Command {
     .option("--max-positions <n>", "longest text under full and ceiling-only attention", whole(1))
     .option("--middle-k <k>", "tokens in between that each head meets, those it likes best (default: 0)", whole(0, 256))
     .option("--middle-distance <n>", "at this distance (default: half of limit)", whole(1))
-    .option("--first-layer <n>", "in the layers from this one on, counted from 0 (default: 5)", whole(0))
+    .option(
+      "--first-layer <n>",
+      "in the layers from this one on, counted from 0 (default: 5, or the last one)",
+      whole(0),
+    )
     .option("--max-middle <n>", "out of this many that are kept (default: 8 times the trained length)", whole(1))
     .addOption(
       new Option("--middle-queries <who>", "for all queries, or the last of a text and generated ones")

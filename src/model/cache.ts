@@ -1,5 +1,5 @@
-import { Size } from "../../assembly/layout.ts";
-import { CacheFormat, Clamp, Offset } from "../../assembly/op.ts";
+import { CacheFormat, Size } from "../../assembly/layout.ts";
+import { Clamp, Offset } from "../../assembly/op.ts";
 import type { CacheDType } from "../dtype.ts";
 import { mismatch, OptionError } from "../errors.ts";
 import { align } from "../machine/arena.ts";
@@ -28,7 +28,7 @@ export interface PolicyOptions {
   readonly middleK?: number | undefined;
   /** The distance that they are met at: half of limit, or of nLocal where limit has no bound. */
   readonly middleDistance?: number | undefined;
-  /** The first layer, from 0, that attends them: 5. */
+  /** The first layer, from 0, that attends them: 5, of a model with fewer the last. */
   readonly firstLayer?: number | undefined;
   /** They are chosen from so many tokens behind the latest nLocal, which are kept: 8 times the trained length. */
   readonly maxMiddle?: number | undefined;
@@ -108,7 +108,7 @@ function resolveMiddle(
   if (!MIDDLE_QUERIES.includes(middleQueries)) {
     throw new OptionError(mismatch("middleQueries", `one of ${MIDDLE_QUERIES.join(", ")}`, middleQueries));
   }
-  const firstLayer = whole("firstLayer", options.firstLayer ?? 5, 0);
+  const firstLayer = whole("firstLayer", options.firstLayer ?? Math.min(5, layers - 1), 0);
   if (firstLayer >= layers) {
     throw new OptionError(mismatch("firstLayer", `less than the model's ${layers} layers`, firstLayer));
   }

@@ -42,9 +42,18 @@ function dense(family: string, ids: readonly number[], options: PolicyOptions, a
   const { config } = fixture(family);
   const { attention: policy, ...numbers } = resolvePolicy(options, 1 << 20);
   let certain = ids.length;
-  const logits = forward(config, readTensors(join(FIXTURES, family)), ids, { policy, ...numbers, asks }, (row) => {
-    if (row.margin !== 0 && row.margin < MARGIN) certain = Math.min(certain, row.p);
-  });
+  const logits = forward(
+    config,
+    readTensors(join(FIXTURES, family)),
+    ids,
+    { policy, ...numbers, asks },
+    {
+      attention: (_, { margin, p }) => {
+        if (margin !== 0 && margin < MARGIN) certain = Math.min(certain, p);
+      },
+      hidden: () => {},
+    },
+  );
   return { logits, certain };
 }
 
@@ -217,7 +226,7 @@ describe("options", () => {
     [{ middleK: 257 }, "middleK: expected a whole number from 0 to 256, found 257"],
     [{ middleK: 1, attention: "full" }, "middleK: expected 0 under full attention, found 1"],
     [{ middleK: 1, attention: "ceiling-only" }, "middleK: expected 0 under ceiling-only attention, found 1"],
-    [{ middleK: 1 }, "firstLayer: expected less than the model's 2 layers, found 5"],
+    [{ middleK: 1, firstLayer: 5 }, "firstLayer: expected less than the model's 2 layers, found 5"],
     [{ middleK: 1, firstLayer: 2 }, "firstLayer: expected less than the model's 2 layers, found 2"],
     [{ middleK: 1, firstLayer: 0, maxMiddle: 0 }, `maxMiddle: expected a whole number from 1 to ${2 ** 31}, found 0`],
     [
