@@ -1,6 +1,7 @@
 import type { Engine } from "../engine.ts";
 import { ModelError, mismatch, OptionError } from "../errors.ts";
 import { draw } from "../random.ts";
+import { score } from "../score.ts";
 import { readSnapshot, writeSnapshot } from "../snapshot.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 
@@ -24,9 +25,10 @@ export interface Piece {
   readonly next: number | undefined;
 }
 
-/** The documents of a stream, and how they become tokens. */
+/** The documents of a stream, by number, and how they become tokens. */
 export interface Corpus {
-  readonly names: readonly string[];
+  /** How many there are. */
+  readonly documents: number;
   /** The piece of a document that begins at byte `offset`: the same whenever it is read. */
   readonly read: (document: number, offset: number) => Promise<Piece>;
   readonly encode: (text: string) => readonly number[];
@@ -67,7 +69,8 @@ export class Documents {
 
   /** The next tokens: one at least and `most` at most, all of one document. */
   async take(most: number): Promise<readonly number[]> {
-    for (;;) {
+    const begun = this.#place.round;
+    while (this.#place.round <= begun + 1) {
       this.#piece ??= await this.#read();
       const { ids, next } = this.#piece;
       const { round, done, offset, taken } = this.#place;
@@ -75,25 +78,24 @@ export class Documents {
       if (end < ids.length) this.#place = { round, done, offset, taken: end };
       else {
         this.#piece = undefined;
-        const last = done + 1 === this.#corpus.names.length;
+        const last = done + 1 === this.#corpus.documents;
         if (next !== undefined) this.#place = { round, done, offset: next, taken: 0 };
         else if (!last) this.#place = { round, done: done + 1, offset: 0, taken: 0 };
         else this.#place = { round: round + 1, done: 0, offset: 0, taken: 0 };
       }
       if (end > taken) return ids.slice(taken, end);
     }
+    throw new OptionError(mismatch("texts", "at least one token", "none"));
   }
 
   async #read() {
-    const { names, read, encode, bos, seed } = this.#corpus;
+    const { documents, read, encode, bos, seed } = this.#corpus;
     const { round, done, offset } = this.#place;
-    if (this.#order?.round !== round) this.#order = { round, documents: documentOrder(names.length, seed, round) };
+    if (this.#order?.round !== round) this.#order = { round, documents: documentOrder(documents, seed, round) };
     const document = this.#order.documents[done] as number;
     const { text, next } = await read(document, offset);
     const ids = encode(text);
-    const whole = offset === 0 && bos !== undefined ? [bos, ...ids] : ids;
-    if (whole.length > 0 || offset > 0 || next !== undefined) return { ids: whole, next };
-    throw new OptionError(mismatch(names[document] as string, "a text of at least one token", "none"));
+    return { ids: offset === 0 && bos !== undefined ? [bos, ...ids] : ids, next };
   }
 }
 
@@ -183,11 +185,11 @@ export class Stream {
 
   /** Reads on: a chunk, or less where an interval or a piece ends. The first token has no NLL. */
   async step(): Promise<StreamStep> {
-    const { chunkSize } = this.#engine.plan.options;
+    const { logitsRows } = this.#engine.plan.options;
     const left = Math.min(this.#length - this.#position, this.#every - (this.#position % this.#every));
     const { round } = this.#documents.place;
-    const ids = await this.#documents.take(Math.min(chunkSize, left));
-    await this.#engine.score(this.#session, ids, (nll) => {
+    const ids = await this.#documents.take(Math.min(logitsRows, left));
+    await score(this.#engine, this.#session, ids, (nll) => {
       this.#interval = counted(this.#interval, nll);
       this.#round = counted(this.#round, nll);
     });
@@ -209,14 +211,10 @@ export class Stream {
     return { snapshot, state: { position: this.#position, place, interval: this.#interval, round: this.#round } };
   }
 
-  /** Bytes of the Wasm memories that the session's keys and values and its logits lie in, all that is beside them included. */
+  /** Bytes of the engine's Wasm memories. */
   get wasmBytes(): number {
-    const state = this.#engine.state(this.#session);
-    const layers = this.#engine.plan.layers.map(({ bank }, i): [number, number] => {
-      return [bank, this.#engine.cacheBytes(state, i, 0, 0).buffer.byteLength];
-    });
-    const head: [number, number] = [this.#engine.plan.head.bank, this.#engine.logits(state).buffer.byteLength];
-    return [...new Map([...layers, head]).values()].reduce((sum, bytes) => sum + bytes, 0);
+    const { plan } = this.#engine;
+    return plan.banks.reduce((sum, _, bank) => sum + this.#engine.bank(bank).memory.buffer.byteLength, 0);
   }
 
   dispose(): void {

@@ -117,7 +117,7 @@ async function parametersOf(
 
 function corpusOf({ tokenizer, bos }: Subject, files: readonly TextFile[], seed: number): Corpus {
   return {
-    names: files.map(({ path }) => path),
+    documents: files.length,
     read: (document, offset) => readPiece(files[document] as TextFile, offset),
     encode: (text) => tokenizer.encode(text, { addSpecialTokens: false }),
     bos,

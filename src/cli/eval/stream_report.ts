@@ -10,7 +10,7 @@ export interface Interval extends Tally {
   readonly seconds: number;
   /** Of the process, at its end. */
   readonly residentBytes: number;
-  /** Of the memories of weights and session, at its end. */
+  /** Of weights, session and what a step needs, at its end. */
   readonly wasmBytes: number;
 }
 
