@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { appendFile, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { LambentError, mismatch, OptionError, show } from "../../errors.ts";
 
@@ -67,7 +67,8 @@ export class Results {
   async keep(unit: string, found: Json): Promise<void> {
     this.#units.set(unit, found);
     try {
-      await appendFile(this.#journal, `${JSON.stringify([unit, found])}\n`, { flush: true });
+      // Bun's appendFile does not flush.
+      await writeFile(this.#journal, `${JSON.stringify([unit, found])}\n`, { flag: "a", flush: true });
     } catch (error) {
       throw unwritable(this.directory, error);
     }

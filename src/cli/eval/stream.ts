@@ -94,20 +94,14 @@ async function parametersOf(
   reportEvery: number,
 ): Promise<{ readonly [key: string]: Json }> {
   const { version } = (await import("../../../package.json")).default;
-  const { modelType, dtype, cacheDtype, ...info } = modelInfo(subject.name, "", engine);
-  const bounds = [info.nLocal, info.limit, info.maxPositions].map((bound) => (bound === Infinity ? null : bound));
+  const { model, modelType, dtype, cacheDtype, attention, ...info } = modelInfo(subject.name, "", engine);
+  const { nGlobal, nLocal, limit, maxPositions } = info;
   return {
     lambent: version,
-    model: subject.name,
+    model,
     modelType,
     modelHash: engine.modelHash.toString(16).padStart(16, "0"),
-    dtype,
-    cacheDtype,
-    attention: info.attention,
-    nGlobal: info.nGlobal,
-    nLocal: bounds[0] as Json,
-    limit: bounds[1] as Json,
-    maxPositions: bounds[2] as Json,
+    ...{ dtype, cacheDtype, attention, nGlobal, nLocal, limit, maxPositions },
     seed: flags.seed,
     tokens: flags.tokens,
     reportEvery,
@@ -263,10 +257,11 @@ async function report(
   const conclusion = verdict(intervals, rounds);
   const run = { runtime, kernels, threads };
   const json = { parameters, run, verdict: conclusion, intervals: intervals.map(row), rounds };
+  const subject = `${basename(`${parameters.model}`)}, ${parameters.attention}`;
   const command = `lambent ${process.argv.slice(2).join(" ")}`;
   await results.write(`${NAME}.json`, `${JSON.stringify(json, undefined, 1)}\n`);
   await results.write(`${NAME}.csv`, csv(intervals.map(row)));
-  await results.write(`${NAME}.svg`, await plotOf(intervals, `${parameters.model}, ${parameters.attention}`, command));
+  await results.write(`${NAME}.svg`, await plotOf(intervals, subject, command));
   await results.end();
   await write(`${conclusion}\n`);
 }

@@ -49,7 +49,7 @@ export function verdict(intervals: readonly Interval[], rounds: readonly Tally[]
   const last = intervals.slice(-tenth);
   const second = intervals.length > tenth ? intervals.slice(tenth, 2 * tenth) : last;
   const [a, b] = [second, last].map((part) => mean(total(part))) as [number, number];
-  const [slow, fast] = [last, intervals.slice(0, tenth)].map(speed) as [number, number];
+  const [late, early] = [last, intervals.slice(0, tenth)].map(speed) as [number, number];
   const [from, to] = [intervals[0], intervals.at(-1)].map((one) => mebibytes(one?.residentBytes ?? 0).toFixed(1));
   const bad = total(intervals).notFinite;
   const again =
@@ -62,8 +62,8 @@ export function verdict(intervals: readonly Interval[], rounds: readonly Tally[]
     `NLL ${b.toFixed(4)} nats per token in the last tenth, ${a.toFixed(4)} in the second (${change(a, b)})`,
     ...again,
     ...(bad > 0 ? [`${integer(bad)} tokens without a finite NLL`] : []),
-    `${integer(slow)} tokens/s at the end, ${integer(fast)} at the start`,
-    `${to} MiB at the end, ${from} at the start`,
+    `${integer(late)} tokens/s at the end, ${integer(early)} at the start`,
+    `${to} MiB resident at the end, ${from} at the start`,
   ].join("; ");
 }
 
@@ -98,6 +98,7 @@ export function plotOf(intervals: readonly Interval[], subject: string, command:
   const spec = {
     title: { text: `One stream: ${subject}`, subtitle: [command] },
     data: { values },
+    resolve: { legend: { color: "independent" } },
     vconcat: [
       panel("nll", "NLL (nats per token)", false),
       panel("tokensPerSecond", "tokens per second", true),
