@@ -53,7 +53,7 @@ export function addStream(evaluation: Command, signal: AbortSignal): void {
       "after",
       `
 Every document is read whole, BOS before it, in an order that is drawn anew whenever all have been read; the session never
-begins again. Texts are tokenised in pieces of 64 KiB at most, cut behind lines. A record has the mean NLL of the tokens of
+begins again. Texts are tokenised in pieces of 16 KiB at most, cut behind lines. A record has the mean NLL of the tokens of
 its interval in nats, BOS included; only the stream's first token has none.
 
 Killed at any moment, the same command goes on from the last checkpoint, with the numbers of an unbroken run.`,

@@ -43,8 +43,8 @@ async function readText(path: string, size: number, characters: number): Promise
   return { text: decode(path, cut(bytes, whole), 0), whole };
 }
 
-/** Bytes of a piece at most. */
-const PIECE_BYTES = 65536;
+/** Bytes of a piece at most; with larger ones the garbage of tokenising takes more memory, and a step waits longer. */
+const PIECE_BYTES = 16384;
 
 /**
  * The text of a UTF-8 file from byte `offset` on, up to `most` bytes, cut behind a line where that is possible. Throws
