@@ -17,6 +17,13 @@ export function whole(min: number, max = Infinity): (text: string) => number {
   };
 }
 
+/** A count of at least one, such as 5000, 5k or 200M. */
+export function quantity(text: string): number {
+  const [, number = "", unit = ""] = text.match(/^(.*?)([kM]?)$/) ?? [];
+  const value = Number(number) * (unit === "M" ? 1e6 : unit === "k" ? 1e3 : 1);
+  return whole(1)(number.trim() === "" || Number.isNaN(value) ? text : `${value}`);
+}
+
 /** A number from `min` to `max`. */
 export function real(min: number, max = Infinity): (text: string) => number {
   return (text) => {
