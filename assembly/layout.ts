@@ -34,6 +34,8 @@ export enum Row {
   position = 16,
   /** u64: position of the session's first token */
   origin = 24,
+  /** u32: 1: the row attends no middle keys (Attention.middleK) */
+  skipsMiddle = 32,
 }
 
 /** Byte offsets in the control block that threads meet at. */
@@ -49,7 +51,7 @@ export enum Control {
 export enum Size {
   RecordBytes = 128,
   StepHeaderBytes = 16,
-  RowBytes = 32,
+  RowBytes = 40,
   ControlBytes = 64,
   /** keys per block of attention; blocks begin at positions divisible by it */
   KeyBlock = 64,

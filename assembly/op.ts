@@ -142,7 +142,7 @@ export enum Attention {
   qFixed,
   /** [rows, kvHeads, headBytes], rotated by the row's position */
   k,
-  /** [rows, kvHeads, headBytes], unrotated; equal to k where nothing rotates */
+  /** [rows, kvHeads, headBytes], unrotated; equal to k where nothing rotates, or nobody asks for them */
   kUnrotated,
   /** [rows, kvHeads, headBytes] */
   v,
@@ -175,6 +175,18 @@ export enum Attention {
   format,
   /** bytes of one head's key or value in that format */
   headBytes,
+  /** how many middle keys a query attends at most: 0: none, and nothing below is read (attention_middle.ts) */
+  middleK,
+  /** those that lie at most this far behind the local keys are chosen from */
+  maxMiddle,
+  /** the distance that they are met at */
+  middleDistance,
+  /** [rows, heads, headDim], rotated by middleDistance; equal to q where nothing rotates */
+  qMiddle,
+  /** slot: [2, kvHeads, nLocal + maxMiddle, headBytes], unrotated keys, then values; position j in slot j mod their number */
+  kvMiddle,
+  /** [rows, heads, middleK, 2]: what was chosen, f32 score and u32 distance p − j, largest score first; distance 0: no more */
+  chosen,
 }
 
 /** y[rows, kvHeads, headBytes] = the f32 keys or values x[rows, kvHeads, headDim] in the format of the cache. */

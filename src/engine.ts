@@ -166,15 +166,13 @@ export class Engine {
         const chunk = all.slice(i, i + chunkSize);
         const last = i + chunk.length === all.length;
         await this.#machine.settled;
-        this.#step(session, chunk, (row) => last && row === chunk.length - 1);
+        this.#step(session, chunk, (row) => last && row === chunk.length - 1, last);
         await tick();
       }
     });
   }
 
-  /**
-   * Reads tokens and gives the logits f32[vocab] after each of them, one row at a time.
-   */
+  /** Reads tokens and gives the logits f32[vocab] after each of them, one row at a time. */
   async forward(
     id: number,
     tokens: readonly number[],
@@ -189,7 +187,7 @@ export class Engine {
         await this.#machine.settled;
         const position = session.position;
         const chunk = all.slice(i, i + logitsRows);
-        this.#step(session, chunk, () => true);
+        this.#step(session, chunk, () => true, i + chunk.length === all.length);
         // Copies, because other sessions may step while the reader takes its time.
         const rows = chunk.map((_, row) => this.#logitsRow(row).slice());
         for (const [row, logits] of rows.entries()) await onLogits(logits, position + row);
@@ -260,10 +258,11 @@ export class Engine {
     return (this.#machine.banks[bank] as Bank).floats(logits + 4 * row * vocabSize, vocabSize);
   }
 
-  /** One step of one session; the last row's logits, if wanted, become the session's. */
-  #step(session: SessionState, tokens: readonly number[], wantsLogits: (row: number) => boolean): void {
+  /** One step of one session, which may end a call; the last row's logits, if wanted, become the session's. */
+  #step(session: SessionState, tokens: readonly number[], wantsLogits: (row: number) => boolean, ends = true): void {
     if (!session.open)
       throw new OptionError(mismatch("session", "one that is open", "one that was disposed meanwhile"));
+    const all = this.plan.policy.middleQueries === "all";
     const rows = tokens.map(
       (token, i): StepRow => ({
         token,
@@ -271,6 +270,7 @@ export class Engine {
         position: session.position + i,
         origin: session.origin,
         wantsLogits: wantsLogits(i),
+        skipsMiddle: !(all || (ends && i === tokens.length - 1) || (i === 0 && session.pending >= 0)),
       }),
     );
     session.broken = true;

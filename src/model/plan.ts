@@ -6,7 +6,7 @@ import type { BankPlan, MachinePlan, Segment } from "../machine/machine.ts";
 import { type CacheLayout, cacheLayout, type Policy } from "./cache.ts";
 import { type Folding, foldings } from "./fold.ts";
 import { LOGITS_BUFFERS, lower, type Quantized, quantizedBuffer, runAhead } from "./lower.ts";
-import { anglesRecord, attentionBuffers } from "./lower_attention.ts";
+import { anglesRecords, attentionBuffers } from "./lower_attention.ts";
 import { turns } from "./positions.ts";
 import type { Operation, Program } from "./program.ts";
 import type { Addresses, PlannedRecord } from "./record.ts";
@@ -33,6 +33,7 @@ export interface Constant {
 /** Every byte and every record of a model under a policy, decided before any weight is read. */
 export interface Plan extends MachinePlan {
   readonly policy: Policy;
+  /** The cache of a layer that attends middle tokens, if any does; else of every layer. */
   readonly cache: CacheLayout;
   readonly options: PlanOptions;
   readonly weights: readonly PlacedWeight[];
@@ -41,8 +42,7 @@ export interface Plan extends MachinePlan {
   /** Where weights are staged while they are read, in each bank: the begin of what later holds activations and sessions. */
   readonly staging: readonly number[];
   readonly foldings: readonly Folding[];
-  /** For each layer, its bank and the byte offset of its cache in a session slot there. */
-  readonly layers: readonly { readonly bank: number; readonly offset: number }[];
+  readonly layers: readonly PlannedLayer[];
   /** The bank and address of logits[logitsRows, vocab]; a session's slot there begins with its last row of logits. */
   readonly head: { readonly bank: number; readonly logits: number };
   /** Bytes of weights, of one session's keys and values, and of everything with one session. */
@@ -51,10 +51,19 @@ export interface Plan extends MachinePlan {
   readonly memoryBytes: number;
 }
 
+/** A layer's bank, the byte offset of its cache in a session slot there, and what is where in it. */
+interface PlannedLayer {
+  readonly bank: number;
+  readonly offset: number;
+  readonly cache: CacheLayout;
+}
+
 /** Operations that must stay together: the embedding, a layer, the head. */
 interface Unit {
   readonly operations: readonly Operation[];
   readonly layer: number | undefined;
+  /** Bytes of the layer's cache. */
+  readonly cacheBytes: number;
 }
 
 /** Bytes below 4 GiB: an end address of exactly 4 GiB would wrap to 0. */
@@ -69,10 +78,11 @@ export function plan(
   options: PlanOptions,
 ): Plan {
   const cache = cacheLayout(policy, program.attention, options.cacheDtype);
+  const caches = program.layers.map((_, layer) => cacheLayout(policy, program.attention, options.cacheDtype, layer));
   const units: Unit[] = [
-    { operations: program.embed, layer: undefined },
-    ...program.layers.map((operations, layer) => ({ operations, layer })),
-    { operations: program.head, layer: undefined },
+    { operations: program.embed, layer: undefined, cacheBytes: 0 },
+    ...program.layers.map((operations, i) => ({ operations, layer: i, cacheBytes: caches[i]?.bytes ?? 0 })),
+    { operations: program.head, layer: undefined, cacheBytes: 0 },
   ];
   const dtypeOf = (name: string) => (resolved.get(name) as ResolvedWeight).dtype;
   const widths = {
@@ -80,7 +90,7 @@ export function plan(
     ...attentionBuffers(program, cache),
     ...quantizedBuffer(program, dtypeOf),
   };
-  const banks = assign(units, resolved, cache, program, widths, options);
+  const banks = assign(units, resolved, program, widths, options);
   const headBank = banks.at(-1) as number;
 
   const bankPlans: BankPlan[] = [];
@@ -88,7 +98,7 @@ export function plan(
   const constants: Constant[] = [];
   const addresses: Addresses[] = [];
   const staging: number[] = [];
-  const layers: { bank: number; offset: number }[] = [];
+  const layers: PlannedLayer[] = [];
   const records: PlannedRecord[][] = [];
   const segments: Segment[] = [];
   let logits = 0;
@@ -135,10 +145,10 @@ export function plan(
       logits = at.buffer("logits");
       slotBytes = align(4 * program.vocabSize);
     }
-    for (const { layer } of mine) {
+    for (const { layer, cacheBytes } of mine) {
       if (layer === undefined) continue;
-      layers[layer] = { bank, offset: slotBytes };
-      slotBytes += cache.bytes;
+      layers[layer] = { bank, offset: slotBytes, cache: caches[layer] as CacheLayout };
+      slotBytes += cacheBytes;
     }
     bankPlans.push({ control, step, slots: arena.end, slotBytes, initialBytes: 0, maximumBytes: 0 });
   }
@@ -152,10 +162,10 @@ export function plan(
     const first = i;
     for (; i < units.length && banks[i] === bank; i++) {
       const { operations, layer } = units[i] as Unit;
-      const offset = layer === undefined ? 0 : (layers[layer] as { offset: number }).offset;
+      const mine = layer === undefined ? { cache, offset: 0 } : (layers[layer] as PlannedLayer);
       if (layer !== undefined && !list.some((record) => record.cacheBytes))
-        list.push(...anglesRecord(program, cache, at));
-      list.push(...operations.flatMap((operation) => lower(operation, program, cache, offset, at, quantized)));
+        list.push(...anglesRecords(program, cache, at));
+      list.push(...operations.flatMap((one) => lower(one, program, mine.cache, mine.offset, at, quantized)));
     }
     runAhead(list);
     records.push(list);
@@ -191,7 +201,7 @@ export function plan(
     layers,
     head: { bank: headBank, logits },
     weightBytes: weights.reduce((sum, weight) => sum + weight.bytes, 0),
-    cacheBytes: cache.valueBytes * program.layers.length,
+    cacheBytes: caches.reduce((sum, { valueBytes }) => sum + valueBytes, 0),
     memoryBytes: finished.reduce((sum, bank) => sum + bank.initialBytes, 0),
   };
 }
@@ -210,7 +220,6 @@ function finish(bank: BankPlan, loading: number, options: PlanOptions): BankPlan
 function assign(
   units: readonly Unit[],
   resolved: ReadonlyMap<string, ResolvedWeight>,
-  cache: CacheLayout,
   program: Program,
   widths: Readonly<Record<string, number>>,
   options: PlanOptions,
@@ -224,7 +233,7 @@ function assign(
     const home = keys.findIndex((bank) => [...mine.keys()].some((key) => bank.has(key)));
     const fresh = [...mine].filter(([key]) => !keys.some((bank) => bank.has(key)));
     const cost = fresh.reduce((sum, [, name]) => sum + align((resolved.get(name) as ResolvedWeight).bytes), 0);
-    const bytes = cost + (unit.layer === undefined ? 0 : cache.bytes);
+    const bytes = cost + unit.cacheBytes;
     if (home < 0 && used + bytes > options.bankBytes && used > overhead) {
       keys.push(new Set());
       used = overhead;
@@ -235,7 +244,7 @@ function assign(
     if (bank === keys.length - 1) used += bytes;
     if (used > options.bankBytes || keys.length > MOST_BANKS) {
       const total = [...resolved.values()].reduce((sum, weight) => sum + weight.bytes, 0);
-      const needed = total + cache.bytes * program.layers.length;
+      const needed = units.reduce((sum, { cacheBytes }) => sum + cacheBytes, total);
       throw new ModelError(
         mismatch(
           "memory",

@@ -55,7 +55,7 @@ export function planModel(checkpoint: CheckpointHeaders, options: PlanningOption
     throw new OptionError(mismatch("dtype", `auto or ${packed}, which ${checkpoint.name} is packed as`, dtype));
   }
   const resolved = resolveWeights(program, checkpoint.tensors, dtype, checkpoint.name, packed);
-  const policy = resolvePolicy(options, program.trainedLength, program.slidingWindow);
+  const policy = resolvePolicy(options, program.trainedLength, program.slidingWindow, program.layers.length);
   const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
   const made = plan(program, resolved, policy, {
     cacheDtype,

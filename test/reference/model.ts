@@ -3,48 +3,82 @@
  * names of the checkpoint as they are. One function per family, to be read beside the Hugging Face class it names.
  * A key that is null counts as absent; an absent key takes Hugging Face's default.
  */
-import { attention, type Policy, type Position } from "./attention";
+import { type AttentionRow, attention, type Policy, type Position } from "./attention";
 import * as math from "./math";
 import type { Tensors } from "./safetensors";
 
 export type Config = Record<string, unknown>;
 
+/** Called for every layer, head and query. */
+export type Observe = (row: AttentionRow & { layer: number }) => void;
+
 /** ids [n] → logits [n][vocab_size]: row p says which token follows ids[0..p]. */
-export function forward(config: Config, tensors: Tensors, ids: ArrayLike<number>, policy: Policy): Float64Array[] {
+export function forward(
+  config: Config,
+  tensors: Tensors,
+  ids: ArrayLike<number>,
+  policy: Policy,
+  observe?: Observe,
+): Float64Array[] {
   switch (config.model_type) {
     case "llama":
-      return llama(config, tensors, ids, policy);
+      return llama(config, tensors, ids, policy, observe);
     case "mistral":
-      return mistral(config, tensors, ids, policy);
+      return mistral(config, tensors, ids, policy, observe);
     case "qwen2":
-      return qwen2(config, tensors, ids, policy);
+      return qwen2(config, tensors, ids, policy, observe);
     case "mpt":
-      return mpt(config, tensors, ids, policy);
+      return mpt(config, tensors, ids, policy, observe);
     case "gptj":
-      return gptj(config, tensors, ids, policy);
+      return gptj(config, tensors, ids, policy, observe);
     default:
       throw new Error(`model_type: expected llama, mistral, qwen2, mpt or gptj, found ${config.model_type}`);
   }
 }
 
+/** What attention takes of the policy and the observer in layer `layer`: middle keys from firstLayer on. */
+function inLayer(policy: Policy, observe: Observe | undefined, layer: number) {
+  const { middleK = 0, firstLayer = 0 } = policy;
+  const mine = { ...policy, middleK: layer >= firstLayer ? middleK : 0 };
+  return [mine, (row: AttentionRow) => observe?.({ ...row, layer })] as const;
+}
+
 /** HF LlamaForCausalLM. */
-function llama(config: Config, tensors: Tensors, ids: ArrayLike<number>, policy: Policy): Float64Array[] {
+function llama(
+  config: Config,
+  tensors: Tensors,
+  ids: ArrayLike<number>,
+  policy: Policy,
+  observe?: Observe,
+): Float64Array[] {
   const attentionBias = flag(config, "attention_bias", false);
   const kvHeads = number(config, "num_key_value_heads", number(config, "num_attention_heads"));
   const bias = { qkv: attentionBias, o: attentionBias, mlp: flag(config, "mlp_bias", false) };
-  return llamaLike(config, tensors, ids, policy, kvHeads, bias);
+  return llamaLike(config, tensors, ids, policy, kvHeads, bias, observe);
 }
 
 /** HF MistralForCausalLM: no biases. Its sliding_window is the caller's policy: window with nLocal = sliding_window. */
-function mistral(config: Config, tensors: Tensors, ids: ArrayLike<number>, policy: Policy): Float64Array[] {
+function mistral(
+  config: Config,
+  tensors: Tensors,
+  ids: ArrayLike<number>,
+  policy: Policy,
+  observe?: Observe,
+): Float64Array[] {
   const kvHeads = number(config, "num_key_value_heads", 8);
-  return llamaLike(config, tensors, ids, policy, kvHeads, { qkv: false, o: false, mlp: false });
+  return llamaLike(config, tensors, ids, policy, kvHeads, { qkv: false, o: false, mlp: false }, observe);
 }
 
 /** HF Qwen2ForCausalLM: biases on q, k and v, always. */
-function qwen2(config: Config, tensors: Tensors, ids: ArrayLike<number>, policy: Policy): Float64Array[] {
+function qwen2(
+  config: Config,
+  tensors: Tensors,
+  ids: ArrayLike<number>,
+  policy: Policy,
+  observe?: Observe,
+): Float64Array[] {
   const kvHeads = number(config, "num_key_value_heads", 32);
-  return llamaLike(config, tensors, ids, policy, kvHeads, { qkv: true, o: false, mlp: false });
+  return llamaLike(config, tensors, ids, policy, kvHeads, { qkv: true, o: false, mlp: false }, observe);
 }
 
 /** What llama, mistral and qwen2 share: RMSNorm, RoPE in halves, grouped keys and values, gated feed-forward. */
@@ -55,6 +89,7 @@ function llamaLike(
   policy: Policy,
   kvHeads: number,
   bias: { qkv: boolean; o: boolean; mlp: boolean },
+  observe?: Observe,
 ): Float64Array[] {
   const hiddenSize = number(config, "hidden_size");
   const heads = number(config, "num_attention_heads");
@@ -71,7 +106,7 @@ function llamaLike(
     const q = project(tensors, `${layer}.self_attn.q_proj`, h, bias.qkv); // [n][heads·headDim]
     const k = project(tensors, `${layer}.self_attn.k_proj`, h, bias.qkv); // [n][kvHeads·headDim]
     const v = project(tensors, `${layer}.self_attn.v_proj`, h, bias.qkv); // [n][kvHeads·headDim]
-    const a = attention(q, k, v, { heads, kvHeads, headDim }, rope, policy); // [n][heads·headDim]
+    const a = attention(q, k, v, { heads, kvHeads, headDim }, rope, ...inLayer(policy, observe, l)); // [n][heads·headDim]
     x = math.add(x, project(tensors, `${layer}.self_attn.o_proj`, a, bias.o));
 
     const m = math.rmsNorm(x, get(tensors, `${layer}.post_attention_layernorm.weight`), eps);
@@ -86,7 +121,13 @@ function llamaLike(
  * HF MptForCausalLM, and MosaicML's original (llm-foundry, models/mpt/modeling_mpt.py) where Hugging Face's ignores a
  * key: alibi_bias_max, expansion_ratio, and no_bias: false (then every linear and every norm has a bias, the head not).
  */
-function mpt(config: Config, tensors: Tensors, ids: ArrayLike<number>, policy: Policy): Float64Array[] {
+function mpt(
+  config: Config,
+  tensors: Tensors,
+  ids: ArrayLike<number>,
+  policy: Policy,
+  observe?: Observe,
+): Float64Array[] {
   const dModel = number(config, "d_model");
   const heads = number(config, "n_heads");
   const eps = number(config, "layer_norm_epsilon", 1e-5);
@@ -110,7 +151,7 @@ function mpt(config: Config, tensors: Tensors, ids: ArrayLike<number>, policy: P
     const wqkv = project(tensors, `${block}.attn.Wqkv`, norm(`${block}.norm_1`, x), bias);
     const qkv = math.map(wqkv, (value) => Math.max(-clip, Math.min(clip, value))); // [n][3·d_model]
     const part = (i: number) => qkv.map((row) => row.slice(i * dModel, (i + 1) * dModel)); // [n][d_model]
-    const a = attention(part(0), part(1), part(2), shape, alibi, policy); // [n][d_model]
+    const a = attention(part(0), part(1), part(2), shape, alibi, ...inLayer(policy, observe, l)); // [n][d_model]
     x = math.add(x, project(tensors, `${block}.attn.out_proj`, a, bias));
 
     const up = project(tensors, `${block}.ffn.up_proj`, norm(`${block}.norm_2`, x), bias);
@@ -122,7 +163,13 @@ function mpt(config: Config, tensors: Tensors, ids: ArrayLike<number>, policy: P
 }
 
 /** HF GPTJForCausalLM: attention and feed-forward side by side on one norm; RoPE on the first rotary_dim, theta 10000. */
-function gptj(config: Config, tensors: Tensors, ids: ArrayLike<number>, policy: Policy): Float64Array[] {
+function gptj(
+  config: Config,
+  tensors: Tensors,
+  ids: ArrayLike<number>,
+  policy: Policy,
+  observe?: Observe,
+): Float64Array[] {
   const nEmbd = number(config, "n_embd");
   const heads = number(config, "n_head");
   const eps = number(config, "layer_norm_epsilon", 1e-5);
@@ -141,7 +188,12 @@ function gptj(config: Config, tensors: Tensors, ids: ArrayLike<number>, policy: 
     const q = project(tensors, `${block}.attn.q_proj`, h, false); // [n][n_embd]
     const k = project(tensors, `${block}.attn.k_proj`, h, false); // [n][n_embd]
     const v = project(tensors, `${block}.attn.v_proj`, h, false); // [n][n_embd]
-    const a = project(tensors, `${block}.attn.out_proj`, attention(q, k, v, shape, rope, policy), false);
+    const a = project(
+      tensors,
+      `${block}.attn.out_proj`,
+      attention(q, k, v, shape, rope, ...inLayer(policy, observe, l)),
+      false,
+    );
     const inner = math.map(project(tensors, `${block}.mlp.fc_in`, h, true), act); // [n][n_inner]
     x = math.add(math.add(a, project(tensors, `${block}.mlp.fc_out`, inner, true)), x);
   }
