@@ -17,7 +17,7 @@ export interface Trial {
 }
 
 /** What is used of an engine. */
-export type Reader = Pick<Engine, "open" | "fork" | "dispose" | "append" | "forward" | "next" | "state" | "logits">;
+export type Reader = Pick<Engine, "open" | "fork" | "dispose" | "append" | "next" | "state" | "logits">;
 
 /** Sessions at once: what prompts share, the prompt, and what is tried behind it. */
 export const SESSIONS = 3;
@@ -92,15 +92,14 @@ export class Quiz {
     }
   }
 
-  /** Mean NLL of tokens behind what the session has read. */
+  /** Mean NLL of tokens behind what the session has read, one by one, as if it generated them. */
   async #nll(id: number, tokens: readonly number[], signal: AbortSignal | undefined): Promise<number> {
     let sum = 0;
-    let i = 0;
-    const count = (logits: Float32Array) => {
-      sum += logSumExp(logits) - (logits[tokens[i++] as number] as number);
-    };
-    count(this.#engine.logits(this.#engine.state(id)));
-    await this.#engine.forward(id, tokens.slice(0, -1), count, signal);
+    for (const [i, token] of tokens.entries()) {
+      const logits = this.#engine.logits(this.#engine.state(id));
+      sum += logSumExp(logits) - (logits[token] as number);
+      if (i < tokens.length - 1) await this.#engine.append(id, [token], signal);
+    }
     return sum / tokens.length;
   }
 
@@ -141,7 +140,8 @@ export interface Summary {
 }
 
 export function summarize(trials: readonly Trial[]): Summary {
-  const mean = (value: (trial: Trial) => number) => trials.reduce((sum, trial) => sum + value(trial), 0) / trials.length;
+  const mean = (value: (trial: Trial) => number) =>
+    trials.reduce((sum, trial) => sum + value(trial), 0) / trials.length;
   return {
     trials: trials.length,
     accuracy: mean(({ correct }) => Number(correct)),

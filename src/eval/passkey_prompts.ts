@@ -70,14 +70,16 @@ export class PromptMaker {
   readonly #begin: readonly number[];
   readonly #filler: readonly number[];
   readonly #question: readonly number[];
+  /** Whether the question ends in a space. */
+  readonly #spaced: boolean;
 
   constructor(tokenizer: Tokenizer, bos: number | undefined) {
     this.#tokenizer = tokenizer;
     this.#begin = [...(bos === undefined ? [] : [bos]), ...this.#encode(PREFIX)];
     this.#filler = this.#sentence(FILLER);
     const spaced = this.#sentence(`${QUESTION} `);
-    const separate = startsWith(this.#sentence(`${QUESTION} 1`), spaced);
-    this.#question = separate ? spaced : this.#sentence(QUESTION);
+    this.#spaced = startsWith(this.#sentence(`${QUESTION} 1`), spaced);
+    this.#question = this.#spaced ? spaced : this.#sentence(QUESTION);
   }
 
   /** The prompts of a cell. Throws OptionError if its length has no room for one. */
@@ -95,6 +97,11 @@ export class PromptMaker {
         ...{ key, answer: this.answer(key), other: this.answer(other) },
       };
     });
+  }
+
+  /** As many as the longest key needs: one for every digit, and for the space if it is not in the question. */
+  answerTokens(keyMax: number): number {
+    return `${keyMax}`.length + (this.#spaced ? 0 : 1);
   }
 
   /** The tokens of a key as they go on behind the question. */
