@@ -17,7 +17,7 @@ export interface Trial {
 }
 
 /** What is used of an engine. */
-export type Reader = Pick<Engine, "open" | "fork" | "dispose" | "append" | "next" | "state" | "logits">;
+export type Reader = Pick<Engine, "plan" | "open" | "fork" | "dispose" | "append" | "next" | "state" | "logits">;
 
 /** Sessions at once: what prompts share, the prompt, and what is tried behind it. */
 export const SESSIONS = 3;
@@ -32,6 +32,8 @@ export class Quiz {
   /** Most tokens of an answer. */
   readonly #answerTokens: number;
   readonly #roomy: boolean;
+  /** Not where the last token of what is read attends middle tokens, and the others do not. */
+  readonly #shares: boolean;
   /** A session that has read the first tokens of prompts, and how many. */
   #base: { readonly id: number; length: number } | undefined;
   #current: { readonly id: number; readonly prompt: Prompt } | undefined;
@@ -41,6 +43,7 @@ export class Quiz {
     this.#tokenizer = tokenizer;
     this.#answerTokens = answerTokens;
     this.#roomy = hasRoom(engine);
+    this.#shares = engine.plan.policy.middleQueries === "all";
   }
 
   /** Prompts are best asked in the order of `shared`. */
@@ -77,15 +80,16 @@ export class Quiz {
     if (this.#current?.prompt === prompt) return;
     if (this.#current) engine.dispose(this.#current.id);
     this.#current = undefined;
-    if (this.#base && this.#base.length > prompt.shared) this.end();
+    const shared = this.#shares ? prompt.shared : 0;
+    if (this.#base && this.#base.length > shared) this.end();
     this.#base ??= { id: engine.open(0, 0), length: 0 };
-    if (this.#base.length < prompt.shared) {
-      await engine.append(this.#base.id, prompt.ids.slice(this.#base.length, prompt.shared), signal);
-      this.#base.length = prompt.shared;
+    if (this.#base.length < shared) {
+      await engine.append(this.#base.id, prompt.ids.slice(this.#base.length, shared), signal);
+      this.#base.length = shared;
     }
     const id = engine.fork(this.#base.id);
     try {
-      await engine.append(id, prompt.ids.slice(prompt.shared), signal);
+      await engine.append(id, prompt.ids.slice(shared), signal);
       this.#current = { id, prompt };
     } finally {
       if (!this.#current) engine.dispose(id);

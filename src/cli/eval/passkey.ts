@@ -139,7 +139,7 @@ async function passkey(flags: PasskeyFlags, policies: readonly string[], signal:
 
 function contestant(name: string, flags: PasskeyFlags, subject: Subject, grid: Grid, maker: PromptMaker): Contestant {
   const { trainedLength, layers, bos } = subject;
-  const { middleK = MIDDLE_K, firstLayer = Math.round(LAYERS_BEFORE * layers), middleQueries } = flags;
+  const { middleK = MIDDLE_K, firstLayer = Math.round(LAYERS_BEFORE * layers) } = flags;
   const longest = Math.max(...grid.lengths);
   const answerTokens = maker.answerTokens(grid.keyMax);
   const middle = name.endsWith(MIDDLE)
@@ -152,9 +152,7 @@ function contestant(name: string, flags: PasskeyFlags, subject: Subject, grid: G
     maxSessions: SESSIONS,
     ...middle,
   };
-  // Where the last token of what is read attends middle tokens, what prompts share ends in one that would not.
-  const alone = name.endsWith(MIDDLE) && middleQueries === "last";
-  const prepare = (prompt: Prompt) => (alone ? { ...prompt, shared: 0 } : truncated(prompt, read, bos));
+  const prepare = (prompt: Prompt) => truncated(prompt, read, bos);
   return { name, options, policy: subject.plan(options).plan.policy, answerTokens, prepare };
 }
 

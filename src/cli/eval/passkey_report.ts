@@ -85,14 +85,14 @@ export function plotOf(cells: readonly CellResult[], model: string, command: str
   const x = {
     field: "length",
     type: "ordinal",
-    title: "length of the prompt (tokens)",
+    title: "length (tokens)",
     axis: { labelAngle: 0 },
   } as const;
   const y = { field: "depth", type: "ordinal", title: "depth of the key", axis: { format: ".0%" } } as const;
   // Words, because these colours must not change with the page's.
   const ink = { condition: { test: "datum.accuracy > 0.55", value: "white" }, value: "black" };
   return {
-    title: { text: `Pass keys found by ${model}`, subtitle: command },
+    title: { text: `Pass keys found by ${model}`, subtitle: command.match(/.{1,80}(?: |$)/g) ?? command },
     data: { values },
     columns: Math.min(2, policies.length),
     facet: { field: "policy", type: "nominal", sort: policies, title: null },
