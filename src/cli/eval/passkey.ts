@@ -66,7 +66,11 @@ export function addPasskey(evaluation: Command, signal: AbortSignal): void {
       "tokens of a prompt (default: 1/2, 1, 2, 4 and 8 times the trained length)",
       listOf(whole(1)),
     )
-    .option("--depths <list>", "places of the key from 0 to 1, or how many at equal steps", depths, depths("5"))
+    .addOption(
+      new Option("--depths <list>", "places of the key from 0 to 1, or how many at equal steps")
+        .argParser(depths)
+        .default(depths("5"), "5"),
+    )
     .option("--trials <n>", "prompts of each length and depth", whole(1), 5)
     .option("--key-min <n>", `smallest key (default: ${DEFAULT_KEYS.keyMin})`, whole(0))
     .option("--key-max <n>", `largest key (default: ${DEFAULT_KEYS.keyMax})`, whole(0, 10 ** 15))
