@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { addAblation } from "./ablation.ts";
 import { addContinuation } from "./continuation.ts";
 import { addNll } from "./nll.ts";
+import { addPasskey } from "./passkey.ts";
 import { addStream } from "./stream.ts";
 
 /** The paper's tables and figures: `eval nll`, `eval passkey` and so on, `diagnose` and `reproduce`. */
@@ -13,4 +14,5 @@ export function addEvaluations(program: Command, signal: AbortSignal): void {
   addAblation(evaluation, signal);
   addContinuation(evaluation, signal);
   addStream(evaluation, signal);
+  addPasskey(evaluation, signal);
 }
