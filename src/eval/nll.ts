@@ -12,16 +12,18 @@ export type Reading = PolicyName | "retruncation";
 /** Takes NLLs in nats per token as they are computed, those of consecutive tokens. NaN where a logit was not finite. */
 export type OnNll = (nll: Float32Array) => void | Promise<void>;
 
-/** The NLL of every token of a document but its first, each given all tokens before it: ids.length − 1 numbers. */
+/** The NLL of every token of a document from position `from` (1 or more) on, each given all tokens before it. */
 export async function scoreDocument(
   engine: Engine,
   ids: readonly number[],
+  from: number,
   onNll: OnNll,
   signal?: AbortSignal,
 ): Promise<void> {
   const session = engine.open(0, 0);
   try {
-    await score(engine, session, ids, onNll, signal);
+    await engine.append(session, ids.slice(0, from), signal);
+    await score(engine, session, ids.slice(from), onNll, signal);
   } finally {
     engine.dispose(session);
   }
@@ -35,7 +37,7 @@ export interface Retruncation {
 }
 
 /**
- * The same under re-truncation. Windows begin at tokens 0, stride, 2 · stride …; each is read from an empty cache, with BOS
+ * The same under re-truncation (from: 1 or more). Windows begin at tokens 0, stride, 2 · stride …; each is read from an empty cache, with BOS
  * in the place of its first token. The first window scores all of its tokens, a later one its last `stride`, so that every
  * token but those of the first window has from window − stride to window − 1 tokens of context, BOS included.
  * `engine`: one with full attention.
@@ -45,21 +47,17 @@ export async function scoreRetruncated(
   ids: readonly number[],
   bos: number | undefined,
   { window, stride }: Retruncation,
+  from: number,
   onNll: OnNll,
   signal?: AbortSignal,
 ): Promise<void> {
-  for (let begin = 0; begin === 0 || begin + window - stride < ids.length; begin += stride) {
+  const first = Math.max(0, Math.floor((from - window) / stride) + 1) * stride;
+  for (let begin = first; begin === first || begin + window - stride < ids.length; begin += stride) {
     const tokens = ids.slice(begin, begin + window);
     if (begin > 0 && bos !== undefined) tokens[0] = bos;
-    // What the window before has scored is context.
-    const context = begin === 0 ? 0 : window - stride;
-    const session = engine.open(0, 0);
-    try {
-      await engine.append(session, tokens.slice(0, context), signal);
-      await score(engine, session, tokens.slice(context), onNll, signal);
-    } finally {
-      engine.dispose(session);
-    }
+    // What the window before has scored, and what nobody wants, is context.
+    const context = Math.max(begin === 0 ? 1 : window - stride, from - begin);
+    await scoreDocument(engine, tokens, context, onNll, signal);
   }
 }
 
@@ -115,15 +113,18 @@ export function between(
   return { mean: nan > 0 || tokens === 0 ? Number.NaN : sum / tokens, tokens, nan };
 }
 
-/** Tokens at the end of a text of `length` tokens that say how it is read there: the last 1,024, of a short text the last half. */
-export function tailOf(length: number): number {
-  return Math.min(1024, Math.floor(length / 2));
+/**
+ * Where the end of a text of `length` tokens begins, which says how it is read there: its last 1,024, of a short text the
+ * last half; not before `from`.
+ */
+export function tailOf(from: number, length: number): number {
+  return Math.max(from, length - Math.min(1024, Math.floor(length / 2)));
 }
 
-/** The edges of the bands of a document of `length` tokens, those of the texts of `lengths` and of their tails among them. */
-export function edgesOf(length: number, lengths: readonly number[]): number[] {
-  const edges = new Set([1, 64, 256, length, length - tailOf(length)]);
+/** The edges of the bands of a document from position `from` to before `length`, those of the texts of `lengths` and of their tails among them. */
+export function edgesOf(from: number, length: number, lengths: readonly number[]): number[] {
+  const edges = new Set([from, 64, 256, length, tailOf(from, length)]);
   for (let edge = 512; edge < length; edge *= 2) edges.add(edge);
-  for (const n of lengths) edges.add(n).add(n - tailOf(n));
-  return [...edges].filter((edge) => edge >= 1 && edge <= length).sort((a, b) => a - b);
+  for (const n of lengths) edges.add(n).add(tailOf(from, n));
+  return [...edges].filter((edge) => edge >= from && edge <= length).sort((a, b) => a - b);
 }

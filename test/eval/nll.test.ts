@@ -49,11 +49,27 @@ describe("eval nll", () => {
       const engine = await loadEngine(checkpoint, runtime, { attention: "full", threads: 1, observe: { nll: true } });
       const { scoreDocument } = await import("../../src/eval/nll.ts");
       const all: number[] = [];
-      await scoreDocument(engine, [0, ...ids.slice(begin + 1, begin + 64)], (some) => void all.push(...some));
+      await scoreDocument(engine, [0, ...ids.slice(begin + 1, begin + 64)], 1, (some) => void all.push(...some));
       return all;
     });
     expect([...found.slice(begin + 47, begin + 63)]).toEqual(window.slice(47, 63));
     expect([...found.slice(0, 63)]).toEqual([...tensorsOf("re").get("full")!.data.slice(0, 63)]);
+  });
+
+  test("from a position on, the same numbers", async () => {
+    const args = ["--model", LLAMA, "--length", "900", "--policies", "lambda,retruncation,full", "--text", texts[1]!];
+    await good(nll("all", ...args));
+    for (const from of [1, 300, 512, 700, 899]) {
+      await good(nll(`from${from}`, ...args, "--from", `${from}`));
+      for (const [policy, { shape, data }] of tensorsOf(`from${from}`)) {
+        expect(shape).toEqual([1, 900 - from]);
+        expect([...data]).toEqual([
+          ...tensorsOf("all")
+            .get(policy)!
+            .data.slice(from - 1),
+        ]);
+      }
+    }
   });
 
   test("an interrupted run goes on, and finds what an unbroken one finds", async () => {
@@ -106,7 +122,7 @@ describe("eval nll", () => {
 
 describe("bands", () => {
   test("a NaN is counted, and takes the mean of its band and no other", () => {
-    const edges = edgesOf(8, []);
+    const edges = edgesOf(1, 8, []);
     expect(edges).toEqual([1, 4, 8]);
     const documents = [
       { sums: [3, 8], nans: [0, 0] },

@@ -92,8 +92,8 @@ async function run(flags: AblationFlags, signal: AbortSignal): Promise<void> {
     };
     return withResults(flags, "ablation", parameters, signal, async (results) => {
       const documents = await readDocuments(files, subject, length, stages, signal);
-      const edges = edgesOf(length, []);
-      const [from, to] = [length - tailOf(length), length];
+      const edges = edgesOf(1, length, []);
+      const [from, to] = [tailOf(1, length), length];
       await write(`${name}: ${documents.length} documents of ${length} tokens, trained length ${trainedLength}\n`);
       const scored = await scoreAll(subject, documents, variants, edges, results, stages, signal);
       const base = scored.find(({ variant }) => variant.retruncation) as Scored;
@@ -152,6 +152,7 @@ async function chart(
     `What each part of Λ-attention does: ${basename(subject.name)}`,
     scored.filter(({ variant }) => !(variant as Swept).sweep),
     subject,
+    1,
     length,
   );
   const sweep = (name: string, what: string): object => ({

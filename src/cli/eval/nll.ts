@@ -18,6 +18,7 @@ import { type TextFile, textFiles } from "./texts.ts";
 
 export interface NllFlags extends EvalFlags {
   readonly length?: number;
+  readonly from: number;
   readonly lengths?: number[];
   readonly policies?: readonly Reading[];
   readonly models?: readonly string[];
@@ -35,6 +36,7 @@ export function addNll(evaluation: Command, signal: AbortSignal): void {
       `what is compared, of ${READINGS.join(", ")} (default: that of --attention, full, retruncation)`,
       names(READINGS),
     )
+    .option("--from <position>", "score from this position on only; what is before is read all the same", whole(1), 1)
     .option("--lengths <list>", "lengths of the perplexity table (default: powers of two)", wholes(2))
     .option("--documents <n>", "take the first n texts only", whole(1))
     .option("--models <where...>", "several models, instead of --model: each into a directory of its own")
@@ -46,8 +48,8 @@ export function addNll(evaluation: Command, signal: AbortSignal): void {
 
 const HELP = `
 A document is BOS and a file's first tokens. Its NLL at position p ≥ 1 is that of token p given all tokens before it, in
-nats; none is left out at chunk boundaries, and NaN stays NaN. Writes nll.safetensors (one F32 tensor [documents, length − 1]
-per policy), nll.json, nll.csv and nll.svg.`;
+nats; none is left out at chunk boundaries, and NaN stays NaN. Writes nll.safetensors (one F32 tensor [documents, length − 1] per
+policy), nll.json, nll.csv and nll.svg.`;
 
 async function run(flags: NllFlags, signal: AbortSignal): Promise<void> {
   const stages = new Stages();
@@ -69,24 +71,30 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
     const length = flags.length ?? 8 * trainedLength;
     const policies = flags.policies ?? [...new Set<Reading>([flags.attention ?? "lambda", "full", "retruncation"])];
     const variants = policies.map((reading) => variantOf(reading, flags, subject, length));
-    const all = [...new Set([...(flags.lengths ?? powersOfTwo(length)).filter((n) => n <= length), length])];
+    const { from } = flags;
+    if (from >= length) throw new OptionError(mismatch("from", `less than the length (${length})`, from));
+    const all = [
+      ...new Set([...(flags.lengths ?? powersOfTwo(length)).filter((n) => n > from && n <= length), length]),
+    ];
     const parameters = {
-      ...{ model: name, length, lengths: all, bos: bos ?? null },
+      ...{ model: name, from, length, lengths: all, bos: bos ?? null },
       files: files.map(({ path, size }) => ({ path, bytes: size })),
       variants: variants as unknown as Json,
       ...{ dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
     };
     return withResults(flags, "nll", parameters, signal, async (results) => {
       const documents = await readDocuments(files, subject, length, stages, signal);
-      const edges = edgesOf(length, all);
+      const edges = edgesOf(from, length, all);
       await write(`${name}: ${documents.length} documents of ${length} tokens, trained length ${trainedLength}\n`);
       const scored = await scoreAll(subject, documents, variants, edges, results, stages, signal);
-      const bytes = all.map((n) => documents.reduce((sum, { ids }) => sum + textBytes(tokenizer, ids.slice(1, n)), 0));
+      const bytes = all.map((n) =>
+        documents.reduce((sum, { ids }) => sum + textBytes(tokenizer, ids.slice(from, n)), 0),
+      );
       const perplexities = scored.map(({ variant, documents: found }) => ({
         policy: variant.name,
         lengths: all.map((n, i) => {
-          const { mean, tokens, nan } = between(found, edges, 1, n);
-          const tail = between(found, edges, n - tailOf(n), n).mean;
+          const { mean, tokens, nan } = between(found, edges, from, n);
+          const tail = between(found, edges, tailOf(from, n), n).mean;
           const bitsPerByte = (mean * tokens) / Math.LN2 / (bytes[i] as number);
           return { length: n, nll: mean, perplexity: Math.exp(mean), tailNll: tail, bitsPerByte, nan };
         }),
@@ -113,11 +121,11 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
       }));
       await write(`\nperplexity of whole texts by length\n${table(rows)}`);
       await results.write("nll.json", `${JSON.stringify(result, null, 2)}\n`);
-      await results.write("nll.safetensors", nllTensors(scored, length));
-      await results.write("nll.csv", nllCsv(scored, length));
+      await results.write("nll.safetensors", nllTensors(scored, from, length));
+      await results.write("nll.csv", nllCsv(scored, from, length));
       await results.write(
         "nll.svg",
-        await svg(await nllChart(`NLL by position: ${basename(name)}`, scored, subject, length)),
+        await svg(await nllChart(`NLL by position: ${basename(name)}`, scored, subject, from, length)),
       );
       await write(`\nwritten to ${flags.out}: nll.json, nll.csv, nll.svg, nll.safetensors\n${verdict}\n`);
       return rows;
@@ -151,18 +159,18 @@ function verdictOf(
   trained: number,
   seed: number,
 ): string {
-  const tail = tailOf(length);
-  const mean = ({ documents }: Scored) => between(documents, edges, length - tail, length).mean;
+  const from = tailOf(edges[0] as number, length);
+  const mean = ({ documents }: Scored) => between(documents, edges, from, length).mean;
   const parts = scored.map((one) => `${one.variant.name} ${show(mean(one))}`);
   const base = scored.find(({ variant }) => variant.retruncation);
   const others = scored.filter((one) => one !== base);
   const shares =
     base &&
     others.map((one) => {
-      const { low, value, high } = ratioOf(one, base, edges, length - tail, length, seed);
+      const { low, value, high } = ratioOf(one, base, edges, from, length, seed);
       return `${one.variant.name} ${percent(value)} [${percent(low)}, ${percent(high)}]`;
     });
-  const text = `NLL of positions ${length - tail}–${length - 1} (${(length / trained).toFixed(1)} × the trained length): ${parts.join(", ")}`;
+  const text = `NLL of positions ${from}–${length - 1} (${(length / trained).toFixed(1)} × the trained length): ${parts.join(", ")}`;
   return shares ? `${text}; over re-truncation, 95 % bootstrap: ${shares.join(", ")}` : text;
 }
 

@@ -16,17 +16,18 @@ export async function nllChart(
   title: string,
   scored: readonly Scored[],
   { trainedLength }: Subject,
+  from: number,
   length: number,
 ): Promise<TopLevelSpec> {
-  const every = Math.ceil((length - 1) / POINTS);
+  const every = Math.ceil((length - from) / POINTS);
   const values: { position: number; attention: string; nll: number }[] = [];
   const missing: string[] = [];
   for (const { variant, files } of scored) {
-    const means = await meanAt(files, 1, length);
+    const means = await meanAt(files, from, from, length);
     const first = means.findIndex(Number.isNaN);
-    if (first >= 0) missing.push(`; ${variant.name} is NaN from position ${first + 1} on`);
+    if (first >= 0) missing.push(`; ${variant.name} is NaN from position ${from + first} on`);
     for (const [i, nll] of movingAverage(means, 1 - 1 / Math.max(16, length / 64)).entries()) {
-      if (i % every === 0 && !Number.isNaN(nll)) values.push({ position: i + 1, attention: variant.name, nll });
+      if (i % every === 0 && !Number.isNaN(nll)) values.push({ position: from + i, attention: variant.name, nll });
     }
   }
   const names = { field: "attention", type: "nominal", sort: scored.map(({ variant }) => variant.name) } as const;

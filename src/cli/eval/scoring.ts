@@ -21,7 +21,7 @@ export interface Scored {
   readonly policy: Policy;
   /** Of each document: sums of NLL and counts of NaN by band. */
   readonly documents: readonly { readonly sums: number[]; readonly nans: number[] }[];
-  /** Of each document: the NLL of its tokens from the second on, f32. */
+  /** Of each document: the NLL from position edges[0] on, f32. */
   readonly files: readonly FloatFile[];
 }
 
@@ -44,7 +44,7 @@ export async function readDocuments(
 }
 
 /**
- * The NLL of every token of every document under every variant. A document under a variant is a unit of work: what an
+ * The NLL of every document's tokens from position edges[0] on, under every variant. A document under a variant is a unit of work: what an
  * interrupted run has kept is not computed again. Prints a line for each variant.
  */
 export async function scoreAll(
@@ -58,6 +58,7 @@ export async function scoreAll(
 ): Promise<Scored[]> {
   const all: Scored[] = [];
   const length = documents[0]?.ids.length ?? 0;
+  const from = edges[0] as number;
   let done = 0;
   for (const variant of variants) {
     const { retruncation } = variant;
@@ -84,8 +85,8 @@ export async function scoreAll(
         await file.append(nll);
       };
       try {
-        if (retruncation) await scoreRetruncated(engine, ids, subject.bos, retruncation, onNll, signal);
-        else await scoreDocument(engine, ids, onNll, signal);
+        if (retruncation) await scoreRetruncated(engine, ids, subject.bos, retruncation, from, onNll, signal);
+        else await scoreDocument(engine, ids, from, onNll, signal);
       } finally {
         await file.close();
       }
@@ -97,8 +98,10 @@ export async function scoreAll(
     stages.end();
     const scored = { variant, policy: engine.plan.policy, documents: found, files };
     all.push(scored);
-    const tail = between(found, edges, length - tailOf(length), length).mean;
-    process.stdout.write(`${variant.name.padEnd(13)} NLL of the last ${tailOf(length)} tokens ${tail.toFixed(3)}\n`);
+    const tail = between(found, edges, tailOf(from, length), length).mean;
+    process.stdout.write(
+      `${variant.name.padEnd(13)} NLL of the last ${length - tailOf(from, length)} tokens ${tail.toFixed(3)}\n`,
+    );
   }
   return all;
 }
