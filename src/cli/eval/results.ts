@@ -56,6 +56,11 @@ export class Results {
     return this.#units.size > 0;
   }
 
+  /** How many units are kept. */
+  get size(): number {
+    return this.#units.size;
+  }
+
   /** What a unit found, if it is done. */
   get(unit: string): Json | undefined {
     return this.#units.get(unit);

@@ -1,7 +1,7 @@
 import type { Engine } from "../../engine.ts";
 import { bosOf } from "../../eval/document.ts";
-import { type LoadOptions, loadEngine, requireTokenizer, withCheckpoint } from "../../load.ts";
-import { planModel } from "../../model/planning.ts";
+import { chooseKernels, type LoadOptions, loadEngine, requireTokenizer, withCheckpoint } from "../../load.ts";
+import { type Planned, planModel } from "../../model/planning.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags } from "../options.ts";
 import type { Stages } from "../progress.ts";
@@ -16,6 +16,12 @@ export interface Subject {
   readonly layers: number;
   /** Tokens. */
   readonly trainedLength: number;
+  /** Who computes. */
+  readonly runtime: string;
+  readonly kernels: string;
+  readonly threads: number;
+  /** The model planned with these options in place of the flags', which refuses bad ones. */
+  plan(options: LoadOptions): Planned;
   /** An engine by the flags of the command, with these options in place of theirs. */
   engine(options: LoadOptions): Promise<Engine>;
 }
@@ -31,7 +37,9 @@ export function withSubject<T>(
   const options = loadOptions(flags, signal, stages);
   return withCheckpoint(name, options, async (checkpoint, runtime) => {
     const tokenizer = await requireTokenizer(checkpoint);
-    const { trainedLength, layers } = planModel(checkpoint, options).program;
+    const plan = (more: LoadOptions) => planModel(checkpoint, { ...options, ...more });
+    const { trainedLength, layers } = plan({}).program;
+    const { kernels, threads } = await chooseKernels(options, runtime);
     const engine = async (more: LoadOptions) => {
       const engine = await loadEngine(checkpoint, runtime, { ...options, ...more });
       stages.end();
@@ -39,6 +47,9 @@ export function withSubject<T>(
     };
     const { config } = checkpoint;
     const bos = bosOf(tokenizer, config);
-    return work({ name, tokenizer, bos, config, layers: layers.length, trainedLength, engine });
+    return work({
+      ...{ name, tokenizer, bos, config, layers: layers.length, trainedLength, plan, engine },
+      ...{ runtime: runtime.name, kernels: kernels.build, threads },
+    });
   });
 }
