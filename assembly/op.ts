@@ -27,6 +27,7 @@ export enum Op {
   GeluTanh,
   Pack,
   Read,
+  Nll,
 }
 
 /** Which rows of the step a record works on (word 1, which may have the bit OnTheSide too). */
@@ -243,6 +244,16 @@ export enum Read {
   src = 2,
   bytes,
   results,
+}
+
+/** out f64[logits rows, 2] = Σ exp(x − max x), max x − x[target]: an observer (design: A model is data). NaN both: see nll. */
+export enum Nll {
+  out = 2,
+  /** f32[logits rows, n] */
+  x,
+  /** u32[logits rows], each below n */
+  targets,
+  n,
 }
 
 /** Formats of packed matrices: matmul_f.ts and matmul_q.ts say how they lie in memory. */

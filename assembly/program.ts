@@ -11,6 +11,7 @@ import { Row, Size, Step, Tuning } from "./layout";
 import { matmulF } from "./matmul_f";
 import { matmulQ } from "./matmul_q";
 import { layerNorm, rmsNorm } from "./norm";
+import { nllRow } from "./observe";
 import {
   Angles,
   Attention,
@@ -275,6 +276,9 @@ function executeRow(record: usize, step: usize, index: u32, slice: u32): void {
       castHeads(y, x, kvHeads, headDim, headBytes, word(record, Cast.format));
       break;
     }
+    case Op.Nll:
+      nllRow(record, index);
+      break;
     default:
       storeRow(record, rowOf(step, index), index);
   }

@@ -8,33 +8,13 @@ import type { Plan } from "./model/plan.ts";
 import { type Planned, type PlanningOptions, planModel } from "./model/planning.ts";
 import type { Program } from "./model/program.ts";
 import { withoutTiedCopies } from "./model/tied.ts";
-import { drawSeed, type Random } from "./random.ts";
+import { drawSeed } from "./random.ts";
 import { type Choice, checkSampling, Sampler, type Sampling } from "./sampler.ts";
+import type { Reading } from "./score.ts";
+import type { SessionState } from "./state.ts";
 import { tick } from "./tick.ts";
 
 export type LoadingOptions = PlanningOptions & ReadingOptions;
-
-/** What the engine keeps of a session beside its slot. All of it is of constant size. */
-export interface SessionState {
-  readonly slot: number;
-  /** Position of the first token. */
-  readonly origin: number;
-  /** Position of the next token to be read. */
-  position: number;
-  /** The token that was chosen last and not yet read; −1: none. */
-  pending: number;
-  /** Whether its slot is its own. */
-  open: boolean;
-  /** Whether its last step failed on the way, which leaves its slot half-written. */
-  broken: boolean;
-  /** Whether the slot's logits are those of the token before `position`. */
-  hasLogits: boolean;
-  /** The last tokens, those that repetitionPenalty counts, in a ring by position; −1: none. */
-  readonly recent: Int32Array;
-  readonly random: Random;
-  /** Of every logits row that chose a token since generation began. */
-  hash: Xxh64;
-}
 
 export interface NextToken extends Choice {
   readonly position: number;
@@ -157,45 +137,53 @@ export class Engine {
   }
 
   /** Reads tokens, so that the next one can be chosen. On abort, what was read so far stays read. */
-  async append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void> {
-    await this.#exclusively(id, async (session) => {
-      const all = this.#withPending(session, tokens);
-      const { chunkSize } = this.plan.options;
-      for (let i = 0; i < all.length; i += chunkSize) {
-        signal?.throwIfAborted();
-        const chunk = all.slice(i, i + chunkSize);
-        const last = i + chunk.length === all.length;
-        await this.#machine.settled;
-        this.#step(session, chunk, (row) => last && row === chunk.length - 1);
-        await tick();
-      }
-    });
+  append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void> {
+    const { chunkSize: rows } = this.plan.options;
+    return this.read(id, tokens, { rows, wants: (left) => left === 1 }, signal);
   }
 
   /**
    * Reads tokens and gives the logits f32[vocab] after each of them, one row at a time.
    */
-  async forward(
+  forward(
     id: number,
     tokens: readonly number[],
     onLogits: (logits: Float32Array, position: number) => void | Promise<void>,
     signal?: AbortSignal,
   ): Promise<void> {
+    const after = async (position: number, count: number) => {
+      // Copies, because other sessions may step while the reader takes its time.
+      const rows = Array.from({ length: count }, (_, row) => this.#logitsRow(row).slice());
+      for (const [row, logits] of rows.entries()) await onLogits(logits, position + row);
+    };
+    return this.read(id, tokens, { rows: this.plan.options.logitsRows, wants: () => true, after }, signal);
+  }
+
+  /** Reads the token chosen last, if any, and tokens, step by step: what the calls above are ways of. */
+  async read(id: number, tokens: readonly number[], reading: Reading, signal?: AbortSignal): Promise<void> {
+    const { rows, scores } = reading;
     await this.#exclusively(id, async (session) => {
       const all = this.#withPending(session, tokens);
-      const { logitsRows } = this.plan.options;
-      for (let i = 0; i < all.length; i += logitsRows) {
+      const end = scores ? all.length - 1 : all.length;
+      if (scores && all.length) await scores.begin(session, all[0] as number);
+      for (let i = 0; i < end; i += rows) {
         signal?.throwIfAborted();
         await this.#machine.settled;
-        const position = session.position;
-        const chunk = all.slice(i, i + logitsRows);
-        this.#step(session, chunk, () => true);
-        // Copies, because other sessions may step while the reader takes its time.
-        const rows = chunk.map((_, row) => this.#logitsRow(row).slice());
-        for (const [row, logits] of rows.entries()) await onLogits(logits, position + row);
+        const { position } = session;
+        const chunk = all.slice(i, Math.min(end, i + rows));
+        scores?.targets(all.slice(i + 1, i + 1 + chunk.length));
+        this.#step(session, chunk, (row) => reading.wants(end - i - row), !scores);
+        if (scores) this.hold(session, all[i + chunk.length] as number);
+        await reading.after?.(position, chunk.length);
         await tick();
       }
     });
+  }
+
+  /** Makes a token the session's last one, to be read by its next step. */
+  hold(session: SessionState, token: number): void {
+    session.pending = token;
+    session.recent[session.position % session.recent.length] = token;
   }
 
   /** Reads the token chosen last, if any, and chooses the next one. */
@@ -208,8 +196,7 @@ export class Engine {
       const logits = this.logits(session);
       session.hash.update(new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength));
       const choice = this.#sampler.choose(logits, sampling, session.recent, session.random);
-      session.pending = choice.id;
-      session.recent[session.position % session.recent.length] = choice.id;
+      this.hold(session, choice.id);
       await tick();
       return { ...choice, position: session.position };
     });
@@ -217,14 +204,19 @@ export class Engine {
 
   /** The logits f32[vocab] after the last token read: a view of Wasm memory. */
   logits(session: SessionState): Float32Array {
-    const bank = this.#machine.banks[this.plan.head.bank] as Bank;
+    const bank = this.bank(this.plan.head.bank);
     return bank.floats(bank.slot(session.slot), this.program.vocabSize);
+  }
+
+  /** One of the plan's memories. */
+  bank(number: number): Bank {
+    return this.#machine.banks[number] as Bank;
   }
 
   /** A part of a session's slot: the cache of one layer in its bank, bytes from `offset` on; a view of Wasm memory. */
   cacheBytes(session: SessionState, layer: number, offset: number, length: number): Uint8Array {
     const { bank, offset: begin } = this.plan.layers[layer] as { bank: number; offset: number };
-    const memory = this.#machine.banks[bank] as Bank;
+    const memory = this.bank(bank);
     return memory.bytes(memory.slot(session.slot) + begin + offset, length);
   }
 
@@ -257,11 +249,11 @@ export class Engine {
   #logitsRow(row: number): Float32Array {
     const { bank, logits } = this.plan.head;
     const { vocabSize } = this.program;
-    return (this.#machine.banks[bank] as Bank).floats(logits + 4 * row * vocabSize, vocabSize);
+    return this.bank(bank).floats(logits + 4 * row * vocabSize, vocabSize);
   }
 
-  /** One step of one session; the last row's logits, if wanted, become the session's. */
-  #step(session: SessionState, tokens: readonly number[], wantsLogits: (row: number) => boolean): void {
+  /** One step of one session; the last row's logits, if wanted, become the session's. `finite`: logits must be, and are of use. */
+  #step(session: SessionState, tokens: readonly number[], wantsLogits: (row: number) => boolean, finite = true): void {
     if (!session.open)
       throw new OptionError(mismatch("session", "one that is open", "one that was disposed meanwhile"));
     const rows = tokens.map(
@@ -281,20 +273,19 @@ export class Engine {
     session.pending = -1;
     session.hasLogits = false;
     const wanted = rows.filter((row) => row.wantsLogits);
-    for (const [i, row] of wanted.entries()) this.#checkFinite(i, row.position);
-    if (!rows.at(-1)?.wantsLogits) return;
+    if (finite) for (const [i, row] of wanted.entries()) this.#checkFinite(i, row.position);
+    if (!finite || !rows.at(-1)?.wantsLogits) return;
     this.logits(session).set(this.#logitsRow(wanted.length - 1));
     session.hasLogits = true;
   }
 
   /** Throws ModelError if a row of logits holds a number that is not finite. */
   #checkFinite(row: number, position: number): void {
-    const { bank, logits } = this.plan.head;
-    const { vocabSize } = this.program;
-    const address = logits + 4 * row * vocabSize;
-    const bad = (this.#machine.banks[bank] as Bank).kernels.firstNonFinite(address, vocabSize);
+    const logits = this.#logitsRow(row);
+    const bad = this.bank(this.plan.head.bank).kernels.firstNonFinite(logits.byteOffset, logits.length);
     if (bad < 0) return;
-    const value = this.#logitsRow(row)[bad];
-    throw new ModelError(mismatch(`logits at position ${position}`, "finite numbers", `${value} for token ${bad}`));
+    throw new ModelError(
+      mismatch(`logits at position ${position}`, "finite numbers", `${logits[bad]} for token ${bad}`),
+    );
   }
 }

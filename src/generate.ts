@@ -1,6 +1,7 @@
-import type { Engine, SessionState } from "./engine.ts";
+import type { Engine } from "./engine.ts";
 import { ModelError, mismatch, OptionError } from "./errors.ts";
 import { checkSampling, type Sampling } from "./sampler.ts";
+import type { SessionState } from "./state.ts";
 import { StopStrings } from "./tokenizer/stop.ts";
 import type { TextStream } from "./tokenizer/stream.ts";
 

@@ -112,7 +112,13 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
   for (const [key, engine] of engines) if (!engine.deref()) engines.delete(key);
   const { version, config } = checkpoint;
   const given = Object.entries(rest).filter(([, value]) => value !== undefined);
-  const key = JSON.stringify([version, config, kernels.build, threads, ...given.map(String).sort()]);
+  const key = JSON.stringify([
+    version,
+    config,
+    kernels.build,
+    threads,
+    ...given.map((entry) => JSON.stringify(entry)).sort(),
+  ]);
   const shared = version === undefined ? undefined : engines.get(key)?.deref();
   if (shared) return shared;
   const engine = await Engine.load(checkpoint, kernels, {

@@ -1,8 +1,9 @@
-import type { Engine, SessionState } from "./engine.ts";
+import type { Engine } from "./engine.ts";
 import { ModelError, mismatch } from "./errors.ts";
 import { parseSafetensors, safetensorsHeader, type TensorInfo } from "./formats/safetensors.ts";
 import { Xxh64 } from "./machine/hash.ts";
 import { CACHE_PARTS, POLICIES, type Policy } from "./model/cache.ts";
+import type { SessionState } from "./state.ts";
 import { StopStrings } from "./tokenizer/stop.ts";
 import { TextStream } from "./tokenizer/stream.ts";
 

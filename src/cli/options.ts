@@ -17,6 +17,11 @@ export function whole(min: number, max = Infinity): (text: string) => number {
   };
 }
 
+/** Whole numbers from `min` on, with commas between; each once, ascending. */
+export function numbers(min: number): (text: string) => number[] {
+  return (text) => [...new Set(text.split(",").map(whole(min)))].sort((a, b) => a - b);
+}
+
 /** A number from `min` to `max`. */
 export function real(min: number, max = Infinity): (text: string) => number {
   return (text) => {

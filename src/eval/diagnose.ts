@@ -2,8 +2,9 @@
  * Why models fail on texts longer than those they were trained on (paper §2, Fig 1), and whether they have attention sinks:
  * numbers that an engine loaded with `observe` notes of its own steps.
  */
-import type { Engine, Observed } from "../engine.ts";
+import type { Engine } from "../engine.ts";
 import type { Policy } from "../model/cache.ts";
+import { type Observation, observe, STATISTICS } from "../observe.ts";
 
 /** Where curves over a text of some length are sampled. */
 export interface Grid {
@@ -110,25 +111,23 @@ export function meanCurves(all: readonly Curves[]): Curves {
   return new Curves(layers, heads, grid, Float32Array.from(sums, (sum) => sum / all.length));
 }
 
-/** What is used of an engine. */
-export type Observing = Pick<Engine, "open" | "observe" | "dispose" | "plan" | "program">;
-
 /**
  * Reads a text of the grid's length with an engine whose `observe` has attention over at least that span. `onStep` is
  * lent what each step left.
  */
 export async function readCurves(
-  engine: Observing,
+  engine: Engine,
   ids: readonly number[],
   grid: Grid,
-  onStep?: (step: Observed) => void,
+  onStep?: (step: Observation) => void,
   signal?: AbortSignal,
 ): Promise<Curves> {
   const { program, plan } = engine;
   const curves = new Curves(program.layers.length, program.attention.heads, grid);
   const session = engine.open();
   try {
-    await engine.observe(
+    await observe(
+      engine,
       session,
       ids,
       (step) => {
@@ -147,7 +146,7 @@ export async function readCurves(
 }
 
 /** Adds a step's entropies and shares to the means of their bands. */
-function addRows(curves: Curves, layer: number, step: Observed): void {
+function addRows(curves: Curves, layer: number, step: Observation): void {
   const { edges } = curves.grid;
   const noted = step.attention(layer);
   const width = edges[1] as number;
@@ -158,8 +157,8 @@ function addRows(curves: Curves, layer: number, step: Observed): void {
       const band = Math.floor((step.position + row) / width);
       const size = (edges[band + 1] as number) - (edges[band] as number);
       const at = 3 * (row * curves.heads + head);
-      entropy[band] = (entropy[band] as number) + (noted[at] as number) / size;
-      sinks[band] = (sinks[band] as number) + (noted[at + 2] as number) / size;
+      entropy[band] = (entropy[band] as number) + (noted[at + STATISTICS.entropy] as number) / size;
+      sinks[band] = (sinks[band] as number) + (noted[at + STATISTICS.sinkShare] as number) / size;
     }
   }
 }

@@ -1,5 +1,5 @@
 /** Whether a text's first tokens have hidden states of their own (paper §2, Fig 1c and Appendix Fig 7). */
-import type { Observed } from "../engine.ts";
+import type { Observation } from "../observe.ts";
 
 /** Positions that are all kept, because what is remote lies there; the others are compared with those behind. */
 export const INITIAL = 32;
@@ -32,14 +32,14 @@ export class HiddenStates {
     this.values = layers.map(() => new Float32Array(positions.length * dim));
   }
 
-  take(step: Observed): void {
+  take(step: Observation): void {
     const dim = this.#dim;
-    for (let row = 0; row < step.rows; row++) {
-      const kept = this.#rows.get(step.position + row);
-      if (kept === undefined) continue;
-      for (const [i, layer] of this.#layers.entries()) {
-        const state = step.hidden(layer).subarray(row * dim, (row + 1) * dim);
-        (this.values[i] as Float32Array).set(state, kept * dim);
+    for (const [i, layer] of this.#layers.entries()) {
+      const states = step.hidden(layer);
+      for (let row = 0; row < step.rows; row++) {
+        const kept = this.#rows.get(step.position + row);
+        if (kept === undefined) continue;
+        (this.values[i] as Float32Array).set(states.subarray(row * dim, (row + 1) * dim), kept * dim);
       }
     }
   }

@@ -5,11 +5,11 @@
  * query under Λ must be those of the same pairs of tokens in short texts under full attention: a pinned key's at distance
  * `limit`, a local key's at its own.
  */
-import type { Engine } from "../engine.ts";
+import type { Engine, LoadingOptions } from "../engine.ts";
 import { mismatch } from "../errors.ts";
-import type { LoadingOptions } from "../engine.ts";
 import type { Policy } from "../model/cache.ts";
-import { attends, type Observing } from "./diagnose.ts";
+import { observe } from "../observe.ts";
+import { attends } from "./diagnose.ts";
 
 export interface FoundKeys {
   /** Of the last query: its position, and the keys of the first layer's first head that it met. */
@@ -42,12 +42,12 @@ export async function measureKeys(
   if (policy.attention !== "lambda") throw new RangeError(mismatch("policy", "lambda", policy.attention));
   const { nGlobal, nLocal, limit } = policy;
   const text = Array.from({ length: 2 * limit + nLocal + nGlobal }, (_, i) => ids[i % ids.length] as number);
-  const observe = (span: number) => ({ observe: { attention: { span, sinks: 0 } }, cacheDtype: "f32" as const });
-  const shape = { attention: "lambda" as const, nGlobal, nLocal, limit };
-  const found = await lastLogits(await load({ ...shape, ...observe(text.length) }), text, signal);
+  const observing = (span: number) => ({ observe: { attention: { span, sinks: 0 } }, cacheDtype: "f32" as const });
+  const lambda = { attention: "lambda" as const, nGlobal, nLocal, limit };
+  const found = await lastLogits(await load({ ...lambda, ...observing(text.length) }), text, signal);
   const short = shortTexts(policy, text);
   const maxPositions = Math.max(nLocal, short.pinned.length);
-  const full = await load({ attention: "full", maxPositions, ...observe(Math.max(nLocal, limit + 1)) });
+  const full = await load({ attention: "full", maxPositions, ...observing(Math.max(nLocal, limit + 1)) });
   const pinned = await pinnedLogits(full, short.pinned, policy, signal);
   const local = await lastLogits(full, short.local, signal);
   return compare(policy, text.length - 1, full.program.attention.heads, found, pinned, local);
@@ -68,11 +68,19 @@ export function shortTexts({ nGlobal, nLocal, limit }: Policy, text: readonly nu
 }
 
 /** The first layer's logits f32[heads, span] of a text's last query, by distance. */
-async function lastLogits(engine: Observing, text: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
+async function lastLogits(engine: Engine, text: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
   let logits = new Float32Array();
   const session = engine.open();
   try {
-    await engine.observe(session, text, (step) => (logits = step.logits(0).slice()), signal);
+    await observe(
+      engine,
+      session,
+      text,
+      (step) => {
+        logits = step.logits(0);
+      },
+      signal,
+    );
   } finally {
     engine.dispose(session);
   }
@@ -81,7 +89,7 @@ async function lastLogits(engine: Observing, text: readonly number[], signal?: A
 
 /** By pinned key f32[heads]: its logit at distance `limit`. */
 async function pinnedLogits(
-  engine: Observing,
+  engine: Engine,
   text: readonly number[],
   { nGlobal, limit }: Policy,
   signal?: AbortSignal,
@@ -92,9 +100,10 @@ async function pinnedLogits(
   try {
     for (let at = 0; found.length < nGlobal; ) {
       const keys = Math.min(limit, nGlobal - found.length);
-      await engine.observe(session, text.slice(at, at + limit), () => {}, signal);
+      await engine.append(session, text.slice(at, at + limit), signal);
       for (let i = 0; i < keys; i++) {
-        await engine.observe(
+        await observe(
+          engine,
           session,
           text.slice(at + limit + i, at + limit + i + 1),
           (step) => {

@@ -11,6 +11,7 @@ export interface KernelExports {
   run(program: number, step: number, control: number, thread: number, threads: number): number;
   execute(record: number, step: number, slice: number, slices: number): void;
   expand(dst: number, src: number, count: number, source: number): number;
+  nll(out: number, x: number, target: number, n: number): void;
   firstNonFinite(p: number, count: number): number;
   firstBadBlock(p: number, blocks: number, format: number): number;
   hashInit(state: number): void;

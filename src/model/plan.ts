@@ -7,8 +7,9 @@ import { type CacheLayout, cacheLayout, type Policy } from "./cache.ts";
 import { type Folding, foldings } from "./fold.ts";
 import { LOGITS_BUFFERS, lower, type Quantized, quantizedBuffer, runAhead } from "./lower.ts";
 import { anglesRecord, attentionBuffers } from "./lower_attention.ts";
+import { type Observed, type ObserveOptions, placeObserved, withObservers } from "./observing.ts";
 import { turns } from "./positions.ts";
-import type { Operation, Program } from "./program.ts";
+import { type Operation, type Program, weightNames } from "./program.ts";
 import type { Addresses, PlannedRecord } from "./record.ts";
 import { type PlacedWeight, type ResolvedWeight, STAGED, STAGING_BYTES, stagedBytes } from "./weights.ts";
 
@@ -21,6 +22,8 @@ export interface PlanOptions {
   readonly maxSessions: number;
   /** The most bytes that a bank may take: a Wasm memory has at most 4 GiB. */
   readonly bankBytes: number;
+  /** Observers; without them none of their records and bytes exist. */
+  readonly observe?: ObserveOptions | undefined;
 }
 
 /** What is written into a bank before the first step. */
@@ -45,6 +48,8 @@ export interface Plan extends MachinePlan {
   readonly layers: readonly { readonly bank: number; readonly offset: number }[];
   /** The bank and address of logits[logitsRows, vocab]; a session's slot there begins with its last row of logits. */
   readonly head: { readonly bank: number; readonly logits: number };
+  /** For each unit (the embedding, each layer, the head), what its observers write, in its bank. */
+  readonly observed: readonly (Observed & { readonly bank: number })[];
   /** Bytes of weights, of one session's keys and values, and of everything with one session. */
   readonly weightBytes: number;
   readonly cacheBytes: number;
@@ -89,6 +94,7 @@ export function plan(
   const addresses: Addresses[] = [];
   const staging: number[] = [];
   const layers: { bank: number; offset: number }[] = [];
+  const observed: (Observed & { bank: number })[] = [];
   const records: PlannedRecord[][] = [];
   const segments: Segment[] = [];
   let logits = 0;
@@ -128,6 +134,10 @@ export function plan(
       work: arena.take(Size.WorkBytes * Size.MaxSlices),
     };
     addresses.push(at);
+    for (const unit of mine) {
+      const number = units.indexOf(unit);
+      observed[number] = { ...placeObserved(arena, number, program, options), bank };
+    }
 
     // A slot: the last row of logits where the head is, then the caches of the bank's layers.
     let slotBytes = 0;
@@ -155,7 +165,8 @@ export function plan(
       const offset = layer === undefined ? 0 : (layers[layer] as { offset: number }).offset;
       if (layer !== undefined && !list.some((record) => record.cacheBytes))
         list.push(...anglesRecord(program, cache, at));
-      list.push(...operations.flatMap((operation) => lower(operation, program, cache, offset, at, quantized)));
+      const own = operations.flatMap((operation) => lower(operation, program, cache, offset, at, quantized));
+      list.push(...withObservers(own, observed[i] as Observed, program, at));
     }
     runAhead(list);
     records.push(list);
@@ -189,6 +200,7 @@ export function plan(
     staging,
     foldings: foldings(program, resolved),
     layers,
+    observed,
     head: { bank: headBank, logits },
     weightBytes: weights.reduce((sum, weight) => sum + weight.bytes, 0),
     cacheBytes: cache.valueBytes * program.layers.length,
@@ -219,12 +231,14 @@ function assign(
   const banks: number[] = [];
   const keys: Set<string>[] = [new Set()];
   let used = overhead;
-  for (const unit of units) {
+  for (const [i, unit] of units.entries()) {
     const mine = new Map(unit.operations.flatMap(weightNames).map((name) => [resolved.get(name)?.key as string, name]));
     const home = keys.findIndex((bank) => [...mine.keys()].some((key) => bank.has(key)));
     const fresh = [...mine].filter(([key]) => !keys.some((bank) => bank.has(key)));
     const cost = fresh.reduce((sum, [, name]) => sum + align((resolved.get(name) as ResolvedWeight).bytes), 0);
-    const bytes = cost + (unit.layer === undefined ? 0 : cache.bytes);
+    const observers = new Arena();
+    placeObserved(observers, i, program, options);
+    const bytes = cost + observers.end + (unit.layer === undefined ? 0 : cache.bytes);
     if (home < 0 && used + bytes > options.bankBytes && used > overhead) {
       keys.push(new Set());
       used = overhead;
@@ -267,13 +281,6 @@ function fixedBytes(
   // No operation becomes more than 9 records.
   arena.take(units.reduce((sum, unit) => sum + 9 * unit.operations.length + 2, 0) * Size.RecordBytes);
   return arena.end + STAGED.numbers + align(4 * Math.max(...Object.values(widths))) + STAGING_BYTES;
-}
-
-function weightNames(operation: Operation): string[] {
-  if (operation.op === "embed") return [operation.table];
-  if (operation.op === "rmsNorm") return [operation.weight];
-  if (operation.op !== "matmul" && operation.op !== "layerNorm") return [];
-  return operation.bias ? [operation.weight, operation.bias] : [operation.weight];
 }
 
 function stepBytes(chunkSize: number): number {

@@ -3,6 +3,7 @@ import { mismatch, OptionError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { type PolicyOptions, resolvePolicy } from "./cache.ts";
 import { programOf } from "./index.ts";
+import { logitsRows, type ObserveOptions } from "./observing.ts";
 import { packedDtype } from "./packed.ts";
 import { LARGEST_BANK, type Plan, plan } from "./plan.ts";
 import type { Program } from "./program.ts";
@@ -23,6 +24,8 @@ export interface PlanningOptions extends PolicyOptions {
   readonly maxSessions?: number | undefined;
   /** The most bytes that one Wasm memory may take; models beyond it are spread over several. 4 GiB less 64 KiB unless told. */
   readonly bankBytes?: number | undefined;
+  /** What steps note beside their results; nothing unless told. */
+  readonly observe?: ObserveOptions | undefined;
 }
 
 /** A model planned but not read: its program and where every byte will be. */
@@ -32,9 +35,6 @@ export interface Planned {
   /** Tensors of the checkpoint that the model does not use. */
   readonly unused: readonly string[];
 }
-
-/** Rows of a step whose logits can be had at once; more would only take memory. */
-const LOGITS_ROWS = 16;
 
 /** What planning looks at of a checkpoint. */
 export type CheckpointHeaders = Pick<Checkpoint, "name" | "config" | "tensors">;
@@ -60,9 +60,10 @@ export function planModel(checkpoint: CheckpointHeaders, options: PlanningOption
   const made = plan(program, resolved, policy, {
     cacheDtype,
     chunkSize,
-    logitsRows: Math.min(chunkSize, LOGITS_ROWS),
+    logitsRows: logitsRows(chunkSize, program.vocabSize, options.observe),
     maxSessions: count("maxSessions", options.maxSessions ?? 16, 2 ** 16),
     bankBytes: count("bankBytes", options.bankBytes ?? LARGEST_BANK, LARGEST_BANK),
+    observe: options.observe,
   });
   return { program, plan: made, unused: unusedTensors(resolved, checkpoint.tensors) };
 }

@@ -71,6 +71,14 @@ export type Operation =
   | { readonly op: "siluMul"; readonly y: string; readonly a: string; readonly b: string }
   | { readonly op: "gelu" | "geluTanh"; readonly y: string; readonly a: string };
 
+/** The weights that an operation names. */
+export function weightNames(operation: Operation): string[] {
+  if (operation.op === "embed") return [operation.table];
+  if (operation.op === "rmsNorm") return [operation.weight];
+  if (operation.op !== "matmul" && operation.op !== "layerNorm") return [];
+  return operation.bias ? [operation.weight, operation.bias] : [operation.weight];
+}
+
 type Matmul = Extract<Operation, { op: "matmul" }>;
 
 /** Sizes up to here are believed; larger ones in a config are a mistake or an attack. */

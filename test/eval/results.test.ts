@@ -10,7 +10,7 @@ describe("results", () => {
   test("an interrupted run goes on behind the last unit that it kept, even if a kill cut a line", async () => {
     const directory = await fresh();
     const first = await Results.open(directory, "nll", { length: 5 });
-    expect(first.resumed).toBe(false);
+    expect(first.units).toBe(0);
     await first.keep("a", { nll: 1.5 });
     const floats = new FloatFile(first, "a");
     await floats.append(Float32Array.of(1, 2));
@@ -18,7 +18,7 @@ describe("results", () => {
     await floats.close();
     await appendFile(join(first.scratch, "journal.jsonl"), '["b",{"nl');
     const second = await Results.open(directory, "nll", { length: 5 });
-    expect(second.resumed).toBe(true);
+    expect(second.units).toBe(1);
     expect(second.get("a")).toEqual({ nll: 1.5 });
     expect(second.get("b")).toBeUndefined();
     await second.keep("b", 2);

@@ -1,6 +1,8 @@
-import type { Command } from "commander";
-import { Curves, gridOf, meanCurves, type Observing, readCurves } from "../../eval/diagnose.ts";
-import { type Document, documentOf } from "../../eval/document.ts";
+import { basename } from "node:path";
+import { type Command, InvalidArgumentError } from "commander";
+import type { Engine } from "../../engine.ts";
+import { Curves, gridOf, meanCurves, readCurves } from "../../eval/diagnose.ts";
+import type { Document } from "../../eval/document.ts";
 import { findingsOf } from "../../eval/findings.ts";
 import { HiddenStates, keptPositions, remoteness } from "../../eval/hidden.ts";
 import { type FoundKeys, measureKeys } from "../../eval/keys.ts";
@@ -8,9 +10,9 @@ import { pca } from "../../eval/pca.ts";
 import type { LoadOptions } from "../../load.ts";
 import { POLICIES, type PolicyName } from "../../model/cache.ts";
 import { mismatch, OptionError } from "../../errors.ts";
-import { whole } from "../options.ts";
+import { numbers, whole } from "../options.ts";
 import { Stages } from "../progress.ts";
-import { warn, write } from "../streams.ts";
+import { write } from "../streams.ts";
 import {
   curveFiles,
   hiddenFiles,
@@ -21,9 +23,10 @@ import {
   policyTable,
   verdictOf,
 } from "./diagnose_report.ts";
-import { type EvalFlags, evalOptions, names, wholes } from "./options.ts";
-import { FloatFile, type Json, Results } from "./results.ts";
-import { type Subject, withSubject } from "./subject.ts";
+import { type EvalFlags, evalOptions } from "./options.ts";
+import { FloatFile, type Json, type Results, withResults } from "./results.ts";
+import { readDocuments } from "./scoring.ts";
+import { commandLine, type Subject, withSubject } from "./subject.ts";
 import { textFiles } from "./texts.ts";
 
 const NAME = "diagnose";
@@ -43,11 +46,11 @@ interface Flags extends EvalFlags {
 export function addDiagnose(program: Command, signal: AbortSignal): void {
   evalOptions(program.command(NAME), NAME)
     .description("why a model fails beyond its trained length P: logits, entropy, first tokens, attention sinks (Fig 1, 7)")
-    .option("--policies <list>", "policies to compare", names(POLICIES), ["full", "lambda"])
+    .option("--policies <list>", "policies to compare", policyNames, ["full", "lambda"])
     .option("--length <n>", "tokens of each text, BOS included (default: 4 P)", whole(2))
     .option("--documents <n>", "texts that are read, at most", whole(1), 4)
     .option("--pca-tokens <n>", "first tokens whose hidden states are compared (default: P)", whole(64))
-    .option("--layers <list>", `hidden states after these layers (default: ${LAYERS}; 0: the embedding)`, wholes(0))
+    .option("--layers <list>", `hidden states after these layers (default: ${LAYERS}; 0: the embedding)`, numbers(0))
     .addHelpText(
       "after",
       "\nFig 1a: the largest logit of a text's last query, in units of which softmax takes the exponential, over the keys\n" +
@@ -77,35 +80,31 @@ interface Run {
 
 async function diagnose(flags: Flags, signal: AbortSignal): Promise<void> {
   const stages = new Stages();
+  const files = (await textFiles(flags.text)).slice(0, flags.documents);
   await withSubject(flags, signal, stages, async (subject) => {
     const { trainedLength } = subject;
     const length = flags.length ?? 4 * trainedLength;
     const pcaTokens = Math.min(flags.pcaTokens ?? trainedLength, length);
     const layers = layersOf(flags, subject.layers);
     const lambda = subject.plan({ attention: "lambda" }).plan.policy;
-    const documents: Document[] = [];
-    for (const text of (await textFiles(flags.text)).slice(0, flags.documents)) {
-      signal.throwIfAborted();
-      documents.push(await documentOf(text.path, text.read, subject.tokenizer, subject.bos, length));
-    }
     const policies = flags.policies.map((attention) => subject.plan({ attention, maxPositions: length }).plan.policy);
-    const texts = documents.map(({ name }) => name);
-    const { dtype = "auto", cacheDtype = "f32", seed } = flags;
     const parameters = {
-      ...{ model: subject.name, dtype, cacheDtype, seed, length, texts, policies, pcaTokens, layers },
-      sinks: lambda.nGlobal,
+      ...{ model: subject.name, length, bos: subject.bos ?? null },
+      files: files.map(({ path, size }) => ({ path, bytes: size })),
+      ...{ policies, pcaTokens, layers, nGlobal: lambda.nGlobal, nLocal: lambda.nLocal, limit: lambda.limit },
+      ...{ dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
     } as unknown as Json & object;
-    const results = await Results.open(flags.out, NAME, parameters, flags.restart);
-    if (results.resumed) warn(`going on with what ${flags.out} keeps`, "");
-    const common = { flags, subject, documents, length, pcaTokens, layers, results, stages, signal };
-    const run: Run = { ...common, sinks: lambda.nGlobal };
-    try {
+    await withResults(flags, NAME, parameters, signal, async (results) => {
+      const documents = await readDocuments(files, subject, length, stages, signal);
+      const common = { flags, subject, documents, length, pcaTokens, layers, results, stages, signal };
+      const run: Run = { ...common, sinks: lambda.nGlobal };
+      await write(`${subject.name}: ${documents.length} texts of ${length} tokens, trained length ${trainedLength}\n`);
       const findings: PolicyFindings[] = [];
       for (const policy of policies) {
         const curves = await curvesOf(run, policy.attention);
         const found = { policy, curves, layers: findingsOf(curves, trainedLength) };
         findings.push(found);
-        await write(policyTable(found, trainedLength, length));
+        await write(policyTable(found, trainedLength, lambda.nGlobal));
       }
       const states: LayerStates[] = [];
       for (const layer of layers) states.push(await statesOf(run, layer));
@@ -113,12 +112,7 @@ async function diagnose(flags: Flags, signal: AbortSignal): Promise<void> {
       const keys = await keysOfSubject(run);
       await write(keysLine(keys, lambda));
       await report(run, parameters, findings, states, keys);
-    } catch (error) {
-      if (signal.aborted) warn(`${results.size} units are kept in ${flags.out}; the same command goes on from there`, "");
-      throw error;
-    } finally {
-      stages.end();
-    }
+    });
   });
 }
 
@@ -137,7 +131,7 @@ async function curvesOf(run: Run, attention: PolicyName): Promise<Curves> {
   const hidden = attention === flags.policies[0] ? layers : undefined;
   const dim = program.buffers.hidden as number;
   const all: Curves[] = [];
-  let engine: Observing | undefined;
+  let engine: Engine | undefined;
   for (const [i, document] of documents.entries()) {
     const unit = `${attention} ${document.name}`;
     const file = new FloatFile(results, unit);
@@ -198,16 +192,15 @@ async function report(
   keys: FoundKeys,
 ): Promise<void> {
   const { flags, subject, results, sinks } = run;
-  const { version } = (await import("../../../package.json")).default;
-  const command = `lambent ${process.argv.slice(2).join(" ")}`;
+  const command = commandLine();
   const verdict = verdictOf(findings, states, keys, sinks);
-  const { runtime, kernels, threads, trainedLength } = subject;
+  const { trainedLength } = subject;
   const whole = {
-    ...{ command, version, runtime, kernels, threads, trainedLength, parameters, verdict, keys },
+    ...{ ...subject.facts(), trainedLength, parameters, verdict, keys },
     policies: findings.map(({ policy, curves, layers }) => ({ ...policy, notFinite: curves.notFinite, layers })),
     hidden: states.map(({ layer, pca: { explained }, remoteness }) => ({ layer, explained, ...remoteness })),
   };
-  const model = subject.name.split("/").filter(Boolean).at(-1) ?? subject.name;
+  const model = basename(subject.name);
   const files = {
     ...{ [`${NAME}.json`]: `${JSON.stringify(whole, null, 1)}\n` },
     ...(await curveFiles(findings, sinks, model, { command, trainedLength })),
@@ -215,5 +208,12 @@ async function report(
   };
   for (const [file, content] of Object.entries(files)) await results.write(file, content);
   await write(`\n${verdict}\n`);
-  await results.end();
+}
+
+/** Names of policies with commas between, each once. */
+function policyNames(text: string): PolicyName[] {
+  const names = text.split(",") as PolicyName[];
+  const stranger = names.find((name) => !POLICIES.includes(name));
+  if (stranger === undefined) return [...new Set(names)];
+  throw new InvalidArgumentError(`expected some of ${POLICIES.join(", ")} with commas between, found ${stranger}`);
 }

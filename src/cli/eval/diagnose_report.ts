@@ -1,11 +1,12 @@
-import { type Curves, type Grid, spreadOf, uniform } from "../../eval/diagnose.ts";
-import type { LayerFindings } from "../../eval/findings.ts";
+import { type Curves, type Grid, type Spread, spreadOf, uniform } from "../../eval/diagnose.ts";
+import type { Change, LayerFindings } from "../../eval/findings.ts";
 import type { Remoteness } from "../../eval/hidden.ts";
 import type { FoundKeys } from "../../eval/keys.ts";
 import type { Pca } from "../../eval/pca.ts";
 import type { Policy } from "../../model/cache.ts";
 import { curvesSvg, type Dot, hiddenSvg, type Labels, type Point } from "./diagnose_plots.ts";
 import { csv } from "./results.ts";
+import { table } from "./table.ts";
 
 /** What was found under one policy. */
 export interface PolicyFindings {
@@ -23,44 +24,35 @@ export interface LayerStates {
   readonly remoteness: Remoteness;
 }
 
-/** A row of cells, the first one to the left. */
-function row([first, ...others]: readonly string[], width = 11): string {
-  return `${(first as string).padEnd(8)}${others.map((cell) => cell.padStart(width)).join("")}\n`;
-}
-
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
-/** A table of one policy's numbers by layer. */
-export function policyTable({ policy, layers }: PolicyFindings, trained: number, length: number): string {
-  const until = [`to ${Math.min(trained, length)}`, `to ${length}`];
-  const lines = layers.map(({ layer, bound, entropy, sinks }) =>
-    row([
-      `${layer}`,
-      ...[bound.trained, bound.end, entropy.trained, entropy.end].map(({ mean }) => mean.toFixed(2)),
-      ...[sinks.trained.mean, sinks.end.mean, sinks.trained.largest, sinks.end.largest].map(percent),
-    ]),
-  );
-  const titles = ["", "largest logit", "entropy, nats", "first keys' share", "its largest head"];
-  return [
-    `\n${policy.attention} attention\n`,
-    row(titles, 22),
-    row(["layer", ...until, ...until, ...until, ...until]),
-    ...lines,
-  ].join("");
+/** One policy's numbers by layer: means over heads within the trained length, and at the texts' end. */
+export function policyTable({ policy, layers }: PolicyFindings, trainedLength: number, sinks: number): string {
+  const rows = layers.map(({ layer, bound, entropy, sinks: share }) => ({
+    layer: `${layer}`,
+    "largest logit": arrow(bound),
+    "entropy (nats)": arrow(entropy),
+    [`first ${sinks} keys`]: arrow(share, percent),
+    "largest head": `${percent(share.trained.largest)} → ${percent(share.end.largest)}`,
+  }));
+  return `\n${policy.attention} attention (within ${trainedLength} tokens → at the end)\n${table(rows)}`;
 }
 
-/** A table of how far first tokens lie from the others. */
+function arrow({ trained, end }: Change<Spread>, show = (value: number) => value.toFixed(2)): string {
+  return `${show(trained.mean)} → ${show(end.mean)}`;
+}
+
+/** How far first tokens lie from the others, by layer. */
 export function hiddenTable(states: readonly LayerStates[]): string {
-  const lines = states.map(({ layer, remoteness, pca }) => {
-    const { byPosition, first, withoutBos, chance } = remoteness;
-    const distances = [byPosition[0] as number, withoutBos, first, chance].map((distance) => distance.toFixed(2));
-    return row([`${layer}`, ...distances, percent(pca.explained[0] + pca.explained[1])], 14);
-  });
-  return [
-    "\nhidden states: distance of first positions' centroids from the others', in units of their spread\n",
-    row(["layer", "position 0", "1 to 9", "0 to 9", "by chance", "2 components"], 14),
-    ...lines,
-  ].join("");
+  const rows = states.map(({ layer, remoteness: { byPosition, first, withoutBos, chance }, pca: { explained } }) => ({
+    layer,
+    "position 0": byPosition[0] as number,
+    "0 to 9": first,
+    "1 to 9": withoutBos,
+    "by chance": chance,
+    "variance of 2 components": percent(explained[0] + explained[1]),
+  }));
+  return `\nhidden states: distance of first positions' centroids from the others', in units of their spread\n${table(rows)}`;
 }
 
 export function keysLine(keys: FoundKeys, { nGlobal, nLocal, limit }: Policy): string {
@@ -81,7 +73,7 @@ export function verdictOf(
     const { bound, entropy, sinks: share } = layers.at(-1) as LayerFindings;
     const strange = curves.notFinite ? `, ${curves.notFinite} numbers that are not finite` : "";
     return (
-      `${policy.attention}: largest logit ${change(bound)}, entropy ${change(entropy)} nats, ` +
+      `${policy.attention}: largest logit ${arrow(bound)}, entropy ${arrow(entropy)} nats, ` +
       `first ${sinks} keys ${percent(share.end.mean)} of attention (largest head ${percent(share.end.largest)})${strange}`
     );
   });
@@ -90,8 +82,6 @@ export function verdictOf(
   const holds = keys.holds ? "Λ meets the keys and distances of Fig 2" : "Λ does NOT meet the keys and distances of Fig 2";
   return `verdict: ${parts.join("; ")}${far}; ${holds}`;
 }
-
-const change = ({ trained, end }: LayerFindings["bound"]) => `${trained.mean.toFixed(2)} → ${end.mean.toFixed(2)}`;
 
 /** By head: CSV, and points of the means over a layer's heads and all heads. */
 interface Figure {

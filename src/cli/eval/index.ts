@@ -1,8 +1,14 @@
 import type { Command } from "commander";
+import { addAblation } from "./ablation.ts";
 import { addDiagnose } from "./diagnose.ts";
+import { addNll } from "./nll.ts";
 
 /** The paper's tables and figures: `eval nll`, `eval passkey` and so on, `diagnose` and `reproduce`. */
 export function addEvaluations(program: Command, signal: AbortSignal): void {
-  program.command("eval").description("measure a model on a text: the tables and figures of the LM-Infinite paper");
+  const evaluation = program
+    .command("eval")
+    .description("measure a model on a text: the tables and figures of the LM-Infinite paper");
+  addNll(evaluation, signal);
+  addAblation(evaluation, signal);
   addDiagnose(program, signal);
 }

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { appendFile, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { LambentError, mismatch, OptionError, show } from "../../errors.ts";
+import { warn } from "../streams.ts";
 
 /** What JSON can hold; numbers that are not finite become null there. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
@@ -51,13 +52,8 @@ export class Results {
     }
   }
 
-  /** Whether units were kept by an earlier run. */
-  get resumed(): boolean {
-    return this.#units.size > 0;
-  }
-
-  /** How many units are kept. */
-  get size(): number {
+  /** Units that are done. */
+  get units(): number {
     return this.#units.size;
   }
 
@@ -91,6 +87,27 @@ export class Results {
   /** Takes the journal away: everything is in the files. */
   async end(): Promise<void> {
     await rm(this.scratch, { recursive: true });
+  }
+}
+
+/** Lends the results of a command to `work`, and says how to go on if that is interrupted; see: Results.open */
+export async function withResults<T>(
+  { out, restart }: { readonly out: string; readonly restart?: boolean },
+  name: string,
+  parameters: Json,
+  signal: AbortSignal,
+  work: (results: Results) => Promise<T>,
+): Promise<T> {
+  const results = await Results.open(out, name, parameters, restart);
+  try {
+    const done = await work(results);
+    await results.end();
+    return done;
+  } catch (error) {
+    if (signal.aborted) {
+      warn(`interrupted: ${results.units} units of work are kept in ${results.scratch}; the same command goes on`, "");
+    }
+    throw error;
   }
 }
 

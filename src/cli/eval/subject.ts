@@ -1,6 +1,9 @@
+import { basename, isAbsolute } from "node:path";
+import manifest from "../../../package.json" with { type: "json" };
 import type { Engine } from "../../engine.ts";
 import { bosOf } from "../../eval/document.ts";
-import { chooseKernels, type LoadOptions, loadEngine, requireTokenizer, withCheckpoint } from "../../load.ts";
+import { modelInfo } from "../../language_model.ts";
+import { type LoadOptions, loadEngine, requireTokenizer, withCheckpoint } from "../../load.ts";
 import { type Planned, planModel } from "../../model/planning.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags } from "../options.ts";
@@ -16,14 +19,12 @@ export interface Subject {
   readonly layers: number;
   /** Tokens. */
   readonly trainedLength: number;
-  /** Who computes. */
-  readonly runtime: string;
-  readonly kernels: string;
-  readonly threads: number;
   /** The model planned with these options in place of the flags', which refuses bad ones. */
   plan(options: LoadOptions): Planned;
   /** An engine by the flags of the command, with these options in place of theirs. */
   engine(options: LoadOptions): Promise<Engine>;
+  /** What results depend on beside their parameters: the command, versions, and the engine that was loaded last. */
+  facts(): Record<string, string | number>;
 }
 
 /** Lends the model of the flags to `work`. */
@@ -39,17 +40,25 @@ export function withSubject<T>(
     const tokenizer = await requireTokenizer(checkpoint);
     const plan = (more: LoadOptions) => planModel(checkpoint, { ...options, ...more });
     const { trainedLength, layers } = plan({}).program;
-    const { kernels, threads } = await chooseKernels(options, runtime);
+    let info: ReturnType<typeof modelInfo> | undefined;
     const engine = async (more: LoadOptions) => {
       const engine = await loadEngine(checkpoint, runtime, { ...options, ...more });
+      info = modelInfo(name, runtime.name, engine);
       stages.end();
       return engine;
     };
+    const facts = () => ({
+      ...{ command: commandLine(), lambent: manifest.version, runtime: runtime.name },
+      ...(info && { modelType: info.modelType, kernels: info.kernels, threads: info.threads, dtype: info.dtype }),
+    });
     const { config } = checkpoint;
     const bos = bosOf(tokenizer, config);
-    return work({
-      ...{ name, tokenizer, bos, config, layers: layers.length, trainedLength, plan, engine },
-      ...{ runtime: runtime.name, kernels: kernels.build, threads },
-    });
+    return work({ name, tokenizer, bos, config, layers: layers.length, trainedLength, plan, engine, facts });
   });
+}
+
+/** What was typed, but for where files lie on this machine. */
+export function commandLine(): string {
+  const parts = process.argv.slice(2).map((part) => (isAbsolute(part) ? basename(part) : part));
+  return ["lambent", ...parts].join(" ");
 }

@@ -1,0 +1,183 @@
+import { basename } from "node:path";
+import { type Command, InvalidArgumentError } from "commander";
+import { mismatch, OptionError } from "../../errors.ts";
+import { textBytes } from "../../eval/document.ts";
+import { between, edgesOf, READINGS, type Reading, tailOf } from "../../eval/nll.ts";
+import { numbers, whole } from "../options.ts";
+import { Stages } from "../progress.ts";
+import { write } from "../streams.ts";
+import { nllChart } from "./nll_chart.ts";
+import { nllCsv, nllTensors } from "./nll_files.ts";
+import { type EvalFlags, evalOptions } from "./options.ts";
+import { svg } from "./plot.ts";
+import { csv, type Json, withResults } from "./results.ts";
+import { ratioOf, readDocuments, type Scored, scoreAll, type Variant } from "./scoring.ts";
+import { type Subject, withSubject } from "./subject.ts";
+import { table } from "./table.ts";
+import { type TextFile, textFiles } from "./texts.ts";
+
+export interface NllFlags extends EvalFlags {
+  readonly length?: number;
+  readonly lengths?: number[];
+  readonly policies?: readonly Reading[];
+  readonly models?: readonly string[];
+  readonly window?: number;
+  readonly stride?: number;
+  readonly documents?: number;
+}
+
+export function addNll(evaluation: Command, signal: AbortSignal): void {
+  evalOptions(evaluation.command("nll"), "nll")
+    .description("NLL by position and perplexity by length, under several attention policies (paper: Fig. 3, Table 1)")
+    .option("--length <n>", "tokens of each document, BOS included (default: 8 times the trained length)", whole(2))
+    .option(
+      "--policies <list>",
+      `what is compared, of ${READINGS.join(", ")} (default: that of --attention, full, retruncation)`,
+      readings,
+    )
+    .option("--lengths <list>", "lengths of the perplexity table (default: powers of two)", numbers(2))
+    .option("--documents <n>", "take the first n texts only", whole(1))
+    .option("--models <where...>", "several models, instead of --model: each into a directory of its own")
+    .option("--window <n>", "re-truncation: tokens that are read at once (default: the trained length)", whole(2))
+    .option("--stride <n>", "re-truncation: tokens between two windows (default: half of the window)", whole(1))
+    .addHelpText("after", HELP)
+    .action((flags: NllFlags) => run(flags, signal));
+}
+
+const HELP = `
+A document is BOS and a file's first tokens. Its NLL at position p ≥ 1 is that of token p given all tokens before it, in
+nats; none is left out at chunk boundaries, and NaN stays NaN. Writes nll.safetensors (one F32 tensor [documents, length − 1]
+per policy), nll.json, nll.csv and nll.svg.`;
+
+async function run(flags: NllFlags, signal: AbortSignal): Promise<void> {
+  const stages = new Stages();
+  const files = (await textFiles(flags.text)).slice(0, flags.documents);
+  const rows: Record<string, string | number>[] = [];
+  for (const model of flags.models ?? [flags.model]) {
+    const out = flags.models ? `${flags.out}/${basename(model as string)}` : flags.out;
+    rows.push(...(await measure({ ...flags, ...(model === undefined ? {} : { model }), out }, files, stages, signal)));
+  }
+  if (!flags.models) return;
+  await write(`\nperplexity of whole texts by length\n${table(rows)}`);
+  await withResults(flags, "perplexity", {}, signal, (results) => results.write("perplexity.csv", csv(rows)));
+}
+
+/** One model: every file of results; returns its rows of the perplexity table. */
+function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, signal: AbortSignal) {
+  return withSubject(flags, signal, stages, async (subject) => {
+    const { name, tokenizer, bos, trainedLength } = subject;
+    const length = flags.length ?? 8 * trainedLength;
+    const policies = flags.policies ?? [...new Set<Reading>([flags.attention ?? "lambda", "full", "retruncation"])];
+    const variants = policies.map((reading) => variantOf(reading, flags, subject, length));
+    const all = [...new Set([...(flags.lengths ?? powersOfTwo(length)).filter((n) => n <= length), length])];
+    const parameters = {
+      ...{ model: name, length, lengths: all, bos: bos ?? null },
+      files: files.map(({ path, size }) => ({ path, bytes: size })),
+      variants: variants as unknown as Json,
+      ...{ dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
+    };
+    return withResults(flags, "nll", parameters, signal, async (results) => {
+      const documents = await readDocuments(files, subject, length, stages, signal);
+      const edges = edgesOf(length, all);
+      await write(`${name}: ${documents.length} documents of ${length} tokens, trained length ${trainedLength}\n`);
+      const scored = await scoreAll(subject, documents, variants, edges, results, stages, signal);
+      const bytes = all.map((n) => documents.reduce((sum, { ids }) => sum + textBytes(tokenizer, ids.slice(1, n)), 0));
+      const perplexities = scored.map(({ variant, documents: found }) => ({
+        policy: variant.name,
+        lengths: all.map((n, i) => {
+          const { mean, tokens, nan } = between(found, edges, 1, n);
+          const tail = between(found, edges, n - tailOf(n), n).mean;
+          const bitsPerByte = (mean * tokens) / Math.LN2 / (bytes[i] as number);
+          return { length: n, nll: mean, perplexity: Math.exp(mean), tailNll: tail, bitsPerByte, nan };
+        }),
+      }));
+      const verdict = verdictOf(scored, edges, length, trainedLength, flags.seed);
+      const result = {
+        ...subject.facts(),
+        parameters,
+        bands: scored.map(({ variant, policy, documents: found }) => ({
+          policy: variant.name,
+          ...policy,
+          bands: edges
+            .slice(1)
+            .map((to, i) => ({ from: edges[i], to, ...between(found, edges, edges[i] as number, to) })),
+        })),
+        perplexities,
+        verdict,
+      };
+      const rows = perplexities.map(({ policy, lengths: found }) => ({
+        model: basename(name),
+        policy,
+        ...Object.fromEntries(found.map(({ length: n, perplexity }) => [`${n}`, perplexity])),
+        "bits per byte": found.at(-1)?.bitsPerByte as number,
+      }));
+      await write(`\nperplexity of whole texts by length\n${table(rows)}`);
+      await results.write("nll.json", `${JSON.stringify(result, null, 2)}\n`);
+      await results.write("nll.safetensors", nllTensors(scored, length));
+      await results.write("nll.csv", nllCsv(scored, length));
+      await results.write(
+        "nll.svg",
+        await svg(await nllChart(`NLL by position: ${basename(name)}`, scored, subject, length)),
+      );
+      await write(`\nwritten to ${flags.out}: nll.json, nll.csv, nll.svg, nll.safetensors\n${verdict}\n`);
+      return rows;
+    });
+  });
+}
+
+/** The readings of the flags as variants. Retruncation's window may not be longer than what the model was trained at. */
+export function variantOf(reading: Reading, flags: NllFlags, { trainedLength }: Subject, length: number): Variant {
+  const { nGlobal, nLocal, limit } = flags;
+  if (reading !== "retruncation") {
+    return { name: reading, options: { attention: reading, nGlobal, nLocal, limit, maxPositions: length } };
+  }
+  const window = flags.window ?? trainedLength;
+  const stride = flags.stride ?? Math.max(1, Math.floor(window / 2));
+  if (stride >= window) throw new OptionError(mismatch("stride", `less than the window (${window})`, stride));
+  return { name: reading, options: {}, retruncation: { window, stride } };
+}
+
+function powersOfTwo(length: number): number[] {
+  const all: number[] = [];
+  for (let n = 512; n <= length; n *= 2) all.push(n);
+  return all;
+}
+
+/** Names of readings with commas between. */
+function readings(text: string): Reading[] {
+  const names = text.split(",") as Reading[];
+  const stranger = names.find((name) => !READINGS.includes(name));
+  if (stranger === undefined) return [...new Set(names)];
+  throw new InvalidArgumentError(`expected some of ${READINGS.join(", ")} with commas between, found ${stranger}`);
+}
+
+/** Whether the first policy that forgets reads as well at the end as re-truncation, or as itself within the trained length. */
+function verdictOf(
+  scored: readonly Scored[],
+  edges: readonly number[],
+  length: number,
+  trained: number,
+  seed: number,
+): string {
+  const tail = tailOf(length);
+  const mean = ({ documents }: Scored) => between(documents, edges, length - tail, length).mean;
+  const parts = scored.map((one) => `${one.variant.name} ${show(mean(one))}`);
+  const base = scored.find(({ variant }) => variant.retruncation);
+  const others = scored.filter((one) => one !== base);
+  const shares =
+    base &&
+    others.map((one) => {
+      const { low, value, high } = ratioOf(one, base, edges, length - tail, length, seed);
+      return `${one.variant.name} ${percent(value)} [${percent(low)}, ${percent(high)}]`;
+    });
+  const text = `NLL of positions ${length - tail}–${length - 1} (${(length / trained).toFixed(1)} × the trained length): ${parts.join(", ")}`;
+  return shares ? `${text}; over re-truncation, 95 % bootstrap: ${shares.join(", ")}` : text;
+}
+
+function percent(ratio: number): string {
+  return Number.isNaN(ratio) ? "NaN" : `${ratio >= 1 ? "+" : ""}${(100 * (ratio - 1)).toFixed(2)} %`;
+}
+
+function show(nll: number): string {
+  return Number.isNaN(nll) ? "NaN" : nll.toFixed(3);
+}

@@ -1,0 +1,117 @@
+import { type Document, documentOf } from "../../eval/document.ts";
+import { Bands, between, type Retruncation, scoreDocument, scoreRetruncated, tailOf } from "../../eval/nll.ts";
+import { bootstrapRatio, type Interval } from "../../eval/statistics.ts";
+import type { Policy, PolicyOptions } from "../../model/cache.ts";
+import type { Stages } from "../progress.ts";
+import { FloatFile, type Results } from "./results.ts";
+import type { Subject } from "./subject.ts";
+import type { TextFile } from "./texts.ts";
+
+/** A way to read that is compared with others. */
+export interface Variant {
+  readonly name: string;
+  readonly options: PolicyOptions;
+  /** Read anew after every stride, under full attention. */
+  readonly retruncation?: Retruncation | undefined;
+}
+
+/** What a variant made of the documents. */
+export interface Scored {
+  readonly variant: Variant;
+  readonly policy: Policy;
+  /** Of each document: sums of NLL and counts of NaN by band. */
+  readonly documents: readonly { readonly sums: number[]; readonly nans: number[] }[];
+  /** Of each document: the NLL of its tokens from the second on, f32. */
+  readonly files: readonly FloatFile[];
+}
+
+/** The documents of the files, `length` tokens of each. */
+export async function readDocuments(
+  files: readonly TextFile[],
+  { tokenizer, bos }: Subject,
+  length: number,
+  stages: Stages,
+  signal: AbortSignal,
+): Promise<Document[]> {
+  const documents: Document[] = [];
+  for (const { path, read } of files) {
+    signal.throwIfAborted();
+    documents.push(await documentOf(path, read, tokenizer, bos, length));
+    stages.update("reading the texts", documents.length, files.length);
+  }
+  stages.end();
+  return documents;
+}
+
+/**
+ * The NLL of every token of every document under every variant. A document under a variant is a unit of work: what an
+ * interrupted run has kept is not computed again. Prints a line for each variant.
+ */
+export async function scoreAll(
+  subject: Subject,
+  documents: readonly Document[],
+  variants: readonly Variant[],
+  edges: readonly number[],
+  results: Results,
+  stages: Stages,
+  signal: AbortSignal,
+): Promise<Scored[]> {
+  const all: Scored[] = [];
+  const length = documents[0]?.ids.length ?? 0;
+  let done = 0;
+  for (const variant of variants) {
+    const { retruncation } = variant;
+    const options = retruncation ? { attention: "full" as const, maxPositions: retruncation.window } : variant.options;
+    const engine = await subject.engine({ maxPositions: length, ...options, observe: { nll: true } });
+    const found: { sums: number[]; nans: number[] }[] = [];
+    const files: FloatFile[] = [];
+    for (const { name, ids } of documents) {
+      const unit = JSON.stringify([subject.name, variant.name, name]);
+      const file = new FloatFile(results, unit);
+      files.push(file);
+      const kept = results.get(unit) as { sums: number[]; nans: number[] } | undefined;
+      if (kept) {
+        found.push(kept);
+        done += length;
+        continue;
+      }
+      const bands = new Bands(edges);
+      let read = 0;
+      const onNll = async (nll: Float32Array) => {
+        bands.add(nll);
+        read += nll.length;
+        stages.update(`scoring under ${variant.name}`, done + read, variants.length * documents.length * length);
+        await file.append(nll);
+      };
+      try {
+        if (retruncation) await scoreRetruncated(engine, ids, subject.bos, retruncation, onNll, signal);
+        else await scoreDocument(engine, ids, onNll, signal);
+      } finally {
+        await file.close();
+      }
+      const unitFound = { sums: bands.sums, nans: bands.nans };
+      await results.keep(unit, unitFound);
+      found.push(unitFound);
+      done += length;
+    }
+    stages.end();
+    const scored = { variant, policy: engine.plan.policy, documents: found, files };
+    all.push(scored);
+    const tail = between(found, edges, length - tailOf(length), length).mean;
+    process.stdout.write(`${variant.name.padEnd(13)} NLL of the last ${tailOf(length)} tokens ${tail.toFixed(3)}\n`);
+  }
+  return all;
+}
+
+/** The NLL of one variant over that of another between two positions, with a bootstrap interval over documents. */
+export function ratioOf(
+  one: Scored,
+  base: Scored,
+  edges: readonly number[],
+  from: number,
+  to: number,
+  seed: number,
+): Interval {
+  const sums = ({ documents }: Scored) => documents.map((document) => between([document], edges, from, to).mean);
+  return bootstrapRatio(sums(one), sums(base), { seed });
+}

@@ -1,0 +1,118 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { between, edgesOf } from "../../src/eval/nll.ts";
+import { good, lambent, start } from "../cli/run.ts";
+import { readSafetensors } from "../reference/safetensors.ts";
+import { MODELS, ROOT } from "../setup.ts";
+
+const TEXTS = join(ROOT, "models/texts");
+const LLAMA = join(MODELS, "lambent-llama-5m");
+const scratch = await mkdtemp(join(tmpdir(), "lambent-nll-"));
+afterAll(() => rm(scratch, { recursive: true }));
+const texts = ["austen-persuasion", "dickens-great-expectations", "shelley-frankenstein"].map((name) =>
+  join(TEXTS, `${name}.txt`),
+);
+const nll = (out: string, ...args: string[]) => ["eval", "nll", "--out", join(scratch, out), "--threads", "1", ...args];
+const tensorsOf = (out: string) => readSafetensors(join(scratch, out, "nll.safetensors"));
+const jsonOf = async (out: string) => JSON.parse(await readFile(join(scratch, out, "nll.json"), "utf8"));
+
+describe("eval nll", () => {
+  const golden = readSafetensors(join(ROOT, "test/golden/fixtures/nll.safetensors"));
+  test.each([...golden.keys()])("%s: equals transformers' cross-entropy within the trained length", async (model) => {
+    const policies = "lambda,full,window,ceiling-only,retruncation";
+    const where = ["--model", join(MODELS, model), "--length", "400", "--policies", policies];
+    await good(nll(model, ...where, "--text", ...texts));
+    const wanted = golden.get(model)!;
+    for (const policy of policies.split(",")) {
+      const found = tensorsOf(model).get(policy)!;
+      expect(found.shape).toEqual([3, 399]);
+      const worst = Math.max(...found.data.map((value, i) => Math.abs(value - wanted.data[i]!)));
+      expect(worst).toBeLessThan(1e-4);
+    }
+    const { bands, perplexities } = await jsonOf(model);
+    const mean = wanted.data.reduce((sum, value) => sum + value) / wanted.data.length;
+    expect(perplexities[0].lengths.at(-1).nll).toBeCloseTo(mean, 4);
+    expect(bands[0].bands.reduce((sum: number, { tokens }: { tokens: number }) => sum + tokens, 0)).toBe(3 * 399);
+  });
+
+  test("re-truncation reads each stretch anew, with BOS in front", async () => {
+    const args = ["--model", LLAMA, "--window", "64", "--stride", "16", "--policies", "retruncation,full"];
+    await good(nll("re", ...args, "--length", "160", "--text", texts[0]!));
+    const found = tensorsOf("re").get("retruncation")!.data;
+    // The window that begins at token 48, as a text of its own.
+    const begin = 48;
+    const { loadEngine, requireTokenizer, withCheckpoint } = await import("../../src/load.ts");
+    const window = await withCheckpoint(LLAMA, {}, async (checkpoint, runtime) => {
+      const ids = (await requireTokenizer(checkpoint)).encode(await readFile(texts[0]!, "utf8"));
+      const engine = await loadEngine(checkpoint, runtime, { attention: "full", threads: 1, observe: { nll: true } });
+      const { scoreDocument } = await import("../../src/eval/nll.ts");
+      const all: number[] = [];
+      await scoreDocument(engine, [0, ...ids.slice(begin + 1, begin + 64)], (some) => void all.push(...some));
+      return all;
+    });
+    expect([...found.slice(begin + 47, begin + 63)]).toEqual(window.slice(47, 63));
+    expect([...found.slice(0, 63)]).toEqual([...tensorsOf("re").get("full")!.data.slice(0, 63)]);
+  });
+
+  test("an interrupted run goes on, and finds what an unbroken one finds", async () => {
+    const args = ["--model", LLAMA, "--length", "2000", "--policies", "lambda,window", "--text", ...texts];
+    await good(nll("whole", ...args));
+    const child = start(nll("cut", ...args), "ignore");
+    const journal = join(scratch, "cut/nll.partial/journal.jsonl");
+    while ((await readFile(journal, "utf8").catch(() => "")).split("\n").length < 4) await Bun.sleep(5);
+    child.kill("SIGINT");
+    expect(await child.exited).toBe(130);
+    expect(await new Response(child.stderr).text()).toContain("the same command goes on");
+    const other = await lambent(nll("cut", ...args, "--length", "1999"));
+    expect(other).toMatchObject({ code: 1 });
+    expect(other.err).toContain("found one with length 2000");
+    await good(nll("cut", ...args));
+    expect(await readFile(join(scratch, "cut/nll.safetensors"))).toEqual(
+      await readFile(join(scratch, "whole/nll.safetensors")),
+    );
+    expect(await Bun.file(journal).exists()).toBe(false);
+  });
+
+  test("writes a table of several models, and plots", async () => {
+    const models = ["lambent-llama-5m", "lambent-mpt-5m"].map((name) => join(MODELS, name));
+    const { out } = await good(nll("two", "--models", ...models, "--length", "600", "--text", texts[0]!, texts[1]!));
+    expect(out).toContain("over re-truncation, 95 % bootstrap: lambda");
+    const csv = await readFile(join(scratch, "two/perplexity.csv"), "utf8");
+    expect(csv.split("\n")).toHaveLength(1 + 2 * 3 + 1);
+    for (const model of models) {
+      expect(await readFile(join(scratch, "two", basename(model), "nll.svg"), "utf8")).toContain("position (tokens)");
+    }
+  });
+
+  test("what is wrong is named", async () => {
+    await writeFile(join(scratch, "short.txt"), "Once upon a time");
+    const cases: [string[], string, number][] = [
+      [["--text", join(scratch, "short.txt")], "short.txt: expected at least 4096 tokens, BOS included, found", 1],
+      [["--text", join(scratch, "none.txt")], "none.txt: expected a text file or a directory of them, found ENOENT", 1],
+      [["--text", texts[0]!, "--policies", "lambda,alibi"], "expected some of lambda, full", 2],
+      [["--text", texts[0]!, "--stride", "512"], "stride: expected less than the window (512), found 512", 1],
+      [["--text", texts[0]!, "--length", "1"], "expected a whole number from 2 on, found 1", 2],
+      [[], "required option '--text <paths...>' not specified", 2],
+    ];
+    for (const [args, message, code] of cases) {
+      const run = await lambent(nll("wrong", ...args));
+      expect(run.err).toContain(message);
+      expect(run.code).toBe(code);
+    }
+  });
+});
+
+describe("bands", () => {
+  test("a NaN is counted, and takes the mean of its band and no other", () => {
+    const edges = edgesOf(8, []);
+    expect(edges).toEqual([1, 4, 8]);
+    const documents = [
+      { sums: [3, 8], nans: [0, 0] },
+      { sums: [9, 6], nans: [0, 1] },
+    ];
+    expect(between(documents, edges, 1, 4)).toEqual({ mean: 2, tokens: 6, nan: 0 });
+    expect(between(documents, edges, 4, 8)).toEqual({ mean: Number.NaN, tokens: 8, nan: 1 });
+  });
+});
