@@ -4,7 +4,7 @@
  */
 import type { Engine } from "../engine.ts";
 import type { Policy } from "../model/cache.ts";
-import { type Observation, observe, STATISTICS } from "../observe.ts";
+import { Observation, STATISTICS } from "../observe.ts";
 
 /** Where curves over a text of some length are sampled. */
 export interface Grid {
@@ -108,12 +108,17 @@ export function meanCurves(all: readonly Curves[]): Curves {
   const [{ layers, heads, grid, values }] = all as readonly [Curves, ...Curves[]];
   const sums = new Float64Array(values.length);
   for (const curves of all) for (const [i, value] of curves.values.entries()) sums[i] = (sums[i] as number) + value;
-  return new Curves(layers, heads, grid, Float32Array.from(sums, (sum) => sum / all.length));
+  return new Curves(
+    layers,
+    heads,
+    grid,
+    Float32Array.from(sums, (sum) => sum / all.length),
+  );
 }
 
 /**
  * Reads a text of the grid's length with an engine whose `observe` has attention over at least that span. `onStep` is
- * lent what each step left.
+ * lent what each step left. No token's logits are computed: numbers that are not finite are for the curves to tell.
  */
 export async function readCurves(
   engine: Engine,
@@ -124,21 +129,17 @@ export async function readCurves(
 ): Promise<Curves> {
   const { program, plan } = engine;
   const curves = new Curves(program.layers.length, program.attention.heads, grid);
+  const after = (position: number, rows: number) => {
+    const step = new Observation(engine, position, rows);
+    for (let layer = 0; layer < curves.layers; layer++) {
+      addRows(curves, layer, step);
+      if (position + rows === grid.length) setBounds(curves, layer, step.logits(layer), plan.policy);
+    }
+    onStep?.(step);
+  };
   const session = engine.open();
   try {
-    await observe(
-      engine,
-      session,
-      ids,
-      (step) => {
-        for (let layer = 0; layer < curves.layers; layer++) addRows(curves, layer, step);
-        if (step.position + step.rows === grid.length) {
-          for (let layer = 0; layer < curves.layers; layer++) setBounds(curves, layer, step.logits(layer), plan.policy);
-        }
-        onStep?.(step);
-      },
-      signal,
-    );
+    await engine.read(session, ids, { rows: plan.chunkSize, wants: () => false, after }, signal);
   } finally {
     engine.dispose(session);
   }

@@ -46,8 +46,11 @@ export function findingsOf(curves: Curves, trainedLength: number): LayerFindings
 }
 
 /** The positions that the numbers of a text of `length` stand for: the last half of the trained length, by whole bands. */
-export function spanOf({ edges }: Grid, length: number, trainedLength: number): { begin: number; end: number } {
-  const end = edges.findLastIndex((edge) => edge <= length);
+function spanOf({ edges }: Grid, length: number, trainedLength: number): { begin: number; end: number } {
+  const end = Math.max(
+    1,
+    edges.findLastIndex((edge) => edge <= length),
+  );
   const begin = edges.findIndex((edge) => edge >= length - trainedLength / 2);
   return { begin: Math.min(begin, end - 1), end };
 }

@@ -5,9 +5,10 @@
  * query under Λ must be those of the same pairs of tokens in short texts under full attention: a pinned key's at distance
  * `limit`, a local key's at its own.
  */
-import type { Engine, LoadingOptions } from "../engine.ts";
+import type { Engine } from "../engine.ts";
 import { mismatch } from "../errors.ts";
 import type { Policy } from "../model/cache.ts";
+import type { PlanningOptions } from "../model/planning.ts";
 import { observe } from "../observe.ts";
 import { attends } from "./diagnose.ts";
 
@@ -30,7 +31,7 @@ export interface FoundKeys {
 const TOLERANCE = 1e-4;
 
 /** Loads the model with these options in place of others; one engine is used at a time. */
-export type Loading = (options: LoadingOptions) => Promise<Engine>;
+export type Loading = (options: PlanningOptions) => Promise<Engine>;
 
 /** Reads a text of `ids`, again and again if it is too short, so far that every pinned key is beyond the ceiling twice. */
 export async function measureKeys(
@@ -69,7 +70,7 @@ export function shortTexts({ nGlobal, nLocal, limit }: Policy, text: readonly nu
 
 /** The first layer's logits f32[heads, span] of a text's last query, by distance. */
 async function lastLogits(engine: Engine, text: readonly number[], signal?: AbortSignal): Promise<Float32Array> {
-  let logits = new Float32Array();
+  let logits: Float32Array = new Float32Array();
   const session = engine.open();
   try {
     await observe(
@@ -139,7 +140,8 @@ function compare(
     const wanted = (d: number) =>
       d < nLocal ? (local[head * localSpan + d] as number) : (pinned[position - d]?.[head] as number);
     let largest = 0;
-    for (let d = 0; d <= position; d++) if (attends(policy, position, d)) largest = Math.max(largest, Math.abs(wanted(d)));
+    for (let d = 0; d <= position; d++)
+      if (attends(policy, position, d)) largest = Math.max(largest, Math.abs(wanted(d)));
     for (let d = 0; d <= position; d++) {
       const meets = !Number.isNaN(of(d));
       if (meets && head === 0) attended++;

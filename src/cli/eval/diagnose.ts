@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import type { Engine } from "../../engine.ts";
+import { ModelError, mismatch, OptionError } from "../../errors.ts";
 import { Curves, gridOf, meanCurves, readCurves } from "../../eval/diagnose.ts";
 import type { Document } from "../../eval/document.ts";
 import { findingsOf } from "../../eval/findings.ts";
@@ -9,7 +10,6 @@ import { type FoundKeys, measureKeys } from "../../eval/keys.ts";
 import { pca } from "../../eval/pca.ts";
 import type { LoadOptions } from "../../load.ts";
 import { POLICIES, type PolicyName } from "../../model/cache.ts";
-import { mismatch, OptionError } from "../../errors.ts";
 import { numbers, whole } from "../options.ts";
 import { Stages } from "../progress.ts";
 import { write } from "../streams.ts";
@@ -45,7 +45,9 @@ interface Flags extends EvalFlags {
 
 export function addDiagnose(program: Command, signal: AbortSignal): void {
   evalOptions(program.command(NAME), NAME)
-    .description("why a model fails beyond its trained length P: logits, entropy, first tokens, attention sinks (Fig 1, 7)")
+    .description(
+      "why a model fails beyond its trained length P: logits, entropy, first tokens, attention sinks (Fig 1, 7)",
+    )
     .option("--policies <list>", "policies to compare", policyNames, ["full", "lambda"])
     .option("--length <n>", "tokens of each text, BOS included (default: 4 P)", whole(2))
     .option("--documents <n>", "texts that are read, at most", whole(1), 4)
@@ -160,18 +162,23 @@ function engineOptions({ length, sinks }: Run, attention: PolicyName, hidden?: r
 }
 
 /** The hidden states after a layer, as curvesOf kept them behind the curves. */
-async function statesOf({ flags, subject, documents, pcaTokens, layers, results }: Run, layer: number): Promise<LayerStates> {
+async function statesOf(
+  { flags, subject, documents, pcaTokens, layers, results }: Run,
+  layer: number,
+): Promise<LayerStates> {
   const dim = subject.plan({}).program.buffers.hidden as number;
   const positions = keptPositions(pcaTokens);
   const parts: Float32Array[] = [];
   for (const { name } of documents) {
     const unit = `${flags.policies[0]} ${name}`;
-    const begin =
-      (results.get(unit) as { numbers: number }).numbers + layers.indexOf(layer) * positions.length * dim;
+    const begin = (results.get(unit) as { numbers: number }).numbers + layers.indexOf(layer) * positions.length * dim;
     parts.push(await new FloatFile(results, unit).read(begin, begin + positions.length * dim));
   }
-  const rows = documents.flatMap(() => positions);
-  return { layer, positions: rows, pca: pca(parts, dim), remoteness: remoteness(parts, positions, dim) };
+  if (!parts.every((part) => part.every(Number.isFinite))) {
+    throw new ModelError(mismatch(`hidden states after layer ${layer}`, "finite numbers", "others"));
+  }
+  const rows = { texts: documents.length, positions: documents.flatMap(() => positions) };
+  return { layer, ...rows, pca: pca(parts, dim), remoteness: remoteness(parts, positions, dim) };
 }
 
 async function keysOfSubject({ subject, documents, results, signal }: Run): Promise<FoundKeys> {

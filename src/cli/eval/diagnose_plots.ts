@@ -21,47 +21,68 @@ export interface Labels {
   readonly y: string;
   /** What the dashed curve is. */
   readonly reference?: string;
+  /** Shares, of which the largest head is shown. */
   readonly percent?: boolean;
+  /** Whether each layer has a scale of its own; a common one begins at 0. */
+  readonly own?: boolean;
   /** Tokens: where a line is drawn. */
   readonly trainedLength: number;
 }
 
 const GREY = "#7f7f7f";
-const HINT = ["means of heads, bands of ± 1 standard deviation", "means of heads (lines) and the largest head (bands)"];
 
 /** Curves of every layer in a panel of its own, and of all layers before them in a large one. */
 export function curvesSvg(points: readonly Point[], labels: Labels): Promise<string> {
   const policies = [...new Set(points.map(({ policy }) => policy))];
-  const color = { field: "policy", title: "attention", scale: { domain: policies, range: SERIES } };
-  const x = { field: "x", type: "quantitative", title: labels.x, scale: { nice: false } };
-  const axis = labels.percent ? { format: ".0%" } : {};
-  const y = (field: string) => ({ field, type: "quantitative", title: labels.y, axis });
-  const layer = [
-    { mark: { type: "area", opacity: 0.2 }, encoding: { x, y: y("low"), y2: { field: "high" }, color } },
-    { mark: { type: "line", strokeWidth: 1.5 }, encoding: { x, y: y("mean"), color } },
-    ...(labels.reference
-      ? [{ mark: { type: "line", strokeDash: [4, 3], strokeWidth: 1 }, encoding: { x, y: y("reference"), color } }]
-      : []),
-    { mark: { type: "rule", strokeDash: [2, 3], color: GREY }, encoding: { x: { datum: labels.trainedLength } } },
-  ];
-  const layers = [...new Set(points.map((point) => point.layer))].filter((name) => name !== "all");
-  const of = (within: (point: Point) => boolean) => ({ values: points.filter(within) });
-  const subtitle = [
-    `${HINT[labels.percent ? 1 : 0]}${labels.reference ? `; dashed: ${labels.reference}` : ""}; dotted: the trained length`,
-    labels.command,
+  const layers = [...new Set(points.map(({ layer }) => layer))].filter((layer) => layer !== "all");
+  const many = layers.length > 12;
+  const panel = many ? { columns: 8, width: 110, height: 80 } : { columns: 3, width: 200, height: 120 };
+  const among = (within: (point: Point) => boolean) => ({ values: points.filter(within) });
+  const hints = [
+    labels.percent ? "line: mean of heads, area: to the largest head" : "mean of heads ± 1 standard deviation",
+    ...(labels.reference ? [`dashed: ${labels.reference}`] : []),
+    "dotted: the trained length",
   ];
   return svg({
-    title: { text: labels.title, subtitle },
+    title: { text: labels.title, subtitle: [hints.join("; "), labels.command] },
+    resolve: { scale: { x: "independent", y: "independent" } },
     vconcat: [
-      { data: of((point) => point.layer === "all"), width: 640, height: 260, title: "all layers", layer },
       {
-        data: of((point) => point.layer !== "all"),
+        data: among(({ layer }) => layer === "all"),
+        ...{ width: 640, height: 260, title: "all layers" },
+        layer: marks(labels, policies, 10),
+      },
+      {
+        data: among(({ layer }) => layer !== "all"),
         facet: { field: "layer", type: "ordinal", title: "layer", sort: layers },
-        columns: layers.length > 12 ? 8 : 3,
-        spec: { width: layers.length > 12 ? 110 : 190, height: layers.length > 12 ? 80 : 120, layer },
+        columns: panel.columns,
+        ...(labels.own && { resolve: { scale: { y: "independent" } } }),
+        spec: { ...panel, layer: marks({ ...labels, x: many ? "tokens" : labels.x }, policies, 4) },
       },
     ],
   } as unknown as TopLevelSpec);
+}
+
+function marks(labels: Labels, policies: readonly string[], ticks: number): unknown[] {
+  const legend = { symbolOpacity: 1, symbolStrokeWidth: 2 };
+  const color = { field: "policy", title: "attention", scale: { domain: policies, range: SERIES }, legend };
+  const x = { field: "x", type: "quantitative", title: labels.x, scale: { nice: false }, axis: { tickCount: ticks } };
+  const axis = { tickCount: ticks / 2 + 2, ...(labels.percent && { format: ".0%" }) };
+  const scale = labels.own ? {} : { domainMin: 0 };
+  const y = (field: string) => ({ field, type: "quantitative", title: labels.y, axis, scale });
+  const curve = (field: string, mark: object) => ({
+    mark: { type: "line", ...mark },
+    encoding: { x, y: y(field), color },
+  });
+  return [
+    {
+      mark: { type: "area", opacity: 0.2, clip: true },
+      encoding: { x, y: y("low"), y2: { field: "high" }, color },
+    },
+    curve("mean", { strokeWidth: 1.5 }),
+    ...(labels.reference ? [curve("reference", { strokeDash: [4, 3], strokeWidth: 1 })] : []),
+    { mark: { type: "rule", strokeDash: [2, 3], color: GREY }, encoding: { x: { datum: labels.trainedLength } } },
+  ];
 }
 
 /** A hidden state along its layer's two principal components. */
@@ -74,7 +95,13 @@ export interface Dot {
 
 /** Hidden states after each layer, coloured by position, the first tokens marked. */
 export function hiddenSvg(dots: readonly Dot[], labels: Pick<Labels, "title" | "command">): Promise<string> {
-  const axis = (field: string, title: string) => ({ field, type: "quantitative", title, scale: { zero: false } });
+  const axis = (field: string, title: string) => ({
+    field,
+    type: "quantitative",
+    title,
+    scale: { zero: false },
+    axis: { tickCount: 4 },
+  });
   const color = {
     field: "position",
     type: "quantitative",

@@ -1,6 +1,6 @@
 import { type Curves, type Grid, type Spread, spreadOf, uniform } from "../../eval/diagnose.ts";
 import type { Change, LayerFindings } from "../../eval/findings.ts";
-import type { Remoteness } from "../../eval/hidden.ts";
+import { FIRST, type Remoteness } from "../../eval/hidden.ts";
 import type { FoundKeys } from "../../eval/keys.ts";
 import type { Pca } from "../../eval/pca.ts";
 import type { Policy } from "../../model/cache.ts";
@@ -18,6 +18,7 @@ export interface PolicyFindings {
 /** What was found of the hidden states after one layer. */
 export interface LayerStates {
   readonly layer: number;
+  readonly texts: number;
   /** Of each row: texts one after the other. */
   readonly positions: readonly number[];
   readonly pca: Pca;
@@ -78,8 +79,12 @@ export function verdictOf(
     );
   });
   const [farthest] = [...states].sort((a, b) => b.remoteness.first - a.remoteness.first);
-  const far = farthest ? `; first tokens ${farthest.remoteness.first.toFixed(1)} spreads away after layer ${farthest.layer}` : "";
-  const holds = keys.holds ? "Λ meets the keys and distances of Fig 2" : "Λ does NOT meet the keys and distances of Fig 2";
+  const far = farthest
+    ? `; first tokens ${farthest.remoteness.first.toFixed(1)} spreads away after layer ${farthest.layer}`
+    : "";
+  const holds = keys.holds
+    ? "Λ meets the keys and distances of Fig 2"
+    : "Λ does NOT meet the keys and distances of Fig 2";
   return `verdict: ${parts.join("; ")}${far}; ${holds}`;
 }
 
@@ -91,6 +96,9 @@ interface Figure {
 
 interface Part {
   readonly column: string;
+  /** What x and the reference are called in the CSV. */
+  readonly place: string;
+  readonly compared?: string;
   readonly of: (curves: Curves, layer: number, head: number) => Float32Array;
   readonly x: (grid: Grid) => readonly number[];
   readonly reference?: (policy: Policy, grid: Grid) => readonly number[];
@@ -100,7 +108,10 @@ interface Part {
 
 const middles = ({ edges }: Grid) => edges.slice(1).map((end, i) => (end - 1 + (edges[i] as number)) / 2);
 
-function figure(findings: readonly PolicyFindings[], { column, of, x, reference, largest }: Part): Figure {
+function figure(
+  findings: readonly PolicyFindings[],
+  { column, place, compared: name, of, x, reference, largest }: Part,
+): Figure {
   const rows: Record<string, string | number | undefined>[] = [];
   const points: Point[] = [];
   for (const { policy, curves } of findings) {
@@ -119,7 +130,8 @@ function figure(findings: readonly PolicyFindings[], { column, of, x, reference,
       const heads = Array.from({ length: curves.heads }, (_, head) => of(curves, layer, head));
       for (const [head, values] of heads.entries()) {
         for (const [i, at] of x(curves.grid).entries()) {
-          rows.push({ ...common, layer, head, [column]: values[i], ...place(column, at), reference: compared?.[i] });
+          const other = name === undefined ? {} : { [name]: compared?.[i] };
+          rows.push({ ...common, layer, head, [place]: at, [column]: values[i], ...other });
         }
       }
       add(layer, heads);
@@ -130,8 +142,6 @@ function figure(findings: readonly PolicyFindings[], { column, of, x, reference,
   return { csv: csv(rows), points };
 }
 
-const place = (column: string, at: number) => (column === "bound" ? { distance: at } : { position: at });
-
 /** The figures of the curves: files by name. */
 export async function curveFiles(
   findings: readonly PolicyFindings[],
@@ -139,32 +149,33 @@ export async function curveFiles(
   model: string,
   common: Pick<Labels, "command" | "trainedLength">,
 ): Promise<Record<string, string>> {
-  const position = "position of the query (tokens)";
+  const position = "query's position (tokens)";
   const logits = figure(findings, {
-    column: "bound",
+    ...{ column: "bound", place: "distance" },
     of: (curves, layer, head) => curves.bound(layer, head),
     x: ({ distances }) => distances,
   });
   const entropy = figure(findings, {
-    column: "entropy",
+    ...{ column: "entropy", place: "position", compared: "ln_keys" },
     of: (curves, layer, head) => curves.entropy(layer, head),
     x: middles,
     reference: (policy, grid) => uniform(policy, grid, sinks).entropy,
   });
   const shares = figure(findings, {
-    column: "share",
+    ...{ column: "share", place: "position", compared: "uniform" },
     of: (curves, layer, head) => curves.sinks(layer, head),
     x: middles,
     reference: (policy, grid) => uniform(policy, grid, sinks).sinks,
     largest: true,
   });
-  const distance = "distance from the last query (tokens)";
+  const distance = "key's distance (tokens)";
   return {
     "logits.csv": logits.csv,
     "entropy.csv": entropy.csv,
     "sinks.csv": shares.csv,
     "logits.svg": await curvesSvg(logits.points, {
       ...{ ...common, title: `Bound of the attention logits of ${model}`, x: distance, y: "largest logit so far" },
+      own: true,
     }),
     "entropy.svg": await curvesSvg(entropy.points, {
       ...{ ...common, title: `Attention entropy of ${model}`, x: position, y: "entropy (nats)" },
@@ -188,16 +199,17 @@ export async function hiddenFiles(
   policy: string,
   command: string,
 ): Promise<Record<string, string>> {
-  const dots = states.flatMap(({ layer, positions, pca }) =>
-    positions.map((position, i): Dot => {
-      return { layer, position, first: pca.scores[2 * i] as number, second: pca.scores[2 * i + 1] as number };
+  const dots = states.flatMap(({ layer, positions, texts, pca: { scores } }) =>
+    positions.map((position, i): Dot & { text: number } => {
+      const text = Math.floor((i * texts) / positions.length);
+      return { layer, text, position, first: scores[2 * i] as number, second: scores[2 * i + 1] as number };
     }),
   );
   const rare = Math.ceil(dots.length / states.length / DOTS);
-  const drawn = dots.filter(({ position }, i) => position < 10 || i % rare === 0);
+  const drawn = dots.filter(({ position }, i) => position < FIRST || i % rare === 0);
   const title = `Hidden states of ${model} under ${policy} attention`;
   return {
-    "hidden.csv": csv(dots.map(({ layer, position, first, second }) => ({ layer, position, first, second }))),
+    "hidden.csv": csv(dots),
     "hidden.svg": await hiddenSvg(drawn, { title, command }),
   };
 }
