@@ -37,7 +37,7 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
 }
 
 /** Scores are logits times this, so that powers of 2 are what is needed: they take half of the time. */
-const LOG2E: f32 = 1.44269504088896341;
+export const LOG2E: f32 = 1.44269504088896341;
 
 /** x[n] · factor */
 function multiply(x: usize, factor: f32, n: u32): void {
@@ -47,25 +47,43 @@ function multiply(x: usize, factor: f32, n: u32): void {
   }
 }
 
-/** Takes the keys of one section into every query's softmax. Later queries' keys neither begin nor end before earlier ones'. */
+/** Takes the keys of one section into every query's softmax. */
 function attendSection(work: usize, section: u32): void {
-  store<u32>(work, section < 2 ? 1 : 0, Work.pinned);
-  store<u32>(work, section & 1 ? 0 : 1, Work.fixed);
+  const end = beginSection(work, section);
   const count = load<u32>(work, Work.count);
-  for (let i: u32 = 0; i < count; i++) setRange(work, i);
-  const end = load<u64>(work + ((count - 1) << 3), Work.ends);
-  const begin = load<u64>(work, Work.begins);
-  for (let block = begin & ~(<u64>Size.KeyBlock - 1); block < end; block += Size.KeyBlock) {
-    for (let i: u32 = 0; i < count; i++) clearScores(scoresOf(work, i));
-    eachTile(work, block, false);
+  for (let block = firstBlock(work); block < end; block += Size.KeyBlock) {
+    score(work, block);
     for (let i: u32 = 0; i < count; i++) {
-      if (keysBegin(work, block, i) < keysEnd(work, block, i)) softmax(work, block, i);
+      if (keysBegin(work, block, i) < keysEnd(work, block, i)) softmax(work, i);
     }
     eachTile(work, block, true);
   }
 }
 
-function scoresOf(work: usize, i: u32): usize {
+/** Decides every query's keys of a section; returns where the last ones end. Later queries' begin and end no earlier. */
+export function beginSection(work: usize, section: u32): u64 {
+  store<u32>(work, section < 2 ? 1 : 0, Work.pinned);
+  store<u32>(work, section & 1 ? 0 : 1, Work.fixed);
+  const count = load<u32>(work, Work.count);
+  for (let i: u32 = 0; i < count; i++) setRange(work, i);
+  return load<u64>(work + ((count - 1) << 3), Work.ends);
+}
+
+/** The block that the section's first key is in. */
+export function firstBlock(work: usize): u64 {
+  return load<u64>(work, Work.begins) & ~(<u64>Size.KeyBlock - 1);
+}
+
+/** The scores of every query in a block: −∞ where a key is not attended. */
+export function score(work: usize, block: u64): void {
+  const count = load<u32>(work, Work.count);
+  for (let i: u32 = 0; i < count; i++) clearScores(scoresOf(work, i));
+  eachTile(work, block, false);
+  if (!word(load<u32>(work, Work.record), Attention.slopes)) return;
+  for (let i: u32 = 0; i < count; i++) bias(work, block, i);
+}
+
+export function scoresOf(work: usize, i: u32): usize {
   return work + Work.scores + i * (Size.KeyBlock << 2);
 }
 
@@ -130,20 +148,23 @@ function tile<T>(work: usize, i: u32, queries: u32, scores: usize, keys: u32, va
   else dots4<T>(scores, x0, x1, x2, x3, base, stride, keys, headDim, scale);
 }
 
-/** Scores of query i become 2^(score − maximum); its sum and what it has added up so far are brought to the new maximum. */
-function softmax(work: usize, block: u64, i: u32): void {
-  const record = load<u32>(work, Work.record);
-  const scores = scoresOf(work, i);
-  if (word(record, Attention.slopes)) bias(work, block, i);
+/** The largest score of a query in a block. */
+export function largestScore(scores: usize): f32 {
   let largest = v128.load(scores);
   let other = v128.load(scores, 16);
   for (let t = 32; t < Size.KeyBlock << 2; t += 32) {
     largest = f32x4.pmax(largest, v128.load(scores + t));
     other = f32x4.pmax(other, v128.load(scores + t, 16));
   }
-  largest = f32x4.pmax(largest, other);
+  return largestLane(f32x4.pmax(largest, other));
+}
+
+/** Scores of query i become 2^(score − maximum); its sum and what it has added up so far are brought to the new maximum. */
+function softmax(work: usize, i: u32): void {
+  const record = load<u32>(work, Work.record);
+  const scores = scoresOf(work, i);
   const before = load<f32>(work + (i << 2), Work.maxima);
-  const maximum = max<f32>(before, largestLane(largest));
+  const maximum = max<f32>(before, largestScore(scores));
   store<f32>(work + (i << 2), maximum, Work.maxima);
   let total = f32x4.splat(0);
   for (let t = 0; t < Size.KeyBlock << 2; t += 16) {

@@ -36,7 +36,7 @@ export enum Work {
 }
 
 /** The number of query i's row. */
-function rowOf(work: usize, i: u32): u32 {
+export function rowOf(work: usize, i: u32): u32 {
   const record = load<u32>(work, Work.record);
   return (load<u32>(work, Work.first) + i) / (word(record, Attention.heads) / word(record, Attention.kvHeads));
 }

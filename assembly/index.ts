@@ -1,6 +1,6 @@
 /** What the Wasm module exports. It imports its memory and owns none of it. */
 export { hashDigest, hashInit, hashUpdate } from "./hash";
-export { nll } from "./observe";
+export { nll } from "./nll";
 export { expand, firstNonFinite } from "./pack";
 export { execute, run } from "./program";
 export { firstBadBlock } from "./quantize";

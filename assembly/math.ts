@@ -42,6 +42,23 @@ export function exp2(x: v128): v128 {
   return v128.andnot(f32x4.mul(y, power), f32x4.lt(x, f32x4.splat(-126)));
 }
 
+/** ln x for a normal positive x, relative error below 1e-15: src/math.ts has the same. */
+export function log(x: f64): f64 {
+  const bits = reinterpret<u64>(x);
+  let exponent = <f64>(<i64>(bits >> 52) - 1023);
+  let mantissa = reinterpret<f64>((bits & ((1 << 52) - 1)) | (1023 << 52));
+  if (mantissa > 1.4142135623730951) {
+    mantissa *= 0.5;
+    exponent += 1;
+  }
+  // 2 atanh(s), |s| ≤ 0.172
+  const s = (mantissa - 1) / (mantissa + 1);
+  const square = s * s;
+  let sum: f64 = 1.0 / 23.0;
+  for (let n: i32 = 21; n >= 1; n -= 2) sum = sum * square + 1.0 / <f64>n;
+  return exponent * 6.9314718036912381649e-1 + (2 * s * sum + exponent * 1.90821492927058770002e-10);
+}
+
 /** The error function, absolute error below 5e-7. see: Eigen's rational minimax on [−4, 4] */
 export function erf(x: v128): v128 {
   const t = f32x4.pmax(f32x4.pmin(x, f32x4.splat(4)), f32x4.splat(-4));

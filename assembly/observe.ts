@@ -1,45 +1,126 @@
-/** What observers note of a step (op.ts): records that read what others wrote and change nothing of it. */
-import { exp } from "./math";
-import { Nll } from "./op";
+import { beginSection, firstBlock, LOG2E, largestScore, score, scoresOf } from "./attention";
+import { beginBlock, headOf, keysBegin, keysEnd, positionOf, rowOf, Work } from "./attention_keys";
+import { Size } from "./layout";
+import { exp2, log } from "./math";
+import { Attention, Observe } from "./op";
 import { word } from "./record";
-import { keep, largestLane, loadFloats } from "./simd";
 
-/** One of the rows that want logits, by an Op.Nll record. */
-export function nllRow(record: usize, index: u32): void {
-  const n = word(record, Nll.n);
-  const x = word(record, Nll.x) + ((index * n) << 2);
-  nll(word(record, Nll.out) + (index << 4), x, load<u32>(word(record, Nll.targets) + (index << 2)), n);
+const LN2: f64 = 0.693147180559945309;
+
+/**
+ * What the softmax of a block of queries looks like (op.ts: Observe), in two passes over the keys that `attention` takes:
+ * first the largest scores m, then f64 sums of w = 2^(score − m) and of w · (score − m), from which the entropy follows.
+ * Arguments as of `attention`; the logits of row `lastRow` are written out.
+ */
+export function observe(
+  record: usize,
+  row: usize,
+  kvHead: u32,
+  first: u32,
+  count: u32,
+  work: usize,
+  lastRow: u32,
+): void {
+  beginBlock(work, record, row, kvHead, first, count);
+  const visited = load<u64>(work, Work.visited);
+  for (let i: u32 = 0; i < count; i++) {
+    store<f32>(work + (i << 2), -Infinity, Work.maxima);
+    v128.store(work + (i << 4), f64x2.splat(0), Work.sums);
+    store<f32>(statisticsOf(work, i), 0, 8);
+    if (rowOf(work, i) == lastRow) forget(logitsOf(work, i), word(record, Observe.span));
+  }
+  for (let section: u32 = 0; section < 4; section++) eachBlock(work, section, lastRow, false);
+  for (let section: u32 = 0; section < 4; section++) eachBlock(work, section, lastRow, true);
+  for (let i: u32 = 0; i < count; i++) finishStatistics(work, i);
+  // Only what attention visits is counted.
+  store<u64>(work, visited, Work.visited);
 }
 
-/** out f64[2] = Σ exp(x − max x), max x − x[target], for x[n]; NaN both if a number of x is not finite. */
-export function nll(out: usize, x: usize, target: u32, n: u32): void {
-  const whole = n & ~3;
-  const end = x + (whole << 2);
-  let largest = f32x4.splat(load<f32>(x));
-  let strange = f32x4.splat(0);
-  for (let p = x; p < end; p += 16) {
-    const v = v128.load(p);
-    largest = f32x4.pmax(largest, v);
-    // 0 · x is 0 for every number but those that are not finite.
-    strange = f32x4.add(strange, f32x4.mul(v, f32x4.splat(0)));
+/** One section's part of the maxima, or of the sums. */
+function eachBlock(work: usize, section: u32, lastRow: u32, sums: bool): void {
+  const end = beginSection(work, section);
+  const count = load<u32>(work, Work.count);
+  for (let block = firstBlock(work); block < end; block += Size.KeyBlock) {
+    score(work, block);
+    for (let i: u32 = 0; i < count; i++) {
+      if (keysBegin(work, block, i) >= keysEnd(work, block, i)) continue;
+      if (!sums) {
+        const maximum = work + (i << 2);
+        store<f32>(maximum, max<f32>(load<f32>(maximum, Work.maxima), largestScore(scoresOf(work, i))), Work.maxima);
+        continue;
+      }
+      if (rowOf(work, i) == lastRow) writeLogits(work, block, i);
+      addUp(work, block, i);
+    }
   }
-  let maximum = largestLane(largest);
-  let finite = <i32>!v128.any_true(f32x4.ne(strange, strange));
-  for (let p = end; p < x + (n << 2); p += 4) {
-    const value = load<f32>(p);
-    maximum = max<f32>(maximum, value);
-    if (!isFinite(value)) finite = 0;
+}
+
+/** Adds a block's weights to the sums of query i, and those of the first keys to their share. */
+function addUp(work: usize, block: u64, i: u32): void {
+  const record = load<u32>(work, Work.record);
+  const scores = scoresOf(work, i);
+  const maximum = v128.load32_splat(work + (i << 2), Work.maxima);
+  let weights = f64x2.splat(0);
+  let weighted = weights;
+  for (let t = 0; t < Size.KeyBlock << 2; t += 16) {
+    const x = f32x4.sub(v128.load(scores + t), maximum);
+    const w = exp2(x);
+    v128.store(scores + t, w);
+    weights = f64x2.add(weights, pairs(w));
+    // Below −126 the weight is 0, and so is its product, which −∞ would make NaN.
+    weighted = f64x2.add(weighted, pairs(f32x4.mul(w, f32x4.pmax(x, f32x4.splat(-126)))));
   }
-  let even = f64x2.splat(0);
-  let odd = f64x2.splat(0);
-  for (let i: u32 = 0; i < n; i += 4) {
-    const count = n - i;
-    const p = keep(exp(f32x4.sub(loadFloats(x + (i << 2), count), f32x4.splat(maximum))), count);
-    even = f64x2.add(even, f64x2.promote_low_f32x4(p));
-    odd = f64x2.add(odd, f64x2.promote_low_f32x4(v128.shuffle<f32>(p, p, 2, 3, 0, 1)));
+  const sums = work + (i << 4);
+  v128.store(sums, f64x2.add(v128.load(sums, Work.sums), both(weights, weighted)), Work.sums);
+  const share = statisticsOf(work, i);
+  const end = min(keysEnd(work, block, i), load<u64>(work, Work.origin) + word(record, Observe.sinks));
+  for (let j = keysBegin(work, block, i); j < end; j++) {
+    store<f32>(share, load<f32>(share, 8) + load<f32>(scores + ((<usize>(j - block)) << 2)), 8);
   }
-  const both = f64x2.add(even, odd);
-  const sum = f64x2.extract_lane(both, 0) + f64x2.extract_lane(both, 1);
-  store<f64>(out, finite ? sum : NaN);
-  store<f64>(out, finite ? <f64>maximum - <f64>load<f32>(x + (target << 2)) : NaN, 8);
+}
+
+/** [l0 + l2, l1 + l3] in f64 */
+function pairs(v: v128): v128 {
+  return f64x2.add(f64x2.promote_low_f32x4(v), f64x2.promote_low_f32x4(v128.shuffle<f32>(v, v, 2, 3, 0, 1)));
+}
+
+/** [a0 + a1, b0 + b1] */
+function both(a: v128, b: v128): v128 {
+  return f64x2.add(v128.shuffle<f64>(a, b, 0, 2), v128.shuffle<f64>(a, b, 1, 3));
+}
+
+function finishStatistics(work: usize, i: u32): void {
+  const p = statisticsOf(work, i);
+  const sum = load<f64>(work + (i << 4), Work.sums);
+  const weighted = load<f64>(work + (i << 4), Work.sums + 8);
+  store<f32>(p, <f32>(log(sum) - (LN2 * weighted) / sum));
+  // NaN if a score was.
+  store<f32>(p, isNaN(sum) ? NaN : load<f32>(work + (i << 2), Work.maxima) / LOG2E, 4);
+  store<f32>(p, <f32>(<f64>load<f32>(p, 8) / sum), 8);
+}
+
+/** A block's logits of query i, by distance. */
+function writeLogits(work: usize, block: u64, i: u32): void {
+  const logits = logitsOf(work, i);
+  const span = <u64>word(load<u32>(work, Work.record), Observe.span);
+  const position = positionOf(work, i);
+  const end = keysEnd(work, block, i);
+  for (let j = keysBegin(work, block, i); j < end; j++) {
+    const value = load<f32>(scoresOf(work, i) + ((<usize>(j - block)) << 2)) / LOG2E;
+    if (position - j < span) store<f32>(logits + ((<usize>(position - j)) << 2), value);
+  }
+}
+
+function forget(logits: usize, span: u32): void {
+  for (const end = logits + (span << 2); logits < end; logits += 4) store<f32>(logits, NaN);
+}
+
+function statisticsOf(work: usize, i: u32): usize {
+  const record = load<u32>(work, Work.record);
+  return word(record, Observe.statistics) + (rowOf(work, i) * word(record, Attention.heads) + headOf(work, i)) * 12;
+}
+
+function logitsOf(work: usize, i: u32): usize {
+  const record = load<u32>(work, Work.record);
+  return word(record, Observe.logits) + ((headOf(work, i) * word(record, Observe.span)) << 2);
 }

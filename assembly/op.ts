@@ -28,6 +28,8 @@ export enum Op {
   Pack,
   Read,
   Nll,
+  Observe,
+  Tap,
 }
 
 /** Which rows of the step a record works on (word 1, which may have the bit OnTheSide too). */
@@ -254,6 +256,26 @@ export enum Nll {
   /** u32[logits rows], each below n */
   targets,
   n,
+}
+
+/**
+ * What the softmax of an attention looks like, an observer: Attention's operands, of which `out` and the values are not
+ * touched, and these, which come last in the record.
+ */
+export enum Observe {
+  /** f32[rows, heads, 3]: entropy in nats, largest logit, share of the keys j with j − origin < sinks */
+  statistics = 28,
+  /** f32[heads, span], of the step's last row: the logit of the key at distance d = p − j, NaN where none is attended */
+  logits,
+  span,
+  sinks,
+}
+
+/** y[rows, dim] = x[rows, dim]: an observer. */
+export enum Tap {
+  y = 2,
+  x,
+  dim,
 }
 
 /** Formats of packed matrices: matmul_f.ts and matmul_q.ts say how they lie in memory. */

@@ -10,8 +10,9 @@ import { Bf16, F16 } from "./half";
 import { Row, Size, Step, Tuning } from "./layout";
 import { matmulF } from "./matmul_f";
 import { matmulQ } from "./matmul_q";
+import { nllRow } from "./nll";
 import { layerNorm, rmsNorm } from "./norm";
-import { nllRow } from "./observe";
+import { observe } from "./observe";
 import {
   Angles,
   Attention,
@@ -30,6 +31,7 @@ import {
   Read,
   Rope,
   Rows,
+  Tap,
 } from "./op";
 import { pack } from "./pack";
 import { quantizeBlock, quantizedRowBytes } from "./quantize";
@@ -65,6 +67,7 @@ export function execute(record: usize, step: usize, slice: u32, slices: u32): vo
       executeQuantize(record, rows, slice, slices);
       break;
     case Op.Attention:
+    case Op.Observe:
       executeAttention(record, step, rows, slice, slices);
       break;
     case Op.SiluMul:
@@ -197,7 +200,8 @@ function executeAttention(record: usize, step: usize, rows: u32, slice: u32, sli
     const row = rowOf(step, first / group);
     const end = (load<u32>(row, Row.runStart) + load<u32>(row, Row.runRows)) * group;
     const count = min<u32>(Size.QueryBlock, min(last - unit, end - first));
-    attention(record, row, unit / queries, first, count, scratch);
+    if (word(record, 0) == Op.Attention) attention(record, row, unit / queries, first, count, scratch);
+    else observe(record, row, unit / queries, first, count, scratch, rows - 1);
     unit += count;
   }
 }
@@ -279,6 +283,11 @@ function executeRow(record: usize, step: usize, index: u32, slice: u32): void {
     case Op.Nll:
       nllRow(record, index);
       break;
+    case Op.Tap: {
+      const dim = word(record, Tap.dim);
+      memory.copy(at(word(record, Tap.y), index, dim), at(word(record, Tap.x), index, dim), dim << 2);
+      break;
+    }
     default:
       storeRow(record, rowOf(step, index), index);
   }

@@ -15,6 +15,7 @@ const LAYERS: readonly (readonly string[])[] = [
     "state",
     "engine",
     "score",
+    "observe",
     "snapshot",
     "generate",
     "session",

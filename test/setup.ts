@@ -60,7 +60,7 @@ export function deviation(found: ArrayLike<number>, wanted: ArrayLike<number>): 
   for (let i = 0; i < wanted.length; i++) {
     const want = wanted[i] as number;
     const off = Math.abs((found[i] as number) - want) / (1 + Math.abs(want));
-    if (!(off <= worst)) worst = off;
+    worst = Math.max(worst, off); // NaN stays
   }
   return worst;
 }

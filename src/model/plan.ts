@@ -7,7 +7,7 @@ import { type CacheLayout, cacheLayout, type Policy } from "./cache.ts";
 import { type Folding, foldings } from "./fold.ts";
 import { LOGITS_BUFFERS, lower, type Quantized, quantizedBuffer, runAhead } from "./lower.ts";
 import { anglesRecord, attentionBuffers } from "./lower_attention.ts";
-import { type Observed, type ObserveOptions, placeObserved, withObservers } from "./observing.ts";
+import { type Observed, type Observers, placeObserved, withObservers } from "./observing.ts";
 import { turns } from "./positions.ts";
 import { type Operation, type Program, weightNames } from "./program.ts";
 import type { Addresses, PlannedRecord } from "./record.ts";
@@ -23,7 +23,7 @@ export interface PlanOptions {
   /** The most bytes that a bank may take: a Wasm memory has at most 4 GiB. */
   readonly bankBytes: number;
   /** Observers; without them none of their records and bytes exist. */
-  readonly observe?: ObserveOptions | undefined;
+  readonly observe?: Observers | undefined;
 }
 
 /** What is written into a bank before the first step. */
@@ -166,7 +166,7 @@ export function plan(
       if (layer !== undefined && !list.some((record) => record.cacheBytes))
         list.push(...anglesRecord(program, cache, at));
       const own = operations.flatMap((operation) => lower(operation, program, cache, offset, at, quantized));
-      list.push(...withObservers(own, observed[i] as Observed, program, at));
+      list.push(...withObservers(own, observed[i] as Observed, program, options.observe, at));
     }
     runAhead(list);
     records.push(list);

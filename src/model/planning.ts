@@ -3,7 +3,7 @@ import { mismatch, OptionError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import { type PolicyOptions, resolvePolicy } from "./cache.ts";
 import { programOf } from "./index.ts";
-import { logitsRows, type ObserveOptions } from "./observing.ts";
+import { logitsRows, type ObserveOptions, resolveObservers } from "./observing.ts";
 import { packedDtype } from "./packed.ts";
 import { LARGEST_BANK, type Plan, plan } from "./plan.ts";
 import type { Program } from "./program.ts";
@@ -57,13 +57,14 @@ export function planModel(checkpoint: CheckpointHeaders, options: PlanningOption
   const resolved = resolveWeights(program, checkpoint.tensors, dtype, checkpoint.name, packed);
   const policy = resolvePolicy(options, program.trainedLength, program.slidingWindow);
   const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
+  const observe = resolveObservers(options.observe, program.layers.length);
   const made = plan(program, resolved, policy, {
     cacheDtype,
     chunkSize,
-    logitsRows: logitsRows(chunkSize, program.vocabSize, options.observe),
+    logitsRows: logitsRows(chunkSize, program.vocabSize, observe),
     maxSessions: count("maxSessions", options.maxSessions ?? 16, 2 ** 16),
     bankBytes: count("bankBytes", options.bankBytes ?? LARGEST_BANK, LARGEST_BANK),
-    observe: options.observe,
+    observe,
   });
   return { program, plan: made, unused: unusedTensors(resolved, checkpoint.tensors) };
 }

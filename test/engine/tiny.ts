@@ -7,7 +7,7 @@ import { memorySource, parseSafetensors, safetensorsHeader } from "../../src/for
 import type { Build } from "../../src/machine/kernels.ts";
 import type { PolicyName, PolicyOptions } from "../../src/model/cache.ts";
 import type { Policy } from "../reference/attention.ts";
-import { type Config, forward } from "../reference/model.ts";
+import { type Config, forward, type Watch } from "../reference/model.ts";
 import { readTensors, type Tensors } from "../reference/safetensors.ts";
 import { FIXTURES, kernels } from "../setup.ts";
 
@@ -82,12 +82,12 @@ export function randomIds(count: number, seed: number): number[] {
 const references = new Map<string, { config: Config; tensors: Tensors }>();
 
 /** Logits [n][vocab] of a fixture in f64, by attention whose mask is written out pair by pair. */
-export function dense(name: string, ids: readonly number[], options: PolicyOptions): Float64Array[] {
+export function dense(name: string, ids: readonly number[], options: PolicyOptions, watch?: Watch): Float64Array[] {
   const found = references.get(name) ?? { config: fixture(name).config, tensors: readTensors(join(FIXTURES, name)) };
   references.set(name, found);
   const { attention = "lambda", nGlobal = 0, nLocal = Infinity, limit = nLocal } = options;
   const policy: Policy = { policy: attention, nGlobal, nLocal, limit };
-  return forward(found.config, found.tensors, ids, policy);
+  return forward(found.config, found.tensors, ids, policy, watch);
 }
 
 /** A policy's options with room for `tokens` where its cache grows. */

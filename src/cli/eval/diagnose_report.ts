@@ -209,7 +209,7 @@ export async function hiddenFiles(
   const drawn = dots.filter(({ position }, i) => position < FIRST || i % rare === 0);
   const title = `Hidden states of ${model} under ${policy} attention`;
   return {
-    "hidden.csv": csv(dots),
+    "hidden.csv": csv(dots.map((dot) => ({ ...dot }))),
     "hidden.svg": await hiddenSvg(drawn, { title, command }),
   };
 }
