@@ -56,7 +56,7 @@ export function curvesSvg(points: readonly Point[], labels: Labels): Promise<str
         data: among(({ layer }) => layer !== "all"),
         facet: { field: "layer", type: "ordinal", title: "layer", sort: layers },
         columns: panel.columns,
-        ...(labels.own && { resolve: { scale: { y: "independent" } } }),
+        ...(labels.own && { resolve: { scale: { x: "independent", y: "independent" } } }),
         spec: { ...panel, layer: marks({ ...labels, x: many ? "tokens" : labels.x }, policies, 4) },
       },
     ],
