@@ -1,5 +1,6 @@
 /** What curves come to: numbers per layer and head at the trained length and at the text's end. */
-import { type Curves, type Grid, type Spread, spreadOf } from "./diagnose.ts";
+import type { Policy } from "../model/cache.ts";
+import { type Curves, type Grid, type Spread, spreadOf, uniform } from "./diagnose.ts";
 
 /** A number within the trained length, and at the end of the text. */
 export interface Change<T> {
@@ -35,14 +36,35 @@ interface Place {
  * many positions at the text's end.
  */
 export function findingsOf(curves: Curves, trainedLength: number): LayerFindings[] {
-  const places = {
-    trained: placeOf(curves.grid, Math.min(trainedLength, curves.grid.length), trainedLength),
-    end: placeOf(curves.grid, curves.grid.length, trainedLength),
-  };
+  const places = placesOf(curves.grid, trainedLength);
   const layers = Array.from({ length: curves.layers }, (_, layer) =>
     Array.from({ length: curves.heads }, (_, head) => headOf(curves, layer, head, places)),
   );
   return [...layers.map((heads, layer) => layerOf(layer, heads)), { ...layerOf("all", layers.flat()), heads: [] }];
+}
+
+/** What heads that attend all keys alike would have there. */
+export function alikeOf(
+  policy: Policy,
+  grid: Grid,
+  sinks: number,
+  trainedLength: number,
+): Pick<HeadFindings, "entropy" | "sinks"> {
+  const places = placesOf(grid, trainedLength);
+  const alike = uniform(policy, grid, sinks);
+  return { entropy: meansOf(alike.entropy, places), sinks: meansOf(alike.sinks, places) };
+}
+
+function placesOf(grid: Grid, trainedLength: number): Change<Place> {
+  return {
+    trained: placeOf(grid, Math.min(trainedLength, grid.length), trainedLength),
+    end: placeOf(grid, grid.length, trainedLength),
+  };
+}
+
+function meansOf(values: ArrayLike<number>, { trained, end }: Change<Place>): Change<number> {
+  const mean = (place: Place) => spreadOf(Array.from(values).slice(place.begin, place.end)).mean;
+  return { trained: mean(trained), end: mean(end) };
 }
 
 /** The positions that the numbers of a text of `length` stand for: the last half of the trained length, by whole bands. */
@@ -60,13 +82,11 @@ function placeOf(grid: Grid, length: number, trainedLength: number): Place {
 }
 
 function headOf(curves: Curves, layer: number, head: number, places: Change<Place>): HeadFindings {
-  const change = (of: (place: Place) => number) => ({ trained: of(places.trained), end: of(places.end) });
   const bound = curves.bound(layer, head);
-  const mean = (values: Float32Array) => change(({ begin, end }) => spreadOf([...values.subarray(begin, end)]).mean);
   return {
-    bound: change(({ distance }) => bound[distance] as number),
-    entropy: mean(curves.entropy(layer, head)),
-    sinks: mean(curves.sinks(layer, head)),
+    bound: { trained: bound[places.trained.distance] as number, end: bound[places.end.distance] as number },
+    entropy: meansOf(curves.entropy(layer, head), places),
+    sinks: meansOf(curves.sinks(layer, head), places),
   };
 }
 

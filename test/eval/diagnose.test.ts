@@ -1,7 +1,7 @@
 /** What `lambent diagnose` computes, against the f64 reference and by construction. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { attends, Curves, gridOf, keysOf, meanCurves, readCurves, spreadOf, uniform } from "../../src/eval/diagnose.ts";
-import { findingsOf, type LayerFindings } from "../../src/eval/findings.ts";
+import { alikeOf, findingsOf, type LayerFindings } from "../../src/eval/findings.ts";
 import { HiddenStates, keptPositions, remoteness } from "../../src/eval/hidden.ts";
 import { POLICIES, type PolicyName, type PolicyOptions, resolvePolicy } from "../../src/model/cache.ts";
 import { dense, engineOf, FAMILIES, fixture, PATIENCE, policyOf, randomIds, type Tensor } from "../engine/tiny.ts";
@@ -143,6 +143,9 @@ test("findings: within the trained length and at the end, over heads and over al
   expect(all.sinks.trained.largest).toBeCloseTo(0.4, 6);
   expect(all.sinks.end.largest).toBeCloseTo(0.04, 6);
   expect(second.heads[1]?.bound).toEqual({ trained: 4, end: 8 });
+  const alike = alikeOf(resolvePolicy({ attention: "window", nLocal: 20 }, 64), grid, 5, 64);
+  expect(alike.entropy.end).toBeCloseTo(Math.log(20), 9);
+  expect(alike.sinks).toEqual({ trained: 0, end: 0 });
 });
 
 test("a spread divides by n − 1", () => {

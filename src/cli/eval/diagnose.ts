@@ -4,7 +4,7 @@ import type { Engine } from "../../engine.ts";
 import { ModelError, mismatch, OptionError } from "../../errors.ts";
 import { Curves, gridOf, meanCurves, readCurves } from "../../eval/diagnose.ts";
 import type { Document } from "../../eval/document.ts";
-import { findingsOf } from "../../eval/findings.ts";
+import { alikeOf, findingsOf } from "../../eval/findings.ts";
 import { HiddenStates, keptPositions, remoteness } from "../../eval/hidden.ts";
 import { type FoundKeys, measureKeys } from "../../eval/keys.ts";
 import { pca } from "../../eval/pca.ts";
@@ -32,6 +32,8 @@ import { textFiles } from "./texts.ts";
 const NAME = "diagnose";
 /** Rows of a step: what is noted of them is in memory at once. */
 const CHUNK = 64;
+/** First keys whose share is told where Λ has none. */
+const SINKS = 10;
 /** The layers of the paper's Appendix Fig 7. */
 const LAYERS = [1, 2, 3, 5, 10, 20];
 
@@ -89,6 +91,7 @@ async function diagnose(flags: Flags, signal: AbortSignal): Promise<void> {
     const pcaTokens = Math.min(flags.pcaTokens ?? trainedLength, length);
     const layers = layersOf(flags, subject.layers);
     const lambda = subject.plan({ attention: "lambda" }).plan.policy;
+    const sinks = lambda.nGlobal || SINKS;
     const policies = flags.policies.map((attention) => subject.plan({ attention, maxPositions: length }).plan.policy);
     const parameters = {
       ...{ model: subject.name, length, bos: subject.bos ?? null },
@@ -98,15 +101,15 @@ async function diagnose(flags: Flags, signal: AbortSignal): Promise<void> {
     } as unknown as Json & object;
     await withResults(flags, NAME, parameters, signal, async (results) => {
       const documents = await readDocuments(files, subject, length, stages, signal);
-      const common = { flags, subject, documents, length, pcaTokens, layers, results, stages, signal };
-      const run: Run = { ...common, sinks: lambda.nGlobal };
+      const run: Run = { flags, subject, documents, length, pcaTokens, layers, sinks, results, stages, signal };
       await write(`${subject.name}: ${documents.length} texts of ${length} tokens, trained length ${trainedLength}\n`);
       const findings: PolicyFindings[] = [];
       for (const policy of policies) {
         const curves = await curvesOf(run, policy.attention);
-        const found = { policy, curves, layers: findingsOf(curves, trainedLength) };
+        const alike = alikeOf(policy, curves.grid, sinks, trainedLength);
+        const found = { policy, curves, layers: findingsOf(curves, trainedLength), alike };
         findings.push(found);
-        await write(policyTable(found, trainedLength, lambda.nGlobal));
+        await write(policyTable(found, trainedLength, sinks));
       }
       const states: LayerStates[] = [];
       for (const layer of layers) states.push(await statesOf(run, layer));
@@ -204,7 +207,9 @@ async function report(
   const { trainedLength } = subject;
   const whole = {
     ...{ ...subject.facts(), trainedLength, parameters, verdict, keys },
-    policies: findings.map(({ policy, curves, layers }) => ({ ...policy, notFinite: curves.notFinite, layers })),
+    policies: findings.map(({ policy, curves, layers, alike }) => {
+      return { ...policy, notFinite: curves.notFinite, alike, layers };
+    }),
     hidden: states.map(({ layer, pca: { explained }, remoteness }) => ({ layer, explained, ...remoteness })),
   };
   const model = basename(subject.name);

@@ -1,5 +1,5 @@
 import { type Curves, type Grid, type Spread, spreadOf, uniform } from "../../eval/diagnose.ts";
-import type { Change, LayerFindings } from "../../eval/findings.ts";
+import type { Change, HeadFindings, LayerFindings } from "../../eval/findings.ts";
 import { FIRST, type Remoteness } from "../../eval/hidden.ts";
 import type { FoundKeys } from "../../eval/keys.ts";
 import type { Pca } from "../../eval/pca.ts";
@@ -13,6 +13,8 @@ export interface PolicyFindings {
   readonly policy: Policy;
   readonly curves: Curves;
   readonly layers: readonly LayerFindings[];
+  /** If every key that is met had the same weight. */
+  readonly alike: Pick<HeadFindings, "entropy" | "sinks">;
 }
 
 /** What was found of the hidden states after one layer. */
@@ -28,19 +30,27 @@ export interface LayerStates {
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 
 /** One policy's numbers by layer: means over heads within the trained length, and at the texts' end. */
-export function policyTable({ policy, layers }: PolicyFindings, trainedLength: number, sinks: number): string {
+export function policyTable({ policy, layers, alike }: PolicyFindings, trainedLength: number, sinks: number): string {
   const rows = layers.map(({ layer, bound, entropy, sinks: share }) => ({
     layer: `${layer}`,
-    "largest logit": arrow(bound),
-    "entropy (nats)": arrow(entropy),
-    [`first ${sinks} keys`]: arrow(share, percent),
+    "largest logit": arrow(means(bound)),
+    "entropy (nats)": arrow(means(entropy)),
+    [`first ${sinks} keys`]: arrow(means(share), percent),
     "largest head": `${percent(share.trained.largest)} → ${percent(share.end.largest)}`,
   }));
-  return `\n${policy.attention} attention (within ${trainedLength} tokens → at the end)\n${table(rows)}`;
+  const other = {
+    layer: "if alike",
+    ...{ "largest logit": "", "entropy (nats)": arrow(alike.entropy) },
+    [`first ${sinks} keys`]: arrow(alike.sinks, percent),
+    "largest head": "",
+  };
+  return `\n${policy.attention} attention (within ${trainedLength} tokens → at the end)\n${table([...rows, other])}`;
 }
 
-function arrow({ trained, end }: Change<Spread>, show = (value: number) => value.toFixed(2)): string {
-  return `${show(trained.mean)} → ${show(end.mean)}`;
+const means = ({ trained, end }: Change<Spread>) => ({ trained: trained.mean, end: end.mean });
+
+function arrow({ trained, end }: Change<number>, show = (value: number) => value.toFixed(2)): string {
+  return `${show(trained)} → ${show(end)}`;
 }
 
 /** How far first tokens lie from the others, by layer. */
@@ -70,12 +80,14 @@ export function verdictOf(
   keys: FoundKeys,
   sinks: number,
 ): string {
-  const parts = findings.map(({ policy, curves, layers }) => {
+  const parts = findings.map(({ policy, curves, layers, alike }) => {
     const { bound, entropy, sinks: share } = layers.at(-1) as LayerFindings;
     const strange = curves.notFinite ? `, ${curves.notFinite} numbers that are not finite` : "";
     return (
-      `${policy.attention}: largest logit ${arrow(bound)}, entropy ${arrow(entropy)} nats, ` +
-      `first ${sinks} keys ${percent(share.end.mean)} of attention (largest head ${percent(share.end.largest)})${strange}`
+      `${policy.attention}: largest logit ${arrow(means(bound))}, entropy ${arrow(means(entropy))} nats ` +
+      `(ln of the keys ${arrow(alike.entropy)}), first ${sinks} keys at most ` +
+      `${percent(share.trained.largest)} → ${percent(share.end.largest)} of a head's attention ` +
+      `(alike ${arrow(alike.sinks, percent)})${strange}`
     );
   });
   const [farthest] = [...states].sort((a, b) => b.remoteness.first - a.remoteness.first);
