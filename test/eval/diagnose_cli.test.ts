@@ -47,6 +47,7 @@ describe("diagnose", () => {
       expect(notFinite).toBe(0);
     }
     expect(found.hidden.map(({ layer }: { layer: number }) => layer)).toEqual([1, 3]);
+    expect(found.hidden[0].explained).not.toEqual(found.hidden[1].explained);
     // A header, then policies · layers · heads · bands of 3 positions.
     const lines = async (file: string) => (await readFile(join(directory, "whole", file), "utf8")).trim().split("\n");
     expect((await lines("entropy.csv"))[0]).toBe("policy,layer,head,position,entropy,ln_keys");
@@ -62,7 +63,9 @@ describe("diagnose", () => {
     await readUntil(child.stdout.getReader(), (seen) => seen.includes("full attention"));
     child.kill("SIGINT");
     expect(await child.exited).toBe(130);
-    expect(await new Response(child.stderr).text()).toMatch(/\d units of work are kept in .*; the same command goes on/);
+    expect(await new Response(child.stderr).text()).toMatch(
+      /\d units of work are kept in .*; the same command goes on/,
+    );
     await good(args("cut"));
     const { command: _, ...found } = await json("cut");
     const { command: __, ...whole } = await json("whole");

@@ -57,11 +57,12 @@ export function addDiagnose(program: Command, signal: AbortSignal): void {
     .option("--layers <list>", `hidden states after these layers (default: ${LAYERS}; 0: the embedding)`, numbers(0))
     .addHelpText(
       "after",
-      "\nFig 1a: the largest logit of a text's last query, in units of which softmax takes the exponential, over the keys\n" +
-        "up to each distance. Fig 1b: the entropy of attention, beside ln of the keys that are met. Fig 1c: the hidden\n" +
-        "states under the first policy along their two principal components. Sinks: the share of attention that the first\n" +
-        "--n-global keys take. Λ is measured too: the keys that a far query meets, and whether its logits in the first layer\n" +
-        "are those of the same tokens at the distances of Fig 2. Means over texts; a NaN is never dropped.",
+      "\nFig 1a (logits.*): the largest logit of a text's last query, over the keys up to each distance; the paper cuts texts\n" +
+        "to 2 P. Fig 1b (entropy.*): the entropy of attention, beside ln of the keys that are met. Fig 1c and Appendix Fig 7\n" +
+        "(hidden.*): hidden states under the first policy, along their two principal components. Sinks (sinks.*): the share\n" +
+        "of attention that the first --n-global keys take. Then Λ is measured: which keys a far query meets, and whether its\n" +
+        "logits in the first layer are those of the same tokens at the distances of Fig 2. Curves are means over texts, then\n" +
+        "over heads, with the standard deviation of heads (n − 1); a number that is not finite is never dropped.",
     )
     .action((flags: Flags) => diagnose(flags, signal));
 }

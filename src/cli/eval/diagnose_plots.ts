@@ -44,7 +44,7 @@ export function curvesSvg(points: readonly Point[], labels: Labels): Promise<str
     "dotted: the trained length",
   ];
   return svg({
-    title: { text: labels.title, subtitle: [hints.join("; "), labels.command] },
+    title: { text: labels.title, subtitle: [hints.join("; "), ...lines(labels.command)] },
     resolve: { scale: { x: "independent", y: "independent" } },
     vconcat: [
       {
@@ -110,9 +110,9 @@ export function hiddenSvg(dots: readonly Dot[], labels: Pick<Labels, "title" | "
   };
   const encoding = { x: axis("first", "1st component"), y: axis("second", "2nd component"), color };
   const mark = { type: "point", filled: true, aria: false };
-  const subtitle = [`first two principal components, each layer's fit for itself; diamonds: positions below ${FIRST}`];
+  const hint = `first two principal components, each layer's fit for itself; diamonds: positions below ${FIRST}`;
   return svg({
-    title: { text: labels.title, subtitle: [...subtitle, labels.command] },
+    title: { text: labels.title, subtitle: [hint, ...lines(labels.command)] },
     data: { values: dots },
     facet: { field: "layer", type: "ordinal", title: "after layer" },
     columns: 3,
@@ -130,4 +130,9 @@ export function hiddenSvg(dots: readonly Dot[], labels: Pick<Labels, "title" | "
       ],
     },
   } as unknown as TopLevelSpec);
+}
+
+/** A command as lines that are not wider than a chart. */
+function lines(command: string): string[] {
+  return command.match(/.{1,110}(?: |$)|\S+(?: |$)/g)?.map((line) => line.trimEnd()) ?? [];
 }
