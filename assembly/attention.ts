@@ -1,11 +1,23 @@
 import { dots1, dots4 } from "./attention_dots";
-import { beginBlock, headOf, keysBegin, keysEnd, locate, positionOf, queryAt, setRange, Work } from "./attention_keys";
+import {
+  beginBlock,
+  headOf,
+  keysBegin,
+  keysEnd,
+  locate,
+  Part,
+  positionOf,
+  queryAt,
+  setRange,
+  Work,
+} from "./attention_keys";
+import { choose, chosen, chosenAt, forget } from "./attention_middle";
 import { values1, values4 } from "./attention_values";
 import { Int8 } from "./cache_format";
 import { Bf16 } from "./half";
-import { Size } from "./layout";
+import { CacheFormat, Size } from "./layout";
 import { exp2 } from "./math";
-import { Attention, CacheFormat, Clamp } from "./op";
+import { Attention, Clamp } from "./op";
 import { float, word } from "./record";
 import { largestLane, loadFloats, mulAdd, storeFloats, sum } from "./simd";
 
@@ -16,7 +28,7 @@ import { largestLane, loadFloats, mulAdd, storeFloats, sum } from "./simd";
  * fixed distance, other local keys; each by position, in blocks that begin at positions divisible by Size.KeyBlock. Every
  * block goes through one online softmax: scores of the block (−∞ where no key is attended), a new maximum, the sums
  * rescaled, values added key by key. Which queries share a block, which slice, chunk or slot a key comes from, changes
- * only where it is read, never the order of an addition.
+ * only where it is read, never the order of an addition. Middle keys, where there are any, are chosen and come last.
  *
  * Queries of a KV head are numbered by row, then by head: `first` is the first one's number, `row` its entry in the row
  * table, `count` (Size.QueryBlock at most) how many there are. `work`: Size.ScratchBytes.
@@ -29,7 +41,15 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
     v128.store(work + (i << 4), f32x4.splat(0), Work.sums);
     memory.fill(queryAt(work, Attention.out, i), 0, headDim << 2);
   }
-  for (let section: u32 = 0; section < 4; section++) attendSection(work, section);
+  attendSection(work, Part.Pinned, true);
+  attendSection(work, Part.Pinned, false);
+  attendSection(work, Part.Local, true);
+  attendSection(work, Part.Local, false);
+  if (word(record, Attention.middleK)) {
+    for (let i: u32 = 0; i < count; i++) forget(work, i);
+    attendSection(work, Part.Middle, true);
+    for (let i: u32 = 0; i < count; i++) attendChosen(work, i);
+  }
   for (let i: u32 = 0; i < count; i++) {
     const total = sum(v128.load(work + (i << 4), Work.sums));
     multiply(queryAt(work, Attention.out, i), <f32>1 / total, headDim);
@@ -47,26 +67,53 @@ function multiply(x: usize, factor: f32, n: u32): void {
   }
 }
 
-/** Takes the keys of one section into every query's softmax. */
-function attendSection(work: usize, section: u32): void {
-  const end = beginSection(work, section);
+/** Takes the keys of one section into every query's softmax, or chooses among middle keys. */
+function attendSection(work: usize, part: Part, fixed: bool): void {
+  const end = beginSection(work, part, fixed);
   const count = load<u32>(work, Work.count);
   for (let block = firstBlock(work); block < end; block += Size.KeyBlock) {
     score(work, block);
     for (let i: u32 = 0; i < count; i++) {
-      if (keysBegin(work, block, i) < keysEnd(work, block, i)) softmax(work, i);
+      if (keysBegin(work, block, i) >= keysEnd(work, block, i)) continue;
+      if (part == Part.Middle) choose(work, block, i, scoresOf(work, i));
+      else softmax(work, i);
     }
-    eachTile(work, block, true);
+    if (part != Part.Middle) eachTile(work, block, true);
   }
 }
 
-/** Decides every query's keys of a section; returns where the last ones end. Later queries' begin and end no earlier. */
-export function beginSection(work: usize, section: u32): u64 {
-  store<u32>(work, section < 2 ? 1 : 0, Work.pinned);
-  store<u32>(work, section & 1 ? 0 : 1, Work.fixed);
+/** Takes the middle keys that query i has chosen into its softmax, largest score first. */
+function attendChosen(work: usize, i: u32): void {
+  const scores = scoresOf(work, i);
+  const position = positionOf(work, i);
+  for (let first: u32 = 0, count = chosen(work, i); first < count; first += Size.KeyBlock) {
+    const list = chosenAt(work, i) + (first << 3);
+    const some = min<u32>(Size.KeyBlock, count - first);
+    clearScores(scores);
+    for (let t: u32 = 0; t < some; t++) store<f32>(scores + (t << 2), load<f32>(list + (t << 3)));
+    if (word(load<u32>(work, Work.record), Attention.slopes)) bias(work, 0, i);
+    softmax(work, i);
+    for (let t: u32 = 0; t < some; t++) {
+      const j = position - <u64>load<u32>(list + (t << 3), 4);
+      eachRun(work, j - <u64>t, i, 1, j, j + 1, true);
+    }
+  }
+}
+
+/**
+ * Decides every query's keys of a section; returns where the last ones end. Later queries' keys neither begin nor end before
+ * earlier ones', except those of queries that have none.
+ */
+export function beginSection(work: usize, part: Part, fixed: bool): u64 {
+  store<u32>(work, part, Work.part);
+  store<u32>(work, fixed ? 1 : 0, Work.fixed);
   const count = load<u32>(work, Work.count);
-  for (let i: u32 = 0; i < count; i++) setRange(work, i);
-  return load<u64>(work + ((count - 1) << 3), Work.ends);
+  let end: u64 = 0;
+  for (let i: u32 = 0; i < count; i++) {
+    setRange(work, i);
+    end = max(end, load<u64>(work + (i << 3), Work.ends));
+  }
+  return end;
 }
 
 /** The block that the section's first key is in. */
@@ -74,12 +121,12 @@ export function firstBlock(work: usize): u64 {
   return load<u64>(work, Work.begins) & ~(<u64>Size.KeyBlock - 1);
 }
 
-/** The scores of every query in a block: −∞ where a key is not attended. */
+/** The scores of every query in a block: −∞ where a key is not attended; those of middle keys without ALiBi's bias. */
 export function score(work: usize, block: u64): void {
   const count = load<u32>(work, Work.count);
   for (let i: u32 = 0; i < count; i++) clearScores(scoresOf(work, i));
   eachTile(work, block, false);
-  if (!word(load<u32>(work, Work.record), Attention.slopes)) return;
+  if (load<u32>(work, Work.part) == Part.Middle || !word(load<u32>(work, Work.record), Attention.slopes)) return;
   for (let i: u32 = 0; i < count; i++) bias(work, block, i);
 }
 
@@ -134,7 +181,10 @@ function tile<T>(work: usize, i: u32, queries: u32, scores: usize, keys: u32, va
   const stride = load<u32>(work, Work.stride);
   const headDim = word(record, Attention.headDim);
   const scale = float(record, Attention.scale) * LOG2E;
-  const field = values ? Attention.out : load<u32>(work, Work.fixed) ? Attention.qFixed : Attention.q;
+  let field = values ? Attention.out : Attention.q;
+  if (!values && load<u32>(work, Work.fixed)) {
+    field = load<u32>(work, Work.part) == Part.Middle ? Attention.qMiddle : Attention.qFixed;
+  }
   const x0 = queryAt(work, field, i);
   if (queries == 1) {
     if (values) values1<T>(x0, scores, base, stride, keys, headDim);
@@ -183,12 +233,14 @@ function softmax(work: usize, i: u32): void {
 function bias(work: usize, block: u64, i: u32): void {
   const record = load<u32>(work, Work.record);
   const fixed = load<u32>(work, Work.fixed);
-  const sinks = word(record, Attention.clamp) == Clamp.Sinks;
+  const middle = load<u32>(work, Work.part) == Part.Middle;
+  const sinks = word(record, Attention.clamp) == Clamp.Sinks && !middle;
   const slope = f32x4.splat(load<f32>(word(record, Attention.slopes) + (headOf(work, i) << 2)) * LOG2E);
   const scores = scoresOf(work, i);
   // The distance of the block's first key, and how much less each next one's is.
   let distance = <i64>positionOf(work, i);
-  if (fixed) distance = <i64>word(record, Attention.limit) + (sinks ? <i64>load<u64>(work, Work.origin) : 0);
+  if (fixed) distance = <i64>word(record, middle ? Attention.middleDistance : Attention.limit);
+  if (fixed && sinks) distance += <i64>load<u64>(work, Work.origin);
   const step: i64 = fixed && !sinks ? 0 : 1;
   if (step) distance -= <i64>block;
   for (let t = 0; t < Size.KeyBlock << 2; t += 16) {

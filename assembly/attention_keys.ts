@@ -8,7 +8,8 @@ export enum Work {
   /** u64: keys visited since the memory was made */
   visited = 0,
   record = 8,
-  slot = 12,
+  /** the first query's entry in the row table */
+  row = 12,
   kvHead = 16,
   first = 20,
   count = 24,
@@ -18,8 +19,8 @@ export enum Work {
   stepBegin = 32,
   /** u64: the position of the session's first token */
   origin = 40,
-  /** 1: the section's keys are pinned; 1: they are at the fixed distance */
-  pinned = 48,
+  /** Part that the section's keys are of; 1: they are at the fixed distance */
+  part = 48,
   fixed = 52,
   /** what `locate` finds */
   base = 56,
@@ -33,6 +34,13 @@ export enum Work {
   ends = 512,
   /** f32[QueryBlock, KeyBlock] */
   scores = 640,
+}
+
+/** Where the keys of a section are. Middle keys are between the others, and unrotated. */
+export enum Part {
+  Local,
+  Pinned,
+  Middle,
 }
 
 /** The number of query i's row. */
@@ -64,7 +72,7 @@ export function beginBlock(work: usize, record: usize, row: usize, kvHead: u32, 
   const runStart = load<u32>(row, Row.runStart);
   const group = word(record, Attention.heads) / word(record, Attention.kvHeads);
   store<u32>(work, record, Work.record);
-  store<u32>(work, load<u32>(row, Row.slot), Work.slot);
+  store<u32>(work, row, Work.row);
   store<u32>(work, kvHead, Work.kvHead);
   store<u32>(work, first, Work.first);
   store<u32>(work, count, Work.count);
@@ -76,33 +84,44 @@ export function beginBlock(work: usize, record: usize, row: usize, kvHead: u32, 
 /** Decides which keys of the section query i attends; the section's first query head of a row counts them. */
 export function setRange(work: usize, i: u32): void {
   const record = load<u32>(work, Work.record);
-  const pinned = load<u32>(work, Work.pinned);
+  const part = load<u32>(work, Work.part);
   const origin = load<u64>(work, Work.origin);
   const position = positionOf(work, i);
   const nLocal = <u64>word(record, Attention.nLocal);
   const localBegin = position - origin >= nLocal ? position - nLocal + 1 : origin;
   let begin = localBegin;
   let end = position + 1;
-  if (pinned) {
-    begin = origin;
-    end = min(origin + <u64>word(record, Attention.nGlobal), localBegin);
+  if (part == Part.Middle) {
+    const most = min(<u64>word(record, Attention.maxMiddle), localBegin - origin);
+    begin = max(origin + <u64>word(record, Attention.nGlobal), localBegin - most);
+    end = skipsMiddle(work, i) ? begin : max(begin, localBegin);
+  } else {
+    if (part == Part.Pinned) {
+      begin = origin;
+      end = min(origin + <u64>word(record, Attention.nGlobal), localBegin);
+    }
+    const border = max(begin, min(end, clampedEnd(record, position, origin, part)));
+    if (load<u32>(work, Work.fixed)) end = border;
+    else begin = border;
   }
-  const middle = max(begin, min(end, clampedEnd(record, position, origin, pinned)));
-  if (load<u32>(work, Work.fixed)) end = middle;
-  else begin = middle;
   store<u64>(work + (i << 3), begin, Work.begins);
   store<u64>(work + (i << 3), end, Work.ends);
   const group = word(record, Attention.heads) / word(record, Attention.kvHeads);
   if (headOf(work, i) % group == 0) store<u64>(work, load<u64>(work, Work.visited) + (end - begin), Work.visited);
 }
 
+function skipsMiddle(work: usize, i: u32): bool {
+  const row = load<u32>(work, Work.row) + (rowOf(work, i) - rowOf(work, 0)) * Size.RowBytes;
+  return load<u32>(row, Row.skipsMiddle) != 0;
+}
+
 /** Keys before this position meet the query at the fixed distance. */
-function clampedEnd(record: usize, position: u64, origin: u64, pinned: u32): u64 {
+function clampedEnd(record: usize, position: u64, origin: u64, part: Part): u64 {
   const clamp = word(record, Attention.clamp);
   const limit = <u64>word(record, Attention.limit);
   if (position - origin < limit) return 0;
   if (clamp == Clamp.Distance) return position - limit + 1;
-  return clamp == Clamp.Sinks && pinned ? u64.MAX_VALUE : 0;
+  return clamp == Clamp.Sinks && part == Part.Pinned ? u64.MAX_VALUE : 0;
 }
 
 /** The keys of query i in a block, from one position to before another; none if that is not larger. */
@@ -117,12 +136,13 @@ export function keysEnd(work: usize, block: u64, i: u32): u64 {
 /** Finds key (or value) j of the section: leaves its address and the stride to the next in `work`; returns how many lie there. */
 export function locate(work: usize, j: u64, end: u64, values: bool): u32 {
   const record = load<u32>(work, Work.record);
-  const pinned = load<u32>(work, Work.pinned);
+  const part = load<u32>(work, Work.part);
   const kvHead = load<u32>(work, Work.kvHead);
   const kvHeads = word(record, Attention.kvHeads);
   const headBytes = word(record, Attention.headBytes);
   const stepBegin = load<u64>(work, Work.stepBegin);
-  const unrotated = load<u32>(work, Work.fixed) && word(record, Attention.clamp) == Clamp.Distance;
+  const distance = load<u32>(work, Work.fixed) && word(record, Attention.clamp) == Clamp.Distance;
+  const unrotated = distance || part == Part.Middle;
   if (j >= stepBegin) {
     const field = values ? Attention.v : unrotated ? Attention.kUnrotated : Attention.k;
     const index = load<u32>(work, Work.runStart) + <u32>(j - stepBegin);
@@ -131,17 +151,23 @@ export function locate(work: usize, j: u64, end: u64, values: bool): u32 {
     return <u32>(end - j);
   }
   let stop = min(end, stepBegin);
+  const pinned = part == Part.Pinned;
+  let places = word(record, pinned ? Attention.nGlobal : Attention.nLocal);
   let field = pinned ? Attention.vPinned : Attention.vRing;
   if (!values) {
     field = pinned ? Attention.kPinned : Attention.kRing;
     const other = pinned ? Attention.kPinnedUnrotated : Attention.kRingUnrotated;
     if (unrotated && word(record, other) != <u32>Offset.Unused) field = other;
   }
-  const places = word(record, pinned ? Attention.nGlobal : Attention.nLocal);
+  let from = word(record, field);
+  if (part == Part.Middle) {
+    places += word(record, Attention.maxMiddle);
+    from = word(record, Attention.kvMiddle) + (values ? kvHeads * places * headBytes : 0);
+  }
   const place = pinned ? <u32>(j - load<u64>(work, Work.origin)) : <u32>(j % <u64>places);
   if (!pinned) stop = min(stop, j + <u64>(places - place));
   const at = (kvHead * places + place) * headBytes;
-  store<u32>(work, load<u32>(work, Work.slot) + word(record, field) + at, Work.base);
+  store<u32>(work, load<u32>(load<u32>(work, Work.row), Row.slot) + from + at, Work.base);
   store<u32>(work, headBytes, Work.stride);
   return <u32>(stop - j);
 }

@@ -4,7 +4,8 @@ import { word } from "./record";
 
 /**
  * Stores one row's keys and values in its session's slot, after the layer's attention: in the ring, unless a later row
- * of the step will take the same place, and in the pinned slots if the position is one of the first nGlobal.
+ * of the step will take the same place, in the pinned slots if the position is one of the first nGlobal, and in the ring
+ * of middle keys where there is one.
  */
 export function storeRow(record: usize, row: usize, index: u32): void {
   const position = load<u64>(row, Row.position);
@@ -23,6 +24,13 @@ export function storeRow(record: usize, row: usize, index: u32): void {
     copyHeads(record, Attention.kPinned, Attention.k, slot, index, <u32>number, nGlobal);
     copyHeads(record, Attention.kPinnedUnrotated, Attention.kUnrotated, slot, index, <u32>number, nGlobal);
     copyHeads(record, Attention.vPinned, Attention.v, slot, index, <u32>number, nGlobal);
+  }
+  const places = nLocal + word(record, Attention.maxMiddle);
+  if (word(record, Attention.middleK) && later < places) {
+    const at = <u32>(position % <u64>places);
+    const values = slot + word(record, Attention.kvHeads) * places * word(record, Attention.headBytes);
+    copyHeads(record, Attention.kvMiddle, Attention.kUnrotated, slot, index, at, places);
+    copyHeads(record, Attention.kvMiddle, Attention.v, values, index, at, places);
   }
 }
 

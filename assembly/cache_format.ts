@@ -1,5 +1,5 @@
-import { Size } from "./layout";
-import { CacheFormat } from "./op";
+import { CacheFormat, Size } from "./layout";
+
 import { loadFloats } from "./simd";
 
 /** The type arguments that stand for CacheFormat.F32, Bf16 and Int8: f32, Bf16 and this. */

@@ -34,6 +34,8 @@ export enum Row {
   position = 16,
   /** u64: position of the session's first token */
   origin = 24,
+  /** u32: 1: the row attends no middle keys (Attention.middleK) */
+  skipsMiddle = 32,
 }
 
 /** Byte offsets in the control block that threads meet at. */
@@ -47,9 +49,9 @@ export enum Control {
 }
 
 export enum Size {
-  RecordBytes = 128,
+  RecordBytes = 192,
   StepHeaderBytes = 16,
-  RowBytes = 32,
+  RowBytes = 40,
   ControlBytes = 64,
   /** keys per block of attention; blocks begin at positions divisible by it */
   KeyBlock = 64,
@@ -65,4 +67,14 @@ export enum Size {
   MaxSlices = 64,
   /** bytes of a hash state */
   HashBytes = 80,
+}
+
+/**
+ * Formats of keys and values, one head after the other. Int8: i8[headDim] from −127 to 127, then from the next multiple of
+ * 4 bytes on an f32 scale for each ScaleBlock of them, the last one shorter: max|x| / 127.
+ */
+export enum CacheFormat {
+  F32,
+  Bf16,
+  Int8,
 }

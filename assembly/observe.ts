@@ -1,5 +1,5 @@
 import { beginSection, firstBlock, LOG2E, largestScore, score, scoresOf } from "./attention";
-import { beginBlock, headOf, keysBegin, keysEnd, positionOf, rowOf, Work } from "./attention_keys";
+import { beginBlock, headOf, keysBegin, keysEnd, Part, positionOf, rowOf, Work } from "./attention_keys";
 import { Size } from "./layout";
 import { exp2, log } from "./math";
 import { Attention, Observe } from "./op";
@@ -29,16 +29,20 @@ export function observe(
     store<f32>(statisticsOf(work, i), 0, 8);
     if (rowOf(work, i) == lastRow) forget(logitsOf(work, i), word(record, Observe.span));
   }
-  for (let section: u32 = 0; section < 4; section++) eachBlock(work, section, lastRow, false);
-  for (let section: u32 = 0; section < 4; section++) eachBlock(work, section, lastRow, true);
+  for (let pass = 0; pass < 2; pass++) {
+    eachBlock(work, Part.Pinned, true, lastRow, pass == 1);
+    eachBlock(work, Part.Pinned, false, lastRow, pass == 1);
+    eachBlock(work, Part.Local, true, lastRow, pass == 1);
+    eachBlock(work, Part.Local, false, lastRow, pass == 1);
+  }
   for (let i: u32 = 0; i < count; i++) finishStatistics(work, i);
   // Only what attention visits is counted.
   store<u64>(work, visited, Work.visited);
 }
 
 /** One section's part of the maxima, or of the sums. */
-function eachBlock(work: usize, section: u32, lastRow: u32, sums: bool): void {
-  const end = beginSection(work, section);
+function eachBlock(work: usize, part: Part, fixed: bool, lastRow: u32, sums: bool): void {
+  const end = beginSection(work, part, fixed);
   const count = load<u32>(work, Work.count);
   for (let block = firstBlock(work); block < end; block += Size.KeyBlock) {
     score(work, block);

@@ -145,7 +145,7 @@ export enum Attention {
   qFixed,
   /** [rows, kvHeads, headBytes], rotated by the row's position */
   k,
-  /** [rows, kvHeads, headBytes], unrotated; equal to k where nothing rotates */
+  /** [rows, kvHeads, headBytes], unrotated; equal to k where nothing rotates, or nobody asks for them */
   kUnrotated,
   /** [rows, kvHeads, headBytes] */
   v,
@@ -178,6 +178,18 @@ export enum Attention {
   format,
   /** bytes of one head's key or value in that format */
   headBytes,
+  /** how many middle keys a query attends at most: 0: none, and nothing below is read (attention_middle.ts) */
+  middleK,
+  /** those that lie at most this far behind the local keys are chosen from */
+  maxMiddle,
+  /** the distance that they are met at */
+  middleDistance,
+  /** [rows, heads, headDim], rotated by middleDistance; equal to q where nothing rotates */
+  qMiddle,
+  /** slot: [2, kvHeads, nLocal + maxMiddle, headBytes], unrotated keys, then values; position j in slot j mod their number */
+  kvMiddle,
+  /** [rows, heads, middleK, 2]: what was chosen, f32 score and u32 distance p − j, largest score first; distance 0: no more */
+  chosen,
 }
 
 /** y[rows, kvHeads, headBytes] = the f32 keys or values x[rows, kvHeads, headDim] in the format of the cache. */
@@ -188,16 +200,6 @@ export enum Cast {
   headDim,
   format,
   headBytes,
-}
-
-/**
- * Formats of keys and values, one head after the other. Int8: i8[headDim] from −127 to 127, then from the next multiple of
- * 4 bytes on an f32 scale for each ScaleBlock of them, the last one shorter: max|x| / 127.
- */
-export enum CacheFormat {
-  F32,
-  Bf16,
-  Int8,
 }
 
 /** Which pairs are clamped, and to what distance. d = p − j, n = p − origin. */
@@ -260,11 +262,11 @@ export enum Nll {
 
 /**
  * What the softmax of an attention looks like, an observer: Attention's operands, of which `out` and the values are not
- * touched, and these, which come last in the record.
+ * touched, and these, which come last in the record. Middle keys are not observed.
  */
 export enum Observe {
   /** f32[rows, heads, 3]: entropy in nats, largest logit, share of the keys j with j − origin < sinks */
-  statistics = 28,
+  statistics = 32,
   /** f32[heads, span], of the step's last row: the logit of the key at distance d = p − j, NaN where none is attended */
   logits,
   span,

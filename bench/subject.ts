@@ -149,8 +149,8 @@ export class Place {
     this.#position = position;
     this.#session = engine.open(0, 1);
     const state = engine.state(this.#session);
-    for (const [layer] of engine.plan.layers.entries()) {
-      fillRandom(engine.cacheBytes(state, layer, 0, engine.plan.cache.bytes));
+    for (const [layer, { cache }] of engine.plan.layers.entries()) {
+      fillRandom(engine.cacheBytes(state, layer, 0, cache.bytes));
     }
   }
 

@@ -142,9 +142,7 @@ export class Engine {
     return this.read(id, tokens, { rows, wants: (left) => left === 1 }, signal);
   }
 
-  /**
-   * Reads tokens and gives the logits f32[vocab] after each of them, one row at a time.
-   */
+  /** Reads tokens and gives the logits f32[vocab] after each of them, one row at a time. */
   forward(
     id: number,
     tokens: readonly number[],
@@ -172,7 +170,8 @@ export class Engine {
         const { position } = session;
         const chunk = all.slice(i, Math.min(end, i + rows));
         scores?.targets(all.slice(i + 1, i + 1 + chunk.length));
-        this.#step(session, chunk, (row) => reading.wants(end - i - row), !scores);
+        const ends = !scores && i + chunk.length === end;
+        this.#step(session, chunk, (row) => reading.wants(end - i - row), ends, !scores);
         if (scores) this.hold(session, all[i + chunk.length] as number);
         await reading.after?.(position, chunk.length);
         await tick();
@@ -252,10 +251,17 @@ export class Engine {
     return this.bank(bank).floats(logits + 4 * row * vocabSize, vocabSize);
   }
 
-  /** One step of one session; the last row's logits, if wanted, become the session's. `finite`: logits must be, and are of use. */
-  #step(session: SessionState, tokens: readonly number[], wantsLogits: (row: number) => boolean, finite = true): void {
+  /** One step of one session. `ends`: it ends a call; `finite`: logits must be, and the last row's become the session's. */
+  #step(
+    session: SessionState,
+    tokens: readonly number[],
+    wantsLogits: (row: number) => boolean,
+    ends = true,
+    finite = true,
+  ): void {
     if (!session.open)
       throw new OptionError(mismatch("session", "one that is open", "one that was disposed meanwhile"));
+    const all = this.plan.policy.middleQueries === "all";
     const rows = tokens.map(
       (token, i): StepRow => ({
         token,
@@ -263,6 +269,7 @@ export class Engine {
         position: session.position + i,
         origin: session.origin,
         wantsLogits: wantsLogits(i),
+        skipsMiddle: !(all || (ends && i === tokens.length - 1) || (i === 0 && session.pending >= 0)),
       }),
     );
     session.broken = true;

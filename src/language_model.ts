@@ -1,12 +1,13 @@
 import type { Engine } from "./engine.ts";
 import type { GenerateOptions, Generation } from "./generate.ts";
 import { type LoadOptions, loadEngine, requireTokenizer, withCheckpoint } from "./load.ts";
+import type { Policy } from "./model/cache.ts";
 import { type Prompt, Session, type SessionModel } from "./session.ts";
 import { dtypesOf } from "./snapshot.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
 /** What a model is and takes, as `--stats json` prints it. Bytes; Infinity where there is no bound. */
-export interface ModelInfo {
+export interface ModelInfo extends Policy {
   readonly model: string;
   readonly modelType: string;
   readonly runtime: string;
@@ -16,11 +17,6 @@ export interface ModelInfo {
   readonly threads: number;
   readonly dtype: string;
   readonly cacheDtype: string;
-  readonly attention: string;
-  readonly nGlobal: number;
-  readonly nLocal: number;
-  readonly limit: number;
-  readonly maxPositions: number;
   readonly weightBytes: number;
   /** Keys and values of one session. */
   readonly cacheBytes: number;

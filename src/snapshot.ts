@@ -2,7 +2,7 @@ import type { Engine } from "./engine.ts";
 import { ModelError, mismatch } from "./errors.ts";
 import { parseSafetensors, safetensorsHeader, type TensorInfo } from "./formats/safetensors.ts";
 import { Xxh64 } from "./machine/hash.ts";
-import { CACHE_PARTS, POLICIES, type Policy } from "./model/cache.ts";
+import { CACHE_PARTS, MIDDLE_QUERIES, POLICIES, type Policy } from "./model/cache.ts";
 import type { SessionState } from "./state.ts";
 import { StopStrings } from "./tokenizer/stop.ts";
 import { TextStream } from "./tokenizer/stream.ts";
@@ -76,6 +76,8 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
   expectSame("weight_dtype", dtypesOf(engine), ascii(read("weight_dtype", "U8", 32)));
   expectSame("cache_dtype", engine.plan.cache.dtype, ascii(read("cache_dtype", "U8", 8)));
   expectSame("policy", showPolicy(policyNumbers(engine.plan.policy)), showPolicy(integers(read("policy", "I64", 5))));
+  const middle = tensors.has("middle") ? integers(read("middle", "I64", 5)) : undefined;
+  expectSame("middle", showMiddle(middleNumbers(engine.plan.policy)), showMiddle(middle));
 
   const id = engine.open(0, 0);
   try {
@@ -97,6 +99,7 @@ function numbers(engine: Engine, session: SessionState, text: TextState): Field[
   const tail = new Uint8Array(TAIL_BYTES);
   tail.set(new TextEncoder().encode(text.tail));
   const { position, origin, pending, hasLogits, random } = session;
+  const middle = middleNumbers(engine.plan.policy);
   const progress = [position, origin, pending, hasLogits ? 1 : 0, random.seed, random.counter];
   return [
     bigInts("version", [VERSION]),
@@ -104,6 +107,7 @@ function numbers(engine: Engine, session: SessionState, text: TextState): Field[
     { name: "weight_dtype", dtype: "U8", shape: [32], bytes: padded(dtypesOf(engine), 32) },
     { name: "cache_dtype", dtype: "U8", shape: [8], bytes: padded(engine.plan.cache.dtype, 8) },
     bigInts("policy", policyNumbers(engine.plan.policy)),
+    ...(middle ? [bigInts("middle", middle)] : []),
     bigInts("progress", progress),
     { name: "recent", dtype: "I32", shape: [session.recent.length], bytes: bytesOf(session.recent) },
     { name: "text_stream", dtype: "I32", shape: [text.stream.length], bytes: bytesOf(text.stream) },
@@ -115,16 +119,18 @@ function numbers(engine: Engine, session: SessionState, text: TextState): Field[
 function memory(engine: Engine, session: SessionState): Field[] {
   const logits = engine.logits(session);
   const { kvHeads, headDim } = engine.program.attention;
-  const { parts, ring, pinned, headBytes } = engine.plan.cache;
   const dtype = CACHE_TENSORS[engine.plan.cache.dtype];
-  const width = dtype === "U8" ? headBytes : headDim;
   const fields: Field[] = [{ name: "logits", dtype: "F32", shape: [logits.length], bytes: bytesOf(logits) }];
-  for (const layer of engine.program.layers.keys()) {
+  for (const [layer, { cache }] of engine.plan.layers.entries()) {
+    const { parts, ring, pinned, middle, headBytes } = cache;
+    const width = dtype === "U8" ? headBytes : headDim;
     for (const part of CACHE_PARTS) {
       if (parts[part] < 0) continue;
-      const places = part.includes("Ring") ? ring : pinned;
-      const bytes = engine.cacheBytes(session, layer, parts[part], kvHeads * places * headBytes);
-      fields.push({ name: `layers.${layer}.${part}`, dtype, shape: [kvHeads, places, width], bytes });
+      const shape = [kvHeads, part.includes("Ring") ? ring : pinned, width];
+      if (part === "kvMiddle") shape.splice(0, 2, 2, kvHeads, ring + (middle?.maxMiddle ?? 0));
+      const heads = shape.slice(0, -1).reduce((product, size) => product * size, 1);
+      const bytes = engine.cacheBytes(session, layer, parts[part], heads * headBytes);
+      fields.push({ name: `layers.${layer}.${part}`, dtype, shape, bytes });
     }
   }
   return fields;
@@ -179,7 +185,7 @@ function expectSame(field: string, expected: string, found: string): void {
 }
 
 /** The formats of the matrices, such as "bf16" or "bf16,f32". */
-export function dtypesOf(engine: Engine): string {
+export function dtypesOf(engine: Pick<Engine, "plan">): string {
   const matrices = engine.plan.weights.filter(({ weight }) => weight.shape.length === 2);
   return [...new Set(matrices.map(({ dtype }) => dtype))].sort().join();
 }
@@ -193,6 +199,19 @@ function policyNumbers({ attention, nGlobal, nLocal, limit, maxPositions }: Poli
 function showPolicy([attention, nGlobal, nLocal, limit, maxPositions]: readonly number[]): string {
   const name = POLICIES[attention as number] ?? "another";
   return `${name} (nGlobal ${nGlobal}, nLocal ${nLocal}, limit ${limit}, maxPositions ${maxPositions})`;
+}
+
+/** What a policy says of middle tokens, as numbers; undefined where nobody attends them. */
+function middleNumbers({ middleK, middleDistance, firstLayer, maxMiddle, middleQueries }: Policy) {
+  if (middleK === 0) return undefined;
+  return [middleK, middleDistance, firstLayer, maxMiddle, MIDDLE_QUERIES.indexOf(middleQueries)];
+}
+
+function showMiddle(numbers: readonly number[] | undefined): string {
+  if (!numbers) return "none";
+  const [middleK, middleDistance, firstLayer, maxMiddle, queries] = numbers;
+  const name = MIDDLE_QUERIES[queries as number] ?? "another";
+  return `middleK ${middleK}, middleDistance ${middleDistance}, firstLayer ${firstLayer}, maxMiddle ${maxMiddle}, middleQueries ${name}`;
 }
 
 function bigInts(name: string, values: readonly number[]): Field {

@@ -6,7 +6,16 @@ import { resolveSettings } from "../generate.ts";
 import { Model, type ModelInfo } from "../language_model.ts";
 import { loadEngine, requireTokenizer, withCheckpoint } from "../load.ts";
 import { drawSeed } from "../random.ts";
-import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, real, usageError, whole } from "./options.ts";
+import {
+  DEFAULT_MODEL,
+  describeMiddle,
+  loadOptions,
+  type ModelFlags,
+  modelOptions,
+  real,
+  usageError,
+  whole,
+} from "./options.ts";
 import { Stages } from "./progress.ts";
 import { readStdin, warn, warnUnused, write } from "./streams.ts";
 
@@ -122,6 +131,7 @@ function describe(info: ModelInfo, result: GenerationResult): string {
     `model     ${info.model} (${info.modelType}, ${info.dtype})`,
     `engine    ${info.runtime}, ${info.kernels}, ${info.threads} thread${info.threads === 1 ? "" : "s"}`,
     `attention ${info.attention}, nGlobal ${info.nGlobal}, nLocal ${bound(info.nLocal)}, limit ${bound(info.limit)}`,
+    ...(info.middleK ? [`middle    ${describeMiddle(info)}`] : []),
     `memory    ${mib(info.memoryBytes)}, of it weights ${mib(info.weightBytes)}, keys and values ${mib(info.cacheBytes)}`,
     `prompt    ${promptTokens} tokens in ${prefillSeconds.toFixed(2)} s, ${rate(promptTokens, prefillSeconds)}`,
     `new       ${newTokens} tokens in ${decodeSeconds.toFixed(2)} s, ${rate(newTokens, decodeSeconds)}`,

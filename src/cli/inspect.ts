@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { Op } from "../../assembly/op.ts";
 import { inspect, measureReading } from "../load.ts";
-import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
+import { DEFAULT_MODEL, describeMiddle, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { warnUnused, write } from "./streams.ts";
 
@@ -72,6 +72,7 @@ export function addInspect(program: Command, signal: AbortSignal): void {
         `${model.modelType}, ${operations.length} operations; bytes read and floating-point operations for one token\n` +
           `${lines.join("\n")}\n\n` +
           `attention   ${policy.attention}, nGlobal ${policy.nGlobal}, nLocal ${bound(policy.nLocal)}, limit ${bound(policy.limit)}, maxPositions ${bound(policy.maxPositions)}\n` +
+          (policy.middleK ? `middle      ${describeMiddle(policy)}\n` : "") +
           `one token   reads ${exact(total.weightBytes)} of weights, ${exact(total.cacheBytes)} of cache at full window; ${total.flops} flop\n` +
           (roofline
             ? `roofline    ${roofline.millisecondsPerToken.toFixed(2)} ms for it at ${(roofline.bytesPerSecond / 1e9).toFixed(1)} GB/s, read by ${roofline.threads} thread${roofline.threads > 1 ? "s" : ""}\n`

@@ -2,7 +2,7 @@ import { type Command, CommanderError, InvalidArgumentError, Option } from "comm
 import { Size } from "../../assembly/layout.ts";
 import { CACHE_DTYPES, DTYPES } from "../dtype.ts";
 import type { LoadOptions } from "../load.ts";
-import { POLICIES } from "../model/cache.ts";
+import { MIDDLE_QUERIES, type Middle, POLICIES } from "../model/cache.ts";
 import type { Stages } from "./progress.ts";
 
 /** The model that is used when none is named; it lies beside this code. */
@@ -17,9 +17,11 @@ export function whole(min: number, max = Infinity): (text: string) => number {
   };
 }
 
-/** Whole numbers from `min` on, with commas between; each once, ascending. */
-export function numbers(min: number): (text: string) => number[] {
-  return (text) => [...new Set(text.split(",").map(whole(min)))].sort((a, b) => a - b);
+/** A count of at least one, such as 5000, 5k or 200M. */
+export function quantity(text: string): number {
+  const [, number = "", unit = ""] = text.match(/^(.*?)([kM]?)$/) ?? [];
+  const value = Number(number) * (unit === "M" ? 1e6 : unit === "k" ? 1e3 : 1);
+  return whole(1)(number.trim() === "" || Number.isNaN(value) ? text : `${value}`);
 }
 
 /** A number from `min` to `max`. */
@@ -54,7 +56,20 @@ export function modelOptions(command: Command): Command {
     .option("--n-global <n>", "first tokens that every query meets (default: 10, sinks 4)", whole(0))
     .option("--n-local <n>", "latest tokens that a query meets (default: trained length, at most 4096)", whole(1))
     .option("--limit <n>", "largest distance that a query sees (default: n-local)", whole(1))
-    .option("--max-positions <n>", "longest text under full and ceiling-only attention", whole(1));
+    .option("--max-positions <n>", "longest text under full and ceiling-only attention", whole(1))
+    .option("--middle-k <k>", "tokens in between that each head meets, those it likes best (default: 0)", whole(0, 256))
+    .option("--middle-distance <n>", "at this distance (default: half of limit)", whole(1))
+    .option(
+      "--first-layer <n>",
+      "in the layers from this one on, counted from 0 (default: 5, or the last one)",
+      whole(0),
+    )
+    .option("--max-middle <n>", "out of this many that are kept (default: 8 times the trained length)", whole(1))
+    .addOption(
+      new Option("--middle-queries <who>", "for all queries, or the last of a text and generated ones")
+        .choices(MIDDLE_QUERIES)
+        .default("all"),
+    );
 }
 
 export interface ModelFlags
@@ -71,6 +86,11 @@ export interface ModelFlags
     | "nLocal"
     | "limit"
     | "maxPositions"
+    | "middleK"
+    | "middleDistance"
+    | "firstLayer"
+    | "maxMiddle"
+    | "middleQueries"
   > {
   readonly model?: string;
 }
@@ -84,6 +104,13 @@ export function loadOptions(flags: ModelFlags, signal: AbortSignal, stages: Stag
   };
   const { revision, offline, cacheDir, dtype, cacheDtype, threads } = flags;
   const { attention, nGlobal, nLocal, limit, maxPositions } = flags;
+  const { middleK, middleDistance, firstLayer, maxMiddle, middleQueries } = flags;
   const policy = { attention, nGlobal, nLocal, limit, maxPositions };
-  return { revision, offline, cacheDir, dtype, cacheDtype, threads, ...policy, signal, onProgress };
+  const middle = { middleK, middleDistance, firstLayer, maxMiddle, middleQueries };
+  return { revision, offline, cacheDir, dtype, cacheDtype, threads, ...policy, ...middle, signal, onProgress };
+}
+
+/** What a policy says of middle tokens, where it has any. */
+export function describeMiddle({ middleK, middleDistance, firstLayer, maxMiddle, middleQueries }: Middle): string {
+  return `middleK ${middleK} of maxMiddle ${maxMiddle}, middleDistance ${middleDistance}, firstLayer ${firstLayer}, middleQueries ${middleQueries}`;
 }

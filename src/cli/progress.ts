@@ -56,5 +56,6 @@ export class Stages {
   end(): void {
     this.#progress?.end();
     this.#progress = undefined;
+    this.#stage = undefined;
   }
 }

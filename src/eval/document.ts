@@ -33,17 +33,26 @@ export async function documentOf(
   bos: number | undefined,
   length: number,
 ): Promise<Document> {
+  const document = await beginOf(name, read, tokenizer, bos, length);
+  if (document.ids.length >= length || length === Infinity) return document;
+  const expected = `at least ${length} tokens${bos === undefined ? "" : ", BOS included"}`;
+  throw new OptionError(mismatch(name, expected, document.ids.length));
+}
+
+/** The same, or all that there is if the text is shorter. */
+export async function beginOf(
+  name: string,
+  read: ReadText,
+  tokenizer: Tokenizer,
+  bos: number | undefined,
+  length: number,
+): Promise<Document> {
   const begin = bos === undefined ? [] : [bos];
   for (let characters = 8 * length; ; characters *= 4) {
     const { text, whole } = await read(characters);
     const ids = tokenizer.encode(text, { addSpecialTokens: false });
-    const found = begin.length + ids.length;
-    if (found >= length + SLACK || (whole && (found >= length || length === Infinity))) {
+    if (whole || begin.length + ids.length >= length + SLACK) {
       return { name, ids: [...begin, ...ids.slice(0, length - begin.length)] };
-    }
-    if (whole) {
-      const expected = `at least ${length} tokens${bos === undefined ? "" : ", BOS included"}`;
-      throw new OptionError(mismatch(name, expected, found));
     }
   }
 }

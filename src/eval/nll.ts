@@ -51,18 +51,15 @@ export async function scoreRetruncated(
   for (let begin = 0; begin === 0 || begin + window - stride < ids.length; begin += stride) {
     const tokens = ids.slice(begin, begin + window);
     if (begin > 0 && bos !== undefined) tokens[0] = bos;
-    // The tokens before have been scored by the window before.
-    let skip = begin === 0 ? 0 : window - stride - 1;
-    await scoreDocument(
-      engine,
-      tokens,
-      (nll) => {
-        const from = Math.min(skip, nll.length);
-        skip -= from;
-        if (from < nll.length) return onNll(nll.subarray(from));
-      },
-      signal,
-    );
+    // What the window before has scored is context.
+    const context = begin === 0 ? 0 : window - stride;
+    const session = engine.open(0, 0);
+    try {
+      await engine.append(session, tokens.slice(0, context), signal);
+      await score(engine, session, tokens.slice(context), onNll, signal);
+    } finally {
+      engine.dispose(session);
+    }
   }
 }
 

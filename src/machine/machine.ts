@@ -43,6 +43,8 @@ export interface StepRow {
   /** Position of the session's first token. */
   readonly origin: number;
   readonly wantsLogits: boolean;
+  /** Whether it attends no middle tokens. */
+  readonly skipsMiddle?: boolean | undefined;
 }
 
 const PAGE = 65536;
@@ -192,6 +194,7 @@ export class Machine {
         view.setUint32(at + Row.runRows, runEnd - runStart, true);
         view.setBigUint64(at + Row.position, BigInt(row.position), true);
         view.setBigUint64(at + Row.origin, BigInt(row.origin), true);
+        view.setUint32(at + Row.skipsMiddle, row.skipsMiddle ? 1 : 0, true);
         if (row.wantsLogits) view.setUint32(index + 4 * logitsRows++, i, true);
       }
       view.setUint32(step + 4 * Step.rows, rows.length, true);

@@ -1,8 +1,7 @@
-import { Row, Size, Step, Tuning } from "../../assembly/layout.ts";
+import { CacheFormat, Row, Size, Step, Tuning } from "../../assembly/layout.ts";
 import {
   Angles,
   Attention,
-  CacheFormat,
   Cast,
   Clamp,
   Clip,

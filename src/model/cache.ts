@@ -1,5 +1,5 @@
-import { Size } from "../../assembly/layout.ts";
-import { CacheFormat, Clamp, Offset } from "../../assembly/op.ts";
+import { CacheFormat, Size } from "../../assembly/layout.ts";
+import { Clamp, Offset } from "../../assembly/op.ts";
 import type { CacheDType } from "../dtype.ts";
 import { mismatch, OptionError } from "../errors.ts";
 import { align } from "../machine/arena.ts";
@@ -8,6 +8,10 @@ import type { AttentionShape } from "./program.ts";
 /** Λ-attention and the baselines that the same machinery gives: which keys a query meets, and at what distance. */
 export const POLICIES = ["lambda", "full", "window", "sinks", "lambda-only", "ceiling-only"] as const;
 export type PolicyName = (typeof POLICIES)[number];
+
+/** Who attends middle tokens: every query, or, as LM-Infinite's code does, the last of what is appended and generated ones. */
+export const MIDDLE_QUERIES = ["all", "last"] as const;
+export type MiddleQueries = (typeof MIDDLE_QUERIES)[number];
 
 export interface PolicyOptions {
   /** `lambda` unless told. */
@@ -20,10 +24,20 @@ export interface PolicyOptions {
   readonly limit?: number | undefined;
   /** The longest text in tokens under `full` and `ceiling-only`, whose cache grows with it. */
   readonly maxPositions?: number | undefined;
+  /** Tokens between the first and the latest ones that each head of a query attends, those of its largest logits: 0. */
+  readonly middleK?: number | undefined;
+  /** The distance that they are met at: half of limit, or of nLocal where limit has no bound. */
+  readonly middleDistance?: number | undefined;
+  /** The first layer, from 0, that attends them: 5, of a model with fewer the last. */
+  readonly firstLayer?: number | undefined;
+  /** They are chosen from so many tokens behind the latest nLocal, which are kept: 8 times the trained length. */
+  readonly maxMiddle?: number | undefined;
+  /** `all` unless told. */
+  readonly middleQueries?: MiddleQueries | undefined;
 }
 
-/** A policy with every number decided. Infinity: no bound. */
-export interface Policy {
+/** A policy with every number decided. Infinity: no bound. Without middle tokens their numbers are 0. */
+export interface Policy extends Middle {
   readonly attention: PolicyName;
   readonly nGlobal: number;
   readonly nLocal: number;
@@ -31,18 +45,35 @@ export interface Policy {
   readonly maxPositions: number;
 }
 
+/** Top-k middle tokens, the paper's §3. */
+export interface Middle {
+  readonly middleK: number;
+  readonly middleDistance: number;
+  readonly firstLayer: number;
+  readonly maxMiddle: number;
+  readonly middleQueries: MiddleQueries;
+}
+
 const LARGEST = 2 ** 31;
 
-function whole(name: string, value: number, min: number): number {
-  if (Number.isInteger(value) && value >= min && value <= LARGEST) return value;
-  throw new OptionError(mismatch(name, `a whole number from ${min} to ${LARGEST}`, value));
+/** More would be a cache of its own. */
+const LARGEST_K = 256;
+
+function whole(name: string, value: number, min: number, max = LARGEST): number {
+  if (Number.isInteger(value) && value >= min && value <= max) return value;
+  throw new OptionError(mismatch(name, `a whole number from ${min} to ${max}`, value));
 }
 
 /**
- * Decides every number of a policy for a model trained at `trainedLength` tokens (and with a sliding window, if any).
- * Numbers that the policy does not use are accepted and ignored, so that one set of flags serves them all.
+ * Decides every number of a policy for a model of `layers` trained at `trainedLength` tokens (and with a sliding window, if
+ * any). Numbers that the policy does not use are accepted and ignored, so that one set of flags serves them all.
  */
-export function resolvePolicy(options: PolicyOptions, trainedLength: number, slidingWindow = Infinity): Policy {
+export function resolvePolicy(
+  options: PolicyOptions,
+  trainedLength: number,
+  slidingWindow = Infinity,
+  layers = Infinity,
+): Policy {
   const attention = options.attention ?? "lambda";
   if (!POLICIES.includes(attention)) {
     throw new OptionError(mismatch("attention", `one of ${POLICIES.join(", ")}`, attention));
@@ -59,7 +90,35 @@ export function resolvePolicy(options: PolicyOptions, trainedLength: number, sli
   if (attention === "lambda" && limit < nLocal)
     throw new OptionError(mismatch("limit", `nLocal (${nLocal}) or more`, limit));
   const maxPositions = unbounded ? whole("maxPositions", options.maxPositions ?? trainedLength, 1) : Infinity;
-  return { attention, nGlobal, nLocal, limit, maxPositions };
+  const middle = resolveMiddle(options, { attention, nLocal, limit }, trainedLength, layers);
+  return { attention, nGlobal, nLocal, limit, maxPositions, ...middle };
+}
+
+function resolveMiddle(
+  options: PolicyOptions,
+  { attention, nLocal, limit }: Pick<Policy, "attention" | "nLocal" | "limit">,
+  trainedLength: number,
+  layers: number,
+): Middle {
+  const middleK = whole("middleK", options.middleK ?? 0, 0, LARGEST_K);
+  if (middleK === 0) return { middleK, middleDistance: 0, firstLayer: 0, maxMiddle: 0, middleQueries: "all" };
+  if (nLocal === Infinity) throw new OptionError(mismatch("middleK", `0 under ${attention} attention`, middleK));
+  const half = Math.max(1, Math.floor((limit === Infinity ? nLocal : limit) / 2));
+  const middleQueries = options.middleQueries ?? "all";
+  if (!MIDDLE_QUERIES.includes(middleQueries)) {
+    throw new OptionError(mismatch("middleQueries", `one of ${MIDDLE_QUERIES.join(", ")}`, middleQueries));
+  }
+  const firstLayer = whole("firstLayer", options.firstLayer ?? Math.min(5, layers - 1), 0);
+  if (firstLayer >= layers) {
+    throw new OptionError(mismatch("firstLayer", `less than the model's ${layers} layers`, firstLayer));
+  }
+  return {
+    middleK,
+    middleDistance: whole("middleDistance", options.middleDistance ?? half, 1),
+    firstLayer,
+    maxMiddle: whole("maxMiddle", options.maxMiddle ?? Math.min(8 * trainedLength, LARGEST), 1),
+    middleQueries,
+  };
 }
 
 export const CACHE_FORMATS: Readonly<Record<CacheDType, CacheFormat>> = {
@@ -85,6 +144,8 @@ export interface CacheLayout {
   readonly clamp: Clamp;
   /** The fixed distance, or position, that clamped queries are rotated by; 0 where nothing is clamped. */
   readonly limit: number;
+  /** Undefined where the layer attends no middle tokens. */
+  readonly middle: Middle | undefined;
   readonly parts: Readonly<Record<CachePart, number>>;
   /** Bytes of keys and values and their scales, alignment not counted. */
   readonly valueBytes: number;
@@ -92,14 +153,29 @@ export interface CacheLayout {
   readonly bytes: number;
 }
 
-export const CACHE_PARTS = ["kRing", "kRingUnrotated", "vRing", "kPinned", "kPinnedUnrotated", "vPinned"] as const;
+export const CACHE_PARTS = [
+  "kRing",
+  "kRingUnrotated",
+  "vRing",
+  "kPinned",
+  "kPinnedUnrotated",
+  "vPinned",
+  "kvMiddle",
+] as const;
 export type CachePart = (typeof CACHE_PARTS)[number];
 
 /**
- * Lays out one layer's cache: kvHeads · headDim · (2 · nLocal + 3 · nGlobal) values with RoPE, 2 · nGlobal with ALiBi;
- * `ceiling-only` keeps every key unrotated as well.
+ * Lays out the cache of layer `layer`: kvHeads · headDim · (2 · nLocal + 3 · nGlobal) values with RoPE, 2 · nGlobal with
+ * ALiBi; `ceiling-only` keeps every key unrotated as well, and a layer that attends middle tokens the last nLocal +
+ * maxMiddle keys, unrotated, and values.
  */
-export function cacheLayout(policy: Policy, shape: AttentionShape, dtype: CacheDType = "f32"): CacheLayout {
+export function cacheLayout(
+  policy: Policy,
+  shape: AttentionShape,
+  dtype: CacheDType = "f32",
+  layer = policy.firstLayer,
+): CacheLayout {
+  const middle = policy.middleK > 0 && layer >= policy.firstLayer ? policy : undefined;
   const ring = policy.nLocal === Infinity ? policy.maxPositions : policy.nLocal;
   const pinned = policy.nGlobal;
   const rotates = shape.rotaryDim > 0;
@@ -112,6 +188,7 @@ export function cacheLayout(policy: Policy, shape: AttentionShape, dtype: CacheD
     kPinned: pinned * width,
     kPinnedUnrotated: rotates ? pinned * width : 0,
     vPinned: pinned * width,
+    kvMiddle: middle ? 2 * (ring + middle.maxMiddle) * width : 0,
   };
   let end = 0;
   const parts = Object.fromEntries(
@@ -122,7 +199,7 @@ export function cacheLayout(policy: Policy, shape: AttentionShape, dtype: CacheD
     }),
   ) as Record<CachePart, number>;
   const valueBytes = CACHE_PARTS.reduce((sum, part) => sum + sizes[part], 0);
-  const common = { dtype, headBytes: bytesOfHead, ring, pinned, parts, valueBytes, bytes: end };
+  const common = { dtype, headBytes: bytesOfHead, ring, pinned, middle, parts, valueBytes, bytes: end };
   if (policy.attention === "sinks") return { ...common, clamp: Clamp.Sinks, limit: pinned + ring - 1 };
   const clamp = policy.limit === Infinity ? Clamp.None : Clamp.Distance;
   return { ...common, clamp, limit: clamp === Clamp.None ? 0 : policy.limit };

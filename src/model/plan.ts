@@ -1,17 +1,17 @@
 import { Size } from "../../assembly/layout.ts";
 import type { CacheDType } from "../dtype.ts";
-import { ModelError, mismatch } from "../errors.ts";
 import { Arena, align } from "../machine/arena.ts";
 import type { BankPlan, MachinePlan, Segment } from "../machine/machine.ts";
+import { assignBanks, stepBytes, type Unit } from "./banks.ts";
 import { type CacheLayout, cacheLayout, type Policy } from "./cache.ts";
 import { type Folding, foldings } from "./fold.ts";
 import { LOGITS_BUFFERS, lower, type Quantized, quantizedBuffer, runAhead } from "./lower.ts";
-import { anglesRecord, attentionBuffers } from "./lower_attention.ts";
+import { anglesRecords, attentionBuffers } from "./lower_attention.ts";
 import { type Observed, type Observers, placeObserved, withObservers } from "./observing.ts";
 import { turns } from "./positions.ts";
-import { type Operation, type Program, weightNames } from "./program.ts";
+import { type Program, weightNames } from "./program.ts";
 import type { Addresses, PlannedRecord } from "./record.ts";
-import { type PlacedWeight, type ResolvedWeight, STAGED, STAGING_BYTES, stagedBytes } from "./weights.ts";
+import { type PlacedWeight, type ResolvedWeight, stagedBytes } from "./weights.ts";
 
 export interface PlanOptions {
   readonly cacheDtype: CacheDType;
@@ -36,6 +36,7 @@ export interface Constant {
 /** Every byte and every record of a model under a policy, decided before any weight is read. */
 export interface Plan extends MachinePlan {
   readonly policy: Policy;
+  /** The cache of a layer that attends middle tokens, if any does; else of every layer. */
   readonly cache: CacheLayout;
   readonly options: PlanOptions;
   readonly weights: readonly PlacedWeight[];
@@ -44,8 +45,7 @@ export interface Plan extends MachinePlan {
   /** Where weights are staged while they are read, in each bank: the begin of what later holds activations and sessions. */
   readonly staging: readonly number[];
   readonly foldings: readonly Folding[];
-  /** For each layer, its bank and the byte offset of its cache in a session slot there. */
-  readonly layers: readonly { readonly bank: number; readonly offset: number }[];
+  readonly layers: readonly PlannedLayer[];
   /** The bank and address of logits[logitsRows, vocab]; a session's slot there begins with its last row of logits. */
   readonly head: { readonly bank: number; readonly logits: number };
   /** For each unit (the embedding, each layer, the head), what its observers write, in its bank. */
@@ -56,17 +56,15 @@ export interface Plan extends MachinePlan {
   readonly memoryBytes: number;
 }
 
-/** Operations that must stay together: the embedding, a layer, the head. */
-interface Unit {
-  readonly operations: readonly Operation[];
-  readonly layer: number | undefined;
+/** A layer's bank, the byte offset of its cache in a session slot there, and what is where in it. */
+interface PlannedLayer {
+  readonly bank: number;
+  readonly offset: number;
+  readonly cache: CacheLayout;
 }
 
 /** Bytes below 4 GiB: an end address of exactly 4 GiB would wrap to 0. */
 export const LARGEST_BANK = 2 ** 32 - 65536;
-/** Banks are few: engines slow down with many memories. */
-const MOST_BANKS = 8;
-
 export function plan(
   program: Program,
   resolved: ReadonlyMap<string, ResolvedWeight>,
@@ -74,10 +72,11 @@ export function plan(
   options: PlanOptions,
 ): Plan {
   const cache = cacheLayout(policy, program.attention, options.cacheDtype);
+  const caches = program.layers.map((_, layer) => cacheLayout(policy, program.attention, options.cacheDtype, layer));
   const units: Unit[] = [
-    { operations: program.embed, layer: undefined },
-    ...program.layers.map((operations, layer) => ({ operations, layer })),
-    { operations: program.head, layer: undefined },
+    { operations: program.embed, layer: undefined, cacheBytes: 0 },
+    ...program.layers.map((operations, i) => ({ operations, layer: i, cacheBytes: caches[i]?.bytes ?? 0 })),
+    { operations: program.head, layer: undefined, cacheBytes: 0 },
   ];
   const dtypeOf = (name: string) => (resolved.get(name) as ResolvedWeight).dtype;
   const widths = {
@@ -85,7 +84,7 @@ export function plan(
     ...attentionBuffers(program, cache),
     ...quantizedBuffer(program, dtypeOf),
   };
-  const banks = assign(units, resolved, cache, program, widths, options);
+  const banks = assignBanks(units, resolved, program, widths, options);
   const headBank = banks.at(-1) as number;
 
   const bankPlans: BankPlan[] = [];
@@ -93,7 +92,7 @@ export function plan(
   const constants: Constant[] = [];
   const addresses: Addresses[] = [];
   const staging: number[] = [];
-  const layers: { bank: number; offset: number }[] = [];
+  const layers: PlannedLayer[] = [];
   const observed: (Observed & { bank: number })[] = [];
   const records: PlannedRecord[][] = [];
   const segments: Segment[] = [];
@@ -145,10 +144,10 @@ export function plan(
       logits = at.buffer("logits");
       slotBytes = align(4 * program.vocabSize);
     }
-    for (const { layer } of mine) {
+    for (const { layer, cacheBytes } of mine) {
       if (layer === undefined) continue;
-      layers[layer] = { bank, offset: slotBytes };
-      slotBytes += cache.bytes;
+      layers[layer] = { bank, offset: slotBytes, cache: caches[layer] as CacheLayout };
+      slotBytes += cacheBytes;
     }
     bankPlans.push({ control, step, slots: arena.end, slotBytes, initialBytes: 0, maximumBytes: 0 });
   }
@@ -162,10 +161,10 @@ export function plan(
     const first = i;
     for (; i < units.length && banks[i] === bank; i++) {
       const { operations, layer } = units[i] as Unit;
-      const offset = layer === undefined ? 0 : (layers[layer] as { offset: number }).offset;
+      const mine = layer === undefined ? { cache, offset: 0 } : (layers[layer] as PlannedLayer);
       if (layer !== undefined && !list.some((record) => record.cacheBytes))
-        list.push(...anglesRecord(program, cache, at));
-      const own = operations.flatMap((operation) => lower(operation, program, cache, offset, at, quantized));
+        list.push(...anglesRecords(program, cache, at));
+      const own = operations.flatMap((one) => lower(one, program, mine.cache, mine.offset, at, quantized));
       list.push(...withObservers(own, observed[i] as Observed, program, options.observe, at));
     }
     runAhead(list);
@@ -203,7 +202,7 @@ export function plan(
     observed,
     head: { bank: headBank, logits },
     weightBytes: weights.reduce((sum, weight) => sum + weight.bytes, 0),
-    cacheBytes: cache.valueBytes * program.layers.length,
+    cacheBytes: caches.reduce((sum, { valueBytes }) => sum + valueBytes, 0),
     memoryBytes: finished.reduce((sum, bank) => sum + bank.initialBytes, 0),
   };
 }
@@ -213,78 +212,6 @@ function finish(bank: BankPlan, loading: number, options: PlanOptions): BankPlan
   const initialBytes = Math.max(loading, bank.slots + bank.slotBytes);
   const all = Math.max(loading, bank.slots + options.maxSessions * bank.slotBytes);
   return { ...bank, initialBytes, maximumBytes: Math.max(initialBytes, Math.min(options.bankBytes, all)) };
-}
-
-/**
- * The bank of every unit: as many layers in each as fit, in order. A tied head goes back to the bank of its table, so that
- * the table is kept once.
- */
-function assign(
-  units: readonly Unit[],
-  resolved: ReadonlyMap<string, ResolvedWeight>,
-  cache: CacheLayout,
-  program: Program,
-  widths: Readonly<Record<string, number>>,
-  options: PlanOptions,
-): number[] {
-  const overhead = fixedBytes(units, program, widths, options);
-  const banks: number[] = [];
-  const keys: Set<string>[] = [new Set()];
-  let used = overhead;
-  for (const [i, unit] of units.entries()) {
-    const mine = new Map(unit.operations.flatMap(weightNames).map((name) => [resolved.get(name)?.key as string, name]));
-    const home = keys.findIndex((bank) => [...mine.keys()].some((key) => bank.has(key)));
-    const fresh = [...mine].filter(([key]) => !keys.some((bank) => bank.has(key)));
-    const cost = fresh.reduce((sum, [, name]) => sum + align((resolved.get(name) as ResolvedWeight).bytes), 0);
-    const observers = new Arena();
-    placeObserved(observers, i, program, options);
-    const bytes = cost + observers.end + (unit.layer === undefined ? 0 : cache.bytes);
-    if (home < 0 && used + bytes > options.bankBytes && used > overhead) {
-      keys.push(new Set());
-      used = overhead;
-    }
-    const bank = home < 0 ? keys.length - 1 : home;
-    for (const [key] of fresh) keys[bank]?.add(key);
-    banks.push(bank);
-    if (bank === keys.length - 1) used += bytes;
-    if (used > options.bankBytes || keys.length > MOST_BANKS) {
-      const total = [...resolved.values()].reduce((sum, weight) => sum + weight.bytes, 0);
-      const needed = total + cache.bytes * program.layers.length;
-      throw new ModelError(
-        mismatch(
-          "memory",
-          `at most ${MOST_BANKS} banks of ${options.bankBytes} bytes, each with whole layers`,
-          `${needed} bytes of weights and cache`,
-        ),
-      );
-    }
-  }
-  return banks;
-}
-
-/** What every bank needs beside weights and caches, at most. */
-function fixedBytes(
-  units: readonly Unit[],
-  program: Program,
-  widths: Readonly<Record<string, number>>,
-  options: PlanOptions,
-): number {
-  const arena = new Arena(Size.ControlBytes);
-  arena.take(stepBytes(options.chunkSize));
-  for (const [name, width] of Object.entries(widths)) {
-    arena.take(4 * width * (LOGITS_BUFFERS.has(name) ? options.logitsRows : options.chunkSize));
-  }
-  arena.take(8 * program.attention.rotaryDim * options.chunkSize);
-  arena.take((Size.ScratchBytes + Size.WorkBytes) * Size.MaxSlices);
-  arena.take(4 * (program.attention.rotaryDim + program.attention.heads));
-  arena.take(4 * program.vocabSize);
-  // No operation becomes more than 9 records.
-  arena.take(units.reduce((sum, unit) => sum + 9 * unit.operations.length + 2, 0) * Size.RecordBytes);
-  return arena.end + STAGED.numbers + align(4 * Math.max(...Object.values(widths))) + STAGING_BYTES;
-}
-
-function stepBytes(chunkSize: number): number {
-  return Size.StepHeaderBytes + chunkSize * (Size.RowBytes + 4);
 }
 
 function turnBytes(inverseFrequencies: readonly number[]): Uint8Array {

@@ -55,9 +55,12 @@ export function planModel(checkpoint: CheckpointHeaders, options: PlanningOption
     throw new OptionError(mismatch("dtype", `auto or ${packed}, which ${checkpoint.name} is packed as`, dtype));
   }
   const resolved = resolveWeights(program, checkpoint.tensors, dtype, checkpoint.name, packed);
-  const policy = resolvePolicy(options, program.trainedLength, program.slidingWindow);
+  const policy = resolvePolicy(options, program.trainedLength, program.slidingWindow, program.layers.length);
   const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
   const observe = resolveObservers(options.observe, program.layers.length);
+  if (observe.attention && policy.middleK) {
+    throw new OptionError(mismatch("observe.attention", "middleK 0", policy.middleK));
+  }
   const made = plan(program, resolved, policy, {
     cacheDtype,
     chunkSize,

@@ -59,8 +59,8 @@ async function read(engine: Engine, ids: readonly number[]): Promise<Reading> {
   const logits: Float32Array[] = [];
   await engine.forward(session, ids, (row) => void logits.push(row.slice()));
   const { plan } = engine;
-  const caches = plan.layers.map((_, layer) =>
-    Buffer.from(engine.cacheBytes(engine.state(session), layer, 0, plan.cache.bytes)),
+  const caches = plan.layers.map(({ cache }, layer) =>
+    Buffer.from(engine.cacheBytes(engine.state(session), layer, 0, cache.bytes)),
   );
   return { logits, caches };
 }

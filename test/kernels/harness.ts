@@ -34,6 +34,7 @@ export interface TestRow {
   readonly runRows?: number;
   readonly position?: bigint;
   readonly origin?: bigint;
+  readonly skipsMiddle?: number;
 }
 
 export class Bench {
@@ -142,6 +143,7 @@ export class Bench {
       this.view.setUint32(at + Row.runRows, row.runRows ?? 0, true);
       this.view.setBigUint64(at + Row.position, row.position ?? 0n, true);
       this.view.setBigUint64(at + Row.origin, row.origin ?? 0n, true);
+      this.view.setUint32(at + Row.skipsMiddle, row.skipsMiddle ?? 0, true);
     }
   }
 

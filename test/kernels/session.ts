@@ -51,6 +51,8 @@ export interface Outcome {
   readonly cache: CacheLayout;
   /** Keys that the kernel says it has met, over all rows and KV heads. */
   readonly visited: number;
+  /** The middle keys that each head of each query has chosen: head, query → positions from 0, best first. */
+  readonly chosen: (head: number, p: number) => number[];
 }
 
 /**
@@ -62,7 +64,7 @@ export function attend(
   setup: Setup,
   tokens: Tokens,
   chunks: readonly number[],
-  { origin = 0n, slices = 1, rounding = "f32" as CacheDType } = {},
+  { origin = 0n, slices = 1, rounding = "f32" as CacheDType, asks = (_: number): boolean => true } = {},
 ): Outcome {
   bench.clear();
   const { heads, kvHeads, headDim, rotaryDim, policy } = setup;
@@ -74,6 +76,11 @@ export function attend(
   for (let i = 0; i < slices; i++) bench.view.setBigUint64(scratch + i * Size.ScratchBytes, 0n, true);
   const slopes = rotaryDim ? 0 : bench.floats(alibiSlopes(heads));
   const angles = bench.output(2 * rotaryDim * most);
+  const anglesMiddle = bench.output(2 * rotaryDim * most);
+  const { middleK, maxMiddle, middleDistance } = policy;
+  const chosenBytes = 8 * heads * middleK;
+  const chosen = bench.take(chosenBytes * most);
+  const lists = new Uint32Array((tokens.q.length / qWidth) * (chosenBytes / 4));
   const frequencies = rotaryDim ? [...inverseFrequencies(rotaryDim, 100)].map(turns) : [];
   const turned = bench.take(8 * frequencies.length);
   for (const [i, value] of frequencies.entries()) bench.view.setBigUint64(turned + 8 * i, value, true);
@@ -87,7 +94,9 @@ export function attend(
     }) ||
     undefined;
   const shapes = { kvHeads, headDim, format: CACHE_FORMATS[cache.dtype], headBytes: cache.headBytes };
-  const rotated = rotaryDim ? { q: buffer(qWidth), fixed: buffer(qWidth), k: buffer(kvWidth) } : undefined;
+  const rotated = rotaryDim
+    ? { q: buffer(qWidth), fixed: buffer(qWidth), middle: buffer(qWidth), k: buffer(kvWidth) }
+    : undefined;
 
   const out = new Float32Array(tokens.q.length);
   const kRotated = new Float32Array(tokens.k.length);
@@ -110,7 +119,8 @@ export function attend(
       new Float32Array(bench.view.buffer, at[name], part.length).set(part);
     }
     const positions = Array.from({ length: rows }, (_, i) => origin + BigInt(done + i));
-    bench.step(positions.map((position) => ({ position, origin, slot, runStart: 0, runRows: rows })));
+    const run = { origin, slot, runStart: 0, runRows: rows };
+    bench.step(positions.map((position, i) => ({ ...run, position, skipsMiddle: asks(done + i) ? 0 : 1 })));
     if (rotated) {
       const { clamp, limit } = cache;
       const words = { out: angles, turns: turned, pairs: rotaryDim / 2, clamp, limit };
@@ -118,6 +128,12 @@ export function attend(
       const shape = { angles, headDim, rotaryDim, interleaved: setup.layout === "interleaved" ? 1 : 0 };
       bench.execute(Op.Rope, Rope, { y: rotated.q, x: at.q, heads, ...shape }, { slices });
       bench.execute(Op.Rope, Rope, { y: rotated.fixed, x: at.q, heads, ...shape, fixed: 1 }, { slices });
+      if (middleK) {
+        const only = { turns: turned, pairs: rotaryDim / 2, clamp: Clamp.Distance };
+        bench.execute(Op.Angles, Angles, { ...only, out: anglesMiddle, limit: middleDistance }, { slices });
+        const to = { y: rotated.middle, x: at.q, heads, ...shape, angles: anglesMiddle, fixed: 1 };
+        bench.execute(Op.Rope, Rope, to, { slices });
+      }
       bench.execute(Op.Rope, Rope, { y: rotated.k, x: at.k, heads: kvHeads, ...shape }, { slices });
     }
     for (const address of rounding === "f32" ? [] : [at.k, at.v, ...(rotated ? [rotated.k] : [])]) {
@@ -139,32 +155,52 @@ export function attend(
       v: cached?.v ?? at.v,
       ...{ ...shapes, heads, scale: bits(setup.scale), slopes, scratch },
       ...{ nGlobal: cache.pinned, nLocal: cache.ring, clamp: cache.clamp, limit: cache.limit },
+      ...{ middleK, maxMiddle, middleDistance, chosen, qMiddle: rotated?.middle ?? at.q },
     };
     bench.execute(Op.Attention, Attention, words, { slices });
     bench.execute(Op.Store, Attention, words, { slices });
     out.set(bench.read(at.out, rows * qWidth), done * qWidth);
     kRotated.set(bench.read(rotated?.k ?? at.k, rows * kvWidth), done * kvWidth);
+    lists.set(new Uint32Array(bench.view.buffer, chosen, (rows * chosenBytes) / 4), (done * chosenBytes) / 4);
     done += rows;
   }
   bench.checkGuards();
+  const chosenOf = (head: number, p: number) => {
+    const begin = 2 * middleK * (p * heads + head);
+    const distances = Array.from(lists.subarray(begin, begin + 2 * middleK)).filter((_, i) => i % 2 === 1);
+    return distances.filter((distance) => distance > 0).map((distance) => p - distance);
+  };
   let visited = 0;
   for (let i = 0; i < slices; i++) visited += Number(bench.view.getBigUint64(scratch + i * Size.ScratchBytes, true));
-  return { out, kRotated, slot: bench.read(slot, cache.bytes / 4), cache, visited };
+  return { out, kRotated, slot: bench.read(slot, cache.bytes / 4), cache, visited, chosen: chosenOf };
 }
 
-/** The same by the definition, and how many pairs are attended in each head. */
-export function expected(setup: Setup, { q, k, v }: Tokens): { out: Float64Array; pairs: number } {
+/**
+ * The same by the definition, with the middle keys that `chosen` says, and how many pairs a KV head looks at. `margin`: how
+ * much better the worst choice is than the best that was left, in all queries; at least 0 but for rounding.
+ */
+export function expected(
+  setup: Setup,
+  { q, k, v }: Tokens,
+  { chosen, asks }: { chosen?: Outcome["chosen"]; asks?: (p: number) => boolean } = {},
+): { out: Float64Array; pairs: number; margin: number } {
   const { heads, kvHeads, headDim, rotaryDim, layout, scale } = setup;
   const { attention, ...numbers } = setup.policy;
-  const policy = { policy: attention, ...numbers };
+  const policy = { policy: attention, ...numbers, ...(asks && { asks }) };
   const position: reference.Position = rotaryDim
     ? { kind: "rope", inverseFrequencies: inverseFrequencies(rotaryDim, 100), layout }
     : { kind: "alibi", slopes: alibiSlopes(heads) };
   const [rows, keys, values] = [rowsOf(q, heads * headDim), rowsOf(k, kvHeads * headDim), rowsOf(v, kvHeads * headDim)];
-  const out = flat(reference.attention(rows, keys, values, { heads, kvHeads, headDim, scale }, position, policy));
+  let margin = Infinity;
+  const observe = (row: reference.AttentionRow) => {
+    margin = Math.min(margin, row.margin);
+  };
+  const out = flat(
+    reference.attention(rows, keys, values, { heads, kvHeads, headDim, scale }, position, policy, observe, chosen),
+  );
   let pairs = 0;
   for (let p = 0; p < rows.length; p++) {
-    for (let j = 0; j <= p; j++) if (reference.pair(policy, p, j).attended) pairs++;
+    for (let j = 0; j <= p; j++) if (reference.pair(policy, p, j).attended || reference.isMiddle(policy, p, j)) pairs++;
   }
-  return { out, pairs };
+  return { out, pairs, margin };
 }

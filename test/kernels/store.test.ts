@@ -11,7 +11,7 @@ const bench = await Bench.open();
 function slotOf({ headDim, kvHeads }: Setup, tokens: Tokens, { cache, kRotated, slot }: Outcome, origin: bigint) {
   const wanted = new Float32Array(new Uint32Array(slot.length).fill(0xffffffff).buffer);
   const n = tokens.k.length / (kvHeads * headDim);
-  const sources: Record<CachePart, Float32Array> = {
+  const sources: Record<Exclude<CachePart, "kvMiddle">, Float32Array> = {
     kRing: kRotated,
     kRingUnrotated: tokens.k,
     vRing: tokens.v,
@@ -21,6 +21,20 @@ function slotOf({ headDim, kvHeads }: Setup, tokens: Tokens, { cache, kRotated, 
   };
   for (const name of CACHE_PARTS) {
     if (cache.parts[name] === Offset.Unused) continue;
+    if (name === "kvMiddle") {
+      const places = cache.ring + (cache.middle?.maxMiddle ?? NaN);
+      for (const [i, source] of [tokens.k, tokens.v].entries()) {
+        for (let j = Math.max(0, n - places); j < n; j++) {
+          const place = Number((origin + BigInt(j)) % BigInt(places));
+          for (let head = 0; head < kvHeads; head++) {
+            const from = (j * kvHeads + head) * headDim;
+            const to = cache.parts.kvMiddle / 4 + ((i * kvHeads + head) * places + place) * headDim;
+            wanted.set(source.subarray(from, from + headDim), to);
+          }
+        }
+      }
+      continue;
+    }
     const pinned = name.includes("Pinned");
     const places = pinned ? cache.pinned : cache.ring;
     for (let j = pinned ? 0 : Math.max(0, n - places); j < (pinned ? Math.min(n, places) : n); j++) {
@@ -46,11 +60,15 @@ describe.each(POLICIES)("%s", (attention) => {
         kvHeads: fc.integer({ min: 1, max: 3 }),
         nGlobal: fc.nat({ max: 4 }),
         nLocal: fc.integer({ min: 1, max: 9 }),
+        middleK: fc.constantFrom(0, 2),
+        maxMiddle: fc.integer({ min: 1, max: 15 }),
         n: fc.integer({ min: 1, max: 30 }),
         origin: fc.constantFrom(0n, 5n, 2n ** 40n + 3n, 2n ** 53n - 100n),
         seed: fc.nat(),
       }),
-      ({ n, origin, seed, headDim, kvHeads, ...limits }) => {
+      ({ n, origin, seed, headDim, kvHeads, middleK, ...numbers }) => {
+        const unbounded = attention === "full" || attention === "ceiling-only";
+        const limits = { ...numbers, middleK: unbounded ? 0 : middleK };
         const dice = new Dice(seed);
         const shape = { heads: kvHeads, kvHeads, headDim, rotaryDim, layout: "half", scale: 1 } as const;
         const setup = { ...shape, policy: resolvePolicy({ ...limits, attention, maxPositions: n }, 4096) };

@@ -18,6 +18,22 @@ export interface Policy {
   nLocal?: number;
   /** The largest distance used. Default nLocal. Read by lambda and ceiling-only. */
   limit?: number;
+  /** Top-k middle tokens: how many, 0 or undefined for none. Read by all but full and ceiling-only, as what follows. */
+  middleK?: number;
+  middleDistance?: number;
+  /** The first layer, from 0, that has them. Default 0. */
+  firstLayer?: number;
+  /** How far behind the local keys they may be. Default Infinity. */
+  maxMiddle?: number;
+  /** Whether query p has them. Default: every one. */
+  asks?: (p: number) => boolean;
+}
+
+/** M: is key j one of those that query p chooses its middle keys from? */
+export function isMiddle(policy: Policy, p: number, j: number): boolean {
+  const { nGlobal = 0, nLocal = Infinity, middleK = 0, maxMiddle = Infinity, asks = () => true } = policy;
+  const g = policy.policy === "window" ? 0 : nGlobal;
+  return middleK > 0 && asks(p) && g <= j && j <= p - nLocal && j > p - nLocal - maxMiddle;
 }
 
 /** Is key j ≤ p attended by query p, and at which distance? `distance` is NaN where it is not attended. */
@@ -68,11 +84,14 @@ export interface AttentionRow {
   /** −Infinity where the key is not attended. */
   logits: Float64Array;
   weights: Float64Array;
+  /** By how much the worst of the chosen middle keys is better than the best of the others; Infinity where all are chosen. */
+  margin: number;
 }
 
 /**
  * One layer's attention. q [n][heads·headDim], k and v [n][kvHeads·headDim], all unrotated → [n][heads·headDim].
- * HF eager_attention_forward. `observe`, if given, is called for every head and query.
+ * HF eager_attention_forward. `observe`, if given, is called for every head and query. `choice`, if given, has the middle
+ * keys that somebody else chose: they are attended, and `margin` says how good they are.
  */
 export function attention(
   q: Float64Array[],
@@ -82,6 +101,7 @@ export function attention(
   position: Position,
   policy: Policy,
   observe?: (row: AttentionRow) => void,
+  choice?: (head: number, p: number) => readonly number[],
 ): Float64Array[] {
   const { heads, kvHeads, headDim, scale = 1 / Math.sqrt(headDim) } = shape;
   const output = q.map(() => new Float64Array(heads * headDim));
@@ -105,10 +125,19 @@ export function attention(
         const { attended, distance } = pair(policy, p, j);
         if (attended) logits[j] = logit(query, keys[j]!, distance, head);
       }
+      const all = Array.from({ length: p + 1 }, (_, j) => j).filter((j) => isMiddle(policy, p, j));
+      const s = new Map(all.map((j) => [j, logit(query, keys[j]!, policy.middleDistance!, head)]));
+      const best = all.toSorted((a, b) => s.get(b)! - s.get(a)! || a - b).slice(0, policy.middleK);
+      const chosen = choice?.(head, p) ?? best;
+      if (new Set(chosen).size !== best.length || chosen.length !== best.length || chosen.some((j) => !s.has(j)))
+        throw new Error(`query ${p}: expected ${best.length} middle keys of ${all}, found ${chosen}`);
+      for (const j of chosen) logits[j] = s.get(j)!;
+      const others = all.filter((j) => !chosen.includes(j)).map((j) => s.get(j)!);
+      const margin = Math.min(Infinity, ...chosen.map((j) => s.get(j)!)) - Math.max(-Infinity, ...others);
       const weights = softmax(logits);
       for (let j = 0; j <= p; j++)
         for (let i = 0; i < headDim; i++) output[p]![head * headDim + i]! += weights[j]! * values[j]![i]!;
-      observe?.({ head, p, logits, weights });
+      observe?.({ head, p, logits, weights, margin });
     }
   }
   return output;

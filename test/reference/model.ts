@@ -40,6 +40,13 @@ export function forward(
   }
 }
 
+/** What attention takes of the policy and the observer in layer `layer`: middle keys from firstLayer on. */
+function inLayer(policy: Policy, watch: Watch | undefined, layer: number) {
+  const { middleK = 0, firstLayer = 0 } = policy;
+  const mine = { ...policy, middleK: layer >= firstLayer ? middleK : 0 };
+  return [mine, (row: AttentionRow) => watch?.attention(layer, row)] as const;
+}
+
 /** HF LlamaForCausalLM. */
 function llama(
   config: Config,
@@ -104,7 +111,7 @@ function llamaLike(
     const q = project(tensors, `${layer}.self_attn.q_proj`, h, bias.qkv); // [n][heads·headDim]
     const k = project(tensors, `${layer}.self_attn.k_proj`, h, bias.qkv); // [n][kvHeads·headDim]
     const v = project(tensors, `${layer}.self_attn.v_proj`, h, bias.qkv); // [n][kvHeads·headDim]
-    const a = attention(q, k, v, { heads, kvHeads, headDim }, rope, policy, (row) => watch?.attention(l, row)); // [n][heads·headDim]
+    const a = attention(q, k, v, { heads, kvHeads, headDim }, rope, ...inLayer(policy, watch, l)); // [n][heads·headDim]
     x = math.add(x, project(tensors, `${layer}.self_attn.o_proj`, a, bias.o));
 
     const m = math.rmsNorm(x, get(tensors, `${layer}.post_attention_layernorm.weight`), eps);
@@ -145,7 +152,7 @@ function mpt(config: Config, tensors: Tensors, ids: ArrayLike<number>, policy: P
     const wqkv = project(tensors, `${block}.attn.Wqkv`, norm(`${block}.norm_1`, x), bias);
     const qkv = math.map(wqkv, (value) => Math.max(-clip, Math.min(clip, value))); // [n][3·d_model]
     const part = (i: number) => qkv.map((row) => row.slice(i * dModel, (i + 1) * dModel)); // [n][d_model]
-    const a = attention(part(0), part(1), part(2), shape, alibi, policy, (row) => watch?.attention(l, row)); // [n][d_model]
+    const a = attention(part(0), part(1), part(2), shape, alibi, ...inLayer(policy, watch, l)); // [n][d_model]
     x = math.add(x, project(tensors, `${block}.attn.out_proj`, a, bias));
 
     const up = project(tensors, `${block}.ffn.up_proj`, norm(`${block}.norm_2`, x), bias);
@@ -181,7 +188,7 @@ function gptj(config: Config, tensors: Tensors, ids: ArrayLike<number>, policy: 
     const a = project(
       tensors,
       `${block}.attn.out_proj`,
-      attention(q, k, v, shape, rope, policy, (row) => watch?.attention(l, row)),
+      attention(q, k, v, shape, rope, ...inLayer(policy, watch, l)),
       false,
     );
     const inner = math.map(project(tensors, `${block}.mlp.fc_in`, h, true), act); // [n][n_inner]

@@ -3,11 +3,11 @@ import type { Command } from "commander";
 import type { TopLevelSpec } from "vega-lite";
 import { between, edgesOf, tailOf } from "../../eval/nll.ts";
 import type { Interval } from "../../eval/statistics.ts";
-import { numbers, whole } from "../options.ts";
+import { whole } from "../options.ts";
 import { Stages } from "../progress.ts";
 import { write } from "../streams.ts";
 import { nllChart } from "./nll_chart.ts";
-import { type EvalFlags, evalOptions } from "./options.ts";
+import { type EvalFlags, evalOptions, wholes } from "./options.ts";
 import { svg } from "./plot.ts";
 import { csv, type Json, withResults } from "./results.ts";
 import { ratioOf, readDocuments, type Scored, scoreAll, type Variant } from "./scoring.ts";
@@ -31,16 +31,16 @@ export function addAblation(evaluation: Command, signal: AbortSignal): void {
     .description("what each part of Λ-attention does: NLL without it, and by nGlobal, nLocal and limit (paper: Fig. 5)")
     .option("--length <n>", "tokens of each document, BOS included (default: 8 times the trained length)", whole(2))
     .option("--documents <n>", "take the first n texts only", whole(1))
-    .option("--n-globals <list>", "numbers of first tokens under lambda", numbers(0), [0, 1, 2, 10, 100])
+    .option("--n-globals <list>", "numbers of first tokens under lambda", wholes(0), [0, 1, 2, 10, 100])
     .option(
       "--n-locals <list>",
       "windows under lambda (default: 1/8, 1/4, 1/2 of the trained length, and all)",
-      numbers(1),
+      wholes(1),
     )
     .option(
       "--limits <list>",
       "ceilings under lambda, with half of the trained length as nLocal (default: 1/2, 1, 2, 4 times it)",
-      numbers(1),
+      wholes(1),
     )
     .action((flags: AblationFlags) => run(flags, signal));
 }
@@ -119,7 +119,7 @@ async function run(flags: AblationFlags, signal: AbortSignal): Promise<void> {
         `\nNLL of positions ${from}–${to - 1}, and its ratio to that of re-truncation (95 % bootstrap over documents)\n${table(show)}`,
       );
       const verdict = verdictOf(rows);
-      const result = { ...subject.facts(), parameters, from, to, rows, verdict };
+      const result = { ...subject.facts, parameters, from, to, rows, verdict };
       await results.write("ablation.json", `${JSON.stringify(result, null, 2)}\n`);
       await results.write("ablation.csv", csv(rows));
       await results.write("ablation.svg", await svg(await chart(scored, rows, subject, length)));

@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import type { Engine } from "../../engine.ts";
 import { ModelError, mismatch, OptionError } from "../../errors.ts";
 import { Curves, gridOf, meanCurves, readCurves } from "../../eval/diagnose.ts";
@@ -10,7 +10,7 @@ import { type FoundKeys, measureKeys } from "../../eval/keys.ts";
 import { pca } from "../../eval/pca.ts";
 import type { LoadOptions } from "../../load.ts";
 import { POLICIES, type PolicyName } from "../../model/cache.ts";
-import { numbers, whole } from "../options.ts";
+import { whole } from "../options.ts";
 import { Stages } from "../progress.ts";
 import { write } from "../streams.ts";
 import {
@@ -23,7 +23,7 @@ import {
   policyTable,
   verdictOf,
 } from "./diagnose_report.ts";
-import { type EvalFlags, evalOptions } from "./options.ts";
+import { type EvalFlags, evalOptions, names, wholes } from "./options.ts";
 import { FloatFile, type Json, type Results, withResults } from "./results.ts";
 import { readDocuments } from "./scoring.ts";
 import { commandLine, type Subject, withSubject } from "./subject.ts";
@@ -50,11 +50,11 @@ export function addDiagnose(program: Command, signal: AbortSignal): void {
     .description(
       "why a model fails beyond its trained length P: logits, entropy, first tokens, attention sinks (Fig 1, 7)",
     )
-    .option("--policies <list>", "policies to compare", policyNames, ["full", "lambda"])
+    .option("--policies <list>", "policies to compare", names(POLICIES), ["full", "lambda"])
     .option("--length <n>", "tokens of each text, BOS included (default: 4 P)", whole(2))
     .option("--documents <n>", "texts that are read, at most", whole(1), 4)
     .option("--pca-tokens <n>", "first tokens whose hidden states are compared (default: P)", whole(64))
-    .option("--layers <list>", `hidden states after these layers (default: ${LAYERS}; 0: the embedding)`, numbers(0))
+    .option("--layers <list>", `hidden states after these layers (default: ${LAYERS}; 0: the embedding)`, wholes(0))
     .addHelpText(
       "after",
       "\nFig 1a (logits.*): the largest logit of a text's last query, over the keys up to each distance; the paper cuts texts\n" +
@@ -207,7 +207,7 @@ async function report(
   const verdict = verdictOf(findings, states, keys, sinks);
   const { trainedLength } = subject;
   const whole = {
-    ...{ ...subject.facts(), trainedLength, parameters, verdict, keys },
+    ...{ ...subject.facts, trainedLength, parameters, verdict, keys },
     policies: findings.map(({ policy, curves, layers, alike }) => {
       return { ...policy, notFinite: curves.notFinite, alike, layers };
     }),
@@ -221,12 +221,4 @@ async function report(
   };
   for (const [file, content] of Object.entries(files)) await results.write(file, content);
   await write(`\n${verdict}\n`);
-}
-
-/** Names of policies with commas between, each once. */
-function policyNames(text: string): PolicyName[] {
-  const names = text.split(",") as PolicyName[];
-  const stranger = names.find((name) => !POLICIES.includes(name));
-  if (stranger === undefined) return [...new Set(names)];
-  throw new InvalidArgumentError(`expected some of ${POLICIES.join(", ")} with commas between, found ${stranger}`);
 }

@@ -1,7 +1,9 @@
 import type { Command } from "commander";
 import { addAblation } from "./ablation.ts";
+import { addContinuation } from "./continuation.ts";
 import { addDiagnose } from "./diagnose.ts";
 import { addNll } from "./nll.ts";
+import { addStream } from "./stream.ts";
 
 /** The paper's tables and figures: `eval nll`, `eval passkey` and so on, `diagnose` and `reproduce`. */
 export function addEvaluations(program: Command, signal: AbortSignal): void {
@@ -10,5 +12,7 @@ export function addEvaluations(program: Command, signal: AbortSignal): void {
     .description("measure a model on a text: the tables and figures of the LM-Infinite paper");
   addNll(evaluation, signal);
   addAblation(evaluation, signal);
+  addContinuation(evaluation, signal);
+  addStream(evaluation, signal);
   addDiagnose(program, signal);
 }

@@ -1,14 +1,14 @@
 import { basename } from "node:path";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { mismatch, OptionError } from "../../errors.ts";
 import { textBytes } from "../../eval/document.ts";
 import { between, edgesOf, READINGS, type Reading, tailOf } from "../../eval/nll.ts";
-import { numbers, whole } from "../options.ts";
+import { whole } from "../options.ts";
 import { Stages } from "../progress.ts";
 import { write } from "../streams.ts";
 import { nllChart } from "./nll_chart.ts";
 import { nllCsv, nllTensors } from "./nll_files.ts";
-import { type EvalFlags, evalOptions } from "./options.ts";
+import { type EvalFlags, evalOptions, names, wholes } from "./options.ts";
 import { svg } from "./plot.ts";
 import { csv, type Json, withResults } from "./results.ts";
 import { ratioOf, readDocuments, type Scored, scoreAll, type Variant } from "./scoring.ts";
@@ -33,9 +33,9 @@ export function addNll(evaluation: Command, signal: AbortSignal): void {
     .option(
       "--policies <list>",
       `what is compared, of ${READINGS.join(", ")} (default: that of --attention, full, retruncation)`,
-      readings,
+      names(READINGS),
     )
-    .option("--lengths <list>", "lengths of the perplexity table (default: powers of two)", numbers(2))
+    .option("--lengths <list>", "lengths of the perplexity table (default: powers of two)", wholes(2))
     .option("--documents <n>", "take the first n texts only", whole(1))
     .option("--models <where...>", "several models, instead of --model: each into a directory of its own")
     .option("--window <n>", "re-truncation: tokens that are read at once (default: the trained length)", whole(2))
@@ -93,7 +93,7 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
       }));
       const verdict = verdictOf(scored, edges, length, trainedLength, flags.seed);
       const result = {
-        ...subject.facts(),
+        ...subject.facts,
         parameters,
         bands: scored.map(({ variant, policy, documents: found }) => ({
           policy: variant.name,
@@ -141,14 +141,6 @@ function powersOfTwo(length: number): number[] {
   const all: number[] = [];
   for (let n = 512; n <= length; n *= 2) all.push(n);
   return all;
-}
-
-/** Names of readings with commas between. */
-function readings(text: string): Reading[] {
-  const names = text.split(",") as Reading[];
-  const stranger = names.find((name) => !READINGS.includes(name));
-  if (stranger === undefined) return [...new Set(names)];
-  throw new InvalidArgumentError(`expected some of ${READINGS.join(", ")} with commas between, found ${stranger}`);
 }
 
 /** Whether the first policy that forgets reads as well at the end as re-truncation, or as itself within the trained length. */

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { type ModelFlags, modelOptions, whole } from "../options.ts";
 
 /** The flags that every evaluation has. */
@@ -16,4 +16,19 @@ export function evalOptions(command: Command, name: string): Command {
     .option("--seed <n>", "of everything that is drawn", whole(0), 1)
     .option("--out <dir>", "where results are written", `results/${name}`)
     .option("--restart", "forget what an interrupted run has kept there");
+}
+
+/** Whole numbers from `min` on with commas between them, each once, ascending. */
+export function wholes(min: number): (text: string) => number[] {
+  return (text) => [...new Set(text.split(",").map(whole(min)))].sort((a, b) => a - b);
+}
+
+/** Some of `choices` with commas between them, each once. */
+export function names<T extends string>(choices: readonly T[]): (text: string) => T[] {
+  return (text) => {
+    const list = [...new Set(text.split(",").map((name) => name.trim() as T))];
+    const stranger = list.find((name) => !choices.includes(name));
+    if (stranger === undefined) return list;
+    throw new InvalidArgumentError(`expected some of ${choices.join(", ")}, found ${stranger}`);
+  };
 }

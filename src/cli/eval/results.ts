@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { appendFile, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { LambentError, mismatch, OptionError, show } from "../../errors.ts";
 import { warn } from "../streams.ts";
 
@@ -41,11 +41,13 @@ export class Results {
       const [begin, ...lines] = text.slice(0, text.lastIndexOf("\n") + 1).split("\n");
       if (begin && begin !== first) {
         const expected = "an interrupted run with the same parameters (--restart begins anew)";
-        throw new OptionError(mismatch(directory, expected, difference(begin, first)));
+        throw new OptionError(
+          mismatch(directory, expected, difference(parsed(begin, journal), parsed(first, journal))),
+        );
       }
-      const entries = lines.filter((line) => line !== "").map((line) => JSON.parse(line) as [string, Json]);
-      const all = [first, ...entries.map((entry) => JSON.stringify(entry))];
-      await writeFile(journal, all.map((line) => `${line}\n`).join(""));
+      const kept = lines.filter((line) => line !== "");
+      const entries = kept.map((line) => parsed(line, journal) as [string, Json]);
+      await writeWhole(journal, [first, ...kept, ""].join("\n"));
       return new Results(directory, scratch, new Map(entries));
     } catch (error) {
       throw unwritable(directory, error);
@@ -66,20 +68,19 @@ export class Results {
   async keep(unit: string, found: Json): Promise<void> {
     this.#units.set(unit, found);
     try {
-      await appendFile(this.#journal, `${JSON.stringify([unit, found])}\n`, { flush: true });
+      // Bun's appendFile does not flush.
+      await writeFile(this.#journal, `${JSON.stringify([unit, found])}\n`, { flag: "a", flush: true });
     } catch (error) {
       throw unwritable(this.directory, error);
     }
   }
 
   /** Writes a file of the results, whole or not at all. */
-  async write(file: string, content: string | AsyncIterable<string | Uint8Array>): Promise<void> {
+  async write(file: string, content: Content): Promise<void> {
     const path = join(this.directory, file);
     try {
-      await writeFile(`${path}.partial`, content, { flush: true });
-      await rename(`${path}.partial`, path);
+      await writeWhole(path, content);
     } catch (error) {
-      await rm(`${path}.partial`, { force: true });
       throw unwritable(path, error);
     }
   }
@@ -99,6 +100,7 @@ export async function withResults<T>(
   work: (results: Results) => Promise<T>,
 ): Promise<T> {
   const results = await Results.open(out, name, parameters, restart);
+  if (results.units) warn(`going on: ${results.units} units of work are done (--restart begins anew)`, "");
   try {
     const done = await work(results);
     await results.end();
@@ -144,10 +146,35 @@ export class FloatFile {
   }
 }
 
+type Content = string | Uint8Array | AsyncIterable<string | Uint8Array>;
+
+/** On disk when this returns, under its name only if it is whole, whatever happens on the way. */
+async function writeWhole(path: string, content: Content): Promise<void> {
+  try {
+    await writeFile(`${path}.partial`, content, { flush: true });
+    await rename(`${path}.partial`, path);
+  } catch (error) {
+    await rm(`${path}.partial`, { force: true });
+    throw error;
+  }
+  const directory = await open(dirname(path));
+  await directory.sync().finally(() => directory.close());
+}
+
+/** A line of a journal. Throws LambentError if it is damaged. */
+function parsed(line: string, journal: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    throw new LambentError(mismatch(journal, "lines of JSON (--restart begins anew)", line));
+  }
+}
+
 /** The first parameter that differs. */
-function difference(found: string, expected: string): string {
-  const before = JSON.parse(found).parameters ?? {};
-  const now = JSON.parse(expected).parameters;
+function difference(found: unknown, expected: unknown): string {
+  const parametersOf = (line: unknown) => (line as { parameters?: Readonly<Record<string, Json>> }).parameters ?? {};
+  const before = parametersOf(found);
+  const now = parametersOf(expected);
   const key = [...new Set([...Object.keys(before), ...Object.keys(now)])].find(
     (name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]),
   );

@@ -2,9 +2,9 @@ import { basename, isAbsolute } from "node:path";
 import manifest from "../../../package.json" with { type: "json" };
 import type { Engine } from "../../engine.ts";
 import { bosOf } from "../../eval/document.ts";
-import { modelInfo } from "../../language_model.ts";
-import { type LoadOptions, loadEngine, requireTokenizer, withCheckpoint } from "../../load.ts";
+import { chooseKernels, type LoadOptions, loadEngine, requireTokenizer, withCheckpoint } from "../../load.ts";
 import { type Planned, planModel } from "../../model/planning.ts";
+import { dtypesOf } from "../../snapshot.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags } from "../options.ts";
 import type { Stages } from "../progress.ts";
@@ -23,8 +23,8 @@ export interface Subject {
   plan(options: LoadOptions): Planned;
   /** An engine by the flags of the command, with these options in place of theirs. */
   engine(options: LoadOptions): Promise<Engine>;
-  /** What results depend on beside their parameters: the command, versions, and the engine that was loaded last. */
-  facts(): Record<string, string | number>;
+  /** What results depend on beside their parameters: the command, versions, formats, threads. */
+  readonly facts: Readonly<Record<string, string | number>>;
 }
 
 /** Lends the model of the flags to `work`. */
@@ -39,20 +39,20 @@ export function withSubject<T>(
   return withCheckpoint(name, options, async (checkpoint, runtime) => {
     const tokenizer = await requireTokenizer(checkpoint);
     const plan = (more: LoadOptions) => planModel(checkpoint, { ...options, ...more });
-    const { trainedLength, layers } = plan({}).program;
-    let info: ReturnType<typeof modelInfo> | undefined;
+    const planned = plan({});
+    const { trainedLength, layers, modelType } = planned.program;
+    const { kernels, threads } = await chooseKernels(options, runtime);
     const engine = async (more: LoadOptions) => {
       const engine = await loadEngine(checkpoint, runtime, { ...options, ...more });
-      info = modelInfo(name, runtime.name, engine);
       stages.end();
       return engine;
     };
-    const facts = () => ({
-      ...{ command: commandLine(), lambent: manifest.version, runtime: runtime.name },
-      ...(info && { modelType: info.modelType, kernels: info.kernels, threads: info.threads, dtype: info.dtype }),
-    });
     const { config } = checkpoint;
     const bos = bosOf(tokenizer, config);
+    const facts = {
+      ...{ command: commandLine(), lambent: manifest.version, runtime: runtime.name },
+      ...{ kernels: kernels.build, threads, modelType, dtype: dtypesOf(planned) },
+    };
     return work({ name, tokenizer, bos, config, layers: layers.length, trainedLength, plan, engine, facts });
   });
 }

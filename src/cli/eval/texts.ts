@@ -2,6 +2,7 @@ import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { LambentError, mismatch, OptionError } from "../../errors.ts";
 import type { ReadText } from "../../eval/document.ts";
+import type { Piece } from "../../eval/stream.ts";
 
 /** A file of text that was named, or lies in a directory that was. */
 export interface TextFile {
@@ -38,33 +39,69 @@ async function readText(path: string, size: number, characters: number): Promise
   if (size === 0) throw new OptionError(mismatch(path, "UTF-8 text", "an empty file"));
   // A character has 4 bytes at most.
   const whole = 4 * characters >= size;
-  const bytes = new Uint8Array(whole ? size : 4 * characters);
+  const bytes = await readBytes(path, 0, whole ? size : 4 * characters);
+  return { text: decode(path, cut(bytes, whole), 0), whole };
+}
+
+/** Bytes of a piece at most; with larger ones the garbage of tokenising takes more memory, and a step waits longer. */
+const PIECE_BYTES = 16384;
+
+/**
+ * The text of a UTF-8 file from byte `offset` on, up to `most` bytes, cut behind a line where that is possible. Throws
+ * OptionError for what is not text, or has become shorter.
+ */
+export async function readPiece({ path, size }: TextFile, offset: number, most = PIECE_BYTES): Promise<Piece> {
+  const whole = offset + most >= size;
+  const bytes = await readBytes(path, offset, whole ? size - offset : most);
+  if (bytes.length === 0) throw new OptionError(mismatch(path, `more than ${offset} bytes of UTF-8 text`, size));
+  const piece = cut(bytes, whole);
+  return { text: decode(path, piece, offset), next: whole ? undefined : offset + piece.length };
+}
+
+async function readBytes(path: string, offset: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(Math.max(0, length));
   const file = await open(path).catch((error) => {
     throw new LambentError(mismatch(path, "a file that can be read", error.code));
   });
   try {
-    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
-    return { text: decode(path, cut(bytes.subarray(0, bytesRead), whole)), whole };
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, offset);
+    return bytes.subarray(0, bytesRead);
   } finally {
     await file.close();
   }
 }
 
-/** Whole bytes of whole characters: up to the last line break, else without the last, unfinished character. */
+/** Whole bytes of whole characters: up to a line break in the later half, else without the last, unfinished character. */
 function cut(bytes: Uint8Array, whole: boolean): Uint8Array {
   if (whole) return bytes;
-  const line = bytes.lastIndexOf(10);
-  if (line > bytes.length / 2) return bytes.subarray(0, line + 1);
+  const line = lastLine(bytes);
+  if (line > bytes.length / 2) return bytes.subarray(0, line);
   let end = bytes.length;
   while (end > 0 && ((bytes[end - 1] as number) & 0xc0) === 0x80) end--;
   return bytes.subarray(0, Math.max(0, end - 1));
 }
 
-function decode(path: string, bytes: Uint8Array): string {
+/**
+ * Where the last line begins that neither begins nor follows on white space: tokens seldom reach over such a break. If
+ * there is none, the last line of all; 0 if that is the first.
+ */
+function lastLine(bytes: Uint8Array): number {
+  const isSpace = (at: number) => (bytes[at] as number) <= 32;
+  for (let at = bytes.lastIndexOf(10, -2); at > 0; at = bytes.lastIndexOf(10, at - 1)) {
+    if (!isSpace(at - 1) && !isSpace(at + 1)) return at + 1;
+  }
+  return bytes.lastIndexOf(10) + 1;
+}
+
+/** `offset`: where in the file the bytes begin. A byte order mark is one at the begin only. */
+function decode(path: string, bytes: Uint8Array, offset: number): string {
   const zero = bytes.indexOf(0);
-  if (zero >= 0) throw new OptionError(mismatch(path, "UTF-8 text", `a zero at byte ${zero}: a binary or UTF-16 file`));
+  if (zero >= 0) {
+    const found = `a zero at byte ${offset + zero}: a binary or UTF-16 file`;
+    throw new OptionError(mismatch(path, "UTF-8 text", found));
+  }
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: offset > 0 }).decode(bytes);
   } catch {
     throw new OptionError(mismatch(path, "UTF-8 text", "bytes that are not"));
   }

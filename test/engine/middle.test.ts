@@ -1,0 +1,334 @@
+/** Top-k middle tokens of whole models: against the dense definition in f64, and what must not change a single bit. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import fc from "fast-check";
+import { CACHE_DTYPES } from "../../src/dtype.ts";
+import { MIDDLE_QUERIES, type PolicyOptions, resolvePolicy } from "../../src/model/cache.ts";
+import { planModel } from "../../src/model/planning.ts";
+import { GREEDY } from "../../src/sampler.ts";
+import { readSnapshot, writeSnapshot } from "../../src/snapshot.ts";
+import { TextStream } from "../../src/tokenizer/stream.ts";
+import { forward } from "../reference/model.ts";
+import { readTensors } from "../reference/safetensors.ts";
+import { deviation, FIXTURES } from "../setup.ts";
+import { Bare, type Token } from "./bare.ts";
+import {
+  checkpointOf,
+  engineOf,
+  FAMILIES,
+  firstDifference,
+  fixture,
+  oneByOne,
+  PATIENCE,
+  randomIds,
+  rowOf,
+  sameBits,
+} from "./tiny.ts";
+
+setDefaultTimeout(PATIENCE);
+
+const ATTENTIONS = ["lambda", "window", "lambda-only", "sinks"] as const;
+const BOUND = 2e-4;
+/** Choices closer than this are left to rounding: what follows from them is not compared. Ties are exact: equal tokens. */
+const MARGIN = 1e-4;
+
+interface Dense {
+  readonly logits: Float64Array[];
+  /** Queries before this one choose by a margin in every layer and head. */
+  readonly certain: number;
+}
+
+function dense(family: string, ids: readonly number[], options: PolicyOptions, asks = (_: number) => true): Dense {
+  const { config } = fixture(family);
+  const { attention: policy, ...numbers } = resolvePolicy(options, 1 << 20);
+  let certain = ids.length;
+  const logits = forward(
+    config,
+    readTensors(join(FIXTURES, family)),
+    ids,
+    { policy, ...numbers, asks },
+    {
+      attention: (_, { margin, p }) => {
+        if (margin !== 0 && margin < MARGIN) certain = Math.min(certain, p);
+      },
+      hidden: () => {},
+    },
+  );
+  return { logits, certain };
+}
+
+const numbers = {
+  attention: fc.constantFrom(...ATTENTIONS),
+  nLocal: fc.integer({ min: 1, max: 16 }),
+  nGlobal: fc.integer({ min: 0, max: 6 }),
+  middleK: fc.integer({ min: 1, max: 6 }),
+  middleDistance: fc.integer({ min: 1, max: 20 }),
+  firstLayer: fc.integer({ min: 0, max: 1 }),
+  maxMiddle: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constant(200)),
+};
+
+describe.each([...FAMILIES])("%s", (family) => {
+  test("logits equal the dense definition's within 2e-4 · (1 + |logit|), under any policy and numbers, in any chunks", async () => {
+    let compared = 0;
+    let all = 0;
+    const cases = fc.record({
+      ...numbers,
+      tokens: fc.integer({ min: 20, max: 90 }),
+      chunkSize: fc.integer({ min: 1, max: 80 }),
+      seed: fc.nat(),
+    });
+    const property = fc.asyncProperty(cases, async ({ tokens, chunkSize, seed, ...options }) => {
+      const ids = randomIds(tokens, seed);
+      const { logits, certain } = dense(family, ids, options);
+      const model = await Bare.load(family, { ...options, chunkSize, maxSessions: 1 });
+      const found = model.read(ids).slice(0, certain);
+      compared += certain;
+      all += tokens;
+      return found.every((row, p) => deviation(row, logits[p] as Float64Array) < BOUND);
+    });
+    await fc.assert(property, { numRuns: 40, seed: 1 });
+    expect(compared / all).toBeGreaterThan(0.8);
+  });
+
+  test("last: what is appended asks at its end, a generated token always; as the definition says, in any chunks", async () => {
+    const options = { nLocal: 6, nGlobal: 2, middleK: 3, firstLayer: 0, middleQueries: "last" } as const;
+    const pieces = [1, 20, 9, 30];
+    const ids = randomIds(60, 4);
+    const ends = pieces.map((_, i) => pieces.slice(0, i + 1).reduce((sum, size) => sum + size, -1));
+    let first: Float32Array[] | undefined;
+    for (const chunkSize of [1, 3, 7, 64]) {
+      const engine = await engineOf(family, { ...options, chunkSize });
+      const session = engine.open(0, 1);
+      const rows: Float32Array[] = [];
+      const text: number[] = [];
+      for (const [i, end] of ends.entries()) {
+        const piece = ids.slice(i ? (ends[i - 1] as number) + 1 : 0, end + 1);
+        await engine.append(session, piece);
+        text.push(...piece);
+        rows.push(rowOf(engine, session));
+      }
+      // Generated tokens ask, be they read by next or at the begin of what is appended.
+      const asking = [...ends];
+      for (let i = 0; i < 3; i++) {
+        asking.push(text.length);
+        text.push((await engine.next(session, GREEDY)).id);
+        if (i < 2) rows.push(rowOf(engine, session));
+      }
+      await engine.append(session, ids.slice(0, 5));
+      text.push(...ids.slice(0, 5));
+      asking.push(text.length - 1);
+      rows.push(rowOf(engine, session));
+      const { logits, certain } = dense(family, text, options, (p) => asking.includes(p));
+      expect(certain).toBe(text.length);
+      const at = [...ends, text.length - 8, text.length - 7, text.length - 1];
+      expect(deviation(rows.at(-1) as Float32Array, logits.at(-1) as Float64Array)).toBeLessThan(BOUND);
+      for (const [i, row] of rows.slice(0, ends.length).entries()) {
+        expect(deviation(row, logits[at[i] as number] as Float64Array)).toBeLessThan(BOUND);
+      }
+      first ??= rows;
+      expect(firstDifference(rows, first)).toBe(-1);
+      // forward reads the same as append, its last token asking.
+      const other: Float32Array[] = [];
+      await engine.forward(engine.open(0, 1), text, (row) => void other.push(row.slice()));
+      const whole = dense(family, text, options, (p) => p === text.length - 1);
+      for (const [p, row] of other.entries())
+        expect(deviation(row, whole.logits[p] as Float64Array)).toBeLessThan(BOUND);
+    }
+  });
+
+  test("all: pieces, chunks, company, fork and snapshot change no bit", async () => {
+    const cases = fc.record({
+      ...numbers,
+      cacheDtype: fc.constantFrom(...CACHE_DTYPES),
+      chunkSize: fc.integer({ min: 1, max: 70 }),
+      pieces: fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 2, maxLength: 4 }),
+      seed: fc.nat(),
+    });
+    const property = fc.asyncProperty(cases, async ({ chunkSize, pieces, seed, ...options }) => {
+      const tokens = pieces.reduce((sum, size) => sum + size, 0);
+      const ids = randomIds(tokens, seed);
+      const single = await oneByOne(await engineOf(family, { ...options, chunkSize: 1 }), ids);
+      const engine = await engineOf(family, { ...options, chunkSize });
+      const other = engine.open(0, 1);
+      let session = engine.open(0, 1);
+      let read = 0;
+      for (const [i, size] of pieces.entries()) {
+        await engine.append(session, ids.slice(read, read + size));
+        await engine.append(other, randomIds(size, seed + i));
+        read += size;
+        if (!sameBits(rowOf(engine, session), single[read - 1] as Float32Array)) return false;
+        const before = session;
+        if (i % 2) session = engine.fork(session);
+        else {
+          const text = { stream: new Int32Array(TextStream.STATE_LENGTH), tail: "" };
+          session = readSnapshot(engine, writeSnapshot(engine, engine.state(session), text)).id;
+        }
+        await engine.append(before, randomIds(5, seed));
+        engine.dispose(before);
+      }
+      return true;
+    });
+    await fc.assert(property, { numRuns: 30, seed: 2 });
+  });
+
+  test("rows of two sessions in a step, at other origins, have the bits of each alone", async () => {
+    for (const [i, attention] of ATTENTIONS.entries()) {
+      const options = { attention, nLocal: 5, nGlobal: 2, middleK: 3, firstLayer: 1, maxMiddle: 20 };
+      const model = await Bare.load(family, {
+        ...options,
+        cacheDtype: CACHE_DTYPES[i % 3],
+        chunkSize: 40,
+        maxSessions: 2,
+      });
+      const origins = [3, 2 ** 45];
+      const texts = [randomIds(60, i), randomIds(60, i + 9)];
+      const rows: Float32Array[][] = [[], []];
+      const done = [0, 0];
+      for (const counts of [
+        [3, 20],
+        [17, 1],
+        [1, 1],
+        [19, 18],
+        [20, 20],
+      ]) {
+        const tokens = counts.flatMap((count, session) => {
+          const begin = done[session] as number;
+          done[session] = begin + count;
+          const origin = origins[session] as number;
+          return Array.from({ length: count }, (_, n): Token => {
+            const token = texts[session]?.[begin + n] as number;
+            return { session, token, position: origin + begin + n, origin };
+          });
+        });
+        for (const [n, row] of model.step(tokens).entries()) rows[(tokens[n] as Token).session]?.push(row);
+      }
+      for (const [session, text] of texts.entries()) {
+        expect(firstDifference(rows[session] as Float32Array[], model.read(text, 1, origins[session]))).toBe(-1);
+      }
+    }
+  });
+});
+
+describe("options", () => {
+  test("defaults: off; half of limit, or of nLocal; layer 5; 8 times the trained length; all", () => {
+    const middleOf = (options: PolicyOptions) => {
+      const { middleK, middleDistance, firstLayer, maxMiddle, middleQueries } = resolvePolicy(options, 512);
+      return [middleK, middleDistance, firstLayer, maxMiddle, middleQueries];
+    };
+    expect(middleOf({})).toEqual([0, 0, 0, 0, "all"]);
+    expect(middleOf({ middleK: 5 })).toEqual([5, 256, 5, 4096, "all"]);
+    expect(middleOf({ middleK: 5, limit: 1001 })).toEqual([5, 500, 5, 4096, "all"]);
+    expect(middleOf({ middleK: 5, nLocal: 1 })).toEqual([5, 1, 5, 4096, "all"]);
+    expect(middleOf({ middleK: 5, attention: "window", nLocal: 100, limit: 7 })).toEqual([5, 50, 5, 4096, "all"]);
+  });
+
+  const refused: [PolicyOptions, string][] = [
+    [{ middleK: 257 }, "middleK: expected a whole number from 0 to 256, found 257"],
+    [{ middleK: 1, attention: "full" }, "middleK: expected 0 under full attention, found 1"],
+    [{ middleK: 1, attention: "ceiling-only" }, "middleK: expected 0 under ceiling-only attention, found 1"],
+    [{ middleK: 1, firstLayer: 5 }, "firstLayer: expected less than the model's 2 layers, found 5"],
+    [{ middleK: 1, firstLayer: 2 }, "firstLayer: expected less than the model's 2 layers, found 2"],
+    [{ middleK: 1, firstLayer: 0, maxMiddle: 0 }, `maxMiddle: expected a whole number from 1 to ${2 ** 31}, found 0`],
+    [
+      { middleK: 1, firstLayer: 0, middleDistance: 0 },
+      `middleDistance: expected a whole number from 1 to ${2 ** 31}, found 0`,
+    ],
+    [
+      { middleK: 1, middleQueries: "some" as "all" },
+      `middleQueries: expected one of ${MIDDLE_QUERIES.join(", ")}, found some`,
+    ],
+  ];
+  test.each(refused)("%o is refused by name", async (options, message) => {
+    expect(await engineOf("llama-gqa-tied", options).then(String, (error) => error.message)).toBe(message);
+  });
+
+  test("a layer that attends middle tokens keeps maxMiddle + nLocal more keys and values, whatever the format and banks", async () => {
+    for (const family of FAMILIES) {
+      const checkpoint = await checkpointOf(fixture(family));
+      for (const cacheDtype of CACHE_DTYPES) {
+        const planned = (options: PolicyOptions) =>
+          planModel(checkpoint, { nLocal: 8, nGlobal: 2, cacheDtype, ...options });
+        const { plan, program } = planned({});
+        const more = planned({ middleK: 3, firstLayer: 1, maxMiddle: 100 }).plan;
+        const width = program.attention.kvHeads * plan.cache.headBytes;
+        expect(more.cacheBytes - plan.cacheBytes).toBe(2 * 108 * width * (program.layers.length - 1));
+        expect(more.layers[0]?.cache.bytes).toBe(plan.cache.bytes);
+        const slot = more.banks[0]?.slotBytes as number;
+        expect(slot - (plan.banks[0]?.slotBytes as number)).toBeWithin(
+          more.cacheBytes - plan.cacheBytes,
+          more.cacheBytes - plan.cacheBytes + 64 * program.layers.length,
+        );
+        const engine = await engineOf(family, {
+          nLocal: 8,
+          nGlobal: 2,
+          cacheDtype,
+          middleK: 3,
+          firstLayer: 1,
+          maxMiddle: 100,
+        });
+        const session = engine.open(0, 1);
+        await engine.append(session, randomIds(300, 1));
+        const bytes = engine.plan.layers.map(({ cache }, layer) => {
+          const { length } = engine.cacheBytes(engine.state(session), layer, 0, cache.bytes);
+          return length;
+        });
+        expect(bytes.reduce((sum, count) => sum + count)).toBeLessThanOrEqual(slot);
+        const last = engine.plan.layers.length - 1;
+        const { cache } = engine.plan.layers[last] as (typeof engine.plan.layers)[number];
+        const ring = engine.cacheBytes(engine.state(session), last, cache.parts.kvMiddle, 2 * 108 * width);
+        // Every key and value of the ring is written.
+        for (let at = 0; at < ring.length; at += plan.cache.headBytes) {
+          expect(ring.subarray(at, at + plan.cache.headBytes).some((byte) => byte !== 0)).toBe(true);
+        }
+      }
+    }
+  });
+
+  test("a snapshot says what was asked for, and is refused where another is", async () => {
+    const options = { nLocal: 8, nGlobal: 2, middleK: 3, firstLayer: 1, maxMiddle: 30 };
+    const engine = await engineOf("gptj", options);
+    const session = engine.open(0, 1);
+    await engine.append(session, randomIds(50, 2));
+    const text = { stream: new Int32Array(TextStream.STATE_LENGTH), tail: "" };
+    const snapshot = writeSnapshot(engine, engine.state(session), text);
+    const shown = "middleK 3, middleDistance 4, firstLayer 1, maxMiddle 30, middleQueries all";
+    const others: [PolicyOptions, string][] = [
+      [{ middleK: 0 }, "none"],
+      [{ middleK: 4 }, shown.replace("K 3", "K 4")],
+      [{ middleDistance: 5 }, shown.replace("Distance 4", "Distance 5")],
+      [{ middleQueries: "last" }, shown.replace("all", "last")],
+      [{ maxMiddle: 31 }, shown.replace("30", "31")],
+    ];
+    for (const [change, expected] of others) {
+      const other = await engineOf("gptj", { ...options, ...change });
+      expect(() => readSnapshot(other, snapshot)).toThrow(`snapshot: middle: expected ${expected}, found ${shown}`);
+    }
+    const plain = await engineOf("gptj", { ...options, middleK: 0 });
+    const without = writeSnapshot(plain, plain.state(plain.open(0, 1)), text);
+    expect(() => readSnapshot(engine, without)).toThrow(`snapshot: middle: expected ${shown}, found none`);
+  });
+});
+
+describe.each([...FAMILIES])("%s over several banks", (family) => {
+  test("as in one", async () => {
+    const options = { nLocal: 8, nGlobal: 2, middleK: 3, firstLayer: 1, maxMiddle: 30, chunkSize: 16 };
+    const ids = randomIds(60, 3);
+    const whole = await oneByOne(await engineOf(family, options), ids);
+    const checkpoint = await checkpointOf(fixture(family));
+    const seen = new Set<number>();
+    for (let bankBytes = 2 ** 22; !seen.has(1); bankBytes += 4096) {
+      let banks = 0;
+      try {
+        banks = planModel(checkpoint, { ...options, bankBytes }).plan.banks.length;
+      } catch {
+        continue; // no layer fits
+      }
+      if (seen.has(banks)) continue;
+      seen.add(banks);
+      const engine = await engineOf(family, { ...options, bankBytes });
+      for (const bank of engine.plan.banks) expect(bank.initialBytes).toBeLessThanOrEqual(bankBytes);
+      expect(firstDifference(await oneByOne(engine, ids), whole)).toBe(-1);
+    }
+    expect(Math.max(...seen)).toBeGreaterThan(1);
+  });
+});
