@@ -3,6 +3,7 @@ import { addAblation } from "./ablation.ts";
 import { addContinuation } from "./continuation.ts";
 import { addDiagnose } from "./diagnose.ts";
 import { addNll } from "./nll.ts";
+import { addPasskey } from "./passkey.ts";
 import { addStream } from "./stream.ts";
 
 /** The paper's tables and figures: `eval nll`, `eval passkey` and so on, `diagnose` and `reproduce`. */
@@ -14,5 +15,6 @@ export function addEvaluations(program: Command, signal: AbortSignal): void {
   addAblation(evaluation, signal);
   addContinuation(evaluation, signal);
   addStream(evaluation, signal);
+  addPasskey(evaluation, signal);
   addDiagnose(program, signal);
 }

@@ -2,17 +2,25 @@ import { type Command, InvalidArgumentError } from "commander";
 import { type ModelFlags, modelOptions, whole } from "../options.ts";
 
 /** The flags that every evaluation has. */
-export interface EvalFlags extends ModelFlags {
-  readonly text: readonly string[];
+export interface ResultFlags extends ModelFlags {
   readonly seed: number;
   readonly out: string;
   readonly restart?: boolean;
 }
 
-/** Which model and how it attends, which texts, and where results go: the flags of every evaluation. */
+/** Those of evaluations on texts. */
+export interface EvalFlags extends ResultFlags {
+  readonly text: readonly string[];
+}
+
+/** Which model and how it attends, which texts, and where results go. */
 export function evalOptions(command: Command, name: string): Command {
+  return resultOptions(command, name).requiredOption("--text <paths...>", "text files, or directories of them (UTF-8)");
+}
+
+/** Which model and how it attends, and where results go: the flags of every evaluation. */
+export function resultOptions(command: Command, name: string): Command {
   return modelOptions(command)
-    .requiredOption("--text <paths...>", "text files, or directories of them (UTF-8)")
     .option("--seed <n>", "of everything that is drawn", whole(0), 1)
     .option("--out <dir>", "where results are written", `results/${name}`)
     .option("--restart", "forget what an interrupted run has kept there");

@@ -13,7 +13,7 @@ import { warn, write } from "../streams.ts";
 import { type EvalFlags, evalOptions } from "./options.ts";
 import { csv, type Json, Results } from "./results.ts";
 import { HEADER, type Interval, line, plotOf, row, verdict } from "./stream_report.ts";
-import { type Subject, withSubject } from "./subject.ts";
+import { commandLine, type Subject, withSubject } from "./subject.ts";
 import { readPiece, type TextFile, textFiles } from "./texts.ts";
 
 const NAME = "stream";
@@ -256,9 +256,9 @@ async function report(
   const { kernels, threads } = modelInfo("", runtime, engine);
   const conclusion = verdict(intervals, rounds);
   const run = { runtime, kernels, threads };
-  const json = { parameters, run, verdict: conclusion, intervals: intervals.map(row), rounds };
+  const command = commandLine();
+  const json = { command, parameters, run, verdict: conclusion, intervals: intervals.map(row), rounds };
   const subject = `${basename(`${parameters.model}`)}, ${parameters.attention}`;
-  const command = `lambent ${process.argv.slice(2).join(" ")}`;
   await results.write(`${NAME}.json`, `${JSON.stringify(json, undefined, 1)}\n`);
   await results.write(`${NAME}.csv`, csv(intervals.map(row)));
   await results.write(`${NAME}.svg`, await plotOf(intervals, subject, command));
