@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import asc from "assemblyscript/asc";
-import type { Build } from "../../src/machine/kernels.ts";
+import type { Build, KernelExports, Kernels } from "../../src/machine/kernels.ts";
 import { ROOT } from "../setup.ts";
 
 /** A change of one file of assembly/: the only place where `from` occurs becomes `to`. */
@@ -46,4 +46,13 @@ export async function compile(build: Build, mutations: readonly Mutation[]): Pro
   });
   if (error || !wasm) throw new Error(`the mutant does not compile: ${error?.message} ${stderr}`);
   return wasm;
+}
+
+/** Such kernels as an engine takes them, without the test that would refuse them, for one thread. */
+export async function brokenKernels(mutations: readonly Mutation[]): Promise<Kernels> {
+  const build = "single-plain";
+  const module = await WebAssembly.compile(await compile(build, mutations));
+  const instantiate = (memory: WebAssembly.Memory) =>
+    new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelExports;
+  return { build, shared: false, pool: undefined, instantiate };
 }

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { addAblation } from "./ablation.ts";
 import { addContinuation } from "./continuation.ts";
+import { addDiagnose } from "./diagnose.ts";
 import { addNll } from "./nll.ts";
 import { addPasskey } from "./passkey.ts";
 import { addStream } from "./stream.ts";
@@ -15,4 +16,5 @@ export function addEvaluations(program: Command, signal: AbortSignal): void {
   addContinuation(evaluation, signal);
   addStream(evaluation, signal);
   addPasskey(evaluation, signal);
+  addDiagnose(program, signal);
 }
