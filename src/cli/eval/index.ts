@@ -4,6 +4,7 @@ import { addContinuation } from "./continuation.ts";
 import { addDiagnose } from "./diagnose.ts";
 import { addNll } from "./nll.ts";
 import { addPasskey } from "./passkey.ts";
+import { addReproduce } from "./reproduce.ts";
 import { addStream } from "./stream.ts";
 
 /** The paper's tables and figures: `eval nll`, `eval passkey` and so on, `diagnose` and `reproduce`. */
@@ -17,4 +18,5 @@ export function addEvaluations(program: Command, signal: AbortSignal): void {
   addStream(evaluation, signal);
   addPasskey(evaluation, signal);
   addDiagnose(program, signal);
+  addReproduce(program, signal);
 }

@@ -99,7 +99,8 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
           return { length: n, nll: mean, perplexity: Math.exp(mean), tailNll: tail, bitsPerByte, nan };
         }),
       }));
-      const verdict = verdictOf(scored, edges, length, trainedLength, flags.seed);
+      const ends = endsOf(scored, edges, length, flags.seed);
+      const verdict = verdictOf(ends, trainedLength);
       const result = {
         ...subject.facts,
         parameters,
@@ -110,13 +111,12 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
             .slice(1)
             .map((to, i) => ({ from: edges[i], to, ...between(found, edges, edges[i] as number, to) })),
         })),
-        perplexities,
-        verdict,
+        ...{ trainedLength, perplexities, ends, verdict },
       };
       const rows = perplexities.map(({ policy, lengths: found }) => ({
         model: basename(name),
         policy,
-        ...Object.fromEntries(found.map(({ length: n, perplexity }) => [`${n}`, perplexity])),
+        ...Object.fromEntries(found.map(({ length: n, perplexity }) => [`${n} tokens`, perplexity])),
         "bits per byte": found.at(-1)?.bitsPerByte as number,
       }));
       await write(`\nperplexity of whole texts by length\n${table(rows)}`);
@@ -151,33 +151,27 @@ function powersOfTwo(length: number): number[] {
   return all;
 }
 
-/** Whether the first policy that forgets reads as well at the end as re-truncation, or as itself within the trained length. */
-function verdictOf(
-  scored: readonly Scored[],
-  edges: readonly number[],
-  length: number,
-  trained: number,
-  seed: number,
-): string {
+/** What each variant comes to at the texts' end, and beside re-truncation. */
+function endsOf(scored: readonly Scored[], edges: readonly number[], length: number, seed: number) {
   const from = tailOf(edges[0] as number, length);
-  const mean = ({ documents }: Scored) => between(documents, edges, from, length).mean;
-  const parts = scored.map((one) => `${one.variant.name} ${show(mean(one))}`);
   const base = scored.find(({ variant }) => variant.retruncation);
-  const others = scored.filter((one) => one !== base);
-  const shares =
-    base &&
-    others.map((one) => {
-      const { low, value, high } = ratioOf(one, base, edges, from, length, seed);
-      return `${one.variant.name} ${percent(value)} [${percent(low)}, ${percent(high)}]`;
-    });
-  const text = `NLL of positions ${from}–${length - 1} (${(length / trained).toFixed(1)} × the trained length): ${parts.join(", ")}`;
-  return shares ? `${text}; over re-truncation, 95 % bootstrap: ${shares.join(", ")}` : text;
+  return scored.map((one) => ({
+    ...{ policy: one.variant.name, from, to: length },
+    nll: between(one.documents, edges, from, length).mean,
+    overRetruncation: base && one !== base ? ratioOf(one, base, edges, from, length, seed) : undefined,
+  }));
+}
+
+function verdictOf(ends: ReturnType<typeof endsOf>, trainedLength: number): string {
+  const { from, to } = ends[0] as (typeof ends)[number];
+  const nlls = ends.map(({ policy, nll }) => `${policy} ${Number.isNaN(nll) ? "NaN" : nll.toFixed(3)}`);
+  const over = ends.flatMap(({ policy, overRetruncation: ratio }) =>
+    ratio ? [`${policy} ${percent(ratio.value)} [${percent(ratio.low)}, ${percent(ratio.high)}]`] : [],
+  );
+  const text = `NLL of positions ${from}–${to - 1} (${(to / trainedLength).toFixed(1)} × the trained length): ${nlls.join(", ")}`;
+  return over.length ? `${text}; over re-truncation, 95 % bootstrap: ${over.join(", ")}` : text;
 }
 
 function percent(ratio: number): string {
   return Number.isNaN(ratio) ? "NaN" : `${ratio >= 1 ? "+" : ""}${(100 * (ratio - 1)).toFixed(2)} %`;
-}
-
-function show(nll: number): string {
-  return Number.isNaN(nll) ? "NaN" : nll.toFixed(3);
 }

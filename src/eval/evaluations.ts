@@ -1,0 +1,83 @@
+/** Parts of the results of a model's evaluations, as their JSON files hold them; NaN is null there. */
+export interface Evaluations {
+  readonly model: string;
+  readonly end: NllResult;
+  readonly vanilla?: NllResult | undefined;
+  readonly latex?: NllResult | undefined;
+  readonly ablation: { readonly from: number; readonly to: number; readonly rows: readonly AblationRow[] };
+  readonly passkey: {
+    readonly summaries: readonly { readonly policy: string; readonly within: Answers; readonly beyond: Answers }[];
+  };
+  readonly continuation: { readonly rows: readonly ContinuationRow[] };
+  readonly diagnose: {
+    readonly keys: { readonly attended: number; readonly holds: boolean; readonly pinnedDifference: number };
+    readonly policies: readonly PolicyDiagnosis[];
+    readonly hidden: readonly {
+      readonly layer: number;
+      readonly byPosition: readonly number[];
+      readonly chance: number;
+    }[];
+  };
+  readonly stream?: StreamResult | undefined;
+}
+
+export interface NllResult {
+  readonly ends: readonly {
+    readonly policy: string;
+    readonly from: number;
+    readonly to: number;
+    readonly nll: number | null;
+    readonly overRetruncation?: { readonly value: number | null; readonly low: number; readonly high: number };
+  }[];
+  readonly trainedLength: number;
+}
+
+export interface AblationRow {
+  readonly variant: string;
+  readonly nll: number | null;
+  readonly "over re-truncation": number | null;
+  readonly low: number | null;
+  readonly high: number | null;
+}
+
+export interface Answers {
+  readonly trials: number;
+  readonly accuracy: number | null;
+  readonly nll: number | null;
+  readonly otherNll: number | null;
+}
+
+export interface ContinuationRow {
+  readonly system: string;
+  readonly length: number;
+  readonly bleu: number;
+  readonly rougeL: { readonly value: number };
+  readonly nll: { readonly value: number | null };
+  readonly flops: number;
+}
+
+export interface PolicyDiagnosis {
+  readonly attention: string;
+  readonly alike: { readonly entropy: Change; readonly sinks: Change };
+  readonly layers: readonly {
+    readonly layer: number | "all";
+    readonly bound: { readonly trained: { readonly mean: number }; readonly end: { readonly mean: number } };
+    readonly entropy: { readonly trained: { readonly mean: number }; readonly end: { readonly mean: number } };
+    readonly sinks: { readonly trained: { readonly mean: number; readonly largest: number } };
+  }[];
+}
+
+export interface Change {
+  readonly trained: number;
+  readonly end: number;
+}
+
+export interface StreamResult {
+  readonly parameters: { readonly tokens: number };
+  readonly verdict: string;
+  readonly intervals: readonly {
+    readonly nll: number | null;
+    readonly residentBytes: number;
+    readonly notFinite: number;
+  }[];
+}
