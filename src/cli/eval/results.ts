@@ -94,6 +94,8 @@ export class Results {
 
   /** Takes the journal away: everything is in the files. */
   async end(): Promise<void> {
+    // First of all: what it says is kept goes next.
+    await rm(this.#journal);
     await rm(this.scratch, { recursive: true });
   }
 }

@@ -15,6 +15,18 @@ export interface Variant {
   readonly retruncation?: Retruncation | undefined;
 }
 
+/** How a variant's engine attends to documents of `length` tokens. */
+function optionsOf({ options, retruncation }: Variant, length: number): PolicyOptions {
+  if (retruncation) return { attention: "full", maxPositions: retruncation.window };
+  return { maxPositions: length, ...options };
+}
+
+/** The variants' policies, by name: what is refused is so before anything is computed. */
+export function policiesOf(subject: Subject, variants: readonly Variant[], length: number): Record<string, Policy> {
+  const policy = (variant: Variant) => subject.plan(optionsOf(variant, length)).plan.policy;
+  return Object.fromEntries(variants.map((variant) => [variant.name, policy(variant)]));
+}
+
 /** What a variant made of the documents. */
 export interface Scored {
   readonly variant: Variant;
@@ -62,8 +74,7 @@ export async function scoreAll(
   let done = 0;
   for (const variant of variants) {
     const { retruncation } = variant;
-    const options = retruncation ? { attention: "full" as const, maxPositions: retruncation.window } : variant.options;
-    const engine = await subject.engine({ maxPositions: length, ...options, observe: { nll: true } });
+    const engine = await subject.engine({ ...optionsOf(variant, length), observe: { nll: true } });
     const found: { sums: number[]; nans: number[] }[] = [];
     const files: FloatFile[] = [];
     for (const { name, ids } of documents) {
