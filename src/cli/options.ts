@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { type Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { Size } from "../../assembly/layout.ts";
 import { CACHE_DTYPES, DTYPES } from "../dtype.ts";
@@ -6,7 +7,7 @@ import { MIDDLE_QUERIES, type Middle, POLICIES } from "../model/cache.ts";
 import type { Stages } from "./progress.ts";
 
 /** The model that is used when none is named; it lies beside this code. */
-export const DEFAULT_MODEL = new URL("../../models/lambent-llama-5m", import.meta.url).pathname;
+export const DEFAULT_MODEL = fileURLToPath(new URL("../../models/lambent-llama-5m", import.meta.url));
 
 /** A whole number from `min` to `max`. */
 export function whole(min: number, max = Infinity): (text: string) => number {

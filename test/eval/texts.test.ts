@@ -27,13 +27,18 @@ describe("texts", () => {
   });
 
   test.each([
-    ["empty.txt", "", "an empty file"],
     ["binary.txt", Uint8Array.of(80, 75, 3, 4, 0, 0, 1), "a zero at byte 4"],
     ["utf16.txt", Uint8Array.of(0xff, 0xfe, 65, 0), "a zero at byte 3"],
     ["latin1.txt", Uint8Array.of(65, 0xe9, 66), "bytes that are not"],
   ])("%s is refused by name", async (name, content, reason) => {
     const [text] = await textFiles([await file(name, content)]);
     await expect(text?.read(100)).rejects.toThrow(`${name}: expected UTF-8 text, found ${reason}`);
+  });
+
+  test("what is empty or no file is refused before anything is read", async () => {
+    const empty = await file("empty.txt", "");
+    await expect(textFiles([empty])).rejects.toThrow("empty.txt: expected UTF-8 text, found an empty file");
+    await expect(textFiles(["/dev/null"])).rejects.toThrow("/dev/null: expected a text file or a directory of them");
   });
 
   test("a file that is not there is refused by name", async () => {

@@ -130,7 +130,7 @@ async function run(flags: AblationFlags, signal: AbortSignal): Promise<void> {
 }
 
 /** Which variants lose more than 2 % against re-truncation at the end of the text. */
-function verdictOf(
+export function verdictOf(
   rows: readonly {
     readonly variant: string;
     readonly sweep?: string | undefined;
@@ -139,8 +139,11 @@ function verdictOf(
 ): string {
   const policies = rows.filter(({ sweep, variant }) => !sweep && variant !== "retruncation");
   const holds = (row: (typeof rows)[number]) => row["over re-truncation"] <= 1.02;
+  const nan = policies.filter((row) => Number.isNaN(row["over re-truncation"]));
+  const fails = policies.filter((row) => !holds(row) && !nan.includes(row));
   const list = (some: typeof policies) => some.map(({ variant }) => variant).join(", ") || "none";
-  return `within 2 % of re-truncation: ${list(policies.filter(holds))}; beyond it: ${list(policies.filter((row) => !holds(row)))}`;
+  const text = `within 2 % of re-truncation: ${list(policies.filter(holds))}; beyond it: ${list(fails)}`;
+  return nan.length > 0 ? `${text}; NaN: ${list(nan)}` : text;
 }
 
 async function chart(
@@ -156,7 +159,9 @@ async function chart(
     1,
     length,
   );
+  const missing = (name: string) => rows.filter((row) => row.sweep === name && Number.isNaN(row.nll));
   const sweep = (name: string, what: string): object => ({
+    ...(missing(name).length > 0 && { title: `NaN at ${missing(name).map(({ value }) => value)}` }),
     width: 180,
     height: 140,
     data: {

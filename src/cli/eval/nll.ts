@@ -8,7 +8,7 @@ import { Stages } from "../progress.ts";
 import { write } from "../streams.ts";
 import { nllChart } from "./nll_chart.ts";
 import { nllCsv, nllTensors } from "./nll_files.ts";
-import { type EvalFlags, evalOptions, names, wholes } from "./options.ts";
+import { type EvalFlags, evalOptions, names, ownNames, wholes } from "./options.ts";
 import { svg } from "./plot.ts";
 import { csv, type Json, withResults } from "./results.ts";
 import { policiesOf, ratioOf, readDocuments, type Scored, scoreAll, type Variant } from "./scoring.ts";
@@ -55,9 +55,7 @@ async function run(flags: NllFlags, signal: AbortSignal): Promise<void> {
   const stages = new Stages();
   const files = (await textFiles(flags.text)).slice(0, flags.documents);
   const rows: Record<string, string | number>[] = [];
-  const folders = flags.models?.map((model) => basename(model)) ?? [];
-  const twice = folders.find((folder, i) => folders.indexOf(folder) < i);
-  if (twice !== undefined) throw new OptionError(mismatch("--models", "a name of its own for each", `${twice} twice`));
+  ownNames(flags.models ?? []);
   for (const model of flags.models ?? [flags.model]) {
     const out = flags.models ? `${flags.out}/${basename(model as string)}` : flags.out;
     rows.push(...(await measure({ ...flags, ...(model === undefined ? {} : { model }), out }, files, stages, signal)));

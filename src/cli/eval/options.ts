@@ -1,4 +1,6 @@
+import { basename } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
+import { mismatch, OptionError } from "../../errors.ts";
 import { type ModelFlags, modelOptions, whole } from "../options.ts";
 
 /** The flags that every evaluation has. */
@@ -39,4 +41,11 @@ export function names<T extends string>(choices: readonly T[]): (text: string) =
     if (stranger === undefined) return list;
     throw new InvalidArgumentError(`expected some of ${choices.join(", ")}, found ${stranger}`);
   };
+}
+
+/** Models get a folder each: throws OptionError if two of them have one name. */
+export function ownNames(models: readonly string[]): void {
+  const folders = models.map((model) => basename(model));
+  const twice = folders.find((folder, i) => folders.indexOf(folder) < i);
+  if (twice !== undefined) throw new OptionError(mismatch("--models", "a name of its own for each", `${twice} twice`));
 }

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { LambentError, mismatch, OptionError } from "../../errors.ts";
 import { type Claim, claimsOf } from "../../eval/claims.ts";
@@ -8,6 +9,7 @@ import type { Evaluations } from "../../eval/evaluations.ts";
 import { inspect } from "../../load.ts";
 import { whole } from "../options.ts";
 import { warn, write } from "../streams.ts";
+import { ownNames } from "./options.ts";
 import { type Step, type StepName, stepsOf } from "./reproduce_steps.ts";
 import { type Json, type Results, withResults } from "./results.ts";
 import { type DoneStep, figureName, resultsPage } from "./results_page.ts";
@@ -26,7 +28,7 @@ interface ReproduceFlags {
   readonly restart?: boolean;
 }
 
-const HERE = (path: string) => new URL(`../../../${path}`, import.meta.url).pathname;
+const HERE = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 /** The one that shows most comes first: it has learned to find keys, and sinks have begun to form in it. */
 const MODELS = ["lambent-gptj-6m", "lambent-llama-5m", "lambent-mpt-5m"].map((name) => HERE(`models/${name}`));
 const QUICK_STREAM = 20_000;
@@ -60,6 +62,7 @@ export function addReproduce(program: Command, signal: AbortSignal): void {
 
 async function reproduce(flags: ReproduceFlags, signal: AbortSignal): Promise<void> {
   const { quick = false, models = MODELS, work } = flags;
+  ownNames(models);
   const given = flags.text ?? (quick ? [HERE("models/texts")] : undefined);
   if (!given) throw new OptionError(mismatch("text", "novels to read (--text, or --quick)", "none"));
   const texts = await textFiles(given);
@@ -111,7 +114,7 @@ async function reproduce(flags: ReproduceFlags, signal: AbortSignal): Promise<vo
 }
 
 function folderOf({ model, name }: Step, work: string): string {
-  return join(work, model.split("/").at(-1) as string, name);
+  return join(work, basename(model), name);
 }
 
 /** Runs a step as a command of its own, unless it is done; gives what it found. */
@@ -171,7 +174,7 @@ async function evaluationsOf(model: string, steps: readonly DoneStep[], work: st
 async function report(claims: readonly Claim[], page: string): Promise<void> {
   await write("\n");
   for (const { model, where, paper, found, agrees } of claims) {
-    await write(`${agrees ? "agrees " : "differs"} ${model.split("/").at(-1)}, ${where}: ${paper}: ${found}\n`);
+    await write(`${agrees ? "agrees " : "differs"} ${basename(model)}, ${where}: ${paper}: ${found}\n`);
   }
   const broken = claims.filter(({ essential, agrees }) => essential && !agrees);
   const agreeing = claims.filter(({ agrees }) => agrees).length;

@@ -12,15 +12,22 @@ export interface TextFile {
   readonly read: ReadText;
 }
 
-/** The files of `paths`, in the order given; those of a directory, with its folders, by name, hidden ones left out. */
+/**
+ * The files of `paths`, in the order given; those of a directory, with its folders, by name, hidden ones left out. Throws
+ * OptionError for what is empty or no file.
+ */
 export async function textFiles(paths: readonly string[]): Promise<TextFile[]> {
   const files: TextFile[] = [];
   for (const path of paths) {
     const info = await stat(path).catch((error) => {
       throw new OptionError(mismatch(path, "a text file or a directory of them", error.code));
     });
-    if (!info.isDirectory()) files.push(textFile(path, info.size));
-    else {
+    if (info.isFile()) {
+      if (info.size === 0) throw new OptionError(mismatch(path, "UTF-8 text", "an empty file"));
+      files.push(textFile(path, info.size));
+    } else if (!info.isDirectory()) {
+      throw new OptionError(mismatch(path, "a text file or a directory of them", "neither"));
+    } else {
       const entries = await readdir(path, { withFileTypes: true });
       const names = entries.filter(({ name }) => !name.startsWith(".")).map(({ name }) => name);
       if (names.length === 0) throw new OptionError(mismatch(path, "text files", "an empty directory"));
@@ -36,7 +43,6 @@ function textFile(path: string, size: number): TextFile {
 
 /** The begin of a UTF-8 file, cut behind a line where that is possible. Throws OptionError for what is not text. */
 async function readText(path: string, size: number, characters: number): Promise<{ text: string; whole: boolean }> {
-  if (size === 0) throw new OptionError(mismatch(path, "UTF-8 text", "an empty file"));
   // A character has 4 bytes at most.
   const whole = 4 * characters >= size;
   const bytes = await readBytes(path, 0, whole ? size : 4 * characters);
