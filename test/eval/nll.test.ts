@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -7,6 +7,8 @@ import { good, lambent, start } from "../cli/run.ts";
 import { readSafetensors } from "../reference/safetensors.ts";
 import { MODELS, ROOT } from "../setup.ts";
 
+// Other processes may have the cores.
+setDefaultTimeout(120_000);
 const TEXTS = join(ROOT, "models/texts");
 const LLAMA = join(MODELS, "lambent-llama-5m");
 const scratch = await mkdtemp(join(tmpdir(), "lambent-nll-"));
