@@ -11,7 +11,7 @@ import { nllCsv, nllTensors } from "./nll_files.ts";
 import { type EvalFlags, evalOptions, names, wholes } from "./options.ts";
 import { svg } from "./plot.ts";
 import { csv, type Json, withResults } from "./results.ts";
-import { ratioOf, readDocuments, type Scored, scoreAll, type Variant } from "./scoring.ts";
+import { optionsOf, ratioOf, readDocuments, type Scored, scoreAll, type Variant } from "./scoring.ts";
 import { type Subject, withSubject } from "./subject.ts";
 import { table } from "./table.ts";
 import { type TextFile, textFiles } from "./texts.ts";
@@ -79,7 +79,10 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
     const parameters = {
       ...{ model: name, from, length, lengths: all, bos: bos ?? null },
       files: files.map(({ path, size }) => ({ path, bytes: size })),
-      variants: variants as unknown as Json,
+      variants: variants.map((variant) => ({
+        ...variant,
+        options: { ...subject.plan(optionsOf(variant)).plan.policy },
+      })) as unknown as Json,
       ...{ dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
     };
     return withResults(flags, "nll", parameters, signal, async (results) => {

@@ -25,6 +25,12 @@ export interface Scored {
   readonly files: readonly FloatFile[];
 }
 
+/** How a variant's engine is loaded. What forgets nothing has no middle tokens. */
+export function optionsOf({ options, retruncation }: Variant): PolicyOptions {
+  if (retruncation) return { attention: "full", maxPositions: retruncation.window, middleK: 0 };
+  return options.attention === "full" || options.attention === "ceiling-only" ? { ...options, middleK: 0 } : options;
+}
+
 /** The documents of the files, `length` tokens of each. */
 export async function readDocuments(
   files: readonly TextFile[],
@@ -62,8 +68,7 @@ export async function scoreAll(
   let done = 0;
   for (const variant of variants) {
     const { retruncation } = variant;
-    const options = retruncation ? { attention: "full" as const, maxPositions: retruncation.window } : variant.options;
-    const engine = await subject.engine({ maxPositions: length, ...options, observe: { nll: true } });
+    const engine = await subject.engine({ ...optionsOf(variant), observe: { nll: true } });
     const found: { sums: number[]; nans: number[] }[] = [];
     const files: FloatFile[] = [];
     for (const { name, ids } of documents) {
