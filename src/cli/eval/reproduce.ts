@@ -149,7 +149,7 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
 
 // biome-ignore lint/suspicious/noExplicitAny: our own files, whose shapes src/eval/evaluations.ts declares
 async function readJson(path: string): Promise<any> {
-  return JSON.parse(await readFile(path, "utf8"));
+  return JSON.parse(await readFile(path, "utf8"), (_, value) => (value === null ? Number.NaN : value));
 }
 
 async function evaluationsOf(model: string, steps: readonly DoneStep[], work: string): Promise<Evaluations> {
@@ -179,6 +179,6 @@ async function report(claims: readonly Claim[], page: string): Promise<void> {
   if (broken.length === 0) return;
   for (const { model, where, found } of broken) warn(`${model}, ${where}: ${found}`, "Λ-attention is broken: ");
   throw new LambentError(
-    mismatch("reproduce", "Λ-attention to do what it should", `${broken.length} claims that fail`),
+    mismatch("reproduce", "Λ-attention to do what it should", `${broken.length} of ${claims.length} claims that fail`),
   );
 }
