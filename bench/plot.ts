@@ -10,7 +10,7 @@ export interface LineChart {
 }
 
 /** As SVG with a caption of two lines; x and y are logarithmic, in powers of 2 and of 10. */
-export function svg({ title, x, y, series, values }: LineChart, caption: string[]): Promise<string> {
+export function svg({ title, x, y, series, values }: LineChart, caption: string[]): Promise<string | undefined> {
   return render({
     title: { text: title, subtitle: caption },
     width: 560,

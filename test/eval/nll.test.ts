@@ -111,13 +111,14 @@ describe("eval nll", () => {
       [["--text", join(scratch, "none.txt")], "none.txt: expected a text file or a directory of them, found ENOENT", 1],
       [["--text", texts[0]!, "--policies", "lambda,alibi"], "expected some of lambda, full", 2],
       [["--text", texts[0]!, "--stride", "512"], "stride: expected less than the window (512), found 512", 1],
+      [["--text", texts[0]!, "--models", LLAMA, `${LLAMA}/`], "--models: expected a name of its own for each", 1],
       [["--text", texts[0]!, "--length", "1"], "expected a whole number from 2 on, found 1", 2],
       [[], "required option '--text <paths...>' not specified", 2],
     ];
     for (const [args, message, code] of cases) {
       const run = await lambent(nll("wrong", ...args));
       expect(run.err).toContain(message);
-      expect(run.code).toBe(code);
+      expect(run).toMatchObject({ out: "", code });
     }
   });
 });

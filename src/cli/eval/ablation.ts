@@ -10,7 +10,7 @@ import { nllChart } from "./nll_chart.ts";
 import { type EvalFlags, evalOptions, wholes } from "./options.ts";
 import { svg } from "./plot.ts";
 import { csv, type Json, withResults } from "./results.ts";
-import { optionsOf, ratioOf, readDocuments, type Scored, scoreAll, type Variant } from "./scoring.ts";
+import { policiesOf, ratioOf, readDocuments, type Scored, scoreAll, type Variant } from "./scoring.ts";
 import { type Subject, withSubject } from "./subject.ts";
 import { table } from "./table.ts";
 import { textFiles } from "./texts.ts";
@@ -87,11 +87,9 @@ async function run(flags: AblationFlags, signal: AbortSignal): Promise<void> {
     const parameters = {
       ...{ model: name, length, bos: subject.bos ?? null },
       files: files.map(({ path, size }) => ({ path, bytes: size })),
-      variants: variants.map((variant) => ({
-        ...variant,
-        options: { ...subject.plan(optionsOf(variant)).plan.policy },
-      })) as unknown as Json,
-      ...{ dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
+      variants: variants as unknown as Json,
+      policies: policiesOf(subject, variants, length) as unknown as Json,
+      ...{ revision: flags.revision, dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
     };
     return withResults(flags, "ablation", parameters, signal, async (results) => {
       const documents = await readDocuments(files, subject, length, stages, signal);

@@ -99,7 +99,7 @@ interface Titled {
 const modelOf = ({ name }: Titled) => name.split("/").filter(Boolean).at(-1) ?? name;
 
 /** Quality of the policies against length (Table 3). */
-export function lengthSvg(rows: readonly Row[], subject: Titled, command: string): Promise<string> {
+export function lengthSvg(rows: readonly Row[], subject: Titled, command: string): Promise<string | undefined> {
   const values = flat(rows.filter(({ system, attention }) => system === attention));
   const color = colour("system", "attention", values);
   const x = { field: "length", type: "quantitative", scale: { type: "log", base: 2 }, title: "context (tokens)" };
@@ -123,7 +123,7 @@ export function lengthSvg(rows: readonly Row[], subject: Titled, command: string
 }
 
 /** Quality against cost per token (Fig 6). */
-export function computeSvg(points: readonly Point[], subject: Titled, command: string): Promise<string> {
+export function computeSvg(points: readonly Point[], subject: Titled, command: string): Promise<string | undefined> {
   const values = flat(points).map((point) => ({ ...point, mflop: (point.flops as number) / 1e6 }));
   const color = colour("series", "labels: n-local, window", values);
   const x = { field: "mflop", type: "quantitative", scale: { type: "log" }, title: "MFLOP per generated token" };

@@ -32,7 +32,7 @@ export interface Labels {
 const GREY = "#7f7f7f";
 
 /** Curves of every layer in a panel of its own, and of all layers before them in a large one. */
-export function curvesSvg(points: readonly Point[], labels: Labels): Promise<string> {
+export function curvesSvg(points: readonly Point[], labels: Labels): Promise<string | undefined> {
   const policies = [...new Set(points.map(({ policy }) => policy))];
   const layers = [...new Set(points.map(({ layer }) => layer))].filter((layer) => layer !== "all");
   const many = layers.length > 12;
@@ -94,7 +94,10 @@ export interface Dot {
 }
 
 /** Hidden states after each layer, coloured by position, the first tokens marked. */
-export function hiddenSvg(dots: readonly Dot[], labels: Pick<Labels, "title" | "command">): Promise<string> {
+export function hiddenSvg(
+  dots: readonly Dot[],
+  labels: Pick<Labels, "title" | "command">,
+): Promise<string | undefined> {
   const axis = (field: string, title: string) => ({
     field,
     type: "quantitative",

@@ -160,7 +160,7 @@ export async function curveFiles(
   sinks: number,
   model: string,
   common: Pick<Labels, "command" | "trainedLength">,
-): Promise<Record<string, string>> {
+): Promise<Record<string, string | undefined>> {
   const position = "query's position (tokens)";
   const logits = figure(findings, {
     ...{ column: "bound", place: "distance" },
@@ -210,7 +210,7 @@ export async function hiddenFiles(
   model: string,
   policy: string,
   command: string,
-): Promise<Record<string, string>> {
+): Promise<Record<string, string | undefined>> {
   const dots = states.flatMap(({ layer, positions, texts, pca: { scores } }) =>
     positions.map((position, i): Dot & { text: number } => {
       const text = Math.floor((i * texts) / positions.length);

@@ -11,7 +11,7 @@ import { nllCsv, nllTensors } from "./nll_files.ts";
 import { type EvalFlags, evalOptions, names, wholes } from "./options.ts";
 import { svg } from "./plot.ts";
 import { csv, type Json, withResults } from "./results.ts";
-import { optionsOf, ratioOf, readDocuments, type Scored, scoreAll, type Variant } from "./scoring.ts";
+import { policiesOf, ratioOf, readDocuments, type Scored, scoreAll, type Variant } from "./scoring.ts";
 import { type Subject, withSubject } from "./subject.ts";
 import { table } from "./table.ts";
 import { type TextFile, textFiles } from "./texts.ts";
@@ -55,6 +55,9 @@ async function run(flags: NllFlags, signal: AbortSignal): Promise<void> {
   const stages = new Stages();
   const files = (await textFiles(flags.text)).slice(0, flags.documents);
   const rows: Record<string, string | number>[] = [];
+  const folders = flags.models?.map((model) => basename(model)) ?? [];
+  const twice = folders.find((folder, i) => folders.indexOf(folder) < i);
+  if (twice !== undefined) throw new OptionError(mismatch("--models", "a name of its own for each", `${twice} twice`));
   for (const model of flags.models ?? [flags.model]) {
     const out = flags.models ? `${flags.out}/${basename(model as string)}` : flags.out;
     rows.push(...(await measure({ ...flags, ...(model === undefined ? {} : { model }), out }, files, stages, signal)));
@@ -79,11 +82,9 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
     const parameters = {
       ...{ model: name, from, length, lengths: all, bos: bos ?? null },
       files: files.map(({ path, size }) => ({ path, bytes: size })),
-      variants: variants.map((variant) => ({
-        ...variant,
-        options: { ...subject.plan(optionsOf(variant)).plan.policy },
-      })) as unknown as Json,
-      ...{ dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
+      variants: variants as unknown as Json,
+      policies: policiesOf(subject, variants, length) as unknown as Json,
+      ...{ revision: flags.revision, dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
     };
     return withResults(flags, "nll", parameters, signal, async (results) => {
       const documents = await readDocuments(files, subject, length, stages, signal);
@@ -136,7 +137,7 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
   });
 }
 
-/** The readings of the flags as variants. Retruncation's window may not be longer than what the model was trained at. */
+/** A reading of the flags as a variant. Throws OptionError if re-truncation's stride is not less than its window. */
 export function variantOf(reading: Reading, flags: NllFlags, { trainedLength }: Subject, length: number): Variant {
   const { nGlobal, nLocal, limit } = flags;
   if (reading !== "retruncation") {

@@ -1,5 +1,6 @@
 import type { TopLevelSpec } from "vega-lite";
-import { LambentError, mismatch } from "../../errors.ts";
+import { mismatch } from "../../errors.ts";
+import { warn } from "../streams.ts";
 
 /** Colours of a light page, and what they become on a dark one. */
 const INK = "#1f2328";
@@ -28,11 +29,16 @@ const CONFIG: TopLevelSpec["config"] = {
   padding: 12,
 };
 
-/** A Vega-Lite chart as an SVG that can be read on light and on dark pages. Throws LambentError if Vega is not installed. */
-export async function svg(spec: TopLevelSpec): Promise<string> {
-  const [vega, { compile }] = await Promise.all([import("vega"), import("vega-lite")]).catch((error) => {
-    throw new LambentError(mismatch("plots", "the packages vega and vega-lite", error.message));
+/**
+ * A Vega-Lite chart as an SVG that can be read on light and on dark pages. Without Vega, a warning and undefined: the
+ * numbers are in the other files.
+ */
+export async function svg(spec: TopLevelSpec): Promise<string | undefined> {
+  const packages = await Promise.all([import("vega"), import("vega-lite")]).catch((error: Error) => {
+    warn(mismatch("a plot, which is left out", "the packages vega and vega-lite", error.message.split("\n")[0]));
   });
+  if (!packages) return undefined;
+  const [vega, { compile }] = packages;
   vega.resetSVGDefIds();
   const { spec: compiled } = compile({ ...spec, config: { ...CONFIG, ...spec.config } } as TopLevelSpec);
   const text = await new vega.View(vega.parse(compiled), { renderer: "none" }).toSVG();

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import manifest from "../../../package.json" with { type: "json" };
 import { LambentError, mismatch, OptionError, show } from "../../errors.ts";
 import { warn } from "../streams.ts";
 
@@ -9,7 +10,7 @@ export type Json = string | number | boolean | null | readonly Json[] | { readon
 
 /**
  * A directory that a command writes its results into, and its journal until it is done: an interrupted command, run
- * again with the same parameters, goes on behind the last unit of work that it kept.
+ * again with the same parameters, goes on behind the last unit of work that it kept. One process at a time has it.
  */
 export class Results {
   readonly directory: string;
@@ -27,26 +28,26 @@ export class Results {
 
   /**
    * Opens `directory` for the command `name`, or goes on from what it has kept there. Throws OptionError if that was begun
-   * with other parameters, unless `restart` says to begin anew.
+   * with other parameters or by another version, unless `restart` says to begin anew, or if another process is at it.
    */
   static async open(directory: string, name: string, parameters: Json, restart = false): Promise<Results> {
     const scratch = join(directory, `${name}.partial`);
-    const first = JSON.stringify({ parameters });
+    const first = JSON.stringify({ parameters: { lambent: manifest.version, ...(parameters as object) } });
     try {
-      if (restart) await rm(scratch, { recursive: true, force: true });
       await mkdir(scratch, { recursive: true });
+      await lock(join(scratch, LOCK));
       const journal = join(scratch, "journal.jsonl");
-      const text = await readFile(journal, "utf8").catch(() => "");
+      const text = restart ? "" : await readFile(journal, "utf8").catch(() => "");
       // A line that was cut off by a kill has no end.
-      const [begin, ...lines] = text.slice(0, text.lastIndexOf("\n") + 1).split("\n");
-      if (begin && begin !== first) {
+      const [begin = "", ...lines] = text.slice(0, text.lastIndexOf("\n") + 1).split("\n");
+      const kept = lines.filter((line) => line !== "");
+      if (kept.length > 0 && begin !== first) {
         const expected = "an interrupted run with the same parameters (--restart begins anew)";
         throw new OptionError(
           mismatch(directory, expected, difference(parsed(begin, journal), parsed(first, journal))),
         );
       }
-      const kept = lines.filter((line) => line !== "");
-      const entries = kept.map((line) => parsed(line, journal) as [string, Json]);
+      const entries = kept.map((line) => entry(line, journal));
       await writeWhole(journal, [first, ...kept, ""].join("\n"));
       return new Results(directory, scratch, new Map(entries));
     } catch (error) {
@@ -69,14 +70,15 @@ export class Results {
     this.#units.set(unit, found);
     try {
       // Bun's appendFile does not flush.
-      await writeFile(this.#journal, `${JSON.stringify([unit, found])}\n`, { flag: "a", flush: true });
+      await writeFile(this.#journal, `${JSON.stringify([unit, found], marked)}\n`, { flag: "a", flush: true });
     } catch (error) {
       throw unwritable(this.directory, error);
     }
   }
 
-  /** Writes a file of the results, whole or not at all. */
-  async write(file: string, content: Content): Promise<void> {
+  /** Writes a file of the results, whole or not at all; `undefined`: there is none. */
+  async write(file: string, content: Content | undefined): Promise<void> {
+    if (content === undefined) return;
     const path = join(this.directory, file);
     try {
       await writeWhole(path, content);
@@ -85,8 +87,15 @@ export class Results {
     }
   }
 
+  /** Lets another process have the directory. */
+  async close(): Promise<void> {
+    await rm(join(this.scratch, LOCK), { force: true });
+  }
+
   /** Takes the journal away: everything is in the files. */
   async end(): Promise<void> {
+    // First of all: what it says is kept goes next.
+    await rm(this.#journal);
     await rm(this.scratch, { recursive: true });
   }
 }
@@ -110,6 +119,8 @@ export async function withResults<T>(
       warn(`interrupted: ${results.units} units of work are kept in ${results.scratch}; the same command goes on`, "");
     }
     throw error;
+  } finally {
+    await results.close();
   }
 }
 
@@ -124,7 +135,7 @@ export class FloatFile {
 
   async append(values: Float32Array): Promise<void> {
     this.#file ??= await open(this.#path, "w");
-    await this.#file.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    await writeAll(this.#file, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
   }
 
   async close(): Promise<void> {
@@ -133,15 +144,16 @@ export class FloatFile {
     this.#file = undefined;
   }
 
-  /** Numbers from `begin` to before `end`, fewer if the file ends before. */
+  /** Numbers from `begin` to before `end`. Throws LambentError if they are not there. */
   async read(begin: number, end: number): Promise<Float32Array> {
-    const file = await open(this.#path);
+    const file = await open(this.#path).catch(() => undefined);
     try {
       const bytes = new Uint8Array(4 * (end - begin));
-      const { bytesRead } = await file.read(bytes, 0, bytes.length, 4 * begin);
-      return new Float32Array(bytes.buffer, 0, bytesRead >> 2);
+      const bytesRead = (await file?.read(bytes, 0, bytes.length, 4 * begin))?.bytesRead ?? 0;
+      if (bytesRead === bytes.length) return new Float32Array(bytes.buffer);
+      throw new LambentError(mismatch(this.#path, `${end} numbers (--restart begins anew)`, begin + (bytesRead >> 2)));
     } finally {
-      await file.close();
+      await file?.close();
     }
   }
 }
@@ -151,7 +163,16 @@ type Content = string | Uint8Array | AsyncIterable<string | Uint8Array>;
 /** On disk when this returns, under its name only if it is whole, whatever happens on the way. */
 async function writeWhole(path: string, content: Content): Promise<void> {
   try {
-    await writeFile(`${path}.partial`, content, { flush: true });
+    const file = await open(`${path}.partial`, "w");
+    try {
+      const parts = typeof content === "string" || content instanceof Uint8Array ? [content] : content;
+      for await (const part of parts) {
+        await writeAll(file, typeof part === "string" ? new TextEncoder().encode(part) : part);
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
     await rename(`${path}.partial`, path);
   } catch (error) {
     await rm(`${path}.partial`, { force: true });
@@ -161,10 +182,59 @@ async function writeWhole(path: string, content: Content): Promise<void> {
   await directory.sync().finally(() => directory.close());
 }
 
+/** All bytes: where a disk becomes full, fewer are written at once, and Bun's writeFile takes that for the end. */
+async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, bytes.length - at)).bytesWritten;
+}
+
+const LOCK = "lock";
+
+/** Notes that this process has a directory. Throws OptionError if another one that runs has it. */
+async function lock(path: string): Promise<void> {
+  for (;;) {
+    try {
+      return await writeFile(path, `${process.pid}`, { flag: "wx" });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    }
+    const owner = Number(await readFile(path, "utf8").catch(() => Number.NaN));
+    if (owner !== process.pid && isRunning(owner)) {
+      const found = `process ${owner} (if that is another program, remove ${path})`;
+      throw new OptionError(mismatch(dirname(path), "no other command at work there", found));
+    }
+    await rm(path, { force: true });
+  }
+}
+
+function isRunning(process_: number): boolean {
+  try {
+    return process.kill(process_, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+  }
+}
+
+/** In a journal, numbers that JSON has not. */
+function marked(_: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isFinite(value) ? { number: `${value}` } : value;
+}
+
+function unmarked(_: string, value: unknown): unknown {
+  const { number } = (value ?? {}) as { readonly number?: unknown };
+  return typeof number === "string" ? Number(number) : value;
+}
+
+/** What a line of a journal keeps. Throws LambentError if it is damaged. */
+function entry(line: string, journal: string): [string, Json] {
+  const found = parsed(line, journal);
+  if (Array.isArray(found) && found.length === 2 && typeof found[0] === "string") return found as [string, Json];
+  throw new LambentError(mismatch(journal, "units of work (--restart begins anew)", line));
+}
+
 /** A line of a journal. Throws LambentError if it is damaged. */
 function parsed(line: string, journal: string): unknown {
   try {
-    return JSON.parse(line);
+    return JSON.parse(line, unmarked);
   } catch {
     throw new LambentError(mismatch(journal, "lines of JSON (--restart begins anew)", line));
   }

@@ -15,6 +15,19 @@ export interface Variant {
   readonly retruncation?: Retruncation | undefined;
 }
 
+/** How a variant's engine attends to documents of `length` tokens. What forgets nothing has no middle tokens. */
+function optionsOf({ options, retruncation }: Variant, length: number): PolicyOptions {
+  if (retruncation) return { attention: "full", maxPositions: retruncation.window, middleK: 0 };
+  const keepsAll = options.attention === "full" || options.attention === "ceiling-only";
+  return { maxPositions: length, ...options, ...(keepsAll ? { middleK: 0 } : {}) };
+}
+
+/** The variants' policies, by name: what is refused is so before anything is computed. */
+export function policiesOf(subject: Subject, variants: readonly Variant[], length: number): Record<string, Policy> {
+  const policy = (variant: Variant) => subject.plan(optionsOf(variant, length)).plan.policy;
+  return Object.fromEntries(variants.map((variant) => [variant.name, policy(variant)]));
+}
+
 /** What a variant made of the documents. */
 export interface Scored {
   readonly variant: Variant;
@@ -23,12 +36,6 @@ export interface Scored {
   readonly documents: readonly { readonly sums: number[]; readonly nans: number[] }[];
   /** Of each document: the NLL from position edges[0] on, f32. */
   readonly files: readonly FloatFile[];
-}
-
-/** How a variant's engine is loaded. What forgets nothing has no middle tokens. */
-export function optionsOf({ options, retruncation }: Variant): PolicyOptions {
-  if (retruncation) return { attention: "full", maxPositions: retruncation.window, middleK: 0 };
-  return options.attention === "full" || options.attention === "ceiling-only" ? { ...options, middleK: 0 } : options;
 }
 
 /** The documents of the files, `length` tokens of each. */
@@ -50,8 +57,8 @@ export async function readDocuments(
 }
 
 /**
- * The NLL of every document's tokens from position edges[0] on, under every variant. A document under a variant is a unit of work: what an
- * interrupted run has kept is not computed again. Prints a line for each variant.
+ * The NLL of every document's tokens from position edges[0] on, under every variant. A document under a variant is a unit
+ * of work: what an interrupted run has kept is not computed again. Prints a line for each variant.
  */
 export async function scoreAll(
   subject: Subject,
@@ -68,7 +75,7 @@ export async function scoreAll(
   let done = 0;
   for (const variant of variants) {
     const { retruncation } = variant;
-    const engine = await subject.engine({ ...optionsOf(variant), observe: { nll: true } });
+    const engine = await subject.engine({ ...optionsOf(variant, length), observe: { nll: true } });
     const found: { sums: number[]; nans: number[] }[] = [];
     const files: FloatFile[] = [];
     for (const { name, ids } of documents) {

@@ -76,12 +76,12 @@ async function stream(flags: StreamFlags, signal: AbortSignal): Promise<void> {
     const results = await Results.open(flags.out, NAME, parameters, flags.restart);
     const run = await Run.open(engine, corpusOf(subject, files, flags.seed), results, flags, every);
     try {
-      if (!(await run.toEnd(stages, signal))) return;
+      if (await run.toEnd(stages, signal)) await report(results, parameters, run, engine);
     } finally {
       stages.end();
       run.dispose();
+      await results.close();
     }
-    await report(results, parameters, run, engine);
   });
 }
 

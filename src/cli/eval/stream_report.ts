@@ -81,7 +81,7 @@ const integer = (value: number) => Math.round(value).toLocaleString("en-US");
 const mebibytes = (bytes: number) => bytes / 2 ** 20;
 
 /** NLL, speed and memory against position, one above the other. */
-export function plotOf(intervals: readonly Interval[], subject: string, command: string): Promise<string> {
+export function plotOf(intervals: readonly Interval[], subject: string, command: string): Promise<string | undefined> {
   const values = intervals.map(row).map(({ residentBytes, wasmBytes, ...rest }) => {
     return { ...rest, resident: mebibytes(residentBytes), Wasm: mebibytes(wasmBytes) };
   });
