@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { LambentError, mismatch, OptionError } from "../../errors.ts";
@@ -123,9 +123,13 @@ async function carryOut(step: Step, results: Results, flags: ReproduceFlags, sig
     await run([...step.args, "--out", folder, ...threads], signal);
     await results.keep(unit, true as Json);
   }
+  // Without Vega there are none.
+  const drawn = await readdir(folder);
+  const figures = Object.fromEntries(Object.entries(step.figures).filter(([file]) => drawn.includes(file)));
   const { verdict, run: more, parameters, ...facts } = await readJson(join(folder, `${step.json}.json`));
   return {
     ...step,
+    figures,
     verdict,
     facts: { ...facts, ...(parameters.dtype ? { dtype: facts.dtype ?? parameters.dtype } : {}), ...more },
   };
