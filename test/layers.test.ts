@@ -41,7 +41,7 @@ function files(folder: string): string[] {
 
 function imports(file: string): string[] {
   const text = readFileSync(join(ROOT, file), "utf8");
-  return [...text.matchAll(/(?:from|import\()\s*"([^"]+)"|^import "([^"]+)"/gm)].map(
+  return [...text.matchAll(/(?:from\s+|import\(\s*)"([^"\n]+)"|^import "([^"]+)"/gm)].map(
     (match) => (match[1] ?? match[2]) as string,
   );
 }

@@ -1,5 +1,6 @@
 /** What LM-Infinite's paper says (arXiv 2308.16137), and what evaluations of a model found. */
 import type { AblationRow, ContinuationRow, Evaluations } from "./evaluations.ts";
+import type { Interval } from "./statistics.ts";
 
 /** One of the paper's claims beside what was found. */
 export interface Claim {
@@ -57,14 +58,14 @@ function ends(found: Evaluations): Found[] {
       where: `Fig. 3, Table 1 (${text})`,
       paper: "Λ stays fluent far beyond the trained length",
       found: `NLL at ${lambda.to} tokens ${nats(lambda.nll)}, ${over(ratio)} re-truncation`,
-      agrees: ratio.value !== null && ratio.value <= FAILS,
+      agrees: ratio.value <= FAILS,
       essential: true,
     });
   }
   const full = (vanilla ?? end).ends.find(({ policy }) => policy === "full");
   const ratio = full?.overRetruncation;
   if (full && ratio) {
-    const agrees = ratio.value === null || ratio.value > FAILS;
+    const agrees = !(ratio.value <= FAILS);
     claims.push({
       where: "Fig. 3, Table 1",
       paper: "vanilla attention fails beyond the trained length",
@@ -103,7 +104,7 @@ function ablations({ ablation: { rows, from, to }, diagnose }: Evaluations): Fou
   const parts = ["full", "window", "lambda-only", "ceiling-only"].flatMap((name): Found[] => {
     const one = row(name);
     if (!one) return [];
-    const agrees = one["over re-truncation"] === null || one["over re-truncation"] > FAILS;
+    const agrees = !(one["over re-truncation"] <= FAILS);
     return [
       {
         where,
@@ -118,8 +119,8 @@ function ablations({ ablation: { rows, from, to }, diagnose }: Evaluations): Fou
   const few = rows.filter(({ variant }) => /^nGlobal (10|100)$/.test(variant));
   const none = row("nGlobal 0");
   if (!lambda || !none || few.length === 0) return parts;
-  const near = few.every(({ nll }) => nll !== null && lambda.nll !== null && Math.abs(nll / lambda.nll - 1) < 0.01);
-  const worse = none.nll === null || none.nll > FAILS * (lambda.nll ?? 0);
+  const near = few.every(({ nll }) => Math.abs(nll / lambda.nll - 1) < 0.01);
+  const worse = !(none.nll <= FAILS * lambda.nll);
   return [
     ...parts,
     {
@@ -172,8 +173,8 @@ function passkeys({ passkey: { summaries } }: Evaluations): Found[] {
   const lambda = of("lambda");
   const middle = of("lambda+middle");
   if (!lambda || !middle) return [];
-  const able = (lambda.within.accuracy ?? 0) >= 0.5;
-  const agrees = able && (middle.beyond.accuracy ?? 0) > (lambda.beyond.accuracy ?? 0) + 0.3;
+  const able = lambda.within.accuracy >= 0.5;
+  const agrees = able && middle.beyond.accuracy > lambda.beyond.accuracy + 0.3;
   const answers = ({ within, beyond }: typeof lambda) =>
     `${percent(within.accuracy)} within, ${percent(beyond.accuracy)} beyond`;
   const surprise = ({ beyond }: typeof lambda) => `${nats(beyond.nll)} (another key ${nats(beyond.otherNll)})`;
@@ -200,7 +201,7 @@ function continuations({ continuation: { rows } }: Evaluations): Found[] {
   if (!lambda || !full) return [];
   const show = ({ bleu, rougeL, nll }: ContinuationRow) =>
     `BLEU ${bleu.toFixed(2)}, ROUGE-L ${rougeL.value.toFixed(1)}, NLL ${nats(nll.value)}`;
-  const agrees = full.nll.value === null || (lambda.nll.value !== null && full.nll.value > FAILS * lambda.nll.value);
+  const agrees = !(full.nll.value <= FAILS * lambda.nll.value);
   const claims: Found[] = [
     {
       where: "Table 3",
@@ -211,11 +212,7 @@ function continuations({ continuation: { rows } }: Evaluations): Found[] {
     },
   ];
   const equal = rows.filter(
-    ({ system, nll }) =>
-      system.startsWith("re-truncation") &&
-      nll.value !== null &&
-      lambda.nll.value !== null &&
-      nll.value <= 1.005 * lambda.nll.value,
+    ({ system, nll }) => system.startsWith("re-truncation") && nll.value <= 1.005 * lambda.nll.value,
   );
   const cheapest = Math.min(...equal.map(({ flops }) => flops));
   if (!rows.some(({ system }) => system.startsWith("re-truncation"))) return claims;
@@ -237,8 +234,7 @@ function streams({ stream }: Evaluations): Found[] {
   if (!stream) return [];
   const { intervals, parameters, verdict } = stream;
   const tenth = Math.floor(intervals.length / 10);
-  const mean = (from: number) =>
-    intervals.slice(from, from + tenth).reduce((sum, { nll }) => sum + (nll ?? Number.NaN), 0) / tenth;
+  const mean = (from: number) => intervals.slice(from, from + tenth).reduce((sum, { nll }) => sum + nll, 0) / tenth;
   const memory = intervals.map(({ residentBytes }) => residentBytes);
   const late = Math.max(...memory.slice(-tenth)) / Math.max(...memory.slice(tenth, 2 * tenth));
   const good = Math.abs(mean(intervals.length - tenth) / mean(tenth) - 1) < 0.1 && late < 1.1;
@@ -253,26 +249,17 @@ function streams({ stream }: Evaluations): Found[] {
   ];
 }
 
-function nats(value: number | null): string {
-  return value === null ? "NaN" : value.toFixed(3);
+function nats(value: number): string {
+  return value.toFixed(3);
 }
 
-function percent(share: number | null | undefined): string {
-  return share === null || share === undefined ? "–" : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+function percent(share = Number.NaN): string {
+  return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 }
 
-function over({
-  value,
-  low,
-  high,
-}: {
-  readonly value: number | null;
-  readonly low: number | null;
-  readonly high: number | null;
-}): string {
-  if (value === null || low === null || high === null) return "NaN over";
+function over({ value, low, high }: Pick<Interval, "value" | "low" | "high">): string {
   const change = (ratio: number) => `${ratio < 1 ? "−" : "+"}${Math.abs(100 * (ratio - 1)).toFixed(2)}`;
-  return `${change(value)} % [${change(low)}, ${change(high)}] over`;
+  return Number.isNaN(value) ? "NaN over" : `${change(value)} % [${change(low)}, ${change(high)}] over`;
 }
 
 function overRow({ low, high, ...row }: AblationRow): string {

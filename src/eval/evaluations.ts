@@ -1,4 +1,4 @@
-/** Parts of the results of a model's evaluations, as their JSON files hold them; NaN is null there. */
+/** Parts of the results of a model's evaluations, as their JSON files hold them; read with NaN in the place of null. */
 export interface Evaluations {
   readonly model: string;
   readonly end: NllResult;
@@ -26,25 +26,25 @@ export interface NllResult {
     readonly policy: string;
     readonly from: number;
     readonly to: number;
-    readonly nll: number | null;
-    readonly overRetruncation?: { readonly value: number | null; readonly low: number; readonly high: number };
+    readonly nll: number;
+    readonly overRetruncation?: { readonly value: number; readonly low: number; readonly high: number };
   }[];
   readonly trainedLength: number;
 }
 
 export interface AblationRow {
   readonly variant: string;
-  readonly nll: number | null;
-  readonly "over re-truncation": number | null;
-  readonly low: number | null;
-  readonly high: number | null;
+  readonly nll: number;
+  readonly "over re-truncation": number;
+  readonly low: number;
+  readonly high: number;
 }
 
 export interface Answers {
   readonly trials: number;
-  readonly accuracy: number | null;
-  readonly nll: number | null;
-  readonly otherNll: number | null;
+  readonly accuracy: number;
+  readonly nll: number;
+  readonly otherNll: number;
 }
 
 export interface ContinuationRow {
@@ -52,7 +52,7 @@ export interface ContinuationRow {
   readonly length: number;
   readonly bleu: number;
   readonly rougeL: { readonly value: number };
-  readonly nll: { readonly value: number | null };
+  readonly nll: { readonly value: number };
   readonly flops: number;
 }
 
@@ -76,7 +76,7 @@ export interface StreamResult {
   readonly parameters: { readonly tokens: number };
   readonly verdict: string;
   readonly intervals: readonly {
-    readonly nll: number | null;
+    readonly nll: number;
     readonly residentBytes: number;
     readonly notFinite: number;
   }[];

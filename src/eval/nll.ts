@@ -22,7 +22,10 @@ export async function scoreDocument(
 ): Promise<void> {
   const session = engine.open(0, 0);
   try {
-    await engine.append(session, ids.slice(0, from), signal);
+    // Context wants no logits, which may not be finite.
+    const context = { rows: engine.plan.options.chunkSize, wants: () => false };
+    await engine.read(session, ids.slice(0, from - 1), context, signal);
+    engine.hold(engine.state(session), ids[from - 1] as number);
     await score(engine, session, ids.slice(from), onNll, signal);
   } finally {
     engine.dispose(session);

@@ -66,46 +66,6 @@ function quantile(sorted: Float64Array, share: number): number {
   return below === above ? below : below + (above - below) * (place - Math.floor(place));
 }
 
-/** Positions start ≤ p < end. */
-export interface Band {
-  readonly start: number;
-  readonly end: number;
-  /** Over all documents and positions of the band; NaN where `nans` is not 0. */
-  readonly mean: number;
-  readonly nans: number;
-}
-
-/** The mean of values[documents, positions] by bands of positions: [0, 64), [64, 256), [256, 512), and on by doubling. */
-export function meanByBand(values: Float32Array, positions: number): Band[] {
-  const bands: Band[] = [];
-  for (let start = 0; start < positions; ) {
-    const end = start === 0 ? 64 : Math.max(256, 2 * start);
-    bands.push(bandMean(values, positions, start, Math.min(end, positions)));
-    start = end;
-  }
-  return bands;
-}
-
-/** The mean of values[documents, positions] in one band. Throws RangeError where the band is empty or not within. */
-export function bandMean(values: Float32Array, positions: number, start: number, end: number): Band {
-  if (!(values.length > 0 && values.length % positions === 0)) {
-    throw new RangeError(mismatch("values", `one or more rows of ${positions}`, values.length));
-  }
-  if (!(0 <= start && start < end && end <= positions)) {
-    throw new RangeError(mismatch("band", `positions within 0 to ${positions}`, `${start} to ${end}`));
-  }
-  let sum = 0;
-  let nans = 0;
-  for (let row = 0; row < values.length; row += positions) {
-    for (let i = row + start; i < row + end; i++) {
-      const value = values[i] as number;
-      sum += value;
-      if (Number.isNaN(value)) nans++;
-    }
-  }
-  return { start, end, mean: sum / ((values.length / positions) * (end - start)), nans };
-}
-
 /**
  * Exponential moving average, as the paper smooths NLL against position: each number is gamma · the one before it +
  * (1 − gamma) · the value, 0 ≤ gamma < 1. The paper's script (visualization/plot_nll.py) begins at 0 and draws that, so its

@@ -6,6 +6,7 @@ import { CACHE_DTYPES } from "../../src/dtype.ts";
 import { MIDDLE_QUERIES, type PolicyOptions, resolvePolicy } from "../../src/model/cache.ts";
 import { planModel } from "../../src/model/planning.ts";
 import { GREEDY } from "../../src/sampler.ts";
+import { score } from "../../src/score.ts";
 import { readSnapshot, writeSnapshot } from "../../src/snapshot.ts";
 import { TextStream } from "../../src/tokenizer/stream.ts";
 import { forward } from "../reference/model.ts";
@@ -88,6 +89,25 @@ describe.each([...FAMILIES])("%s", (family) => {
     });
     await fc.assert(property, { numRuns: 40, seed: 1 });
     expect(compared / all).toBeGreaterThan(0.8);
+  });
+
+  test("the NLL of every token is the dense definition's within 1e-4 nats", async () => {
+    for (const seed of [1, 2, 3]) {
+      const options: PolicyOptions = { nLocal: 8, nGlobal: 2, middleK: 4, firstLayer: 0, attention: "lambda" };
+      const ids = randomIds(90, seed);
+      const { logits, certain } = dense(family, ids, options);
+      const engine = await engineOf(family, { ...options, observe: { nll: true } });
+      const found: number[] = [];
+      await score(engine, engine.open(0, 1), ids, (nll) => void found.push(...nll));
+      for (let p = 0; p + 1 < certain; p++) {
+        const row = logits[p] as Float64Array;
+        const sum = row.reduce((total, logit) => total + Math.exp(logit), 0);
+        expect(Math.abs((found[p] as number) - (Math.log(sum) - (row[ids[p + 1] as number] as number)))).toBeLessThan(
+          1e-4,
+        );
+      }
+      expect(certain).toBeGreaterThan(20);
+    }
   });
 
   test("last: what is appended asks at its end, a generated token always; as the definition says, in any chunks", async () => {

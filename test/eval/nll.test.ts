@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -7,6 +7,8 @@ import { good, lambent, start } from "../cli/run.ts";
 import { readSafetensors } from "../reference/safetensors.ts";
 import { MODELS, ROOT } from "../setup.ts";
 
+// Other processes may have the cores.
+setDefaultTimeout(120_000);
 const TEXTS = join(ROOT, "models/texts");
 const LLAMA = join(MODELS, "lambent-llama-5m");
 const scratch = await mkdtemp(join(tmpdir(), "lambent-nll-"));
@@ -109,11 +111,6 @@ describe("eval nll", () => {
       [["--text", join(scratch, "none.txt")], "none.txt: expected a text file or a directory of them, found ENOENT", 1],
       [["--text", texts[0]!, "--policies", "lambda,alibi"], "expected some of lambda, full", 2],
       [["--text", texts[0]!, "--stride", "512"], "stride: expected less than the window (512), found 512", 1],
-      [
-        ["--text", texts[0]!, "--middle-k", "2", "--length", "9"],
-        "middleK: expected 0 under full attention, found 2",
-        1,
-      ],
       [["--text", texts[0]!, "--models", LLAMA, `${LLAMA}/`], "--models: expected a name of its own for each", 1],
       [["--text", texts[0]!, "--length", "1"], "expected a whole number from 2 on, found 1", 2],
       [[], "required option '--text <paths...>' not specified", 2],

@@ -1,7 +1,7 @@
 /** Bootstrap, bands and the moving average against their definitions. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { bandMean, bootstrapMean, bootstrapRatio, meanByBand, movingAverage } from "../../src/eval/statistics.ts";
+import { bootstrapMean, bootstrapRatio, movingAverage } from "../../src/eval/statistics.ts";
 import { draw } from "../../src/random.ts";
 
 const numbers = fc.double({ min: -100, max: 100, noNaN: true });
@@ -96,61 +96,6 @@ describe("bootstrap", () => {
     expect(bootstrapRatio([0, 1], [0, 1], { seed: 1, resamples: 99 })).toEqual({ value: 1, low: NaN, high: NaN });
     expect(() => bootstrapMean([], { seed: 1 })).toThrow("numerators: expected one or more, found none");
     expect(() => bootstrapRatio([1], [1, 2], { seed: 1 })).toThrow("expected 1, one per numerator, found 2");
-  });
-});
-
-describe("bands", () => {
-  const rowsOf = (documents: number, positions: number) =>
-    Float32Array.from({ length: documents * positions }, (_, i) => (i * 37) % 101);
-
-  test("begin at 0, 64, 256, 512, 1024 …, and the last ends where the positions do", () => {
-    const edges = (positions: number) =>
-      meanByBand(rowsOf(1, positions), positions).map(({ start, end }) => [start, end]);
-    expect(edges(32_767).flat()).toEqual([
-      0, 64, 64, 256, 256, 512, 512, 1024, 1024, 2048, 2048, 4096, 4096, 8192, 8192, 16_384, 16_384, 32_767,
-    ]);
-    expect(edges(64)).toEqual([[0, 64]]);
-    expect(edges(65)).toEqual([
-      [0, 64],
-      [64, 65],
-    ]);
-    expect(edges(1)).toEqual([[0, 1]]);
-  });
-
-  test("the mean of each is over its own positions in all documents", () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 1200 }), (documents, positions) => {
-        const values = rowsOf(documents, positions);
-        for (const { start, end, mean, nans } of meanByBand(values, positions)) {
-          const own = [...values].filter((_, i) => i % positions >= start && i % positions < end);
-          expect(mean).toBeCloseTo(meanOf(own), 9);
-          expect(nans).toBe(0);
-        }
-      }),
-      { numRuns: 30 },
-    );
-  });
-
-  test("one NaN makes its band NaN and no other, and is counted", () => {
-    const values = rowsOf(3, 600);
-    for (const i of [600 + 64, 1200 + 255, 300]) values[i] = NaN;
-    const clean = meanByBand(rowsOf(3, 600), 600);
-    const bands = meanByBand(values, 600);
-    expect(bands.map(({ nans }) => nans)).toEqual([0, 2, 1, 0]);
-    expect(bands.map(({ mean }) => mean)).toEqual([clean[0]?.mean as number, NaN, NaN, clean[3]?.mean as number]);
-  });
-
-  test("infinities of both signs are NaN without one", () => {
-    expect(bandMean(Float32Array.of(Infinity, -Infinity), 2, 0, 2)).toEqual({ start: 0, end: 2, mean: NaN, nans: 0 });
-  });
-
-  test("values that are no rows, and bands that are not within, are refused", () => {
-    expect(() => meanByBand(new Float32Array(7), 3)).toThrow("values: expected one or more rows of 3, found 7");
-    expect(() => bandMean(new Float32Array(0), 3, 0, 1)).toThrow("values: expected one or more rows of 3, found 0");
-    expect(() => bandMean(new Float32Array(6), 3, 1, 4)).toThrow(
-      "band: expected positions within 0 to 3, found 1 to 4",
-    );
-    expect(() => bandMean(new Float32Array(6), 3, 2, 2)).toThrow("found 2 to 2");
   });
 });
 

@@ -176,7 +176,7 @@ async function chart(
         type: "quantitative",
         title: what,
         scale: { type: "symlog" },
-        axis: { values: rows.filter((row) => row.sweep === name).map((row) => row.value) },
+        axis: { format: "d", values: rows.filter((row) => row.sweep === name).map((row) => row.value) },
       },
       y: { field: "nll", type: "quantitative", title: "NLL at the end (nats)", scale: { zero: false } },
     },

@@ -30,9 +30,14 @@ export async function nllChart(
       if (i % every === 0 && !Number.isNaN(nll)) values.push({ position: from + i, attention: variant.name, nll });
     }
   }
-  const names = { field: "attention", type: "nominal", sort: scored.map(({ variant }) => variant.name) } as const;
+  const names = {
+    field: "attention",
+    type: "nominal",
+    sort: scored.map(({ variant }) => variant.name),
+    legend: { orient: "bottom" },
+  } as const;
   const documents = scored[0]?.files.length ?? 0;
-  const caption = `mean of ${documents} documents, exponential moving average${missing.join("")}`;
+  const caption = `mean of ${documents} document${documents === 1 ? "" : "s"}, exponential moving average${missing.join("")}`;
   const gray = SERIES.at(-1) as string;
   return {
     title: { text: title, subtitle: [caption, commandLine()] },

@@ -126,7 +126,7 @@ async function passkey(flags: PasskeyFlags, policies: readonly string[], signal:
       const whole = { ...subject.facts, parameters, verdict: last, summaries, cells: done };
       await results.write(`${NAME}.json`, `${JSON.stringify(whole, null, 1)}\n`);
       await results.write(`${NAME}.csv`, csv(rowsOf(done)));
-      await results.write(`${NAME}.svg`, await svg(plotOf(done, model, commandLine())));
+      await results.write(`${NAME}.svg`, await svg(plotOf(done, basename(model), commandLine())));
       await write(`\n${last}\n`);
     });
   });

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
@@ -126,9 +126,13 @@ async function carryOut(step: Step, results: Results, flags: ReproduceFlags, sig
     await run([...step.args, "--out", folder, ...threads], signal);
     await results.keep(unit, true as Json);
   }
+  // Without Vega there are none.
+  const drawn = await readdir(folder);
+  const figures = Object.fromEntries(Object.entries(step.figures).filter(([file]) => drawn.includes(file)));
   const { verdict, run: more, parameters, ...facts } = await readJson(join(folder, `${step.json}.json`));
   return {
     ...step,
+    figures,
     verdict,
     facts: { ...facts, ...(parameters.dtype ? { dtype: facts.dtype ?? parameters.dtype } : {}), ...more },
   };
@@ -152,7 +156,7 @@ async function run(args: readonly string[], signal: AbortSignal): Promise<void> 
 
 // biome-ignore lint/suspicious/noExplicitAny: our own files, whose shapes src/eval/evaluations.ts declares
 async function readJson(path: string): Promise<any> {
-  return JSON.parse(await readFile(path, "utf8"));
+  return JSON.parse(await readFile(path, "utf8"), (_, value) => (value === null ? Number.NaN : value));
 }
 
 async function evaluationsOf(model: string, steps: readonly DoneStep[], work: string): Promise<Evaluations> {
@@ -182,6 +186,6 @@ async function report(claims: readonly Claim[], page: string): Promise<void> {
   if (broken.length === 0) return;
   for (const { model, where, found } of broken) warn(`${model}, ${where}: ${found}`, "Λ-attention is broken: ");
   throw new LambentError(
-    mismatch("reproduce", "Λ-attention to do what it should", `${broken.length} claims that fail`),
+    mismatch("reproduce", "Λ-attention to do what it should", `${broken.length} of ${claims.length} claims that fail`),
   );
 }

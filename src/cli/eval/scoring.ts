@@ -15,10 +15,11 @@ export interface Variant {
   readonly retruncation?: Retruncation | undefined;
 }
 
-/** How a variant's engine attends to documents of `length` tokens. */
+/** How a variant's engine attends to documents of `length` tokens. What forgets nothing has no middle tokens. */
 function optionsOf({ options, retruncation }: Variant, length: number): PolicyOptions {
-  if (retruncation) return { attention: "full", maxPositions: retruncation.window };
-  return { maxPositions: length, ...options };
+  if (retruncation) return { attention: "full", maxPositions: retruncation.window, middleK: 0 };
+  const keepsAll = options.attention === "full" || options.attention === "ceiling-only";
+  return { maxPositions: length, ...options, ...(keepsAll ? { middleK: 0 } : {}) };
 }
 
 /** The variants' policies, by name: what is refused is so before anything is computed. */
@@ -56,8 +57,8 @@ export async function readDocuments(
 }
 
 /**
- * The NLL of every document's tokens from position edges[0] on, under every variant. A document under a variant is a unit of work: what an
- * interrupted run has kept is not computed again. Prints a line for each variant.
+ * The NLL of every document's tokens from position edges[0] on, under every variant. A document under a variant is a unit
+ * of work: what an interrupted run has kept is not computed again. Prints a line for each variant.
  */
 export async function scoreAll(
   subject: Subject,
