@@ -2,10 +2,10 @@ import { show } from "../errors.ts";
 
 import { decodeUtf8 } from "../formats/json.ts";
 
-/** Writes to stdout and waits until it can take more. */
+/** Writes to stdout and waits until it can take more; what an error means there is for its listener to say. */
 export function write(text: string | Uint8Array): Promise<void> {
-  return new Promise((resolve, reject) => {
-    process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+  return new Promise((resolve) => {
+    process.stdout.write(text, () => resolve());
   });
 }
 

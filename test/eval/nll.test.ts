@@ -104,6 +104,13 @@ describe("eval nll", () => {
     }
   });
 
+  test("results are written even if nobody reads along any more", async () => {
+    const child = start(nll("deaf", "--text", texts[0]!, "--length", "99", "--policies", "lambda,full"), "ignore");
+    await child.stdout.cancel();
+    expect(await child.exited).toBe(0);
+    expect((await jsonOf("deaf")).perplexities).toHaveLength(2);
+  });
+
   test("what is wrong is named", async () => {
     await writeFile(join(scratch, "short.txt"), "Once upon a time");
     const cases: [string[], string, number][] = [

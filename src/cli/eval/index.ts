@@ -9,6 +9,8 @@ import { addStream } from "./stream.ts";
 
 /** The paper's tables and figures: `eval nll`, `eval passkey` and so on, `diagnose` and `reproduce`. */
 export function addEvaluations(program: Command, signal: AbortSignal): void {
+  // Results are files: nobody has to read along.
+  process.stdout.removeAllListeners("error").on("error", () => {});
   const evaluation = program
     .command("eval")
     .description("measure a model on a text: the tables and figures of the LM-Infinite paper");
