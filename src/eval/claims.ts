@@ -94,10 +94,10 @@ function ablations({ ablation: { rows, from, to }, diagnose }: Evaluations): Fou
   const row = (name: string) => rows.find(({ variant }) => variant === name);
   const share = diagnose.policies[0]?.layers.at(-1)?.sinks.trained;
   const alike = diagnose.policies[0]?.alike.sinks.trained;
-  const sinks = `the first tokens get ${percent(share?.mean)} of attention (${percent(alike)} if all keys were alike, ${percent(share?.largest)} in the largest head): no sink has formed that could be lost`;
+  const sinks = `the first tokens get ${percent(share?.mean)} of attention (${percent(alike)} if all keys were alike, ${percent(share?.largest)} in the largest head): attention rests on them little, and little is lost without them`;
   const whys: Readonly<Record<string, string>> = {
     window: sinks,
-    "lambda-only": `${sinks}, so its distance hardly matters`,
+    "lambda-only": `${sinks}, nor does their distance matter much`,
     "ceiling-only": inRange({ diagnose }, "ceiling-only"),
     full: inRange({ diagnose }),
   };
