@@ -234,10 +234,11 @@ function streams({ stream }: Evaluations): Found[] {
   if (!stream) return [];
   const { intervals, parameters, verdict } = stream;
   const tenth = Math.floor(intervals.length / 10);
-  const mean = (from: number) => intervals.slice(from, from + tenth).reduce((sum, { nll }) => sum + nll, 0) / tenth;
-  const memory = intervals.map(({ residentBytes }) => residentBytes);
-  const late = Math.max(...memory.slice(-tenth)) / Math.max(...memory.slice(tenth, 2 * tenth));
-  const good = Math.abs(mean(intervals.length - tenth) / mean(tenth) - 1) < 0.1 && late < 1.1;
+  const mean = (from: number, of: (interval: (typeof intervals)[number]) => number) =>
+    intervals.slice(from, from + tenth).reduce((sum, interval) => sum + of(interval), 0) / tenth;
+  /** The last tenth in parts of the second: the first has what begins. */
+  const change = (of: Parameters<typeof mean>[1]) => mean(intervals.length - tenth, of) / mean(tenth, of);
+  const good = Math.abs(change(({ nll }) => nll) - 1) < 0.1 && change(({ residentBytes }) => residentBytes) < 1.1;
   return [
     {
       where: "§4, 200M tokens",
