@@ -42,7 +42,7 @@ export function row(interval: Interval) {
 
 /**
  * One line: NLL of the last tenth of the stream against the second (the first has a begin), and of the last whole round
- * against the first; speed of its last tenth and of its first; memory at its end and after its first interval.
+ * against the first; speed of its last tenth and of its first; mean resident memory of its last tenth and of its second.
  */
 export function verdict(intervals: readonly Interval[], rounds: readonly Tally[]): string {
   const tenth = Math.max(1, Math.floor(intervals.length / 10));
@@ -50,7 +50,8 @@ export function verdict(intervals: readonly Interval[], rounds: readonly Tally[]
   const second = intervals.length > tenth ? intervals.slice(tenth, 2 * tenth) : last;
   const [a, b] = [second, last].map((part) => mean(total(part))) as [number, number];
   const [late, early] = [last, intervals.slice(0, tenth)].map(speed) as [number, number];
-  const [from, to] = [intervals[0], intervals.at(-1)].map((one) => mebibytes(one?.residentBytes ?? 0).toFixed(1));
+  const resident = (part: readonly Interval[]) =>
+    mebibytes(part.reduce((sum, { residentBytes }) => sum + residentBytes, 0) / part.length).toFixed(1);
   const bad = total(intervals).notFinite;
   const again =
     rounds.length > 1
@@ -63,7 +64,7 @@ export function verdict(intervals: readonly Interval[], rounds: readonly Tally[]
     ...again,
     ...(bad > 0 ? [`${integer(bad)} tokens without a finite NLL`] : []),
     `${integer(late)} tokens/s at the end, ${integer(early)} at the start`,
-    `${to} MiB resident at the end, ${from} at the start`,
+    `${resident(last)} MiB resident in the last tenth, ${resident(second)} in the second`,
   ].join("; ");
 }
 
