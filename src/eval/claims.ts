@@ -214,18 +214,20 @@ function continuations({ continuation: { rows } }: Evaluations): Found[] {
   const equal = rows.filter(
     ({ system, nll }) => system.startsWith("re-truncation") && nll.value <= 1.005 * lambda.nll.value,
   );
-  const cheapest = Math.min(...equal.map(({ flops }) => flops));
+  const cheapest = equal.toSorted((a, b) => a.flops - b.flops)[0];
   if (!rows.some(({ system }) => system.startsWith("re-truncation"))) return claims;
-  const share = lambda.flops / cheapest;
+  const share = cheapest ? lambda.flops / cheapest.flops : 0;
+  const cheap = share < 0.25;
   return [
     ...claims,
     {
       where: "Fig. 6",
       paper: "Λ needs less than 25 % of re-truncation's compute at equal quality",
-      found: equal.length
-        ? `${percent(share)} of the cheapest re-truncation within 0.5 % of its NLL`
+      found: cheapest
+        ? `${percent(share)} of the cheapest re-truncation within 0.5 % of its NLL (${cheapest.system})`
         : "no re-truncation that was measured comes within 0.5 % of its NLL",
-      agrees: equal.length === 0 || share < 0.25,
+      agrees: cheap,
+      ...(cheap ? {} : { why: "so short a window is as good here: the model gains little from more context" }),
     },
   ];
 }
