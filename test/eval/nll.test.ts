@@ -61,7 +61,7 @@ describe("eval nll", () => {
   test("from a position on, the same numbers", async () => {
     const args = ["--model", LLAMA, "--length", "900", "--policies", "lambda,retruncation,full", "--text", texts[1]!];
     await good(nll("all", ...args));
-    for (const from of [1, 300, 512, 700, 899]) {
+    for (const from of [300, 700, 899]) {
       await good(nll(`from${from}`, ...args, "--from", `${from}`));
       for (const [policy, { shape, data }] of tensorsOf(`from${from}`)) {
         expect(shape).toEqual([1, 900 - from]);
@@ -75,7 +75,7 @@ describe("eval nll", () => {
   });
 
   test("an interrupted run goes on, and finds what an unbroken one finds", async () => {
-    const args = ["--model", LLAMA, "--length", "2000", "--policies", "lambda,window", "--text", ...texts];
+    const args = ["--model", LLAMA, "--length", "900", "--policies", "lambda,window", "--text", ...texts];
     await good(nll("whole", ...args));
     const child = start(nll("cut", ...args), "ignore");
     const journal = join(scratch, "cut/nll.partial/journal.jsonl");
@@ -83,9 +83,9 @@ describe("eval nll", () => {
     child.kill("SIGINT");
     expect(await child.exited).toBe(130);
     expect(await new Response(child.stderr).text()).toContain("the same command goes on");
-    const other = await lambent(nll("cut", ...args, "--length", "1999"));
+    const other = await lambent(nll("cut", ...args, "--length", "899"));
     expect(other).toMatchObject({ code: 1 });
-    expect(other.err).toContain("found one with length 2000");
+    expect(other.err).toContain("found one with length 900");
     await good(nll("cut", ...args));
     expect(await readFile(join(scratch, "cut/nll.safetensors"))).toEqual(
       await readFile(join(scratch, "whole/nll.safetensors")),
