@@ -9,8 +9,8 @@ import { write } from "../streams.ts";
 import { nllChart } from "./nll_chart.ts";
 import { type EvalFlags, evalOptions, wholes } from "./options.ts";
 import { svg } from "./plot.ts";
-import { csv, type Json, withResults } from "./results.ts";
-import { policiesOf, ratioOf, readDocuments, type Scored, scoreAll, type Variant } from "./scoring.ts";
+import { csv, withResults } from "./results.ts";
+import { ratioOf, readDocuments, type Scored, scoreAll, scoringParameters, type Variant } from "./scoring.ts";
 import { type Subject, withSubject } from "./subject.ts";
 import { table } from "./table.ts";
 import { textFiles } from "./texts.ts";
@@ -54,9 +54,8 @@ interface Swept extends Variant {
 function variantsOf(
   { nGlobals, nLocals, limits, nGlobal, nLocal, limit }: AblationFlags,
   { trainedLength }: Subject,
-  length: number,
 ): Swept[] {
-  const base = { nGlobal, nLocal, limit, maxPositions: length };
+  const base = { nGlobal, nLocal, limit };
   const part = (share: number) => Math.max(1, Math.floor(trainedLength * share));
   const swept = (sweep: "nGlobal" | "nLocal" | "limit", value: number, options: Variant["options"]): Swept => ({
     name: `${sweep} ${value}`,
@@ -83,14 +82,8 @@ async function run(flags: AblationFlags, signal: AbortSignal): Promise<void> {
   await withSubject(flags, signal, stages, async (subject) => {
     const { name, trainedLength } = subject;
     const length = flags.length ?? 8 * trainedLength;
-    const variants = variantsOf(flags, subject, length);
-    const parameters = {
-      ...{ model: name, length, bos: subject.bos ?? null },
-      files: files.map(({ path, size }) => ({ path, bytes: size })),
-      variants: variants as unknown as Json,
-      policies: policiesOf(subject, variants, length) as unknown as Json,
-      ...{ revision: flags.revision, dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
-    };
+    const variants = variantsOf(flags, subject);
+    const parameters = scoringParameters(flags, subject, files, variants, length);
     return withResults(flags, "ablation", parameters, signal, async (results) => {
       const documents = await readDocuments(files, subject, length, stages, signal);
       const edges = edgesOf(1, length, []);

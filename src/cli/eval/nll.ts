@@ -10,8 +10,8 @@ import { nllChart } from "./nll_chart.ts";
 import { nllCsv, nllTensors } from "./nll_files.ts";
 import { type EvalFlags, evalOptions, names, ownNames, wholes } from "./options.ts";
 import { svg } from "./plot.ts";
-import { csv, type Json, withResults } from "./results.ts";
-import { policiesOf, ratioOf, readDocuments, type Scored, scoreAll, type Variant } from "./scoring.ts";
+import { csv, withResults } from "./results.ts";
+import { ratioOf, readDocuments, type Scored, scoreAll, scoringParameters, type Variant } from "./scoring.ts";
 import { type Subject, withSubject } from "./subject.ts";
 import { table } from "./table.ts";
 import { type TextFile, textFiles } from "./texts.ts";
@@ -68,22 +68,16 @@ async function run(flags: NllFlags, signal: AbortSignal): Promise<void> {
 /** One model: every file of results; returns its rows of the perplexity table. */
 function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, signal: AbortSignal) {
   return withSubject(flags, signal, stages, async (subject) => {
-    const { name, tokenizer, bos, trainedLength } = subject;
+    const { name, tokenizer, trainedLength } = subject;
     const length = flags.length ?? 8 * trainedLength;
     const policies = flags.policies ?? [...new Set<Reading>([flags.attention ?? "lambda", "full", "retruncation"])];
-    const variants = policies.map((reading) => variantOf(reading, flags, subject, length));
+    const variants = policies.map((reading) => variantOf(reading, flags, subject));
     const { from } = flags;
     if (from >= length) throw new OptionError(mismatch("from", `less than the length (${length})`, from));
     const all = [
       ...new Set([...(flags.lengths ?? powersOfTwo(length)).filter((n) => n > from && n <= length), length]),
     ];
-    const parameters = {
-      ...{ model: name, from, length, lengths: all, bos: bos ?? null },
-      files: files.map(({ path, size }) => ({ path, bytes: size })),
-      variants: variants as unknown as Json,
-      policies: policiesOf(subject, variants, length) as unknown as Json,
-      ...{ revision: flags.revision, dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
-    };
+    const parameters = { ...scoringParameters(flags, subject, files, variants, length), from, lengths: all };
     return withResults(flags, "nll", parameters, signal, async (results) => {
       const documents = await readDocuments(files, subject, length, stages, signal);
       const edges = edgesOf(from, length, all);
@@ -136,10 +130,10 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
 }
 
 /** A reading of the flags as a variant. Throws OptionError if re-truncation's stride is not less than its window. */
-export function variantOf(reading: Reading, flags: NllFlags, { trainedLength }: Subject, length: number): Variant {
+function variantOf(reading: Reading, flags: NllFlags, { trainedLength }: Subject): Variant {
   const { nGlobal, nLocal, limit } = flags;
   if (reading !== "retruncation") {
-    return { name: reading, options: { attention: reading, nGlobal, nLocal, limit, maxPositions: length } };
+    return { name: reading, options: { attention: reading, nGlobal, nLocal, limit } };
   }
   const window = flags.window ?? trainedLength;
   const stride = flags.stride ?? Math.max(1, Math.floor(window / 2));

@@ -1,9 +1,11 @@
+import type { Engine } from "../../engine.ts";
 import { type Document, documentOf } from "../../eval/document.ts";
 import { Bands, between, type Retruncation, scoreDocument, scoreRetruncated, tailOf } from "../../eval/nll.ts";
 import { bootstrapRatio, type Interval } from "../../eval/statistics.ts";
 import type { Policy, PolicyOptions } from "../../model/cache.ts";
 import type { Stages } from "../progress.ts";
-import { FloatFile, type Results } from "./results.ts";
+import type { EvalFlags } from "./options.ts";
+import { FloatFile, type Json, type Results } from "./results.ts";
 import type { Subject } from "./subject.ts";
 import type { TextFile } from "./texts.ts";
 
@@ -22,10 +24,27 @@ function optionsOf({ options, retruncation }: Variant, length: number): PolicyOp
   return { maxPositions: length, ...options, ...(keepsAll ? { middleK: 0 } : {}) };
 }
 
-/** The variants' policies, by name: what is refused is so before anything is computed. */
-export function policiesOf(subject: Subject, variants: readonly Variant[], length: number): Record<string, Policy> {
-  const policy = (variant: Variant) => subject.plan(optionsOf(variant, length)).plan.policy;
-  return Object.fromEntries(variants.map((variant) => [variant.name, policy(variant)]));
+/** A variant's policy on documents of `length` tokens. Throws OptionError for what the model cannot do. */
+function policyOf(subject: Subject, variant: Variant, length: number): Policy {
+  return subject.plan(optionsOf(variant, length)).plan.policy;
+}
+
+/** What scores depend on; variants that are refused are so here, before anything is computed. */
+export function scoringParameters(
+  flags: EvalFlags,
+  subject: Subject,
+  files: readonly TextFile[],
+  variants: readonly Variant[],
+  length: number,
+) {
+  const policies = variants.map((variant) => [variant.name, policyOf(subject, variant, length)]);
+  return {
+    ...{ model: subject.name, length, bos: subject.bos ?? null },
+    files: files.map(({ path, size }) => ({ path, bytes: size })),
+    variants: variants as unknown as Json,
+    policies: Object.fromEntries(policies) as Json,
+    ...{ revision: flags.revision, dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
+  };
 }
 
 /** What a variant made of the documents. */
@@ -75,7 +94,8 @@ export async function scoreAll(
   let done = 0;
   for (const variant of variants) {
     const { retruncation } = variant;
-    const engine = await subject.engine({ ...optionsOf(variant, length), observe: { nll: true } });
+    // Of a variant whose documents are all kept nothing is loaded.
+    let engine: Engine | undefined;
     const found: { sums: number[]; nans: number[] }[] = [];
     const files: FloatFile[] = [];
     for (const { name, ids } of documents) {
@@ -96,6 +116,7 @@ export async function scoreAll(
         stages.update(`scoring under ${variant.name}`, done + read, variants.length * documents.length * length);
         await file.append(nll);
       };
+      engine ??= await subject.engine({ ...optionsOf(variant, length), observe: { nll: true } });
       try {
         if (retruncation) await scoreRetruncated(engine, ids, subject.bos, retruncation, from, onNll, signal);
         else await scoreDocument(engine, ids, from, onNll, signal);
@@ -108,7 +129,7 @@ export async function scoreAll(
       done += length;
     }
     stages.end();
-    const scored = { variant, policy: engine.plan.policy, documents: found, files };
+    const scored = { variant, policy: policyOf(subject, variant, length), documents: found, files };
     all.push(scored);
     const tail = between(found, edges, tailOf(from, length), length).mean;
     process.stdout.write(

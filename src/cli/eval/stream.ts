@@ -6,14 +6,13 @@ import { LambentError, ModelError, mismatch, OptionError } from "../../errors.ts
 import { type Corpus, Stream, type StreamState, type Tally } from "../../eval/stream.ts";
 import { modelInfo } from "../../language_model.ts";
 import { resolvePolicy } from "../../model/cache.ts";
-import { detectRuntime } from "../../runtime/index.ts";
 import { quantity } from "../options.ts";
 import { Stages } from "../progress.ts";
 import { warn, write } from "../streams.ts";
 import { type EvalFlags, evalOptions } from "./options.ts";
 import { csv, type Json, Results } from "./results.ts";
 import { HEADER, type Interval, line, plotOf, row, verdict } from "./stream_report.ts";
-import { commandLine, type Subject, withSubject } from "./subject.ts";
+import { type Subject, withSubject } from "./subject.ts";
 import { readPiece, type TextFile, textFiles } from "./texts.ts";
 
 const NAME = "stream";
@@ -72,11 +71,11 @@ async function stream(flags: StreamFlags, signal: AbortSignal): Promise<void> {
     }
     const engine = await subject.engine({ observe: { nll: true }, maxSessions: 1 });
     const every = flags.reportEvery ?? Math.ceil(flags.tokens / 100);
-    const parameters = await parametersOf(flags, subject, engine, files, every);
+    const parameters = parametersOf(flags, subject, engine, files, every);
     const results = await Results.open(flags.out, NAME, parameters, flags.restart);
     const run = await Run.open(engine, corpusOf(subject, files, flags.seed), results, flags, every);
     try {
-      if (await run.toEnd(stages, signal)) await report(results, parameters, run, engine);
+      if (await run.toEnd(stages, signal)) await report(results, parameters, run, subject);
     } finally {
       stages.end();
       run.dispose();
@@ -86,18 +85,17 @@ async function stream(flags: StreamFlags, signal: AbortSignal): Promise<void> {
 }
 
 /** Everything that the numbers depend on; threads, kernels and checkpoints are not among it. */
-async function parametersOf(
+function parametersOf(
   flags: StreamFlags,
   subject: Subject,
   engine: Engine,
   files: readonly TextFile[],
   reportEvery: number,
-): Promise<{ readonly [key: string]: Json }> {
-  const { version } = (await import("../../../package.json")).default;
+): { readonly [key: string]: Json } {
   const { model, modelType, dtype, cacheDtype, attention, ...info } = modelInfo(subject.name, "", engine);
   const { nGlobal, nLocal, limit, maxPositions } = info;
   return {
-    lambent: version,
+    lambent: subject.facts.lambent as string,
     model,
     modelType,
     modelHash: engine.modelHash.toString(16).padStart(16, "0"),
@@ -250,18 +248,15 @@ async function report(
   results: Results,
   parameters: { readonly [key: string]: Json },
   { intervals, rounds }: Run,
-  engine: Engine,
+  { facts: { command, runtime, kernels, threads }, name }: Subject,
 ): Promise<void> {
-  const { name: runtime } = await detectRuntime();
-  const { kernels, threads } = modelInfo("", runtime, engine);
   const conclusion = verdict(intervals, rounds);
   const run = { runtime, kernels, threads };
-  const command = commandLine();
   const json = { command, parameters, run, verdict: conclusion, intervals: intervals.map(row), rounds };
-  const subject = `${basename(`${parameters.model}`)}, ${parameters.attention}`;
+  const subject = `${basename(name)}, ${parameters.attention}`;
   await results.write(`${NAME}.json`, `${JSON.stringify(json, undefined, 1)}\n`);
   await results.write(`${NAME}.csv`, csv(intervals.map(row)));
-  await results.write(`${NAME}.svg`, await plotOf(intervals, subject, command));
+  await results.write(`${NAME}.svg`, await plotOf(intervals, subject, command as string));
   await results.end();
   await write(`${conclusion}\n`);
 }
