@@ -94,6 +94,7 @@ export function factsOf(engine: Engine): EngineFacts {
   const { policy, weightBytes, cacheBytes, memoryBytes, cache, options } = engine.plan;
   return {
     modelType: engine.program.modelType,
+    trainedLength: engine.program.trainedLength,
     kernels: engine.kernels.build,
     dtype: dtypesOf(engine),
     cacheDtype: cache.dtype,

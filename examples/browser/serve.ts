@@ -1,0 +1,49 @@
+/**
+ * Builds the page and serves it, or writes it as a static site.
+ *
+ *     npm run page -- [--port 8080] [--no-isolation] [--out DIR]
+ */
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { buildSite, ISOLATION } from "./site.ts";
+
+const { values } = parseArgs({
+  options: {
+    port: { type: "string", default: "8080" },
+    "no-isolation": { type: "boolean", default: false },
+    out: { type: "string" },
+  },
+});
+const isolated = !values["no-isolation"];
+const site = await buildSite(isolated);
+if (values.out === undefined) serve(Number(values.port));
+else await write(values.out);
+
+function serve(port: number): void {
+  const server = Bun.serve({
+    port,
+    fetch(request) {
+      const path = decodeURIComponent(new URL(request.url).pathname).slice(1) || "index.html";
+      const bytes = site.get(path);
+      if (!bytes) return new Response(`${path}: not found`, { status: 404 });
+      const etag = `"${Bun.hash(bytes).toString(16)}"`;
+      const headers = { etag, "cache-control": "no-cache", ...(isolated ? ISOLATION : {}) };
+      if (request.headers.get("if-none-match") === etag) return new Response(null, { status: 304, headers });
+      return new Response(bytes as BodyInit, { headers: { ...headers, "content-type": Bun.file(path).type } });
+    },
+  });
+  console.log(`${server.url.href}  (${isolated ? "isolated: threads" : "not isolated: one thread"}; end with Ctrl+C)`);
+}
+
+/** `_headers` is how several hosts of static sites are told of headers; elsewhere the page computes with one thread. */
+async function write(directory: string): Promise<void> {
+  const headers = Object.entries(ISOLATION).map(([name, value]) => `  ${name}: ${value}\n`);
+  if (isolated) site.set("_headers", new TextEncoder().encode(`/*\n${headers.join("")}`));
+  for (const [path, bytes] of site) {
+    await mkdir(dirname(join(directory, path)), { recursive: true });
+    await writeFile(join(directory, path), bytes);
+  }
+  const size = [...site.values()].reduce((sum, bytes) => sum + bytes.length, 0);
+  console.log(`${directory}: ${site.size} files, ${(size / 1e6).toFixed(1)} MB`);
+}

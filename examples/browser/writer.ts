@@ -1,0 +1,115 @@
+import type { GenerateOptions, Model, Session } from "lambent";
+import { Series } from "./series.ts";
+import { Story } from "./story.ts";
+import { count, size } from "./words.ts";
+
+/** Tokens that the speed is averaged over, about. */
+const SPAN = 50;
+
+/** A model that writes, and its column of the page. */
+export class Writer {
+  readonly model: Model;
+  readonly name: string;
+  readonly root: HTMLElement;
+  readonly story: Story;
+  nll = new Series();
+  /** Bytes of keys and values that full attention holds per token. */
+  readonly #perToken: number;
+  #session: Session | undefined;
+  #secondsPerToken = 0;
+
+  constructor(model: Model, name: string, perToken: number) {
+    this.model = model;
+    this.name = name;
+    this.#perToken = perToken;
+    const template = document.getElementById("column") as HTMLTemplateElement;
+    this.root = (template.content.cloneNode(true) as DocumentFragment).firstElementChild as HTMLElement;
+    this.root.classList.add(model.info.attention);
+    this.part("h2").textContent = name;
+    this.part(".story").setAttribute("aria-label", `The story, by ${name}`);
+    this.story = new Story(this.part(".story"), this.part(".cut"));
+    this.draw();
+  }
+
+  part(selector: string): HTMLElement {
+    return this.root.querySelector(selector) as HTMLElement;
+  }
+
+  get session(): Session | undefined {
+    return this.#session;
+  }
+
+  /** Whether there is room for another token. */
+  get hasRoom(): boolean {
+    return (this.#session?.length ?? 0) < this.model.info.maxPositions;
+  }
+
+  /** A new story; what was here is gone. */
+  async begin(prompt: string, seed: number | undefined, signal: AbortSignal): Promise<void> {
+    this.clear();
+    this.#session = await this.model.session(seed === undefined ? {} : { seed });
+    this.story.begin(prompt);
+    await this.#session.append(prompt, { signal });
+  }
+
+  /** Goes on from a snapshot; if that is none of this model's, what was here stays. */
+  async restore(snapshot: Uint8Array): Promise<void> {
+    const session = await this.model.restore(snapshot);
+    this.clear();
+    this.#session = session;
+    this.story.remark(`Restored at position ${count(session.length)}. The words before are not in the file.`);
+  }
+
+  clear(): void {
+    this.#session?.dispose();
+    this.#session = undefined;
+    this.story.clear();
+    this.nll = new Series();
+    this.#secondsPerToken = 0;
+  }
+
+  /** Writes a token. */
+  async step(options: GenerateOptions): Promise<void> {
+    const session = this.#session as Session;
+    const begun = performance.now();
+    const { id, text, logprob, position } = await session.next(options);
+    const seconds = (performance.now() - begun) / 1000;
+    this.#secondsPerToken += (seconds - this.#secondsPerToken) / Math.min(SPAN, this.nll.points.length + 1);
+    this.nll.push(position, -logprob);
+    // A special token has no text: the model has come to an end, and begins again.
+    if (text === "" && this.model.tokenizer.tokenBytes(id) === undefined) this.story.push("\n\n⁂\n\n");
+    else this.story.push(text);
+  }
+
+  /** The numbers of the column. */
+  draw(): void {
+    const { info } = this.model;
+    const length = this.#session?.length ?? 0;
+    const say = (selector: string, text: string) => {
+      const part = this.part(selector);
+      if (part.textContent !== text) part.textContent = text;
+    };
+    say(".position", count(length));
+    say(".lengths", length ? `${(length / info.trainedLength).toFixed(1)} × the trained length` : "");
+    say(".speed", this.#secondsPerToken ? count(1 / this.#secondsPerToken) : "–");
+    say(".seed", this.#session ? `seed ${this.#session.seed}` : "");
+    say(".nll", Number.isNaN(this.nll.latest) ? "–" : this.nll.latest.toFixed(2));
+    const full = info.maxPositions < Infinity;
+    const held = full ? length * this.#perToken : info.cacheBytes;
+    const rest = info.memoryBytes - info.weightBytes - info.cacheBytes;
+    say(".memory", size(info.weightBytes + rest + held));
+    for (const [name, bytes] of Object.entries({ weights: info.weightBytes, cache: held, rest })) {
+      this.part(`.${name}`).style.width = `${(100 * bytes) / this.gauge}%`;
+    }
+    const grows = length * this.#perToken;
+    say(
+      ".cache-text",
+      full
+        ? `keys and values: ${size(held)}, ${size(this.#perToken)} more with each token`
+        : `keys and values: ${size(held)} at any length; full attention would hold ${size(grows)} by now`,
+    );
+  }
+
+  /** Bytes that the gauge is for. */
+  gauge = 1;
+}
