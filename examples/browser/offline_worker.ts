@@ -2,7 +2,6 @@
  * Keeps the page and the model, so that both are there without a network. What it keeps is one version, named by a hash of
  * its content: a page and its workers never come from different ones.
  */
-/// <reference lib="webworker" />
 declare const self: ServiceWorkerGlobalScope;
 declare const FILES: readonly string[];
 declare const VERSION: string;
@@ -33,7 +32,10 @@ async function takeOver(): Promise<void> {
 
 async function answer(request: Request): Promise<Response> {
   const cache = await caches.open(KEPT);
-  const page = request.mode === "navigate" && new URL(request.url).href.replace(/(index\.html)?([?#].*)?$/, "");
-  const kept = await cache.match(page === self.registration.scope ? page : request, { ignoreVary: true });
+  // The page has one address, whatever is added to it.
+  const place = request.url.replace(/(index\.html)?([?#].*)?$/, "");
+  const kept = await cache.match(place === self.registration.scope ? place : request, { ignoreVary: true });
   return kept ?? fetch(request);
 }
+
+export {};

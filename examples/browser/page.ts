@@ -223,7 +223,7 @@ part("ask").addEventListener("submit", (event) => {
 prompt.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) part<HTMLFormElement>("ask").requestSubmit();
 });
-addEventListener("keydown", (event) => {
+window.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && (phase === "writing" || phase === "loading")) stop();
 });
 fresh.addEventListener("click", clear);
@@ -289,18 +289,18 @@ part<HTMLInputElement>("folder").addEventListener("change", (event) => {
   useFolder([...((event.target as HTMLInputElement).files ?? [])]);
 });
 part("embedded").addEventListener("click", () => void use({ name: EMBEDDED }));
-addEventListener("dragover", (event) => {
+window.addEventListener("dragover", (event) => {
   event.preventDefault();
   document.body.classList.add("dropping");
 });
-addEventListener("dragleave", () => document.body.classList.remove("dropping"));
-addEventListener("drop", (event) => {
+window.addEventListener("dragleave", () => document.body.classList.remove("dropping"));
+window.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dropping");
   if (event.dataTransfer) void droppedFiles(event.dataTransfer).then(useFolder, complain);
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawNumbers);
-addEventListener("resize", drawNumbers);
+window.addEventListener("resize", drawNumbers);
 
 controls.offerThreads();
 await use(source);

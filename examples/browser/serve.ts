@@ -6,6 +6,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
+import { serveSite } from "./server.ts";
 import { buildSite, ISOLATION } from "./site.ts";
 
 const { values } = parseArgs({
@@ -17,24 +18,10 @@ const { values } = parseArgs({
 });
 const isolated = !values["no-isolation"];
 const site = await buildSite(isolated);
-if (values.out === undefined) serve(Number(values.port));
-else await write(values.out);
-
-function serve(port: number): void {
-  const server = Bun.serve({
-    port,
-    fetch(request) {
-      const path = decodeURIComponent(new URL(request.url).pathname).slice(1) || "index.html";
-      const bytes = site.get(path);
-      if (!bytes) return new Response(`${path}: not found`, { status: 404 });
-      const etag = `"${Bun.hash(bytes).toString(16)}"`;
-      const headers = { etag, "cache-control": "no-cache", ...(isolated ? ISOLATION : {}) };
-      if (request.headers.get("if-none-match") === etag) return new Response(null, { status: 304, headers });
-      return new Response(bytes as BodyInit, { headers: { ...headers, "content-type": Bun.file(path).type } });
-    },
-  });
-  console.log(`${server.url.href}  (${isolated ? "isolated: threads" : "not isolated: one thread"}; end with Ctrl+C)`);
-}
+if (values.out === undefined) {
+  const { url } = serveSite(site, isolated, Number(values.port));
+  console.log(`${url.href}  (${isolated ? "isolated: threads" : "not isolated: one thread"}; end with Ctrl+C)`);
+} else await write(values.out);
 
 /** `_headers` is how several hosts of static sites are told of headers; elsewhere the page computes with one thread. */
 async function write(directory: string): Promise<void> {

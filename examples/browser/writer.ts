@@ -13,6 +13,8 @@ export class Writer {
   readonly root: HTMLElement;
   readonly story: Story;
   nll = new Series();
+  /** Bytes that the gauge's whole width stands for. */
+  gauge = 1;
   /** Bytes of keys and values that full attention holds per token. */
   readonly #perToken: number;
   #session: Session | undefined;
@@ -27,6 +29,8 @@ export class Writer {
     this.root.classList.add(model.info.attention);
     this.part("h2").textContent = name;
     this.part(".story").setAttribute("aria-label", `The story, by ${name}`);
+    // What scrolls has to be reached by keyboard.
+    this.part(".story").tabIndex = 0;
     this.story = new Story(this.part(".story"), this.part(".cut"));
     this.draw();
   }
@@ -89,27 +93,27 @@ export class Writer {
       const part = this.part(selector);
       if (part.textContent !== text) part.textContent = text;
     };
+    const seconds = this.#secondsPerToken;
     say(".position", count(length));
-    say(".lengths", length ? `${(length / info.trainedLength).toFixed(1)} × the trained length` : "");
-    say(".speed", this.#secondsPerToken ? count(1 / this.#secondsPerToken) : "–");
-    say(".seed", this.#session ? `seed ${this.#session.seed}` : "");
+    say(".lengths", length ? `${(length / info.trainedLength).toFixed(1)} × the trained length` : "–");
+    say(".speed", seconds ? count(1 / seconds) : "–");
+    say(".latency", seconds ? `${(1000 * seconds).toFixed(2)} ms each` : "–");
     say(".nll", Number.isNaN(this.nll.latest) ? "–" : this.nll.latest.toFixed(2));
+    say(".seed", this.#session ? `seed ${this.#session.seed}` : "–");
     const full = info.maxPositions < Infinity;
-    const held = full ? length * this.#perToken : info.cacheBytes;
+    const grown = length * this.#perToken;
+    const cache = full ? grown : info.cacheBytes;
     const rest = info.memoryBytes - info.weightBytes - info.cacheBytes;
-    say(".memory", size(info.weightBytes + rest + held));
-    for (const [name, bytes] of Object.entries({ weights: info.weightBytes, cache: held, rest })) {
+    say(".memory", ((info.weightBytes + rest + cache) / 1e6).toFixed(1));
+    say(".aside", full ? `${size(info.memoryBytes)} set aside` : "at any length");
+    for (const [name, bytes] of Object.entries({ weights: info.weightBytes, rest, cache })) {
       this.part(`.${name}`).style.width = `${(100 * bytes) / this.gauge}%`;
     }
-    const grows = length * this.#perToken;
     say(
       ".cache-text",
       full
-        ? `keys and values: ${size(held)}, ${size(this.#perToken)} more with each token`
-        : `keys and values: ${size(held)} at any length; full attention would hold ${size(grows)} by now`,
+        ? `Keys and values: ${size(grown)}, and ${size(this.#perToken)} more with each token.`
+        : `Keys and values: ${size(cache)}. Full attention would hold ${size(grown)} by now.`,
     );
   }
-
-  /** Bytes that the gauge is for. */
-  gauge = 1;
 }
