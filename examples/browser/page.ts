@@ -166,7 +166,7 @@ async function write(signal: AbortSignal): Promise<void> {
         if (!writer.hasRoom) continue;
         await writer.step(options);
         if (!writer.hasRoom) {
-          writer.story.remark(`Full attention has no room behind ${count(writer.model.info.maxPositions)} tokens.`);
+          writer.story.remark(`Full attention has no room beyond ${count(writer.model.info.maxPositions)} tokens.`);
         }
       }
       if (controls.pace()) await new Promise((resolve) => setTimeout(resolve, controls.pace()));

@@ -112,8 +112,8 @@ export class Writer {
     say(
       ".cache-text",
       full
-        ? `Keys and values: ${size(grown)}, and ${size(this.#perToken)} more with each token.`
-        : `Keys and values: ${size(cache)}. Full attention would hold ${size(grown)} by now.`,
+        ? `In colour: keys and values, ${size(grown)}, and ${size(this.#perToken)} more with each token.`
+        : `In colour: keys and values, ${size(cache)}. Full attention would hold ${size(grown)} by now.`,
     );
   }
 }

@@ -62,7 +62,9 @@ async function processMemory(): Promise<number> {
   const { processInfo } = await devtools.send("SystemInfo.getProcessInfo");
   await devtools.detach();
   const renderers = processInfo.filter(({ type }) => type === "renderer");
-  const bytes = renderers.map(({ id }) => readFileSync(`/proc/${id}/smaps_rollup`, "utf8").match(/^Pss: +(\d+) kB/m)?.[1]);
+  const bytes = renderers.map(
+    ({ id }) => readFileSync(`/proc/${id}/smaps_rollup`, "utf8").match(/^Pss: +(\d+) kB/m)?.[1],
+  );
   return bytes.reduce((sum, kilobytes) => sum + 1024 * Number(kilobytes), 0);
 }
 
@@ -272,7 +274,7 @@ test("full attention beside Λ: the same words up to the trained length, then me
   await reader.button("Stop").click();
   await reader.settled();
   expect(await reader.number("position", "full")).toBe(640);
-  expect(await reader.story("full")).toContain("no room behind 640 tokens");
+  expect(await reader.story("full")).toContain("no room beyond 640 tokens");
   expect(await reader.number("memory", "full")).toBeGreaterThan(early + 2);
   expect(await reader.number("memory")).toBe(flat);
   const [lambda, full] = [words(await reader.story()), words(await reader.story("full"))];
