@@ -16,7 +16,7 @@ export const bun: Runtime = {
   isDirectory,
   isFile,
   directory,
-  webDirectory: async (url, signal) => (await import("./url.ts")).webDirectory(url, undefined, signal),
+  webDirectory: async (url, signal) => (await import("./url.ts")).filesFromUrl(url, { signal }),
   isModelId: async (text) => (await import("./hub.ts")).isModelId(text),
   async downloadModel(id, { onProgress, ...options }) {
     const { downloadModel } = await import("./hub.ts");
