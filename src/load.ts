@@ -134,7 +134,7 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
 export function inspect(where: string, options: LoadOptions = {}): Promise<Planned> {
   return withCheckpoint(where, options, async (checkpoint, runtime) => {
     threadsOf(options, runtime);
-    return planModel(await withoutTiedCopies(checkpoint), options);
+    return planModel(await withoutTiedCopies(checkpoint, await processKernels(runtime, "single")), options);
   });
 }
 

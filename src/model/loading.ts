@@ -7,7 +7,7 @@ import { align } from "../machine/arena.ts";
 import { Xxh64 } from "../machine/hash.ts";
 import type { Kernels } from "../machine/kernels.ts";
 import { type Bank, Machine } from "../machine/machine.ts";
-import { tick } from "../tick.ts";
+import { abortable, tick } from "../tick.ts";
 import { fold } from "./fold.ts";
 import type { Plan } from "./plan.ts";
 import { FORMATS, type PlacedWeight, panelsOf, type ResolvedWeight, STAGED, STAGING_BYTES } from "./weights.ts";
@@ -42,13 +42,14 @@ export async function loadMachine(
   const digests = new Map<PlacedWeight, bigint>();
   const read = async (placed: PlacedWeight, columns?: Float32Array) => {
     const digest = new Xxh64(kernels);
-    await readWeight(placed, columns, machine, plan.staging[placed.bank] as number, async (bytes) => {
+    const reading = readWeight(placed, columns, machine, plan.staging[placed.bank] as number, async (bytes) => {
       digest.update(bytes);
       loaded += bytes.length;
       options.onProgress?.(loaded, total);
       await tick();
       options.signal?.throwIfAborted();
     });
+    await abortable(reading, options.signal);
     digests.set(placed, digest.digest());
   };
   // In the order of the files, which may come as streams: in one pass, but for norms that go into matrices.
