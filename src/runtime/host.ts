@@ -46,7 +46,7 @@ async function find(place: string, options: FindOptions): Promise<Files> {
   const hub = hubIdOf(where);
   // What only a download needs is imported by it: that takes longer than to read a small model.
   if (/^https?:\/\//.test(where) && !hub)
-    return (await import("./url.ts")).webDirectory(where, undefined, options.signal);
+    return (await import("./url.ts")).filesFromUrl(where, { signal: options.signal });
   const id = hub ?? where;
   if (!isModelId(id) || (await isFile(where))) {
     throw new OptionError(mismatch("model", "a directory, a URL or a Hugging Face id such as org/name", where));
