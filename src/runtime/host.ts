@@ -28,7 +28,7 @@ async function kernels(build: Build): Promise<Uint8Array<ArrayBuffer>> {
   try {
     return await readFile(url);
   } catch {
-    throw new LambentError(`${url.pathname}: expected the kernels there, found none: run \`npm run prepare\``);
+    throw new LambentError(`${url.pathname}: expected the kernels there, found none: run \`npm run kernels\``);
   }
 }
 
