@@ -24,8 +24,6 @@ export interface Trouble {
 export interface Server {
   readonly url: string;
   readonly requests: Request[];
-  /** The most connections there were at once. */
-  most(): number;
   stop(): void;
 }
 
@@ -38,10 +36,8 @@ export async function serveRaw(
 ): Promise<Server> {
   const sockets = new Set<Socket>();
   const requests: Request[] = [];
-  let most = 0;
   const server = createServer((socket) => {
     sockets.add(socket);
-    most = Math.max(most, sockets.size);
     socket.on("close", () => sockets.delete(socket));
     socket.on("error", () => {});
     let text = "";
@@ -94,7 +90,6 @@ export async function serveRaw(
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
-    most: () => most,
     stop() {
       for (const socket of sockets) socket.destroy();
       server.close();
