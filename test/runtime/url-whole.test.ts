@@ -143,7 +143,8 @@ test("a model whose answers are cut or fall silent anywhere: the right weights, 
     fc.array(trouble, { maxLength: 6 }),
     async (manner, troubles: Trouble[]) => {
       const server = await serve(FIXTURE, manner, ({ file, time }) => (file === WEIGHTS ? troubles[time] : undefined));
-      const timing = { ...QUICK, stall: 40 };
+      const silent = troubles.some(({ how }) => how === "silence");
+      const timing = { ...QUICK, stall: silent ? 40 : 5000 };
       const result = await engineAt(server.url, "auto", timing).then(
         ({ modelHash }) => modelHash,
         (error: Error) => error,
@@ -153,8 +154,8 @@ test("a model whose answers are cut or fall silent anywhere: the right weights, 
         refused++;
         expect(result).toBeInstanceOf(LambentError);
         expect(result.message).toMatch(/^http[^\n]+model\.safetensors: expected [^\n]+, found [^\n]+$/);
-        // Three retries at least are free.
-        expect(troubles.length).toBeGreaterThan(3);
+        // Three retries at least are free; who waits for 40 ms only may give up on a busy machine.
+        if (!silent) expect(troubles.length).toBeGreaterThan(3);
       } else {
         loaded++;
         expect(result).toBe(right);
