@@ -1,0 +1,22 @@
+/** What the command posts, and what a place reports of it. Both are plain JSON. */
+
+/** A job: which program, with which arguments. */
+export interface Job {
+  readonly program: "trial";
+  readonly options: unknown;
+}
+
+/** Every report is a sign of life; the last one is `done` or `failed`. */
+export type Report =
+  | { readonly kind: "progress"; readonly value: unknown }
+  | { readonly kind: "done"; readonly value: unknown }
+  | { readonly kind: "failed"; readonly value: string };
+
+/** What a program is given beside its options. */
+export interface Host {
+  /** Of the server, with a slash at the end. */
+  readonly base: string;
+  report(value: unknown): Promise<void>;
+}
+
+export type Program<T = never> = (options: T, host: Host) => Promise<unknown>;

@@ -1,0 +1,21 @@
+/** Runs the job at a URL in the place where this is, and reports to the same URL. */
+import type { Host, Job, Program, Report } from "./job.ts";
+import { trial } from "./trial.ts";
+
+const PROGRAMS: Readonly<Record<Job["program"], Program>> = { trial };
+
+export async function run(url: string): Promise<void> {
+  const post = async (report: Report) => {
+    await fetch(url, { method: "POST", body: JSON.stringify(report) });
+  };
+  try {
+    const { program, options } = (await (await fetch(url)).json()) as Job;
+    const host: Host = {
+      base: new URL("../", url).href,
+      report: (value) => post({ kind: "progress", value }),
+    };
+    await post({ kind: "done", value: (await PROGRAMS[program](options as never, host)) ?? null });
+  } catch (error) {
+    await post({ kind: "failed", value: error instanceof Error ? `${error.name}: ${error.message}` : String(error) });
+  }
+}
