@@ -13,6 +13,7 @@ export async function work<T>(
   server: PlatformServer,
   job: Job,
   onProgress: (value: unknown) => void = () => {},
+  onStart: () => void = () => {},
 ): Promise<T> {
   const { promise: reported, resolve, reject } = Promise.withResolvers<T>();
   reported.catch(() => {});
@@ -29,6 +30,7 @@ export async function work<T>(
   };
   const instance = await place.open();
   try {
+    onStart();
     const ended = instance.run(server.url(place.isolated) + server.post(job, heard));
     // A program that ends without a word has failed; after its last word it gets time to end.
     void ended.then((wrong) => reject(new Error(`${place.name}: ended after ${last}: ${wrong ?? "without a result"}`)));

@@ -1,9 +1,9 @@
 /** What the command posts, and what a place reports of it. Both are plain JSON. */
 
-/** A job: which program, with which arguments. */
+/** A job: which program, with which options. */
 export interface Job {
-  readonly program: "trial";
-  readonly options: unknown;
+  readonly program: "suite" | "travel" | "speed";
+  readonly options: object;
 }
 
 /** Every report is a sign of life; the last one is `done` or `failed`. */
@@ -19,4 +19,4 @@ export interface Host {
   report(value: unknown): Promise<void>;
 }
 
-export type Program<T = never> = (options: T, host: Host) => Promise<unknown>;
+export type Program = (options: never, host: Host) => Promise<unknown>;

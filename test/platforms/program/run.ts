@@ -1,12 +1,14 @@
 /** Runs the job at a URL in the place where this is, and reports to the same URL. */
 import type { Host, Job, Program, Report } from "./job.ts";
-import { trial } from "./trial.ts";
+import { speed } from "./speed.ts";
+import { suite } from "./suite.ts";
+import { travel } from "./travel.ts";
 
-const PROGRAMS: Readonly<Record<Job["program"], Program>> = { trial };
+const PROGRAMS: Readonly<Record<Job["program"], Program>> = { suite, travel, speed };
 
 export async function run(url: string): Promise<void> {
   const post = async (report: Report) => {
-    await fetch(url, { method: "POST", body: JSON.stringify(report) });
+    await (await fetch(url, { method: "POST", body: JSON.stringify(report) })).text();
   };
   try {
     const { program, options } = (await (await fetch(url)).json()) as Job;

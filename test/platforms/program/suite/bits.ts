@@ -1,0 +1,73 @@
+import type { LoadOptions, Model } from "lambent";
+import { load } from "lambent";
+import { type Case, expect, modelUrl, type Setting, withModel } from "./case.ts";
+
+const LLAMA = "lambent-llama-5m";
+const DTYPES = ["f32", "bf16", "f16", "q8", "q7", "q4"] as const;
+const PROMPT = `It was late in the evening when the old captain came home. "You have kept us waiting," said his sister, "and the letter has been lying upon the table since noon."`;
+const SAMPLING = { seed: 7, temperature: 0.8, maxNewTokens: 48, ignoreEos: true } as const;
+
+/** A text and the hash of all logits that chose it. */
+async function written(model: Model) {
+  const generation = model.generate(PROMPT, SAMPLING);
+  const text = await generation.text();
+  const { logitsHash, newTokens, promptTokens } = await generation.result;
+  expect("new tokens", SAMPLING.maxNewTokens, newTokens);
+  return { text, logitsHash, promptTokens };
+}
+
+/** The same text and logits, bit for bit: of every model and weight format, in every build, by one thread and by two. */
+export function bits(setting: Setting): Case[] {
+  const { quick, threads: most } = setting;
+  const dtypesOf = (model: string) => (quick && model !== LLAMA ? (["bf16", "q4"] as const) : DTYPES);
+  const models = [LLAMA, "lambent-gptj-6m", "lambent-mpt-5m"];
+  const kinds = (["relaxed", "plain"] as const).flatMap((simd) => ([1, 2] as const).map((threads) => ({ simd, threads })));
+  const each = models.flatMap((name) =>
+    dtypesOf(name).flatMap((dtype) =>
+      kinds.map(({ simd, threads }): Case => {
+        const same = `bits: ${name} ${dtype}`;
+        return {
+          ...{ name: `${same}, ${simd}, ${threads === 1 ? "one thread" : "two threads"}`, same },
+          absent: threads > most ? "no threads here" : undefined,
+          run: () =>
+            withModel(setting, name, { dtype, simd, threads }, (model) => {
+              expect("build", `${threads === 1 ? "single" : "shared"}-${simd}`, model.info.kernels);
+              expect("threads", threads, model.info.threads);
+              return written(model);
+            }),
+        };
+      }),
+    ),
+  );
+  return [...each, ...ways(setting), ...caches(setting)];
+}
+
+/** The same bits by other ways: from a directory, with the engine in a worker. */
+function ways(setting: Setting): Case[] {
+  const { directory } = setting;
+  const same = `bits: ${LLAMA} bf16`;
+  const absent = directory === undefined ? "no directories here" : undefined;
+  const by = (name: string, where: string, options: LoadOptions): Case => ({
+    ...{ name: `${same}, ${name}`, same, absent },
+    async run() {
+      const model = await load(where, { threads: setting.threads, ...options });
+      try {
+        return await written(model);
+      } finally {
+        await model.dispose();
+      }
+    },
+  });
+  return [
+    by("from a directory", `${directory}/${LLAMA}`, {}),
+    by("in a worker", modelUrl(setting, LLAMA), { worker: true }),
+  ];
+}
+
+/** Caches of other formats, with a window so small that they turn over. */
+function caches(setting: Setting): Case[] {
+  return (["f32", "bf16", "int8"] as const).map((cacheDtype) => ({
+    name: `cache: ${cacheDtype}`,
+    run: () => withModel(setting, LLAMA, { cacheDtype, nLocal: 32, nGlobal: 4 }, written),
+  }));
+}
