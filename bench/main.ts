@@ -1,5 +1,7 @@
 import { Command, Option } from "commander";
 import { POLICIES, type PolicyName } from "../src/model/cache.ts";
+import { detectHost } from "../src/runtime/detect.ts";
+import { provideRuntime } from "../src/runtime/index.ts";
 import { banks } from "./suites/banks.ts";
 import { decode } from "./suites/decode.ts";
 import { kernels } from "./suites/kernels.ts";
@@ -10,6 +12,8 @@ import { quality } from "./suites/quality.ts";
 import { runtimes } from "./suites/runtimes.ts";
 import { startup } from "./suites/startup.ts";
 import { story } from "./suites/story.ts";
+
+provideRuntime(detectHost);
 
 const program = new Command("bench").description("Measurements; each prints the machine and the command that made it");
 const suite = (name: string, description: string, options = {}) =>

@@ -1,7 +1,7 @@
-import type { Engine } from "./engine.ts";
 import { ModelError, mismatch, OptionError } from "./errors.ts";
+import { HASH_OF_NOTHING } from "./machine/hash.ts";
 import { checkSampling, type Sampling } from "./sampler.ts";
-import type { SessionState } from "./state.ts";
+import type { EngineService } from "./service.ts";
 import { StopStrings } from "./tokenizer/stop.ts";
 import type { TextStream } from "./tokenizer/stream.ts";
 
@@ -109,7 +109,7 @@ function stopStrings(value: unknown): string[] {
 
 /** What a generation works on: a session of the engine and the text side of it. */
 export interface Generating {
-  readonly engine: Engine;
+  readonly service: EngineService;
   readonly id: number;
   readonly text: SessionText;
   /** The session ends with this generation: bytes of an unfinished character are shown as such. */
@@ -168,21 +168,21 @@ export class Generation implements AsyncIterable<string> {
     let text = "";
     let finishReason: GenerationResult["finishReason"] = "abort";
     let generating: Generating | undefined;
-    let session: SessionState | undefined;
+    let logitsHash = HASH_OF_NOTHING;
     let failed = false;
     try {
       generating = await this.#start();
-      const { engine, id, text: shown, final, prompt, settings, options } = generating;
-      session = engine.state(id);
+      const { service, id, text: shown, final, prompt, settings, options } = generating;
       const stops = new StopStrings(settings.stopStrings, shown.tail);
-      await read(engine, id, prompt, options);
+      await read(service, id, prompt, options);
       prefilled = performance.now();
       while (!options.signal?.aborted) {
         if (newTokens >= settings.maxNewTokens) {
           finishReason = "length";
           break;
         }
-        const { id: token, logprob, position } = await engine.next(id, settings);
+        const { id: token, logprob, position, ...chosen } = await service.next(id, settings);
+        logitsHash = chosen.logitsHash;
         newTokens++;
         const stopToken = settings.stopTokens.has(token);
         const piece = stops.push(stopToken ? "" : shown.stream.push(token));
@@ -204,7 +204,7 @@ export class Generation implements AsyncIterable<string> {
       this.#fail(error);
       throw error;
     } finally {
-      if (!failed && generating && session) {
+      if (!failed && generating) {
         const { prompt } = generating;
         const ended = performance.now();
         this.#settle({
@@ -214,7 +214,7 @@ export class Generation implements AsyncIterable<string> {
           newTokens,
           prefillSeconds: ((prefilled ?? ended) - begun) / 1000,
           decodeSeconds: (ended - (prefilled ?? ended)) / 1000,
-          logitsHash: session.hash.hex(),
+          logitsHash,
         });
       }
       generating?.onEnd();
@@ -223,10 +223,15 @@ export class Generation implements AsyncIterable<string> {
 }
 
 /** Reads the prompt in pieces large enough for the engine's chunks, and says how far it is. */
-async function read(engine: Engine, id: number, prompt: readonly number[], options: GenerateOptions): Promise<void> {
-  const piece = 16 * engine.plan.options.chunkSize;
+async function read(
+  service: EngineService,
+  id: number,
+  prompt: readonly number[],
+  options: GenerateOptions,
+): Promise<void> {
+  const piece = 16 * service.facts.chunkSize;
   for (let i = 0; i < prompt.length; i += piece) {
-    await engine.append(id, prompt.slice(i, i + piece), options.signal);
+    await service.append(id, prompt.slice(i, i + piece), options.signal);
     options.onProgress?.(Math.min(i + piece, prompt.length), prompt.length);
   }
 }

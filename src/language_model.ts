@@ -1,27 +1,17 @@
-import type { Engine } from "./engine.ts";
 import type { GenerateOptions, Generation } from "./generate.ts";
-import { type LoadOptions, loadEngine, requireTokenizer, withCheckpoint } from "./load.ts";
-import type { Policy } from "./model/cache.ts";
+import { type Loaded, type LoadOptions, loadLocally, type Where } from "./load.ts";
+import { loadRemotely } from "./remote_service.ts";
+import { currentRuntime } from "./runtime/index.ts";
+import type { EngineFacts, EngineService } from "./service.ts";
 import { type Prompt, Session, type SessionModel } from "./session.ts";
-import { dtypesOf } from "./snapshot.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
-/** What a model is and takes, as `--stats json` prints it. Bytes; Infinity where there is no bound. */
-export interface ModelInfo extends Policy {
+/** What a model is and takes, as `--stats json` prints it. */
+export interface ModelInfo extends EngineFacts {
   readonly model: string;
-  readonly modelType: string;
   readonly runtime: string;
-  /** Build of the kernels. */
-  readonly kernels: string;
   /** That compute a step; 1 where threads cannot be had. */
   readonly threads: number;
-  readonly dtype: string;
-  readonly cacheDtype: string;
-  readonly weightBytes: number;
-  /** Keys and values of one session. */
-  readonly cacheBytes: number;
-  /** Everything, with one session. */
-  readonly memoryBytes: number;
 }
 
 /** A language model, ready to read and write. */
@@ -30,10 +20,11 @@ export class Model {
   readonly info: ModelInfo;
   readonly #parts: SessionModel;
 
-  constructor(name: string, runtime: string, parts: SessionModel) {
-    this.tokenizer = parts.tokenizer;
-    this.info = modelInfo(name, runtime, parts.engine);
-    this.#parts = parts;
+  constructor(loaded: Loaded) {
+    const { name, runtime, service, tokenizer } = loaded;
+    this.tokenizer = tokenizer;
+    this.info = modelInfo(name, runtime, service);
+    this.#parts = loaded;
   }
 
   /**
@@ -52,44 +43,49 @@ export class Model {
    * Begins a text. `startPosition`: position of its first token; the logits depend on distances alone.
    * Throws OptionError if maxSessions are open.
    */
-  session(options: { readonly startPosition?: number; readonly seed?: number } = {}): Session {
-    return new Session(this.#parts, this.#parts.engine.open(options.startPosition, options.seed));
+  async session(options: { readonly startPosition?: number; readonly seed?: number } = {}): Promise<Session> {
+    return new Session(this.#parts, await this.#parts.service.open(options.startPosition, options.seed));
   }
 
   /** Goes on from a snapshot, with the same bits. Throws ModelError if it is damaged or not of this model. */
-  restore(snapshot: Uint8Array): Session {
+  restore(snapshot: Uint8Array): Promise<Session> {
     return Session.restore(this.#parts, snapshot);
+  }
+
+  /** Ends every session, gives the memory back, and ends the worker if there is one. */
+  dispose(): void {
+    this.#parts.service.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 
 /**
- * Loads a model from a directory, a URL of one, or a Hugging Face id. While one is in use, another one of the same local
- * files and options shares its memory: weights are there once, nothing is read again, and maxSessions counts for both.
+ * Loads a model from a directory, a URL of one, a Hugging Face id, or files that were found otherwise. While one is in
+ * use, another one of the same local files and options shares its memory: weights are there once, nothing is read again,
+ * and maxSessions counts for both.
  */
-export function load(where: string, options: LoadOptions = {}): Promise<Model> {
-  return withCheckpoint(where, options, async (checkpoint, runtime) => {
-    const tokenizer = await requireTokenizer(checkpoint);
-    const engine = await loadEngine(checkpoint, runtime, options);
-    const { config, generationConfig } = checkpoint;
-    return new Model(where, runtime.name, { engine, tokenizer, config, generationConfig });
-  });
+export async function load(where: Where, options: LoadOptions = {}): Promise<Model> {
+  const runtime = await currentRuntime();
+  const { worker = runtime.worker, ...rest } = options;
+  const place = where instanceof URL ? where.href : where;
+  const loaded = await (worker ? loadRemotely(place, rest, runtime) : loadLocally(place, rest, runtime));
+  return new Model({ ...loaded, name: typeof place === "string" ? place : place.name });
 }
 
-export function modelInfo(model: string, runtime: string, engine: Engine): ModelInfo {
-  const { policy, weightBytes, cacheBytes, memoryBytes } = engine.plan;
+export function modelInfo(
+  model: string,
+  runtime: string,
+  service: Pick<EngineService, "facts" | "threads">,
+): ModelInfo {
   return {
     model,
-    modelType: engine.program.modelType,
     runtime,
-    kernels: engine.kernels.build,
     get threads() {
-      return engine.threads;
+      return service.threads;
     },
-    dtype: dtypesOf(engine),
-    cacheDtype: engine.plan.cache.dtype,
-    ...policy,
-    weightBytes,
-    cacheBytes,
-    memoryBytes,
+    ...service.facts,
   };
 }

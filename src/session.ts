@@ -1,4 +1,3 @@
-import type { Engine, NextToken } from "./engine.ts";
 import { ModelError, mismatch } from "./errors.ts";
 import {
   type GeneratedToken,
@@ -8,7 +7,8 @@ import {
   resolveSettings,
   type SessionText,
 } from "./generate.ts";
-import { readSnapshot, writeSnapshot } from "./snapshot.ts";
+import type { EngineService, Opened } from "./service.ts";
+import type { TextState } from "./snapshot.ts";
 import type { Message } from "./tokenizer/chat.ts";
 import { TextStream } from "./tokenizer/stream.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -18,7 +18,7 @@ export type Prompt = string | readonly number[] | readonly Message[];
 
 /** What sessions of one model share. */
 export interface SessionModel {
-  readonly engine: Engine;
+  readonly service: EngineService;
   readonly tokenizer: Tokenizer;
   readonly config: Readonly<Record<string, unknown>>;
   readonly generationConfig: Readonly<Record<string, unknown>>;
@@ -33,40 +33,40 @@ export class Session {
   readonly #id: number;
   readonly #text: SessionText;
 
-  constructor(model: SessionModel, id: number, text?: { stream: Int32Array; tail: string }) {
+  constructor(model: SessionModel, { id, text }: Opened) {
     this.#model = model;
     this.#id = id;
     this.#text = { stream: new TextStream(model.tokenizer, text?.stream), tail: text?.tail ?? "" };
   }
 
   /** Goes on from a snapshot. Throws ModelError if it is damaged, or of another model, policy or version. */
-  static restore(model: SessionModel, snapshot: Uint8Array): Session {
-    const { id, text } = readSnapshot(model.engine, snapshot);
+  static async restore(model: SessionModel, snapshot: Uint8Array): Promise<Session> {
+    const opened = await model.service.restore(snapshot);
     try {
-      return new Session(model, id, text);
+      return new Session(model, opened);
     } catch {
-      model.engine.dispose(id);
-      throw new ModelError(mismatch("snapshot: text_stream", "a state of this tokenizer's streams", [...text.stream]));
+      model.service.dispose(opened.id);
+      const found = [...(opened.text?.stream ?? [])];
+      throw new ModelError(mismatch("snapshot: text_stream", "a state of this tokenizer's streams", found));
     }
   }
 
   /** Tokens so far, those of the prompt and those that were chosen. */
   get length(): number {
-    const { position, origin, pending } = this.#model.engine.state(this.#id);
-    return position - origin + (pending >= 0 ? 1 : 0);
+    return this.#model.service.length(this.#id);
   }
 
   /** Reads a prompt. BOS and the like are added at the begin of the session only. */
   async append(prompt: Prompt, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
-    await this.#model.engine.append(this.#id, await this.#encode(prompt), options.signal);
+    await this.#model.service.append(this.#id, await this.#encode(prompt), options.signal);
   }
 
   /** Chooses the next token; options as of generate, of which those that end a text do nothing. */
   async next(options: GenerateOptions = {}): Promise<GeneratedToken> {
-    const { engine } = this.#model;
+    const { service } = this.#model;
     const settings = this.#settings(options);
-    if (options.seed !== undefined) engine.begin(this.#id, options.seed);
-    const token: NextToken = await engine.next(this.#id, settings);
+    if (options.seed !== undefined) await service.begin(this.#id, options.seed);
+    const { logitsHash: _, ...token } = await service.next(this.#id, settings);
     return { ...token, text: this.#text.stream.push(token.id) };
   }
 
@@ -74,9 +74,8 @@ export class Session {
    * The logits f32[vocab] that the next token is chosen from, a copy; undefined before the first token, and as long as the
    * token that was chosen last has not been read.
    */
-  logits(): Float32Array | undefined {
-    const state = this.#model.engine.state(this.#id);
-    return state.hasLogits && state.pending < 0 ? this.#model.engine.logits(state).slice() : undefined;
+  logits(): Promise<Float32Array<ArrayBuffer> | undefined> {
+    return this.#model.service.logits(this.#id);
   }
 
   /** Reads a prompt, if there is one, and continues the text; the session can be continued after that. */
@@ -87,7 +86,7 @@ export class Session {
   /** A text in a session of its own, which is opened when the text is first read and disposed of at its end. */
   static generate(model: SessionModel, prompt: Prompt, options: GenerateOptions = {}): Generation {
     return new Generation(async () => {
-      const session = new Session(model, model.engine.open());
+      const session = new Session(model, await model.service.open());
       try {
         return await session.#begin(prompt, options, true);
       } catch (error) {
@@ -98,37 +97,40 @@ export class Session {
   }
 
   async #begin(prompt: Prompt | undefined, options: GenerateOptions, final: boolean): Promise<Generating> {
-    const { engine } = this.#model;
+    const { service } = this.#model;
     const settings = this.#settings(options);
     const ids = prompt === undefined ? [] : await this.#encode(prompt);
-    engine.begin(this.#id, options.seed);
+    await service.begin(this.#id, options.seed);
     const onEnd = () => {
       if (final) this.dispose();
     };
-    return { engine, id: this.#id, text: this.#text, final, prompt: ids, settings, options, onEnd };
+    return { service, id: this.#id, text: this.#text, final, prompt: ids, settings, options, onEnd };
   }
 
   /** The seed of the session's random numbers. */
   get seed(): number {
-    return this.#model.engine.state(this.#id).random.seed;
+    return this.#model.service.seed(this.#id);
   }
 
   /** The session as a safetensors file of constant size, from which it goes on with the same bits, here or elsewhere. */
-  snapshot(): Uint8Array<ArrayBuffer> {
-    const { engine } = this.#model;
-    const text = { stream: this.#text.stream.state, tail: this.#text.tail };
-    return writeSnapshot(engine, engine.state(this.#id), text);
+  snapshot(): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#model.service.snapshot(this.#id, this.#textState);
   }
 
   /** A copy that goes its own way from here. Throws OptionError if no slot is free. */
-  fork(): Session {
-    const text = { stream: this.#text.stream.state, tail: this.#text.tail };
-    return new Session(this.#model, this.#model.engine.fork(this.#id), text);
+  async fork(): Promise<Session> {
+    const text = this.#textState;
+    const { id } = await this.#model.service.fork(this.#id);
+    return new Session(this.#model, { id, text });
+  }
+
+  get #textState(): TextState {
+    return { stream: this.#text.stream.state, tail: this.#text.tail };
   }
 
   /** Gives the session's slot back. */
   dispose(): void {
-    this.#model.engine.dispose(this.#id);
+    this.#model.service.dispose(this.#id);
   }
 
   [Symbol.dispose](): void {

@@ -2,4 +2,19 @@
 export const tick: () => Promise<void> =
   typeof setImmediate === "function"
     ? () => new Promise((resolve) => setImmediate(resolve))
-    : () => new Promise((resolve) => setTimeout(resolve, 0));
+    : "document" in globalThis || "importScripts" in globalThis
+      ? byMessage()
+      : () => new Promise((resolve) => setTimeout(resolve, 0));
+
+/** Browsers let a timer wait for 4 ms, or a second in the background, but no message. */
+function byMessage(): () => Promise<void> {
+  const { port1, port2 } = new MessageChannel();
+  const waiting: (() => void)[] = [];
+  port1.onmessage = () => waiting.shift()?.();
+  return () => {
+    return new Promise((resolve) => {
+      waiting.push(resolve);
+      port2.postMessage(undefined);
+    });
+  };
+}

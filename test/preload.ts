@@ -1,4 +1,8 @@
 import { setDefaultTimeout } from "bun:test";
+import { detectHost } from "../src/runtime/detect.ts";
+import { provideRuntime } from "../src/runtime/index.ts";
+
+provideRuntime(detectHost);
 
 /** A hang ends in a failure; a slow machine does not. */
 setDefaultTimeout(120_000);

@@ -5,6 +5,7 @@ import { Engine, type LoadingOptions } from "../src/engine.ts";
 import { Checkpoint } from "../src/formats/checkpoint.ts";
 import { BUILDS, type Build, type Kernels, loadKernels } from "../src/machine/kernels.ts";
 import { bun } from "../src/runtime/bun.ts";
+import { directory as files } from "../src/runtime/directory.ts";
 
 export const ROOT = join(import.meta.dir, "..");
 export const FIXTURES = join(ROOT, "test/golden/fixtures");
@@ -36,7 +37,7 @@ export { BUILDS };
 
 /** An engine over the checkpoint in `directory`. */
 export async function openEngine(directory: string, options: LoadingOptions = {}, build?: Build): Promise<Engine> {
-  const checkpoint = await Checkpoint.open(bun.directory(directory));
+  const checkpoint = await Checkpoint.open(files(directory));
   try {
     return await Engine.load(checkpoint, await kernels(build), options);
   } finally {

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Checkpoint } from "../../src/formats/checkpoint.ts";
-import { bun } from "../../src/runtime/bun.ts";
+import { directory as files } from "../../src/runtime/directory.ts";
 import { run, temporaryFolder } from "./child.ts";
 
 /** The embedded model's forward pass as a C program for this machine: what portability costs. */
@@ -73,7 +73,7 @@ async function measure(
 
 /** A LLaMA checkpoint as one run of 32-bit numbers: the sizes, then the matrices in the order of forward.c. */
 async function flatten(directory: string): Promise<Uint8Array> {
-  const checkpoint = await Checkpoint.open(bun.directory(directory));
+  const checkpoint = await Checkpoint.open(files(directory));
   try {
     const { config, tensors } = checkpoint;
     const size = (key: string) => config[key] as number;

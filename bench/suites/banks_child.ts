@@ -1,9 +1,12 @@
 /** One model in a process of its own: `banks_child.ts DIR DTYPE THREADS` loads it, writes 20 tokens, prints a BankRun. */
 import { inspect, loadEngine, withCheckpoint } from "../../src/load.ts";
+import { detectHost } from "../../src/runtime/detect.ts";
+import { provideRuntime } from "../../src/runtime/index.ts";
 import { GREEDY } from "../../src/sampler.ts";
 import { someTokens } from "../subject.ts";
 import type { BankRun } from "./banks.ts";
 
+provideRuntime(detectHost);
 const [path, dtype, threads] = process.argv.slice(2) as [string, "q8", string];
 const options = { dtype, threads: Number(threads), maxSessions: 1 };
 const { plan } = await inspect(path, options);

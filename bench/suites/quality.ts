@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Checkpoint } from "../../src/formats/checkpoint.ts";
-import { requireTokenizer } from "../../src/load.ts";
+import { requireTokenizer } from "../../src/load_tokenizer.ts";
 import { directory } from "../../src/runtime/directory.ts";
 import { logSumExp } from "../../src/sampler.ts";
 import { withOutliers } from "../outliers.ts";

@@ -10,9 +10,13 @@ const mark = (name: string): void => {
 };
 mark("until our code runs");
 const { Engine } = await import("../../src/engine.ts");
-const { requireTokenizer, withCheckpoint } = await import("../../src/load.ts");
+const { withCheckpoint } = await import("../../src/load.ts");
+const { requireTokenizer } = await import("../../src/load_tokenizer.ts");
 const { loadKernels } = await import("../../src/machine/kernels.ts");
 const { GREEDY } = await import("../../src/sampler.ts");
+const { detectHost } = await import("../../src/runtime/detect.ts");
+const { provideRuntime } = await import("../../src/runtime/index.ts");
+provideRuntime(detectHost);
 mark("modules");
 await withCheckpoint(process.argv[2] as string, {}, async (checkpoint, runtime) => {
   mark("headers");

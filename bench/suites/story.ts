@@ -1,5 +1,6 @@
 import type { Engine } from "../../src/engine.ts";
-import { loadEngine, requireTokenizer, withCheckpoint } from "../../src/load.ts";
+import { loadEngine, withCheckpoint } from "../../src/load.ts";
+import { requireTokenizer } from "../../src/load_tokenizer.ts";
 import type { PolicyName } from "../../src/model/cache.ts";
 import { GREEDY, logSumExp } from "../../src/sampler.ts";
 

@@ -4,7 +4,9 @@ import { mismatch } from "../errors.ts";
 import type { GenerateOptions, GenerationResult } from "../generate.ts";
 import { resolveSettings } from "../generate.ts";
 import { Model, type ModelInfo } from "../language_model.ts";
-import { loadEngine, requireTokenizer, withCheckpoint } from "../load.ts";
+import { loadEngine, withCheckpoint } from "../load.ts";
+import { requireTokenizer } from "../load_tokenizer.ts";
+import { LocalService } from "../local_service.ts";
 import { drawSeed } from "../random.ts";
 import {
   DEFAULT_MODEL,
@@ -98,7 +100,8 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
       maxPositions,
     });
     warnUnused(where, engine.unused);
-    return new Model(where, runtime.name, { engine, tokenizer, config, generationConfig });
+    const service = new LocalService(engine);
+    return new Model({ name: where, runtime: runtime.name, service, tokenizer, config, generationConfig });
   });
   stages.end();
   const seed = flags.seed ?? drawSeed();

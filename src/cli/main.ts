@@ -1,10 +1,14 @@
 #!/usr/bin/env bun
 import { Command, CommanderError } from "commander";
 import { LambentError, show } from "../errors.ts";
+import { detectHost } from "../runtime/detect.ts";
+import { provideRuntime } from "../runtime/index.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { addLogits } from "./logits.ts";
 import { addQuantize } from "./quantize.ts";
+
+provideRuntime(detectHost);
 
 /** Exit codes: 0 done, 1 an error, 2 wrong usage, 130 interrupted. */
 const abort = new AbortController();

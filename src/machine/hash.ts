@@ -22,6 +22,9 @@ function hasherOf(kernels: Kernels): Hasher {
   return hasher;
 }
 
+/** XXH64 of no bytes at all, as `hex` gives it. */
+export const HASH_OF_NOTHING = "ef46db3751d8e999";
+
 /** XXH64 of a stream of bytes, seed 0. */
 export class Xxh64 {
   readonly #hasher: Hasher;

@@ -22,14 +22,16 @@ export interface KernelExports {
 /** A compiled and tested module. */
 export interface Kernels {
   readonly build: Build;
+  /** Why this one: what became of those that were tried before. */
+  readonly reasons: readonly string[];
   readonly shared: boolean;
   /** Threads that help; none without shared memory, or where none can be started. */
   readonly pool: Pool | undefined;
   instantiate(memory: WebAssembly.Memory): KernelExports;
 }
 
-/** Where the modules come from: their bytes. */
-export type KernelSource = (build: Build) => Promise<Uint8Array<ArrayBuffer>>;
+/** Where the modules come from: as bytes, or compiled where the host compiles none; undefined if it lacks a build. */
+export type KernelSource = (build: Build) => Promise<Uint8Array<ArrayBuffer> | WebAssembly.Module | undefined>;
 
 /**
  * The first of `builds` that this host can compile and that computes what it must. Detection alone is not enough: there
@@ -42,13 +44,13 @@ export async function loadKernels(
 ): Promise<Kernels> {
   const reasons: string[] = [];
   for (const build of builds) {
-    const bytes = await source(build);
-    const module = await WebAssembly.compile(bytes).catch(() => undefined);
+    const code = await source(build);
+    const module = code instanceof Uint8Array ? await WebAssembly.compile(code).catch(() => undefined) : code;
     if (!module) {
-      reasons.push(`${build} is not understood`);
+      reasons.push(`${build} ${code ? "is not understood" : "is not there"}`);
       continue;
     }
-    const kernels = fromModule(build, module, start);
+    const kernels = fromModule(build, module, reasons, start);
     const failure = selfTest(kernels);
     if (failure === undefined) return kernels;
     reasons.push(`${build} ${failure}`);
@@ -56,10 +58,16 @@ export async function loadKernels(
   throw new LambentError(`kernels: expected a build that runs here, found none: ${reasons.join("; ")}`);
 }
 
-function fromModule(build: Build, module: WebAssembly.Module, start: StartThread | undefined): Kernels {
+function fromModule(
+  build: Build,
+  module: WebAssembly.Module,
+  reasons: readonly string[],
+  start: StartThread | undefined,
+): Kernels {
   const shared = build.startsWith("shared");
   return {
     build,
+    reasons,
     shared,
     pool: shared && start ? new Pool(module, start) : undefined,
     instantiate: (memory) => new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelExports,

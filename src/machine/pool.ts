@@ -7,8 +7,8 @@ export interface Thread {
   post(message: Attachment): void;
   /** Ends it, at the latest when it comes out of the kernels. */
   terminate(): void;
-  /** Settles when it has ended, for whatever reason. */
-  readonly ended: Promise<void>;
+  /** Settles when it has ended, with the error that it ended by, if there was one. */
+  readonly ended: Promise<unknown>;
 }
 
 export type StartThread = () => Thread;

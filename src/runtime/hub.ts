@@ -15,6 +15,7 @@ import {
   isOffline,
   storedToken,
 } from "./hub-options.ts";
+import { isModelId } from "./model_id.ts";
 import { download, type RemoteFile } from "./transfer.ts";
 
 /** Bytes over all files of the model, those included that were there already. */
@@ -48,11 +49,6 @@ export interface HubInternals extends Partial<Timing> {
 
 const TOGETHER = 4;
 const INDEX_LIMIT = 1 << 26;
-
-/** True for "org/name" or "name" as the hub spells them. */
-export function isModelId(text: string): boolean {
-  return /^(?:\w(?:[\w.-]{0,94}\w)?\/)?\w(?:[\w.-]{0,94}\w)?$/.test(text) && !/--|\.\.|\.git$/.test(text);
-}
 
 /** Fetches what is missing and returns the local snapshot directory. */
 export async function downloadModel(

@@ -1,15 +1,29 @@
 import type { KernelSource } from "../machine/kernels.ts";
-import type { StartThread } from "../machine/pool.ts";
+import type { StartThread, Thread } from "../machine/pool.ts";
 import type { Files } from "../source.ts";
 
-export interface DownloadOptions {
+/** What may be said of a model that is looked for by name. */
+export interface FindOptions {
+  /** Of a Hugging Face id: branch, tag or commit. */
   readonly revision?: string | undefined;
+  /** Only what was downloaded before. */
   readonly offline?: boolean | undefined;
   readonly cacheDir?: string | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Bytes of all files together. */
+  /** Bytes of a download, all files together. */
   readonly onProgress?: ((loaded: number, total: number) => void) | undefined;
 }
+
+/** One end of a line between two threads. Messages are cloned, but for what is transferred. */
+export interface Port {
+  post(message: unknown, transfer?: Transferable[]): void;
+  listen(handler: (message: unknown) => void): void;
+  /** Whether the process has to wait for a message; absent where nothing ends by itself. */
+  hold?(waits: boolean): void;
+}
+
+/** A worker that serves an engine, and the line to it. */
+export type EngineThread = Omit<Thread, "post"> & Port;
 
 /** What a host gives: everything that differs between runtimes. */
 export interface Runtime {
@@ -18,18 +32,17 @@ export interface Runtime {
   readonly kernels: KernelSource;
   /** How many threads can run at once. */
   readonly cores: number;
-  readonly startThread: StartThread;
+  /** A thread of the pool; without it, `single` says why there are none. */
+  readonly startThread?: StartThread | undefined;
+  readonly single?: string | undefined;
+  /** A worker that serves an engine; absent where there are no workers. */
+  readonly startEngine?: (() => EngineThread) | undefined;
+  /** Whether engines are in workers unless told otherwise. */
+  readonly worker: boolean;
   /** Bytes of memory that can still be had; undefined where nobody says. */
   availableMemory(): number | undefined;
-  /** Whether `path` is a local directory. */
-  isDirectory(path: string): Promise<boolean>;
-  /** Whether `path` is a local file. */
-  isFile(path: string): Promise<boolean>;
-  directory(path: string): Files;
-  /** A directory on an HTTP server. */
-  webDirectory(url: string, signal?: AbortSignal): Promise<Files>;
-  /** Whether `text` is spelled as a Hugging Face id. */
-  isModelId(text: string): Promise<boolean>;
-  /** Downloads a model from the Hugging Face hub; returns its local directory. */
-  downloadModel(id: string, options: DownloadOptions): Promise<string>;
+  /** The same place, as other threads of this host understand it. */
+  locate(where: string): string;
+  /** The files of a model. Throws OptionError for what is no place here. */
+  find(where: string, options: FindOptions): Promise<Files>;
 }

@@ -6,7 +6,7 @@ import { type FoundKeys, type Loading, measureKeys } from "../../src/eval/keys.t
 import { Checkpoint } from "../../src/formats/checkpoint.ts";
 import type { Kernels } from "../../src/machine/kernels.ts";
 import { resolvePolicy } from "../../src/model/cache.ts";
-import { bun } from "../../src/runtime/bun.ts";
+import { directory } from "../../src/runtime/directory.ts";
 import { engineOf, FAMILIES, PATIENCE, randomIds } from "../engine/tiny.ts";
 import { brokenKernels, type Mutation } from "../machine/mutant.ts";
 import { kernels, MODELS } from "../setup.ts";
@@ -20,7 +20,7 @@ const lambda = (nGlobal: number, nLocal: number, limit = nLocal) => resolvePolic
 /** What is found in an embedded model with these kernels. */
 async function found(model: string, kernels: Kernels): Promise<FoundKeys> {
   const load: Loading = async (options) => {
-    const checkpoint = await Checkpoint.open(bun.directory(join(MODELS, model)));
+    const checkpoint = await Checkpoint.open(directory(join(MODELS, model)));
     try {
       return await Engine.load(checkpoint, kernels, { ...options, maxSessions: 1 });
     } finally {

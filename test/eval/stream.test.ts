@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readPiece, type TextFile, textFiles } from "../../src/cli/eval/texts.ts";
 import { type Corpus, Documents, documentOrder, mean, Stream, type StreamState } from "../../src/eval/stream.ts";
-import { loadTokenizer, withCheckpoint } from "../../src/load.ts";
+import { withCheckpoint } from "../../src/load.ts";
+import { loadTokenizer } from "../../src/load_tokenizer.ts";
 import { engineOf, VOCAB } from "../engine/tiny.ts";
 import { MODELS } from "../setup.ts";
 

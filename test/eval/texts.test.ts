@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { textFiles } from "../../src/cli/eval/texts.ts";
 import { documentOf } from "../../src/eval/document.ts";
-import { loadTokenizer, withCheckpoint } from "../../src/load.ts";
+import { withCheckpoint } from "../../src/load.ts";
+import { loadTokenizer } from "../../src/load_tokenizer.ts";
 import { MODELS } from "../setup.ts";
 
 const directory = await mkdtemp(join(tmpdir(), "lambent-texts-"));

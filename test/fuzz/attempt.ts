@@ -2,7 +2,8 @@
 import { Engine, type LoadingOptions } from "../../src/engine.ts";
 import { LambentError } from "../../src/errors.ts";
 import { Checkpoint } from "../../src/formats/checkpoint.ts";
-import { loadTokenizer } from "../../src/load.ts";
+import { loadTokenizer } from "../../src/load_tokenizer.ts";
+import { LocalService } from "../../src/local_service.ts";
 import { planModel } from "../../src/model/planning.ts";
 import { Session } from "../../src/session.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
@@ -71,12 +72,13 @@ async function sameTwice(run: () => Promise<string>): Promise<void> {
 /** A few tokens of text, as the library's users get them. */
 async function write(engine: Engine, tokenizer: Tokenizer, checkpoint: Checkpoint): Promise<string> {
   const { config, generationConfig } = checkpoint;
-  const session = new Session({ engine, tokenizer, config, generationConfig }, engine.open(0, 1));
+  const service = new LocalService(engine);
+  const session = new Session({ service, tokenizer, config, generationConfig }, await service.open(0, 1));
   try {
     const generation = session.generate(PROMPT, { maxNewTokens: 4, seed: 1 });
     const text = await generation.text();
     const { logitsHash, finishReason } = await generation.result;
-    if (session.logits()?.every(Number.isFinite) === false) throw new Error("a logit that is not finite");
+    if ((await session.logits())?.every(Number.isFinite) === false) throw new Error("a logit that is not finite");
     return `${JSON.stringify(text)} ${finishReason} ${logitsHash}`;
   } finally {
     session.dispose();

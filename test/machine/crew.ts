@@ -6,6 +6,7 @@ import { type Kernels, loadKernels } from "../../src/machine/kernels.ts";
 import { Mail } from "../../src/machine/mailbox.ts";
 import type { StartThread, Thread } from "../../src/machine/pool.ts";
 import { bun } from "../../src/runtime/bun.ts";
+import { directory } from "../../src/runtime/directory.ts";
 import { FIXTURES } from "../setup.ts";
 import { compile, type Mutation } from "./mutant.ts";
 
@@ -45,7 +46,7 @@ export class Crew {
 
   /** An engine over a checkpoint's directory or a fixture. */
   async engine(where: string, threads: number, options: LoadingOptions = {}): Promise<Engine> {
-    const checkpoint = await Checkpoint.open(bun.directory(where.includes("/") ? where : join(FIXTURES, where)));
+    const checkpoint = await Checkpoint.open(directory(where.includes("/") ? where : join(FIXTURES, where)));
     try {
       const engine = await Engine.load(checkpoint, this.kernels, { ...options, threads });
       this.#engines.push(engine);

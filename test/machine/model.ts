@@ -5,7 +5,7 @@ import type { Build } from "../../src/machine/kernels.ts";
 import type { Bank, Machine, StepRow } from "../../src/machine/machine.ts";
 import { loadMachine } from "../../src/model/loading.ts";
 import { type Planned, type PlanningOptions, planModel } from "../../src/model/planning.ts";
-import { bun } from "../../src/runtime/bun.ts";
+import { directory } from "../../src/runtime/directory.ts";
 import { FIXTURES, kernels } from "../setup.ts";
 
 /** One of each family, and of what differs within one: grouped keys, windows, biases, clipping, odd numbers of heads. */
@@ -35,7 +35,7 @@ export class Model {
     options: PlanningOptions,
     build: Build = "single-plain",
   ): Promise<Model> {
-    const checkpoint = await Checkpoint.open(bun.directory(join(FIXTURES, name)));
+    const checkpoint = await Checkpoint.open(directory(join(FIXTURES, name)));
     try {
       const planned = planModel(checkpoint, { maxSessions: 2, ...options });
       const { machine } = await loadMachine(planned.plan, checkpoint.config, await kernels(build));

@@ -54,5 +54,5 @@ export async function brokenKernels(mutations: readonly Mutation[]): Promise<Ker
   const module = await WebAssembly.compile(await compile(build, mutations));
   const instantiate = (memory: WebAssembly.Memory) =>
     new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as KernelExports;
-  return { build, shared: false, pool: undefined, instantiate };
+  return { build, reasons: [], shared: false, pool: undefined, instantiate };
 }

@@ -21,7 +21,7 @@ describe("an abort", () => {
     expect(generation.result).resolves.toMatchObject({ finishReason: "abort" });
 
   test("before the start: nothing is read, nothing is said", async () => {
-    using session = model.session();
+    using session = await model.session();
     const generation = session.generate(PROMPT, { ...OPTIONS, signal: AbortSignal.abort() });
     expect(await generation.text()).toBe("");
     await aborted(generation);
@@ -30,7 +30,7 @@ describe("an abort", () => {
   });
 
   test("while the prompt is read: what was read stays read", async () => {
-    using session = model.session();
+    using session = await model.session();
     const stop = new AbortController();
     const prompt = Array.from({ length: 1000 }, (_, i) => 3 + (i % 50));
     const reads: number[] = [];
@@ -49,7 +49,7 @@ describe("an abort", () => {
   });
 
   test("from a timer, while a long prompt is read in one call", async () => {
-    using session = model.session();
+    using session = await model.session();
     const stop = new AbortController();
     const reading = session.append(new Array(200_000).fill(5), { signal: stop.signal });
     setTimeout(() => stop.abort(new Error("enough")), 20);
@@ -97,7 +97,7 @@ describe("the session of model.generate is given back", () => {
   ];
   test.each(ends)("%s", async (_, end) => {
     for (let times = 0; times < 50; times++) await end();
-    expect(freeSlots(model)).toBe(SLOTS);
+    expect(await freeSlots(model)).toBe(SLOTS);
   });
 
   async function readerThatFails(generation: Generation): Promise<void> {

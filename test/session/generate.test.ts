@@ -19,8 +19,8 @@ beforeAll(async () => {
   model = await small("llama-gqa-tied", { maxSessions: SLOTS, chunkSize: 4 });
   free = await readTokens(model.generate(PROMPT, OPTIONS));
 });
-afterAll(() => {
-  expect(freeSlots(model)).toBe(SLOTS);
+afterAll(async () => {
+  expect(await freeSlots(model)).toBe(SLOTS);
   removeTemporary();
 });
 
@@ -98,7 +98,7 @@ describe("a text ends", () => {
     const short = { ...OPTIONS, maxNewTokens: cut + 1 };
     const begin = model.tokenizer.decode(free.ids.slice(0, cut + 1));
     expect(await model.generate(PROMPT, short).text()).toBe(begin);
-    using session = model.session();
+    using session = await model.session();
     const first = await session.generate(PROMPT, short).text();
     expect(`${first}\ufffd`).toBe(begin);
     const { seed: _, ...rest } = OPTIONS;
@@ -150,12 +150,12 @@ test("the result counts right, and logitsHash is XXH64 of the logits that chose"
   expect(result).toMatchObject({ promptTokens: 5, newTokens: 60 });
   expect(result.prefillSeconds).toBeGreaterThan(0);
   expect(result.decodeSeconds).toBeGreaterThan(0);
-  using session = model.session({ seed: 11 });
+  using session = await model.session({ seed: 11 });
   for (const id of PROMPT) await session.append([id]);
   const hash = new Xxh64(await kernels());
   const { seed: _, ...options } = OPTIONS;
   for (const token of tokens) {
-    const logits = session.logits() as Float32Array;
+    const logits = (await session.logits()) as Float32Array;
     hash.update(new Uint8Array(logits.buffer));
     const sum = logits.reduce((total, logit) => total + Math.exp(logit), 0);
     expect(token.logprob).toBeCloseTo((logits[token.id] as number) - Math.log(sum), 6);

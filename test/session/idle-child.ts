@@ -2,7 +2,7 @@
 import { load } from "../../src/index.ts";
 
 const model = await load(process.argv[2] as string, { threads: 4 });
-const session = model.session();
+const session = await model.session();
 // In the second text, all threads have started.
 for (let i = 0; i < 2; i++) {
   await session.generate("It was late", { maxNewTokens: 20 }).text();

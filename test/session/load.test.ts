@@ -33,8 +33,8 @@ test("an abort ends it with the caller's reason, before it begins and between tw
 });
 
 test("as many sessions as maxSessions says, 16 unless told", async () => {
-  expect(freeSlots(await small("gptj"))).toBe(16);
-  expect(freeSlots(await small("gptj", { maxSessions: 3 }))).toBe(3);
+  expect(await freeSlots(await small("gptj"))).toBe(16);
+  expect(await freeSlots(await small("gptj", { maxSessions: 3 }))).toBe(3);
 });
 
 test("two of the same files and options share their memory while one is in use; others do not", async () => {
@@ -44,22 +44,22 @@ test("two of the same files and options share their memory while one is in use; 
   const told: LoadProgress[] = [];
   const again = await load(`${folder}/.`, { ...options, cacheDtype: undefined, onProgress: (now) => told.push(now) });
   expect(told).toEqual([]);
-  const session = first.session();
-  expect(freeSlots(again)).toBe(1);
+  const session = await first.session();
+  expect(await freeSlots(again)).toBe(1);
   session.dispose();
-  expect(freeSlots(again)).toBe(2);
+  expect(await freeSlots(again)).toBe(2);
   const text = (model: Model) => model.generate([1, 5, 9], { maxNewTokens: 20 }).text();
   expect(await text(again)).toBe(await text(first));
   expect(load(folder, { ...options, signal: AbortSignal.abort(new Error("never")) })).rejects.toThrow("never");
 
-  const held = first.session();
+  const held = await first.session();
   for (const other of [{ nLocal: 9 }, { dtype: "bf16" }, { threads: 1 }, { chunkSize: 64 }] as const) {
-    expect(freeSlots(await load(folder, { ...options, ...other }))).toBe(2);
+    expect(await freeSlots(await load(folder, { ...options, ...other }))).toBe(2);
   }
   // The same bytes, written anew, are another file.
   const file = join(folder, "model.safetensors");
   writeFileSync(file, readFileSync(file));
-  expect(freeSlots(await load(folder, options))).toBe(2);
+  expect(await freeSlots(await load(folder, options))).toBe(2);
   held.dispose();
 });
 

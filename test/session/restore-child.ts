@@ -3,7 +3,7 @@ import { load } from "../../src/index.ts";
 
 const [folder = "", file = "", options = ""] = process.argv.slice(2);
 const { load: loading, options: generating } = JSON.parse(options);
-const session = (await load(folder, loading)).restore(await Bun.file(file).bytes());
+const session = await (await load(folder, loading)).restore(await Bun.file(file).bytes());
 const generation = session.generate(undefined, generating);
 const ids: number[] = [];
 for await (const { id } of generation.tokens()) ids.push(id);

@@ -15,7 +15,7 @@ let model: Model;
 beforeEach(async () => {
   model = await small("llama-gqa-tied", { maxSessions: SLOTS, chunkSize: 4 });
 });
-afterEach(() => expect(freeSlots(model)).toBe(SLOTS));
+afterEach(async () => expect(await freeSlots(model)).toBe(SLOTS));
 afterAll(removeTemporary);
 
 const idsOf = async (session: Session, options: GenerateOptions = OPTIONS) => {
@@ -28,7 +28,7 @@ test("append and next, one by one, give what generate gives", async () => {
   const generation = model.generate(PROMPT, { ...OPTIONS, seed: 8 });
   const ids: number[] = [];
   for await (const { id } of generation.tokens()) ids.push(id);
-  using session = model.session({ seed: 8 });
+  using session = await model.session({ seed: 8 });
   await session.append(PROMPT.slice(0, 3));
   await session.append(PROMPT.slice(3));
   const found: number[] = [];
@@ -44,17 +44,17 @@ test("append and next, one by one, give what generate gives", async () => {
 });
 
 test("a text read in pieces, chosen tokens between them, is one text", async () => {
-  using pieces = model.session({ seed: 1 });
+  using pieces = await model.session({ seed: 1 });
   await pieces.append("ab the");
   const { id } = await pieces.next(OPTIONS);
   await pieces.append("cab");
-  using whole = model.session();
+  using whole = await model.session();
   await whole.append([...model.tokenizer.encode("ab the"), id, ...model.tokenizer.encode("cab")]);
-  expect(pieces.logits()).toEqual(whole.logits() as Float32Array);
+  expect(await pieces.logits()).toEqual((await whole.logits()) as Float32Array<ArrayBuffer>);
 });
 
 test("length counts the tokens of the prompt and those that were chosen", async () => {
-  using session = model.session();
+  using session = await model.session();
   const lengths = [session.length];
   for (const step of [
     () => session.append(PROMPT),
@@ -72,11 +72,11 @@ test("length counts the tokens of the prompt and those that were chosen", async 
 
 test("a session that begins far away has the same logits within 1e-5, and says where it is", async () => {
   for (const startPosition of [1, 1000, 2 ** 40, 2 ** 52]) {
-    using here = model.session();
-    using there = model.session({ startPosition });
+    using here = await model.session();
+    using there = await model.session({ startPosition });
     for (let round = 0; round < 6; round++) {
       for (const session of [here, there]) await session.append(PROMPT);
-      expect(deviation(there.logits() ?? [], here.logits() ?? [0])).toBeLessThan(1e-5);
+      expect(deviation((await there.logits()) ?? [], (await here.logits()) ?? [0])).toBeLessThan(1e-5);
     }
     expect((await there.next()).position).toBe(startPosition + 30);
     expect(there.length).toBe(31);
@@ -93,20 +93,20 @@ test("a start or a seed that is none is refused by name", async () => {
 });
 
 test("a fork goes its own way from where it was made", async () => {
-  using session = model.session({ seed: 2 });
+  using session = await model.session({ seed: 2 });
   await session.generate(PROMPT, { ...OPTIONS, maxNewTokens: 30 }).text();
-  using same = session.fork();
-  using other = session.fork();
-  expect(same.snapshot()).toEqual(session.snapshot());
+  using same = await session.fork();
+  using other = await session.fork();
+  expect(await same.snapshot()).toEqual(await session.snapshot());
   const elsewhere = await idsOf(other, { ...OPTIONS, seed: 3 });
   const [a, b] = await Promise.all([idsOf(same), idsOf(session)]);
   expect(a).toEqual(b);
   expect(elsewhere).not.toEqual(a);
-  expect(same.snapshot()).toEqual(session.snapshot());
+  expect(await same.snapshot()).toEqual(await session.snapshot());
 });
 
 test("a fork needs a slot", async () => {
-  const sessions = Array.from({ length: SLOTS }, () => model.session());
+  const sessions = await Promise.all(Array.from({ length: SLOTS }, () => model.session()));
   const message = `session: expected at most ${SLOTS} open at once, found ${SLOTS + 1}`;
   for (const open of [() => model.session(), () => sessions[0]?.fork(), () => model.generate("a").text()]) {
     expect((await failure(OptionError, open)).message).toBe(message);
@@ -115,7 +115,7 @@ test("a fork needs a slot", async () => {
 });
 
 test("what was disposed can be used no more, and be disposed again", async () => {
-  const session = model.session();
+  const session = await model.session();
   await session.append(PROMPT);
   session.dispose();
   session.dispose();
@@ -126,22 +126,22 @@ test("what was disposed can be used no more, and be disposed again", async () =>
 });
 
 test("a session disposed of while it reads leaves its slot's next owner alone", async () => {
-  using wanted = model.session();
+  using wanted = await model.session();
   await wanted.append(PROMPT);
-  const others = Array.from({ length: SLOTS - 2 }, () => model.session());
-  const left = model.session();
+  const others = await Promise.all(Array.from({ length: SLOTS - 2 }, () => model.session()));
+  const left = await model.session();
   const reading = left.append(new Array(100).fill(9)).catch((error) => error);
   left.dispose();
-  using next = model.session();
+  using next = await model.session();
   for (const id of PROMPT) await next.append([id]);
   const error = await reading;
   for (const session of others) session.dispose();
-  expect(next.logits()).toEqual(wanted.logits() as Float32Array);
+  expect(await next.logits()).toEqual((await wanted.logits()) as Float32Array<ArrayBuffer>);
   expect(error).toBeInstanceOf(OptionError);
 });
 
 test("a reader may dispose of the session", async () => {
-  const session = model.session();
+  const session = await model.session();
   const generation = session.generate(PROMPT, OPTIONS);
   for await (const _ of generation) {
     session.dispose();
@@ -151,7 +151,7 @@ test("a reader may dispose of the session", async () => {
 });
 
 test("one call at a time", async () => {
-  using session = model.session();
+  using session = await model.session();
   const reading = session.append(PROMPT);
   const { message } = await failure(OptionError, () => session.append([5]));
   expect(message).toBe("session: expected one call at a time, found a second one");
@@ -161,16 +161,16 @@ test("one call at a time", async () => {
 
 describe("options of next", () => {
   test("a seed that is none changes nothing", async () => {
-    using session = model.session({ seed: 4 });
+    using session = await model.session({ seed: 4 });
     await session.append(PROMPT);
-    using same = session.fork();
+    using same = await session.fork();
     await failure(OptionError, () => session.next({ ...OPTIONS, seed: -1 }));
     expect(session.seed).toBe(4);
     expect(await session.next(OPTIONS)).toEqual(await same.next(OPTIONS));
   });
 
   test("next needs something before it", async () => {
-    using session = model.session();
+    using session = await model.session();
     const { message } = await failure(OptionError, () => session.next());
     expect(message).toBe("session: expected at least one token before next, found none");
   });
@@ -178,12 +178,12 @@ describe("options of next", () => {
 
 describe("a prompt", () => {
   test("that is empty is BOS, where the model has one", async () => {
-    using empty = model.session();
+    using empty = await model.session();
     await empty.append("");
-    using bos = model.session();
+    using bos = await model.session();
     await bos.append([BOS]);
     expect(empty.length).toBe(1);
-    expect(empty.logits()).toEqual(bos.logits() as Float32Array);
+    expect(await empty.logits()).toEqual((await bos.logits()) as Float32Array<ArrayBuffer>);
     await empty.append("");
     expect(empty.length).toBe(1);
     const without = await small("mpt-heads6");
@@ -193,13 +193,13 @@ describe("a prompt", () => {
 
   test("begins with what the tokenizer puts before a text, at the beginning only", async () => {
     const embedded = await load(EMBEDDED);
-    using session = embedded.session();
+    using session = await embedded.session();
     await session.append("It was");
     await session.append(" late");
-    using whole = embedded.session();
+    using whole = await embedded.session();
     await whole.append(embedded.tokenizer.encode("It was late"));
     expect(session.length).toBe(whole.length);
-    expect(session.logits()).toEqual(whole.logits() as Float32Array);
+    expect(await session.logits()).toEqual((await whole.logits()) as Float32Array<ArrayBuffer>);
   });
 });
 
@@ -219,7 +219,7 @@ describe("a chat", () => {
     expect(text).not.toBe("");
     expect((await generation.result).promptTokens).toBe(ids.length);
     expect(text).toBe(await chat.generate(ids, options).text());
-    using session = chat.session();
+    using session = await chat.session();
     await session.append([{ role: "system", content: "Speak." }]);
     await session.append([{ role: "user", content: "Now!" }]);
     const rendered = "<|endoftext|>system: Speak.\nassistant:<|endoftext|>user: Now!\nassistant:";

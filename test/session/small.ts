@@ -99,10 +99,10 @@ export async function failure(
 }
 
 /** Opens sessions until the model has no more room, and closes them; their number. */
-export function freeSlots(model: Model): number {
+export async function freeSlots(model: Model): Promise<number> {
   const sessions: Session[] = [];
   try {
-    for (;;) sessions.push(model.session());
+    for (;;) sessions.push(await model.session());
   } catch (error) {
     if (!/at most \d+ open at once/.test((error as Error).message)) throw error;
   }

@@ -15,16 +15,16 @@ let snapshot: Uint8Array<ArrayBuffer>;
 
 /** A text of 25 tokens, the last of them chosen but not read. */
 async function snapshotFrom(source: Model): Promise<Uint8Array<ArrayBuffer>> {
-  using session = source.session({ seed: 3 });
+  using session = await source.session({ seed: 3 });
   await session.generate([BOS, 5, 6, 7, 8], { ...WILD, maxNewTokens: 20, ignoreEos: true }).text();
-  return session.snapshot();
+  return await session.snapshot();
 }
 
 beforeEach(async () => {
   model = await small("llama-gqa-tied", { maxSessions: SLOTS });
   snapshot = await snapshotFrom(model);
 });
-afterEach(() => expect(freeSlots(model)).toBe(SLOTS));
+afterEach(async () => expect(await freeSlots(model)).toBe(SLOTS));
 afterAll(removeTemporary);
 
 const refusal = async (bytes: Uint8Array, by = model) => (await failure(ModelError, () => by.restore(bytes))).message;
@@ -87,7 +87,7 @@ test("10,000 damaged copies are refused", async () => {
   }
   for (const count of Object.values(refused)) expect(count).toBeGreaterThan(900 * RUNS);
   expect(messages.size).toBeGreaterThan(100);
-  using restored = model.restore(snapshot);
+  using restored = await model.restore(snapshot);
   expect(restored.length).toBe(25);
 });
 
@@ -164,20 +164,20 @@ test.each(forged)("%s in a snapshot whose checksum is right: refused by %s", asy
 test("a position beyond maxPositions is refused under full attention", async () => {
   const full = await small("llama-gqa-tied", { attention: "full", maxPositions: 30 });
   const taken = await snapshotFrom(full);
-  await changed(taken, "progress", put(POSITION, 30)).then((bytes) => full.restore(bytes).dispose());
+  await changed(taken, "progress", put(POSITION, 30)).then(async (bytes) => (await full.restore(bytes)).dispose());
   expect(await refusal(await changed(taken, "progress", put(POSITION, 31)), full)).toContain("progress");
 });
 
 test("NaN keys, which no checksum tells, end in an error that names the position", async () => {
-  using session = model.restore(await changed(snapshot, "layers.0.vRing", put(8, Number.NaN)));
+  using session = await model.restore(await changed(snapshot, "layers.0.vRing", put(8, Number.NaN)));
   const { message } = await failure(ModelError, () => session.generate(undefined, { maxNewTokens: 9 }).text());
   expect(message).toMatch(/^logits at position 24: expected finite numbers, found NaN/);
   expect(session.next()).rejects.toThrow("session: expected ");
 });
 
 test("a good snapshot is refused while every slot is taken, and restored when one is free", async () => {
-  const sessions = Array.from({ length: SLOTS }, () => model.session());
+  const sessions = await Promise.all(Array.from({ length: SLOTS }, () => model.session()));
   expect(() => model.restore(snapshot)).toThrow("at most 2 open at once");
   for (const session of sessions) session.dispose();
-  model.restore(snapshot).dispose();
+  (await model.restore(snapshot)).dispose();
 });

@@ -44,47 +44,47 @@ async function goOnElsewhere(folder: string, load: object, snapshot: Uint8Array,
 describe.each(FAMILIES)("%s: a fresh engine goes on with the same ids, text and logits", (family) => {
   test.each(POLICIES)("%s", async (attention) => {
     const options = { attention, maxPositions: 100 };
-    const session = (await small(family, options)).session({ seed: 5 });
+    const session = await (await small(family, options)).session({ seed: 5 });
     await session.generate(PROMPT, { ...OPTIONS, maxNewTokens: 30 }).text();
-    const snapshot = session.snapshot();
+    const snapshot = await session.snapshot();
     const unbroken = await goOn(session, { ...OPTIONS, maxNewTokens: 40 });
-    const restored = (await small(family, options)).restore(snapshot);
+    const restored = await (await small(family, options)).restore(snapshot);
     expect(restored.length).toBe(PROMPT.length + 30);
     expect(restored.seed).toBe(5);
     expect(await goOn(restored, { ...OPTIONS, maxNewTokens: 40 })).toEqual(unbroken);
     expect(new Set(unbroken.ids).size).toBeGreaterThan(15);
     // Nothing is left behind either: both are in the same state again.
-    expect(restored.snapshot()).toEqual(session.snapshot());
+    expect(await restored.snapshot()).toEqual(await session.snapshot());
   });
 
   test.each(CACHE_DTYPES)("a cache of %s", async (cacheDtype) => {
-    const session = (await small(family, { cacheDtype })).session({ seed: 6 });
+    const session = await (await small(family, { cacheDtype })).session({ seed: 6 });
     await session.generate(PROMPT, { ...OPTIONS, maxNewTokens: 30 }).text();
-    const snapshot = session.snapshot();
+    const snapshot = await session.snapshot();
     const { tensors } = parseSafetensors(snapshot, "snapshot");
     const dtype = { f32: "F32", bf16: "BF16", int8: "U8" }[cacheDtype];
     expect(tensors.get("layers.0.kRing")?.dtype).toBe(dtype);
     const unbroken = await goOn(session, { ...OPTIONS, maxNewTokens: 40 });
-    const restored = (await small(family, { cacheDtype })).restore(snapshot);
+    const restored = await (await small(family, { cacheDtype })).restore(snapshot);
     expect(await goOn(restored, { ...OPTIONS, maxNewTokens: 40 })).toEqual(unbroken);
-    expect(restored.snapshot()).toEqual(session.snapshot());
+    expect(await restored.snapshot()).toEqual(await session.snapshot());
   });
 
   test("in another process, from a file", async () => {
     const folder = smallFolder(family);
     const options = { nLocal: 8, nGlobal: 3 };
-    const session = (await load(folder, options)).session({ seed: 6 });
+    const session = await (await load(folder, options)).session({ seed: 6 });
     await session.generate(PROMPT, { ...OPTIONS, maxNewTokens: 21 }).text();
-    const snapshot = session.snapshot();
+    const snapshot = await session.snapshot();
     const more = { ...OPTIONS, maxNewTokens: 30 };
     expect(await goOnElsewhere(folder, options, snapshot, more)).toEqual(await goOn(session, more));
   });
 });
 
 test("the embedded model goes on in another process", async () => {
-  const session = (await load(EMBEDDED)).session({ seed: 1 });
+  const session = await (await load(EMBEDDED)).session({ seed: 1 });
   await session.generate("It was a dark night;", { maxNewTokens: 10 }).text();
-  const snapshot = session.snapshot();
+  const snapshot = await session.snapshot();
   const more = { maxNewTokens: 20 };
   expect(await goOnElsewhere(EMBEDDED, {}, snapshot, more)).toEqual(await goOn(session, more));
 });
@@ -104,22 +104,22 @@ describe("at any moment", () => {
     let insideStop = 0;
     let stopped = 0;
     for (let seed = 0; seed < 6; seed++) {
-      const whole = model.session({ seed });
+      const whole = await model.session({ seed });
       const unbroken = whole.generate(PROMPT, options);
       const text = await unbroken.text();
       const { finishReason, newTokens } = await unbroken.result;
       whole.dispose();
       if (finishReason === "stop") stopped++;
       for (let cut = 1; cut < newTokens; cut++) {
-        using first = model.session({ seed });
+        using first = await model.session({ seed });
         let begin = "";
         let tokens = 0;
         for await (const token of first.generate(PROMPT, options).tokens()) {
           begin += token.text;
           if (++tokens === cut) break;
         }
-        const snapshot = first.snapshot();
-        using second = other.restore(snapshot);
+        const snapshot = await first.snapshot();
+        using second = await other.restore(snapshot);
         const rest = await goOn(second, { ...options, maxNewTokens: 60 - cut });
         expect({ seed, cut, text: begin + rest.text, finishReason: rest.finishReason }).toEqual({
           ...{ seed, cut, text, finishReason },
@@ -145,13 +145,13 @@ describe("at any moment", () => {
       (session) => session.next(OPTIONS),
       (session) => session.append([4, 5]),
     ];
-    using session = model.session({ seed: 9, startPosition: 2 ** 40 });
+    using session = await model.session({ seed: 9, startPosition: 2 ** 40 });
     for (const step of steps) {
       await step(session);
-      using restored = other.restore(session.snapshot());
-      using same = session.fork();
+      using restored = await other.restore(await session.snapshot());
+      using same = await session.fork();
       expect(restored.length).toBe(session.length);
-      expect(restored.logits()).toEqual(session.logits() as Float32Array);
+      expect(await restored.logits()).toEqual((await session.logits()) as Float32Array<ArrayBuffer>);
       for (const one of [restored, same]) await one.append([8]);
       const more = { ...OPTIONS, maxNewTokens: 20 };
       expect(await goOn(restored, more)).toEqual(await goOn(same, more));
@@ -161,28 +161,28 @@ describe("at any moment", () => {
 
 test("a snapshot read from a file, or a part of a larger buffer, is as good", async () => {
   const model = await small("mpt-heads6");
-  using session = model.session({ seed: 2 });
+  using session = await model.session({ seed: 2 });
   await session.generate(PROMPT, { ...OPTIONS, maxNewTokens: 9 }).text();
-  const snapshot = session.snapshot();
+  const snapshot = await session.snapshot();
   const larger = new Uint8Array(snapshot.length + 13);
   larger.set(snapshot, 5);
   const file = join(temporaryFolder(), "snapshot.safetensors");
   await Bun.write(file, snapshot);
   const { readFileSync } = await import("node:fs");
   for (const bytes of [larger.subarray(5, 5 + snapshot.length), Buffer.from(snapshot), readFileSync(file)]) {
-    using restored = model.restore(bytes);
-    expect(restored.snapshot()).toEqual(snapshot);
+    using restored = await model.restore(bytes);
+    expect(await restored.snapshot()).toEqual(snapshot);
   }
 });
 
 test("a stop-string tail of any characters comes back", async () => {
   const model = await small("mpt-heads6");
-  using session = model.session();
+  using session = await model.session();
   await session.append(PROMPT);
   for (const tail of ["\ufeff", "é€😀".repeat(28), "a\0b"]) {
-    const snapshot = await changed(session.snapshot(), "text_tail", put(0, ...new TextEncoder().encode(tail)));
-    using restored = model.restore(snapshot);
-    expect(restored.snapshot()).toEqual(snapshot);
+    const snapshot = await changed(await session.snapshot(), "text_tail", put(0, ...new TextEncoder().encode(tail)));
+    using restored = await model.restore(snapshot);
+    expect(await restored.snapshot()).toEqual(snapshot);
     expect(await restored.generate(undefined, { ...OPTIONS, maxNewTokens: 5 }).text()).toStartWith(tail);
   }
 });
@@ -191,9 +191,9 @@ test("one history gives one sequence of bytes, whatever its slot held before", a
   const snapshots: Uint8Array[] = [];
   const model = await small("llama-gqa-tied", { maxSessions: 1 });
   for (const target of [model, model, await small("llama-gqa-tied")]) {
-    using session = target.session({ seed: 4 });
+    using session = await target.session({ seed: 4 });
     await session.append([BOS, 5, 6]);
-    snapshots.push(session.snapshot());
+    snapshots.push(await session.snapshot());
     await session.generate(undefined, { ...OPTIONS, maxNewTokens: 50 }).text();
   }
   expect(snapshots[1]).toEqual(snapshots[0] as Uint8Array);
@@ -203,12 +203,12 @@ test("one history gives one sequence of bytes, whatever its slot held before", a
 describe("the file", () => {
   test("has the same length and the same fields after 3 tokens and after 300, and its unused slots are zero", async () => {
     for (const family of FAMILIES) {
-      const session = (await small(family)).session({ seed: 3 });
+      const session = await (await small(family)).session({ seed: 3 });
       await session.append([BOS, 5, 6]);
-      const short = session.snapshot();
+      const short = await session.snapshot();
       await session.generate(undefined, { ...OPTIONS, maxNewTokens: 297 }).text();
       expect(session.length).toBe(300);
-      const long = session.snapshot();
+      const long = await session.snapshot();
       expect(long.length).toBe(short.length);
       expect([...parseSafetensors(long, "x").tensors.values()]).toEqual([
         ...parseSafetensors(short, "x").tensors.values(),

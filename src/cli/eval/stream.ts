@@ -5,6 +5,7 @@ import type { Engine } from "../../engine.ts";
 import { LambentError, ModelError, mismatch, OptionError } from "../../errors.ts";
 import { type Corpus, Stream, type StreamState, type Tally } from "../../eval/stream.ts";
 import { modelInfo } from "../../language_model.ts";
+import { LocalService } from "../../local_service.ts";
 import { resolvePolicy } from "../../model/cache.ts";
 import { quantity } from "../options.ts";
 import { Stages } from "../progress.ts";
@@ -92,7 +93,11 @@ function parametersOf(
   files: readonly TextFile[],
   reportEvery: number,
 ): { readonly [key: string]: Json } {
-  const { model, modelType, dtype, cacheDtype, attention, ...info } = modelInfo(subject.name, "", engine);
+  const { model, modelType, dtype, cacheDtype, attention, ...info } = modelInfo(
+    subject.name,
+    "",
+    new LocalService(engine),
+  );
   const { nGlobal, nLocal, limit, maxPositions } = info;
   return {
     lambent: subject.facts.lambent as string,

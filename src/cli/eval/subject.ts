@@ -1,8 +1,10 @@
 import { basename, isAbsolute } from "node:path";
 import manifest from "../../../package.json" with { type: "json" };
 import type { Engine } from "../../engine.ts";
+import { chooseKernels } from "../../engine_info.ts";
 import { bosOf } from "../../eval/document.ts";
-import { chooseKernels, type LoadOptions, loadEngine, requireTokenizer, withCheckpoint } from "../../load.ts";
+import { type LoadOptions, loadEngine, withCheckpoint } from "../../load.ts";
+import { requireTokenizer } from "../../load_tokenizer.ts";
 import { type Planned, planModel } from "../../model/planning.ts";
 import { dtypesOf } from "../../snapshot.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";

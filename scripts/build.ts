@@ -1,0 +1,28 @@
+/**
+ * Writes dist/, what the package has: the sources as JavaScript with types, in the tree that they are in here, so that the
+ * kernels and the workers lie where the code looks for them.
+ */
+import { spawnSync } from "node:child_process";
+import { cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { BUILDS } from "../src/machine/kernels.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const dist = join(root, "dist");
+rmSync(dist, { recursive: true, force: true });
+const { status } = spawnSync(join(root, "node_modules/.bin/tsc"), ["-p", "tsconfig.build.json"], {
+  cwd: root,
+  stdio: "inherit",
+});
+if (status !== 0) process.exit(1);
+// The compiler rewrites imports, but neither the addresses of workers nor what types import.
+for (const file of globSync("**/*.{js,d.ts}", { cwd: dist })) {
+  const text = readFileSync(join(dist, file), "utf8");
+  const rewritten = text.replace(/((?:from |import\(|new URL\()"\.{1,2}\/[^"]+)\.ts"/g, '$1.js"');
+  if (rewritten !== text) writeFileSync(join(dist, file), rewritten);
+}
+// What the command line continues when no model is named.
+cpSync(join(root, "models/lambent-llama-5m"), join(dist, "models/lambent-llama-5m"), { recursive: true });
+mkdirSync(join(dist, "build"));
+for (const build of BUILDS) cpSync(join(root, "build", `${build}.wasm`), join(dist, "build", `${build}.wasm`));

@@ -1,0 +1,11 @@
+/** What every entry of the package has. */
+export { type EngineInfo, type EngineOptions, engineInfo } from "./engine_info.ts";
+export { LambentError, ModelError, OptionError } from "./errors.ts";
+export type { GeneratedToken, GenerateOptions, Generation, GenerationResult } from "./generate.ts";
+export { load, Model, type ModelInfo } from "./language_model.ts";
+export { inspect, type LoadOptions, type LoadProgress, type Where } from "./load.ts";
+export { POLICIES, type PolicyName } from "./model/cache.ts";
+export { type Prompt, Session } from "./session.ts";
+export type { ByteSource, Files } from "./source.ts";
+export type { Message } from "./tokenizer/chat.ts";
+export { Tokenizer } from "./tokenizer/tokenizer.ts";

@@ -1,0 +1,104 @@
+import type { Engine } from "./engine.ts";
+import { mismatch, OptionError } from "./errors.ts";
+import type { Sampling } from "./sampler.ts";
+import type { ChosenToken, EngineFacts, EngineService, Opened } from "./service.ts";
+import { dtypesOf, readSnapshot, type TextState, writeSnapshot } from "./snapshot.ts";
+
+/** An engine in this thread. */
+export class LocalService implements EngineService {
+  readonly facts: EngineFacts;
+  readonly #sessions = new Set<number>();
+  #engine: Engine | undefined;
+
+  constructor(engine: Engine) {
+    this.facts = factsOf(engine);
+    this.#engine = engine;
+  }
+
+  get threads(): number {
+    return this.#open.threads;
+  }
+
+  get #open(): Engine {
+    if (this.#engine) return this.#engine;
+    throw new OptionError(mismatch("model", "one that is open", "one that was disposed of"));
+  }
+
+  /** Whether a session is open. */
+  has(id: number): boolean {
+    return this.#sessions.has(id);
+  }
+
+  length(id: number): number {
+    const { position, origin, pending } = this.#open.state(id);
+    return position - origin + (pending >= 0 ? 1 : 0);
+  }
+
+  seed(id: number): number {
+    return this.#open.state(id).random.seed;
+  }
+
+  async open(startPosition?: number, seed?: number): Promise<Opened> {
+    return this.#opened(this.#open.open(startPosition, seed));
+  }
+
+  async restore(snapshot: Uint8Array): Promise<Opened> {
+    const { id, text } = readSnapshot(this.#open, snapshot);
+    return { ...this.#opened(id), text };
+  }
+
+  async fork(id: number): Promise<Opened> {
+    return this.#opened(this.#open.fork(id));
+  }
+
+  #opened(id: number): Opened {
+    this.#sessions.add(id);
+    return { id };
+  }
+
+  async begin(id: number, seed: number | undefined): Promise<void> {
+    this.#open.begin(id, seed);
+  }
+
+  async append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void> {
+    return this.#open.append(id, tokens, signal);
+  }
+
+  async next(id: number, sampling: Sampling): Promise<ChosenToken> {
+    const { hash } = this.#open.state(id);
+    const token = await this.#open.next(id, sampling);
+    return { ...token, logitsHash: hash.hex() };
+  }
+
+  async logits(id: number): Promise<Float32Array<ArrayBuffer> | undefined> {
+    const state = this.#open.state(id);
+    return state.hasLogits && state.pending < 0 ? new Float32Array(this.#open.logits(state)) : undefined;
+  }
+
+  async snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>> {
+    return writeSnapshot(this.#open, this.#open.state(id), text);
+  }
+
+  dispose(id: number): void {
+    this.#sessions.delete(id);
+    this.#engine?.dispose(id);
+  }
+
+  close(): void {
+    for (const id of this.#sessions) this.dispose(id);
+    this.#engine = undefined;
+  }
+}
+
+export function factsOf(engine: Engine): EngineFacts {
+  const { policy, weightBytes, cacheBytes, memoryBytes, cache, options } = engine.plan;
+  return {
+    modelType: engine.program.modelType,
+    kernels: engine.kernels.build,
+    dtype: dtypesOf(engine),
+    cacheDtype: cache.dtype,
+    ...policy,
+    ...{ weightBytes, cacheBytes, memoryBytes },
+    chunkSize: options.chunkSize,
+  };
+}

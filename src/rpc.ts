@@ -1,0 +1,121 @@
+import { LambentError, ModelError, mismatch, OptionError } from "./errors.ts";
+import type { Port } from "./runtime/types.ts";
+
+/** What a handler gets beside its arguments: the caller's abort, and a way to tell it something meanwhile. */
+export interface Call {
+  readonly signal: AbortSignal;
+  tell(value: unknown): void;
+}
+
+export type Handlers = Readonly<Record<string, (call: Call, ...args: never[]) => unknown>>;
+
+type Message =
+  | { readonly kind: "call"; readonly number: number; readonly method: string; readonly args: readonly unknown[] }
+  | { readonly kind: "abort"; readonly number: number }
+  | { readonly kind: "tell"; readonly number: number; readonly value: unknown }
+  | { readonly kind: "answer"; readonly number: number; readonly value: unknown }
+  | { readonly kind: "error"; readonly number: number; readonly name: string; readonly message: string };
+
+interface Pending {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+  readonly onTell: ((value: never) => void) | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onTell?: ((value: never) => void) | undefined;
+}
+
+/** Both ends of a line alike: calls are answered in any order, errors cross by name, an abort is passed on. */
+export class Rpc {
+  readonly #port: Port;
+  readonly #handlers: Handlers;
+  readonly #pending = new Map<number, Pending>();
+  readonly #running = new Map<number, AbortController>();
+  #next = 0;
+  #ended: unknown;
+
+  constructor(port: Port, handlers: Handlers) {
+    this.#port = port;
+    this.#handlers = handlers;
+    port.listen((message) => this.#receive(message as Message));
+  }
+
+  /** Asks the other end. An abort is heard there; the call then ends here with the signal's reason. */
+  call<T>(method: string, args: readonly unknown[], { signal, onTell }: CallOptions = {}): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.#ended) throw this.#ended;
+      signal?.throwIfAborted();
+      const number = this.#next++;
+      this.#port.post({ kind: "call", number, method, args } satisfies Message);
+      const abort = () => this.#port.post({ kind: "abort", number } satisfies Message);
+      signal?.addEventListener("abort", abort, { once: true });
+      const settled = () => {
+        signal?.removeEventListener("abort", abort);
+        this.#pending.delete(number);
+        if (this.#pending.size === 0) this.#port.hold?.(false);
+      };
+      this.#port.hold?.(true);
+      this.#pending.set(number, {
+        resolve(value) {
+          settled();
+          resolve(value as T);
+        },
+        reject(error) {
+          settled();
+          reject(error);
+        },
+        ...{ onTell, signal },
+      });
+    });
+  }
+
+  /** Ends every call, those to come included, with this error. */
+  end(error: unknown): void {
+    this.#ended ??= error;
+    for (const { reject } of [...this.#pending.values()]) reject(error);
+  }
+
+  #receive(message: Message): void {
+    const { number } = message;
+    const pending = this.#pending.get(number);
+    if (message.kind === "call") void this.#serve(number, message.method, message.args);
+    else if (message.kind === "abort") this.#running.get(number)?.abort();
+    else if (message.kind === "tell") pending?.onTell?.(message.value as never);
+    else if (message.kind === "answer") pending?.resolve(message.value);
+    else pending?.reject(message.name === "AbortError" && pending.signal ? pending.signal.reason : revive(message));
+  }
+
+  async #serve(number: number, method: string, args: readonly unknown[]): Promise<void> {
+    const control = new AbortController();
+    this.#running.set(number, control);
+    try {
+      const tell = (value: unknown) => this.#port.post({ kind: "tell", number, value } satisfies Message);
+      const handler = this.#handlers[method];
+      if (!handler)
+        throw new LambentError(mismatch("call", `one of ${Object.keys(this.#handlers).join(", ")}`, method));
+      const value = await handler({ signal: control.signal, tell }, ...(args as never[]));
+      this.#port.post({ kind: "answer", number, value } satisfies Message, givenAway(value));
+    } catch (error) {
+      const { name, message } = error instanceof Error ? error : { name: "Error", message: String(error) };
+      const aborted = control.signal.aborted && error === control.signal.reason;
+      this.#port.post({ kind: "error", number, name: aborted ? "AbortError" : name, message } satisfies Message);
+    } finally {
+      this.#running.delete(number);
+    }
+  }
+}
+
+/** Numbers that are an answer of their own are not copied. */
+function givenAway(value: unknown): Transferable[] {
+  return ArrayBuffer.isView(value) && value.buffer instanceof ArrayBuffer ? [value.buffer] : [];
+}
+
+function revive({ name, message }: { name: string; message: string }): Error {
+  if (name === "ModelError") return new ModelError(message);
+  if (name === "OptionError") return new OptionError(message);
+  if (name === "LambentError" || name === "HubError") return new LambentError(message);
+  return Object.assign(new Error(message), { name });
+}

@@ -1,0 +1,104 @@
+import { LambentError, mismatch } from "../errors.ts";
+import type { Build } from "../machine/kernels.ts";
+import type { EngineThread, Runtime } from "./types.ts";
+import { findOnWeb } from "./web.ts";
+
+const isolated = globalThis.crossOriginIsolated;
+
+/** A page or one of its workers. Engines are in workers: nothing may wait in the thread that draws. */
+export const browser: Runtime = {
+  name: nameOf(navigator.userAgent),
+  kernels,
+  cores: navigator.hardwareConcurrency || 1,
+  startThread: isolated
+    ? () => thread(new Worker(new URL("./browser_thread.ts", import.meta.url), { type: "module" }))
+    : undefined,
+  single: isolated
+    ? undefined
+    : "the page is not cross-origin isolated (headers COOP: same-origin, COEP: require-corp)",
+  startEngine: () => thread(new Worker(new URL("../browser_worker.ts", import.meta.url), { type: "module" })),
+  worker: true,
+  availableMemory: () => undefined,
+  locate(where) {
+    const relative = /^\.{0,2}\//.test(where);
+    return relative ? new URL(where, globalThis.document?.baseURI ?? location.href).href : where;
+  },
+  find: findOnWeb,
+};
+
+/** The modules by addresses that a bundler can see. */
+const ADDRESSES: Record<Build, URL> = {
+  "shared-relaxed": new URL("../../build/shared-relaxed.wasm", import.meta.url),
+  "shared-plain": new URL("../../build/shared-plain.wasm", import.meta.url),
+  "single-relaxed": new URL("../../build/single-relaxed.wasm", import.meta.url),
+  "single-plain": new URL("../../build/single-plain.wasm", import.meta.url),
+};
+
+async function kernels(build: Build): Promise<Uint8Array<ArrayBuffer>> {
+  const url = ADDRESSES[build];
+  const response = await fetch(url).catch((error: Error) => error);
+  if (response instanceof Error || !response.ok) {
+    const found = response instanceof Error ? response.message : `HTTP ${response.status}`;
+    throw new LambentError(mismatch(url.href, "the kernels there", found));
+  }
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** Product and version that most resembles a name: the last of "Mozilla/5.0 (…) … Chrome/156.0.0.0 Safari/537.36" is not. */
+function nameOf(userAgent: string): string {
+  const [, product, version] = userAgent.match(/(Edg|OPR|Firefox|Chrome|Version)\/(\d+)/) ?? [];
+  return product ? `${product === "Version" ? "safari" : product.toLowerCase()} ${version}` : "browser";
+}
+
+/**
+ * A worker, which announces itself with the name of a lock that it holds as long as it lives (`announce`): browsers have no
+ * event for its end. What is posted before waits for that.
+ */
+function thread(worker: Worker): EngineThread {
+  const waiting: (() => void)[] = [];
+  let lock: string | undefined;
+  let handler = (_: unknown): void => {};
+  let reason: unknown;
+  const { promise: ended, resolve: end } = Promise.withResolvers<unknown>();
+  const terminate = () => {
+    worker.terminate();
+    if (lock === undefined) end(reason);
+  };
+  worker.addEventListener("error", (event) => {
+    event.preventDefault();
+    reason = event.error ?? event.message ?? "its script could not be loaded";
+    terminate();
+  });
+  worker.addEventListener("message", ({ data }) => {
+    if (lock !== undefined) return handler(data);
+    lock = data as string;
+    for (const post of waiting.splice(0)) post();
+    // Where there are no locks (a page without TLS) only errors tell.
+    if (lock) void navigator.locks.request(lock, () => end(reason));
+  });
+  return {
+    post(message, transfer = []) {
+      const post = () => worker.postMessage(message, { transfer });
+      if (lock === undefined) waiting.push(post);
+      else post();
+    },
+    listen(listener) {
+      handler = listener;
+    },
+    terminate,
+    ended,
+  };
+}
+
+/** What every worker does first, once it listens. */
+export function announce(): void {
+  if (!navigator.locks) {
+    postMessage("");
+    return;
+  }
+  const name = `lambent ${crypto.randomUUID()}`;
+  void navigator.locks.request(name, () => {
+    postMessage(name);
+    return new Promise(() => {});
+  });
+}

@@ -1,0 +1,59 @@
+/** What Bun, Deno and Node share: files, and downloads into the Hugging Face cache. */
+import { readFile } from "node:fs/promises";
+import { availableParallelism, freemem } from "node:os";
+import { fileURLToPath } from "node:url";
+import { LambentError, mismatch, OptionError } from "../errors.ts";
+import type { Build } from "../machine/kernels.ts";
+import type { Files } from "../source.ts";
+import { directory, isDirectory, isFile } from "./directory.ts";
+import { hubIdOf, isModelId } from "./model_id.ts";
+import type { FindOptions, Runtime } from "./types.ts";
+
+/** A host with files; the rest is its own. */
+export function host<Own extends Pick<Runtime, "name" | "startThread" | "startEngine">>(own: Own) {
+  return {
+    ...own,
+    kernels,
+    cores: availableParallelism(),
+    worker: false,
+    availableMemory,
+    locate: (where) => where,
+    find,
+  } satisfies Runtime;
+}
+
+async function kernels(build: Build): Promise<Uint8Array<ArrayBuffer>> {
+  const url = new URL(`../../build/${build}.wasm`, import.meta.url);
+  try {
+    return await readFile(url);
+  } catch {
+    throw new LambentError(`${url.pathname}: expected the kernels there, found none: run \`npm run prepare\``);
+  }
+}
+
+function availableMemory(): number | undefined {
+  try {
+    return freemem();
+  } catch {
+    return undefined; // Deno asks for a permission
+  }
+}
+
+/** A directory, a URL of one, or a Hugging Face id, which is downloaded. */
+async function find(place: string, options: FindOptions): Promise<Files> {
+  const where = place.startsWith("file:") ? fileURLToPath(place) : place;
+  if (await isDirectory(where)) return directory(where);
+  const hub = hubIdOf(where);
+  // What only a download needs is imported by it: that takes longer than to read a small model.
+  if (/^https?:\/\//.test(where) && !hub)
+    return (await import("./url.ts")).webDirectory(where, undefined, options.signal);
+  const id = hub ?? where;
+  if (!isModelId(id) || (await isFile(where))) {
+    throw new OptionError(mismatch("model", "a directory, a URL or a Hugging Face id such as org/name", where));
+  }
+  const { downloadModel } = await import("./hub.ts");
+  const { onProgress, ...rest } = options;
+  return directory(
+    await downloadModel(id, { ...rest, onProgress: ({ loaded, total }) => onProgress?.(loaded, total) }),
+  );
+}

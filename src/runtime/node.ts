@@ -1,0 +1,31 @@
+import { Worker } from "node:worker_threads";
+import { host } from "./host.ts";
+import type { EngineThread } from "./types.ts";
+
+/** Node. */
+export const node = host({ name: `node ${process.versions.node}`, ...startersOf() });
+
+/** Threads by node:worker_threads, which Deno has too. */
+export function startersOf() {
+  return {
+    startThread: () => thread(new Worker(new URL("./node_thread.ts", import.meta.url))),
+    startEngine: () => thread(new Worker(new URL("../host_worker.ts", import.meta.url))),
+  };
+}
+
+function thread(worker: Worker): EngineThread {
+  let reason: unknown;
+  // It has ended then, and says so by the next event; unheard, the error would end the process.
+  worker.on("error", (error) => (reason = error));
+  worker.unref();
+  return {
+    post: (message, transfer = []) => worker.postMessage(message, transfer as never[]),
+    listen(handler) {
+      worker.on("message", handler);
+      worker.unref(); // a listener would keep the process alive
+    },
+    hold: (waits) => (waits ? worker.ref() : worker.unref()),
+    terminate: () => void worker.terminate(),
+    ended: new Promise((resolve) => worker.once("exit", () => resolve(reason))),
+  };
+}

@@ -1,0 +1,23 @@
+import type { Build } from "../machine/kernels.ts";
+import type { Runtime } from "./types.ts";
+import { findOnWeb } from "./web.ts";
+
+/** What an isolate may take on the edge, WebAssembly memory included. */
+const ISOLATE_BYTES = 128 * 2 ** 20;
+
+/**
+ * An edge runtime, which compiles nothing: its modules are imported with the code. It has SharedArrayBuffer and no workers,
+ * and its clock stands still between requests.
+ */
+export function edge(name: string, modules: Partial<Record<Build, WebAssembly.Module>>): Runtime {
+  return {
+    name,
+    kernels: async (build) => modules[build],
+    cores: 1,
+    single: `${name} has no workers`,
+    worker: false,
+    availableMemory: () => ISOLATE_BYTES,
+    locate: (where) => where,
+    find: findOnWeb,
+  };
+}

@@ -1,0 +1,57 @@
+import type { NextToken } from "./engine.ts";
+import type { Policy } from "./model/cache.ts";
+import type { Sampling } from "./sampler.ts";
+import type { TextState } from "./snapshot.ts";
+
+/** What an engine is, as plain data. Bytes; Infinity where there is no bound. */
+export interface EngineFacts extends Policy {
+  readonly modelType: string;
+  /** Build of the kernels. */
+  readonly kernels: string;
+  readonly dtype: string;
+  readonly cacheDtype: string;
+  readonly weightBytes: number;
+  /** Keys and values of one session. */
+  readonly cacheBytes: number;
+  /** Everything, with one session. */
+  readonly memoryBytes: number;
+  /** Tokens of a prompt that are read in one step. */
+  readonly chunkSize: number;
+}
+
+/** The next token, and XXH64 of the logits of all tokens that were chosen since the session or `begin` began. */
+export interface ChosenToken extends NextToken {
+  readonly logitsHash: string;
+}
+
+/** A session that was opened: its number, and the text side of a snapshot if it came from one. */
+export interface Opened {
+  readonly id: number;
+  readonly text?: TextState | undefined;
+}
+
+/**
+ * What models and sessions ask of an engine, wherever it runs: in place (`LocalService`) or in a worker (`RemoteService`).
+ * Ids cross, and logits on request. Calls are as those of Engine; errors come as rejections.
+ */
+export interface EngineService {
+  readonly facts: EngineFacts;
+  /** That compute a step; 1 where threads cannot be had. */
+  readonly threads: number;
+  /** Tokens of a session so far, the one included that was chosen last. Throws OptionError if it was disposed of. */
+  length(id: number): number;
+  /** The seed of a session's random numbers. */
+  seed(id: number): number;
+  open(startPosition?: number, seed?: number): Promise<Opened>;
+  restore(snapshot: Uint8Array): Promise<Opened>;
+  fork(id: number): Promise<Opened>;
+  begin(id: number, seed: number | undefined): Promise<void>;
+  append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
+  next(id: number, sampling: Sampling): Promise<ChosenToken>;
+  /** A copy; undefined while there are none. */
+  logits(id: number): Promise<Float32Array<ArrayBuffer> | undefined>;
+  snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>>;
+  dispose(id: number): void;
+  /** Ends it: what is asked afterwards is refused. */
+  close(): void;
+}
