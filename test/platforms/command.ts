@@ -17,7 +17,9 @@ export async function command(
   await child.exited;
   if (child.exitCode === 0) return output;
   const end = child.signalCode ?? `exit ${child.exitCode}`;
-  throw new Error(`${basename(words[0] as string)} ${words.slice(1).join(" ")}: ${end}: ${lastLines(errors || output)}`);
+  throw new Error(
+    `${basename(words[0] as string)} ${words.slice(1).join(" ")}: ${end}: ${lastLines(errors || output)}`,
+  );
 }
 
 /** The end of what a process has said, on one line. */

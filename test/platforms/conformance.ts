@@ -1,7 +1,7 @@
 /** The suite in every place, and what they found side by side. */
 import type { Place } from "./place.ts";
-import type { EngineInfo, SuiteOptions } from "./program/suite.ts";
 import type { CaseResult } from "./program/suite/case.ts";
+import type { EngineInfo, SuiteOptions } from "./program/suite.ts";
 import type { PlatformServer } from "./server.ts";
 import { work } from "./work.ts";
 

@@ -6,7 +6,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bundle } from "./bundle.ts";
+import { bundle, PAGE_SCRIPT } from "./bundle.ts";
 import { differences, type Visit, visit } from "./conformance.ts";
 import { type Journey, journeys } from "./journeys.ts";
 import { writeMaterial } from "./material.ts";
@@ -45,7 +45,7 @@ await step("models", async () => writeMaterial(models, quick));
 using server = new PlatformServer();
 server.serve("models", models);
 server.serve("bundle", bundles.page);
-server.page(`<script type="module" src="/bundle/page.js"></script>`);
+server.page(`<script type="module" src="/bundle/${PAGE_SCRIPT}"></script>`);
 
 const places: Place[] = [];
 for (const name of names) {

@@ -10,7 +10,13 @@ import type { Golden, Material, TokenizerVectors } from "./program/material.ts";
 const EMBEDDED = ["lambent-llama-5m", "lambent-gptj-6m", "lambent-mpt-5m"];
 /** One fixture of each family, and one of each dtype. */
 const QUICK_GOLDENS = ["llama-gqa-tied", "llama-f16", "llama-bf16", "mistral-window", "qwen2", "mpt-heads6", "gptj"];
-const QUICK_TOKENIZERS = ["byte-level as it is", "Llama 3", "NFKC", "Metaspace always split True", "Llama 2, byte tokens"];
+const QUICK_TOKENIZERS = [
+  "byte-level as it is",
+  "Llama 3",
+  "NFKC",
+  "Metaspace always split True",
+  "Llama 2, byte tokens",
+];
 /** The fixture that broken models are made from. */
 const SOUND = "llama-gqa-tied";
 
@@ -22,7 +28,10 @@ export function writeMaterial(folder: string, quick: boolean): void {
   for (const { name } of fixtures) copyFixture(folder, name, name);
   writeBroken(folder);
   const material: Material = {
-    goldens: fixtures.map(({ name }) => name).filter((name) => !quick || QUICK_GOLDENS.includes(name)).map(golden),
+    goldens: fixtures
+      .map(({ name }) => name)
+      .filter((name) => !quick || QUICK_GOLDENS.includes(name))
+      .map(golden),
     dense: FAMILIES.flatMap((name) => [8, 24].map((nLocal) => denseGolden(name, nLocal))),
     tokenizers: tokenizers(folder, quick),
     novel: readFileSync(join(MODELS, "texts/austen-persuasion.txt"), "utf8").slice(0, 4000),
@@ -71,7 +80,8 @@ function writeBroken(folder: string): void {
     if (change) writeFileSync(path, change(readFileSync(path)));
     else rmSync(path);
   };
-  const config = (changes: object) => (bytes: Buffer) => JSON.stringify({ ...JSON.parse(bytes.toString()), ...changes });
+  const config = (changes: object) => (bytes: Buffer) =>
+    JSON.stringify({ ...JSON.parse(bytes.toString()), ...changes });
   broken("no-weights", "model.safetensors");
   broken("no-tokenizer", "tokenizer.json");
   broken("truncated", "model.safetensors", (bytes) => bytes.subarray(0, -100));
@@ -79,5 +89,5 @@ function writeBroken(folder: string): void {
   broken("config", "config.json", (bytes) => bytes.subarray(0, -5));
   broken("model-type", "config.json", config({ model_type: "rwkv" }));
   broken("shape", "config.json", config({ intermediate_size: 7 }));
-  broken("nan", "model.safetensors", (bytes) => bytes.fill(255, -8));
+  broken("nan", "model.safetensors", (bytes) => bytes.fill(255, bytes.length - 8));
 }

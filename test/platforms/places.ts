@@ -1,6 +1,7 @@
 /** The seven places. */
-import { command } from "./command.ts";
+
 import type { Bundles } from "./bundle.ts";
+import { command } from "./command.ts";
 import type { Place } from "./place.ts";
 import { chromiumVersion, openChromium } from "./places/chromium.ts";
 import { openProcess } from "./places/process.ts";

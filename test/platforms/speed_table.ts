@@ -28,7 +28,7 @@ async function measure(place: Place, server: PlatformServer, dtype: string, thre
     ...{ model: MODEL, prompt: PROMPT, newTokens: NEW_TOKENS, rounds: VISIT_ROUNDS },
     load: { dtype, threads },
   };
-  let [started, last] = [0, 0];
+  let last = 0;
   const took: Record<Mark, number[]> = { "first token": [], begin: [], "prompt read": [], "text written": [] };
   const heard = (value: unknown) => {
     const now = performance.now();
@@ -38,7 +38,7 @@ async function measure(place: Place, server: PlatformServer, dtype: string, thre
   const { promptTokens } = await work<{ promptTokens: number }>(
     ...([place, server, { program: "speed", options }, heard] as const),
     () => {
-      started = last = performance.now();
+      last = performance.now();
     },
   );
   return {

@@ -18,7 +18,8 @@ export async function work<T>(
   const { promise: reported, resolve, reject } = Promise.withResolvers<T>();
   reported.catch(() => {});
   let last = "it was started";
-  const hang = () => reject(new Error(`${place.name}: expected a report within ${PATIENCE_MS / 1000} s after ${last}, found none`));
+  const hang = () =>
+    reject(new Error(`${place.name}: expected a report within ${PATIENCE_MS / 1000} s after ${last}, found none`));
   let watch = setTimeout(hang, PATIENCE_MS);
   const heard = (report: Report) => {
     clearTimeout(watch);

@@ -19,8 +19,7 @@ interface Page {
   waitForEvent(event: "close", options: { timeout: 0 }): Promise<unknown>;
 }
 
-const launch = () =>
-  importTool<Playwright>("playwright-core").chromium.launch({ executablePath: chromiumPath() });
+const launch = () => importTool<Playwright>("playwright-core").chromium.launch({ executablePath: chromiumPath() });
 
 export async function chromiumVersion(): Promise<string> {
   const browser = await launch();

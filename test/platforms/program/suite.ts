@@ -11,7 +11,15 @@ import { lambda } from "./suite/lambda.ts";
 import { snapshots } from "./suite/snapshots.ts";
 import { tokenizers } from "./suite/tokenizers.ts";
 
-const THEMES: readonly ((setting: Setting) => Case[])[] = [engine, goldens, lambda, tokenizers, snapshots, errors, bits];
+const THEMES: readonly ((setting: Setting) => Case[])[] = [
+  engine,
+  goldens,
+  lambda,
+  tokenizers,
+  snapshots,
+  errors,
+  bits,
+];
 
 export interface SuiteOptions {
   readonly quick: boolean;

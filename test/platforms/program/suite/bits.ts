@@ -21,7 +21,9 @@ export function bits(setting: Setting): Case[] {
   const { quick, threads: most } = setting;
   const dtypesOf = (model: string) => (quick && model !== LLAMA ? (["bf16", "q4"] as const) : DTYPES);
   const models = [LLAMA, "lambent-gptj-6m", "lambent-mpt-5m"];
-  const kinds = (["relaxed", "plain"] as const).flatMap((simd) => ([1, 2] as const).map((threads) => ({ simd, threads })));
+  const kinds = (["relaxed", "plain"] as const).flatMap((simd) =>
+    ([1, 2] as const).map((threads) => ({ simd, threads })),
+  );
   const each = models.flatMap((name) =>
     dtypesOf(name).flatMap((dtype) =>
       kinds.map(({ simd, threads }): Case => {

@@ -103,7 +103,8 @@ export async function refusal({ host }: Setting, action: () => unknown): Promise
   } catch (error) {
     const { name, message } = error as Error;
     if (/[\r\n\u2028\u2029]/.test(message)) throw new Error(`error: expected one line, found ${message}`);
-    if (!/^(Model|Option)Error$/.test(name)) throw new Error(`error: expected ModelError or OptionError, found ${name}: ${message}`);
+    if (!/^(Model|Option)Error$/.test(name))
+      throw new Error(`error: expected ModelError or OptionError, found ${name}: ${message}`);
     return `${name}: ${message.replaceAll(host.base, "http://server/")}`;
   }
   throw new Error("expected an error, found none");

@@ -33,7 +33,13 @@ export function snapshots(setting: Setting): Case[] {
           await session.append(setting.novel);
           const latest = await session.snapshot();
           expect("bytes of snapshots", [bytes.length, bytes.length], [later.length, latest.length]);
-          return { first, wanted, size: bytes.length, hashes: [bytes, later, latest].map(hash), length: session.length };
+          return {
+            first,
+            wanted,
+            size: bytes.length,
+            hashes: [bytes, later, latest].map(hash),
+            length: session.length,
+          };
         }),
     },
     {
@@ -56,9 +62,14 @@ export function snapshots(setting: Setting): Case[] {
           ];
           const messages: string[] = [];
           for (const bad of damaged) messages.push(await refusal(setting, () => model.restore(bad)));
-          const others = [["llama-mha", {}], ["llama-gqa-tied", { nGlobal: 2 }], ["llama-gqa-tied", { cacheDtype: "int8" }]] as const;
+          const others = [
+            ["llama-mha", {}],
+            ["llama-gqa-tied", { nGlobal: 2 }],
+            ["llama-gqa-tied", { cacheDtype: "int8" }],
+          ] as const;
           for (const [name, options] of others) {
-            const restore = () => withModel(setting, name, { nLocal: 8, nGlobal: 3, ...options }, (other) => other.restore(bytes));
+            const restore = () =>
+              withModel(setting, name, { nLocal: 8, nGlobal: 3, ...options }, (other) => other.restore(bytes));
             messages.push(await refusal(setting, restore));
           }
           (await model.restore(bytes)).dispose();
