@@ -1,6 +1,6 @@
 /** Stories that travel: begun in one place, continued in others from snapshots alone. */
 import type { Place } from "./place.ts";
-import type { Leg, TravelOptions } from "./program/travel.ts";
+import type { Leaf, Leg, TravelOptions } from "./program/travel.ts";
 import type { PlatformServer } from "./server.ts";
 import { work } from "./work.ts";
 
@@ -13,14 +13,13 @@ const TOKENS = 240;
 const SEEDS = [1, 2, 3, 4, 5, 6];
 const QUICK_SEEDS = 2;
 
-type Written = Awaited<ReturnType<typeof import("./program/travel.ts").travel>>;
-
 export interface Journey {
   readonly seed: number;
   readonly route: readonly string[];
   /** New tokens of each leg. */
   readonly cuts: readonly number[];
-  readonly text: string;
+  /** What was written in each place. */
+  readonly texts: readonly string[];
   readonly snapshotBytes: number;
   /** How it is not the unbroken story, if it is not. */
   readonly wrong?: string;
@@ -31,13 +30,13 @@ export async function journeys(places: readonly Place[], server: PlatformServer,
   const stories = SEEDS.slice(0, quick ? QUICK_SEEDS : undefined).map((seed) => ({
     seed,
     cuts: cutsOf(seed, places.length),
-    written: [] as { ids: number[]; text: string }[],
+    written: [] as Leaf[],
   }));
   const go = (place: Place, legs: readonly Leg[]) => {
     // Threads change no bit: every other place takes as many as it has.
     const load = { ...LOAD, threads: places.indexOf(place) % 2 ? place.threads : 1 };
     const options: TravelOptions = { model: MODEL, load, legs };
-    return work<Written>(place, server, { program: "travel", options });
+    return work<Leaf[]>(place, server, { program: "travel", options });
   };
   const start = (seed: number) => ({ prompt: PROMPT, seed });
   const whole = await go(
@@ -53,22 +52,31 @@ export async function journeys(places: readonly Place[], server: PlatformServer,
     for (const [story, leg] of (await go(place, legs)).entries()) stories[story]?.written.push(leg);
   }
   return stories.map(({ seed, cuts, written }, story) => {
-    const unbroken = whole[story]!;
-    const ids = written.flatMap((leg) => leg.ids);
-    const text = written.map((leg) => leg.text).join("");
-    const [one, other] = [`${seed}-whole`, `${seed}-${places.length - 1}`].map((key) => server.stored(key));
-    const at = unbroken.ids.findIndex((id, i) => id !== ids[i]);
-    const wrong =
-      at >= 0 || ids.length !== unbroken.ids.length
-        ? `token ${at}: expected ${unbroken.ids[at]}, found ${ids[at]}`
-        : text !== unbroken.text
-          ? `text: expected ${JSON.stringify(unbroken.text)}, found ${JSON.stringify(text)}`
-          : Buffer.compare(one!, other!) !== 0
-            ? "last snapshot: expected the bytes of the unbroken story's, found others"
-            : undefined;
-    const about = { seed, route: places.map(({ title }) => title), cuts, text, snapshotBytes: other!.length };
-    return wrong === undefined ? about : { ...about, wrong: `story ${seed}, cut at ${cuts}: ${wrong}` };
+    const snapshots = [`${seed}-whole`, `${seed}-${places.length - 1}`].map((key) => server.stored(key) as Uint8Array);
+    const texts = written.map(({ text }) => text);
+    const travelled = { ids: written.flatMap(({ ids }) => ids), text: texts.join("") };
+    const wrong = difference(whole[story] as Leaf, travelled, snapshots);
+    const about = { seed, route: places.map(({ title }) => title), cuts, texts };
+    return {
+      ...about,
+      snapshotBytes: snapshots[1]!.length,
+      ...(wrong ? { wrong: `story ${seed} (${cuts}): ${wrong}` } : {}),
+    };
   });
+}
+
+/** The first thing in which a story that travelled is not the unbroken one. */
+function difference(whole: Leaf, travelled: Leaf, snapshots: readonly Uint8Array[]): string | undefined {
+  const at = whole.ids.findIndex((id, i) => id !== travelled.ids[i]);
+  if (at >= 0) return `token ${at}: expected ${whole.ids[at]}, found ${travelled.ids[at]}`;
+  if (whole.ids.length !== travelled.ids.length)
+    return `expected ${whole.ids.length} tokens, found ${travelled.ids.length}`;
+  if (whole.text !== travelled.text)
+    return `expected the text ${JSON.stringify(whole.text)}, found ${JSON.stringify(travelled.text)}`;
+  const [one, other] = snapshots as [Uint8Array, Uint8Array];
+  return Buffer.compare(one, other) === 0
+    ? undefined
+    : "last snapshot: expected the unbroken story's bytes, found others";
 }
 
 /** So many legs of at least one token, TOKENS in all. */

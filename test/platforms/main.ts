@@ -38,7 +38,7 @@ const project = mkdtempSync(join(tmpdir(), "lambent-platforms-"));
 process.once("exit", () => rmSync(project, { recursive: true, force: true }));
 const models = join(project, "models");
 await step("runtimes and tools", installTools);
-const tarball = await step("the package, packed and installed", () => installPackage(project));
+await step("the package, packed and installed", () => installPackage(project));
 const bundles = await step("programs", () => bundle(project));
 await step("models", async () => writeMaterial(models, quick));
 
@@ -88,7 +88,7 @@ for (const route of ROUTES) {
   }
 }
 const speeds = speed ? await step("speed", () => measureSpeed(places, server)) : undefined;
-if (!quick && failed === 0 && names.length === PLACES.length) writePage({ visits, travelled, speeds, tarball });
+if (!quick && failed === 0 && names.length === PLACES.length) writePage({ visits, travelled, speeds });
 
 console.log(`\n ${passed} pass\n ${failed} fail`);
 console.log(`Ran ${passed + failed} tests in ${places.length} places. [${seconds(begun)}]`);

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { ROOT } from "../setup.ts";
 import { command } from "./command.ts";
 
-/** Builds the package and installs its tarball into `project`; returns the tarball's name. */
-export async function installPackage(project: string): Promise<string> {
+/** Builds the package and installs its tarball into `project`. */
+export async function installPackage(project: string): Promise<void> {
   await command(["npm", "run", "build"], ROOT);
   const packed = join(project, "packed");
   mkdirSync(packed, { recursive: true });
@@ -14,5 +14,4 @@ export async function installPackage(project: string): Promise<string> {
   writeFileSync(join(project, "package.json"), '{ "name": "scratch", "private": true, "type": "module" }\n');
   const flags = ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"];
   await command(["npm", "install", ...flags, join(packed, tarball)], project);
-  return tarball;
 }

@@ -11,36 +11,40 @@ const ROUNDS = 5;
 const VISIT_ROUNDS = 4;
 const NEW_TOKENS = 256;
 const PROMPT = "It was late in the evening when the old captain came home. ".repeat(30);
+const MEASURES = ["start", "prefill", "decode"] as const;
 
-export interface Speed {
+/** The median, and the median over the rounds of it in parts of the first place's. */
+export interface Measured {
+  readonly median: number;
+  readonly ratio: number;
+}
+
+/** Seconds from the start of process, page or request to the first token; tokens per second. */
+export interface Speed extends Readonly<Record<(typeof MEASURES)[number], Measured>> {
   readonly title: string;
   readonly dtype: string;
   readonly threads: number;
-  /** From the start of the process or page to its first token. */
-  readonly startSeconds: number;
-  readonly prefillTokensPerSecond: number;
-  readonly decodeTokensPerSecond: number;
+  readonly rounds: number;
 }
 
-/** One visit: seconds of the start and the best of each stretch of work, which others disturb the least. */
+/** One visit: the start, and the best of each stretch of work, which others on the machine disturb least. */
 async function measure(place: Place, server: PlatformServer, dtype: string, threads: number) {
   const options: SpeedOptions = {
     ...{ model: MODEL, prompt: PROMPT, newTokens: NEW_TOKENS, rounds: VISIT_ROUNDS },
     load: { dtype, threads },
   };
   let last = 0;
+  const begin = () => {
+    last = performance.now();
+  };
   const took: Record<Mark, number[]> = { "first token": [], begin: [], "prompt read": [], "text written": [] };
   const heard = (value: unknown) => {
     const now = performance.now();
     took[value as Mark].push((now - last) / 1000);
     last = now;
   };
-  const { promptTokens } = await work<{ promptTokens: number }>(
-    ...([place, server, { program: "speed", options }, heard] as const),
-    () => {
-      last = performance.now();
-    },
-  );
+  const job = { program: "speed", options } as const;
+  const { promptTokens } = await work<{ promptTokens: number }>(place, server, job, heard, begin);
   return {
     start: took["first token"][0] as number,
     prefill: promptTokens / Math.min(...took["prompt read"].slice(1)),
@@ -48,21 +52,24 @@ async function measure(place: Place, server: PlatformServer, dtype: string, thre
   };
 }
 
-/** Every place with one thread and with as many of two as it has, in bf16 and in q7. */
+/** Every place with one thread and, those who have them, with two, in bf16 and in q7. */
 export async function measureSpeed(places: readonly Place[], server: PlatformServer): Promise<Speed[]> {
   const speeds: Speed[] = [];
   for (const dtype of ["bf16", "q7"]) {
     for (const threads of [1, 2]) {
       const able = places.filter((place) => place.threads >= threads);
-      const rounds = new Map(able.map((place) => [place, [] as Awaited<ReturnType<typeof measure>>[]]));
+      const rounds = able.map(() => [] as Awaited<ReturnType<typeof measure>>[]);
       for (let round = 0; round < ROUNDS; round++)
-        for (const place of able) rounds.get(place)?.push(await measure(place, server, dtype, threads));
-      for (const [{ title }, list] of rounds) {
-        const middle = (key: "start" | "prefill" | "decode") => median(list.map((one) => one[key]));
-        speeds.push({
-          ...{ title, dtype, threads, startSeconds: middle("start") },
-          ...{ prefillTokensPerSecond: middle("prefill"), decodeTokensPerSecond: middle("decode") },
+        for (const [i, place] of able.entries()) rounds[i]?.push(await measure(place, server, dtype, threads));
+      const first = rounds[0] ?? [];
+      for (const [i, { title }] of able.entries()) {
+        const list = rounds[i] ?? [];
+        const measured = (key: (typeof MEASURES)[number]): Measured => ({
+          median: median(list.map((one) => one[key])),
+          ratio: median(list.map((one, round) => one[key] / (first[round]?.[key] as number))),
         });
+        const [start, prefill, decode] = MEASURES.map(measured) as [Measured, Measured, Measured];
+        speeds.push({ ...{ title, dtype, threads, rounds: ROUNDS }, ...{ start, prefill, decode } });
       }
     }
   }

@@ -11,6 +11,12 @@ export interface Leg {
   readonly newTokens: number;
 }
 
+/** What a leg has written. */
+export interface Leaf {
+  readonly ids: readonly number[];
+  readonly text: string;
+}
+
 export interface TravelOptions {
   readonly model: string;
   /** Options of load. */
@@ -20,10 +26,10 @@ export interface TravelOptions {
 
 const SAMPLING = { temperature: 0.8, ignoreEos: true } as const;
 
-/** The token ids and the text of every leg. */
-export async function travel({ model: name, load: options, legs }: TravelOptions, host: Host) {
+/** What every leg has written. */
+export async function travel({ model: name, load: options, legs }: TravelOptions, host: Host): Promise<Leaf[]> {
   const model = await load(`${host.base}models/${name}`, options);
-  const written: { ids: number[]; text: string }[] = [];
+  const written: Leaf[] = [];
   for (const { from, to, prompt, seed, newTokens } of legs) {
     let session: Session;
     if (from === undefined) {
