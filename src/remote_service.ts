@@ -19,7 +19,8 @@ export async function loadRemotely(
   { onProgress, signal, ...options }: LoadOptions,
   runtime: Runtime,
 ): Promise<Loaded> {
-  if (!runtime.startEngine) throw new OptionError(mismatch("worker", "none on this host", runtime.name));
+  if (!runtime.startEngine)
+    throw new OptionError(mismatch("worker", `false, as ${runtime.name} starts no workers`, true));
   const thread = runtime.startEngine();
   const rpc = new Rpc(thread, typeof where === "string" ? {} : filesHandlers(where));
   thread.ended.then((reason) => {

@@ -21,7 +21,7 @@ function thread(worker: Worker): EngineThread {
   return {
     post: (message, transfer = []) => worker.postMessage(message, { transfer }),
     listen: (handler) => worker.addEventListener("message", ({ data }) => handler(data)),
-    hold: (waits) => (waits ? worker.ref() : worker.unref()),
+    hold: (waits) => (waits ? (worker as Bun.Worker).ref() : (worker as Bun.Worker).unref()),
     terminate: () => worker.terminate(),
     ended: new Promise((resolve) => worker.addEventListener("close", () => resolve(reason))),
   };

@@ -200,6 +200,18 @@ test("one history gives one sequence of bytes, whatever its slot held before", a
   expect(snapshots[2]).toEqual(snapshots[0] as Uint8Array);
 });
 
+test("a snapshot after 1,000 tokens has as many bytes as one after 1,000,000, which goes on as well", async () => {
+  const session = await (await small("gptj")).session({ seed: 3 });
+  const tokens = Array.from({ length: 1000 }, (_, i) => 3 + ((i * 7) % 50));
+  await session.append(tokens);
+  const { length } = await session.snapshot();
+  for (let thousands = 1; thousands < 1000; thousands++) await session.append(tokens);
+  const snapshot = await session.snapshot();
+  expect([session.length, snapshot.length]).toEqual([1_000_000, length]);
+  const restored = await (await small("gptj")).restore(snapshot);
+  expect(await goOn(restored, OPTIONS)).toEqual(await goOn(session, OPTIONS));
+});
+
 describe("the file", () => {
   test("has the same length and the same fields after 3 tokens and after 300, and its unused slots are zero", async () => {
     for (const family of FAMILIES) {

@@ -1,0 +1,153 @@
+/** A model whose engine is in a worker is the same model: same bits, same errors, and an end that is told. */
+import { afterAll, expect, test } from "bun:test";
+import { LambentError, ModelError, OptionError } from "../../src/errors.ts";
+import { type GenerateOptions, type LoadOptions, type LoadProgress, load, type Model } from "../../src/index.ts";
+import { loadRemotely } from "../../src/remote_service.ts";
+import { bun } from "../../src/runtime/bun.ts";
+import { directory } from "../../src/runtime/directory.ts";
+import type { EngineThread } from "../../src/runtime/types.ts";
+import type { Files } from "../../src/source.ts";
+import { BOS, failure, freeSlots, removeTemporary, smallFolder, temporaryFolder, WILD } from "./small.ts";
+
+afterAll(removeTemporary);
+
+const PROMPT = [BOS, 20, 34, 7, 9];
+const OPTIONS: GenerateOptions = { ...WILD, seed: 8, maxNewTokens: 40, ignoreEos: true };
+const SMALL: LoadOptions = { nLocal: 8, nGlobal: 3, maxSessions: 3, chunkSize: 4 };
+const folder = smallFolder("llama-gqa-tied");
+const open = (options: LoadOptions = {}, where: string | Files = folder) => load(where, { ...SMALL, ...options });
+
+async function read(model: Model) {
+  const generation = model.generate(PROMPT, OPTIONS);
+  const text = await generation.text();
+  const { prefillSeconds: _, decodeSeconds: __, ...result } = await generation.result;
+  return { text, result };
+}
+
+/** A model in a worker, and the worker. */
+async function openWatched(): Promise<{ model: Awaited<ReturnType<typeof loadRemotely>>; thread: EngineThread }> {
+  let thread: EngineThread | undefined;
+  const startEngine = () => (thread = bun.startEngine());
+  const model = await loadRemotely(folder, SMALL, { ...bun, startEngine });
+  return { model, thread: thread as EngineThread };
+}
+
+test.each([1, 2])("text, logits and snapshots are those of an engine in place, with %d threads", async (threads) => {
+  using here = await open({ threads });
+  using there = await open({ threads, worker: true });
+  expect(await read(there)).toEqual(await read(here));
+  expect(there.info).toEqual({ ...here.info, threads: there.info.threads });
+  const sessions = [await here.session({ seed: 4 }), await there.session({ seed: 4 })] as const;
+  for (const session of sessions) {
+    await session.append(PROMPT);
+    await session.next(WILD);
+    await session.append([5, 6]);
+  }
+  const [a, b] = sessions;
+  expect([b.length, b.seed]).toEqual([a.length, a.seed]);
+  expect(await b.logits()).toEqual((await a.logits()) as Float32Array<ArrayBuffer>);
+  const snapshot = await b.snapshot();
+  expect(snapshot).toEqual(await a.snapshot());
+  const rest = await a.generate(undefined, OPTIONS).text();
+  for (const other of [await there.restore(snapshot), await b.fork()]) {
+    expect(await other.generate(undefined, OPTIONS).text()).toBe(rest);
+    other.dispose();
+  }
+  for (const session of sessions) session.dispose();
+  expect(await freeSlots(there)).toBe(3);
+});
+
+test("files that only this thread can read are read from here, and progress is told", async () => {
+  const told: LoadProgress[] = [];
+  const files = directory(folder);
+  using model = await open({ worker: true, onProgress: (now) => told.push(now) }, { ...files, name: "these" });
+  using here = await open();
+  expect(await read(model)).toEqual(await read(here));
+  expect(model.info.model).toBe("these");
+  expect(told.at(-1)).toMatchObject({ stage: "read", loaded: told.at(-1)?.total });
+});
+
+test("errors are those of an engine in place", async () => {
+  using here = await open();
+  using there = await open({ worker: true });
+  const failing: [new (message: string) => LambentError, (model: Model) => Promise<unknown>][] = [
+    [OptionError, (model) => model.session({ seed: -1 })],
+    [OptionError, (model) => model.generate([61]).text()],
+    [OptionError, (model) => model.generate(PROMPT, { topP: 2 }).text()],
+    [OptionError, async (model) => (await model.session()).next()],
+    [ModelError, (model) => model.restore(new Uint8Array(100))],
+    [OptionError, async (model) => Promise.all(Array.from({ length: 9 }, () => model.session()))],
+  ];
+  for (const [type, action] of failing) {
+    const [a, b] = [await failure(type, () => action(here)), await failure(type, () => action(there))];
+    expect(b.message).toBe(a.message);
+  }
+  const empty = temporaryFolder();
+  const [a, b] = [{}, { worker: true }].map((options) => failure(ModelError, () => open(options, empty)));
+  expect((await b)?.message).toBe((await a)?.message as string);
+});
+
+test("an abort is heard there, and what was read stays read", async () => {
+  using model = await open({ worker: true });
+  using session = await model.session();
+  const control = new AbortController();
+  const reading = session.append(new Array(100_000).fill(9), { signal: control.signal });
+  setTimeout(() => control.abort(new Error("enough")), 50);
+  expect(await reading.catch((error) => error)).toBe(control.signal.reason);
+  expect(session.length).toBeGreaterThan(0);
+  expect(session.length).toBeLessThan(100_000);
+  await session.append([5]);
+  const before = session.length;
+  await session.next();
+  expect(session.length).toBe(before + 1);
+  const aborted = AbortSignal.abort(new Error("never"));
+  expect(await open({ worker: true, signal: aborted }).catch((error) => error)).toBe(aborted.reason);
+});
+
+test("a worker that ends in the middle of a step ends every call with an error, and another one can be loaded", async () => {
+  const { model, thread } = await openWatched();
+  const { service } = model;
+  const { id } = await service.open();
+  const calls = [service.append(id, new Array(100_000).fill(9)), service.open()];
+  setTimeout(() => thread.terminate(), 20);
+  const gone = /^engine: expected its worker at work, found its end/;
+  expect((await failure(LambentError, () => calls[0])).message).toMatch(gone);
+  for (const call of [() => service.open(), () => service.append(id, [5]), () => service.next(id, OPTIONS as never)]) {
+    expect((await failure(LambentError, call)).message).toMatch(gone);
+  }
+  service.dispose(id);
+  using again = await open({ worker: true });
+  expect((await read(again)).result.newTokens).toBe(40);
+});
+
+test("a worker that ends while it loads, and one that cannot begin, are errors too", async () => {
+  const never: EngineThread = {
+    ...{ post: () => {}, listen: () => {}, terminate: () => {} },
+    ended: Promise.resolve(new Error("no such file")),
+  };
+  const { message } = await failure(LambentError, () => {
+    return loadRemotely(folder, SMALL, { ...bun, startEngine: () => never });
+  });
+  expect(message).toBe("engine: expected its worker at work, found its end: no such file");
+  const without = { ...bun, name: "here", startEngine: undefined };
+  expect((await failure(OptionError, () => loadRemotely(folder, SMALL, without))).message).toBe(
+    "worker: expected false, as here starts no workers, found true",
+  );
+});
+
+test("a model that was disposed of says so, wherever it was", async () => {
+  for (const worker of [false, true]) {
+    const model = await open({ worker });
+    const session = await model.session();
+    model.dispose();
+    model.dispose();
+    const uses = [() => model.session(), () => model.generate(PROMPT).text(), () => model.restore(new Uint8Array(9))];
+    for (const use of uses) {
+      expect((await failure(OptionError, use)).message).toBe(
+        "model: expected one that is open, found one that was disposed of",
+      );
+    }
+    await failure(OptionError, () => session.append([5]));
+    session.dispose();
+  }
+});
