@@ -81,7 +81,7 @@ function difference(whole: Leaf, travelled: Leaf, snapshots: readonly Uint8Array
 
 /** So many legs of at least one token, TOKENS in all. */
 function cutsOf(seed: number, legs: number): number[] {
-  let state = seed;
+  let state = Math.imul(seed, 2654435761) >>> 0;
   const random = (below: number) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return Math.floor((state / 2 ** 32) * below);
