@@ -31,37 +31,43 @@ export async function visit(place: Place, server: PlatformServer, models: string
   };
   const begun = performance.now();
   let last = begun;
-  const heard = (value: unknown) => {
+  const onProgress = (value: unknown) => {
     const now = performance.now();
     outcomes.push({ ...(value as CaseResult), place: place.name, seconds: (now - last) / 1000 });
     last = now;
   };
   const end = () => ({ place: place.name, title: place.title, outcomes, seconds: (performance.now() - begun) / 1000 });
   try {
-    const engine = await work<EngineInfo>(place, server, { program: "suite", options }, heard);
+    const engine = await work<EngineInfo>(place, server, { program: "suite", options }, { onProgress });
     return { ...end(), engine };
   } catch (error) {
     return { ...end(), wrong: (error as Error).message };
   }
 }
 
-/** What must be one value and is not, and cases that one place knows and another one does not; a line each. */
-export function differences(visits: readonly Visit[]): string[] {
-  const wrong: string[] = [];
+/**
+ * What must be one value is compared; a line for each place where it is another one than where it was found first, and for
+ * each case that a place does not know.
+ */
+export function compare(visits: readonly Visit[]): { readonly compared: number; readonly wrong: readonly string[] } {
+  const wrong = new Map<string, string>();
   const first = new Map<string, Outcome>();
   for (const outcome of visits.flatMap(({ outcomes }) => outcomes)) {
     if (outcome.absent !== undefined || outcome.wrong !== undefined) continue;
-    const other = first.get(outcome.same);
-    if (!other) first.set(outcome.same, outcome);
-    else if (JSON.stringify(other.value) !== JSON.stringify(outcome.value)) wrong.push(difference(other, outcome));
+    const { same, place } = outcome;
+    const other = first.get(same) ?? outcome;
+    first.set(same, other);
+    if (JSON.stringify(other.value) === JSON.stringify(outcome.value) || wrong.has(`${place} ${same}`)) continue;
+    wrong.set(`${place} ${same}`, difference(other, outcome));
   }
   const whole = visits.filter((one) => one.wrong === undefined);
   const names = new Set(whole.flatMap(({ outcomes }) => outcomes.map(({ name }) => name)));
   for (const { place, outcomes } of whole) {
-    const known = new Set(outcomes.map(({ name }) => name));
-    for (const name of names) if (!known.has(name)) wrong.push(`${place}: expected the case ${name}, found none`);
+    for (const name of names.difference(new Set(outcomes.map((outcome) => outcome.name)))) {
+      wrong.set(`${place} ${name}`, `${place}: expected the case ${name}, found none`);
+    }
   }
-  return wrong;
+  return { compared: first.size, wrong: [...wrong.values()] };
 }
 
 function difference(a: Outcome, b: Outcome): string {

@@ -34,17 +34,17 @@ async function measure(place: Place, server: PlatformServer, dtype: string, thre
     load: { dtype, threads },
   };
   let last = 0;
-  const begin = () => {
+  const onStart = () => {
     last = performance.now();
   };
   const took: Record<Mark, number[]> = { "first token": [], begin: [], "prompt read": [], "text written": [] };
-  const heard = (value: unknown) => {
+  const onProgress = (value: unknown) => {
     const now = performance.now();
     took[value as Mark].push((now - last) / 1000);
     last = now;
   };
   const job = { program: "speed", options } as const;
-  const { promptTokens } = await work<{ promptTokens: number }>(place, server, job, heard, begin);
+  const { promptTokens } = await work<{ promptTokens: number }>(place, server, job, { onStart, onProgress });
   return {
     start: took["first token"][0] as number,
     prefill: promptTokens / Math.min(...took["prompt read"].slice(1)),

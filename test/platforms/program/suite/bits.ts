@@ -1,19 +1,20 @@
 import type { LoadOptions, Model } from "lambent";
 import { load } from "lambent";
-import { type Case, expect, modelUrl, type Setting, withModel } from "./case.ts";
+import { type Case, expect, hash, modelUrl, type Setting, withModel } from "./case.ts";
 
 const LLAMA = "lambent-llama-5m";
 const DTYPES = ["f32", "bf16", "f16", "q8", "q7", "q4"] as const;
 const PROMPT = `It was late in the evening when the old captain came home. "You have kept us waiting," said his sister, "and the letter has been lying upon the table since noon."`;
 const SAMPLING = { seed: 7, temperature: 0.8, maxNewTokens: 48, ignoreEos: true } as const;
 
-/** A text and the hash of all logits that chose it. */
+/** A text, the hash of all logits that chose it, and the bits of its tokens' probabilities. */
 async function written(model: Model) {
   const generation = model.generate(PROMPT, SAMPLING);
-  const text = await generation.text();
-  const { logitsHash, newTokens, promptTokens } = await generation.result;
+  const logprobs: number[] = [];
+  for await (const { logprob } of generation.tokens()) logprobs.push(logprob);
+  const { text, logitsHash, newTokens, promptTokens } = await generation.result;
   expect("new tokens", SAMPLING.maxNewTokens, newTokens);
-  return { text, logitsHash, promptTokens };
+  return { text, logitsHash, promptTokens, logprobs: hash(Float64Array.from(logprobs)) };
 }
 
 /** The same text and logits, bit for bit: of every model and weight format, in every build, by one thread and by two. */

@@ -83,7 +83,7 @@ export async function logitsAfterEach(model: Model, ids: readonly number[]): Pro
 }
 
 /** FNV-1a of bytes, 64 bits: enough to tell bits that differ. */
-export function hash(data: Uint8Array | Float32Array): string {
+export function hash(data: ArrayBufferView): string {
   const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   let [high, low] = [0xcbf29ce4, 0x84222325];
   for (const byte of bytes) {
