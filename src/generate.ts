@@ -1,7 +1,7 @@
 import { ModelError, mismatch, OptionError } from "./errors.ts";
 import { HASH_OF_NOTHING } from "./machine/hash.ts";
 import { checkSampling, type Sampling } from "./sampler.ts";
-import type { EngineService } from "./service.ts";
+import type { EngineService } from "./service/types.ts";
 import { StopStrings } from "./tokenizer/stop.ts";
 import type { TextStream } from "./tokenizer/stream.ts";
 

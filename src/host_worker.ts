@@ -1,6 +1,6 @@
 /** The worker of an engine in Bun, Deno and Node. */
-import { serveEngine } from "./engine_worker.ts";
+import { runEngineWorker } from "./engine_worker.ts";
 import { detectHost } from "./runtime/detect.ts";
 import { parent } from "./runtime/parent.ts";
 
-serveEngine(detectHost(), parent);
+runEngineWorker(detectHost(), parent);

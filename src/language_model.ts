@@ -1,8 +1,7 @@
 import type { GenerateOptions, Generation } from "./generate.ts";
-import { type Loaded, type LoadOptions, loadLocally, type Where } from "./load.ts";
-import { loadRemotely } from "./remote_service.ts";
+import { type Loaded, type LoadOptions, loadLocally, loadRemotely, type Where } from "./load.ts";
 import { currentRuntime } from "./runtime/index.ts";
-import type { EngineFacts, EngineService } from "./service.ts";
+import type { EngineFacts, EngineService } from "./service/types.ts";
 import { type Prompt, Session, type SessionModel } from "./session.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -70,9 +69,8 @@ export class Model {
 export async function load(where: Where, options: LoadOptions = {}): Promise<Model> {
   const runtime = await currentRuntime();
   const { worker = runtime.worker, ...rest } = options;
-  const place = where instanceof URL ? where.href : where;
-  const loaded = await (worker ? loadRemotely(place, rest, runtime) : loadLocally(place, rest, runtime));
-  return new Model({ ...loaded, name: typeof place === "string" ? place : place.name });
+  const loaded = await (worker ? loadRemotely(where, rest, runtime) : loadLocally(where, rest, runtime));
+  return new Model({ ...loaded, name: typeof where === "object" && "open" in where ? where.name : `${where}` });
 }
 
 export function modelInfo(

@@ -1,14 +1,16 @@
 import { Engine, type LoadingOptions } from "./engine.ts";
 import { chooseKernels, type EngineOptions, threadsOf } from "./engine_info.ts";
+import { mismatch, OptionError } from "./errors.ts";
 import { Checkpoint } from "./formats/checkpoint.ts";
 import { requireTexts, tokenizerOf } from "./load_tokenizer.ts";
-import { LocalService } from "./local_service.ts";
 import { readBandwidth } from "./machine/roofline.ts";
 import { type Planned, planModel } from "./model/planning.ts";
 import { withoutTiedCopies } from "./model/tied.ts";
 import { currentRuntime } from "./runtime/index.ts";
 import type { Runtime } from "./runtime/types.ts";
-import type { EngineService } from "./service.ts";
+import { LocalService } from "./service/local.ts";
+import { RemoteService } from "./service/remote.ts";
+import type { EngineService } from "./service/types.ts";
 import type { Files } from "./source.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -117,11 +119,32 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
   );
 }
 
+/** Loads a model in a worker of its own. Throws LambentError if the worker ends meanwhile. */
+export async function loadRemotely(where: Where, options: LoadOptions, runtime: Runtime): Promise<Loaded> {
+  if (!runtime.startEngine)
+    throw new OptionError(mismatch("worker", `false, as ${runtime.name} starts no workers`, true));
+  const { onProgress, signal, ...rest } = options;
+  const place = typeof where === "object" && "open" in where ? where : runtime.locate(`${where}`);
+  const onTell = (progress: LoadProgress) => onProgress?.(progress);
+  const loaded = await RemoteService.load<RemoteRest>(runtime.startEngine(), place, rest, { signal, onTell });
+  const { texts, ...more } = loaded.rest;
+  try {
+    return { ...more, service: loaded.service, tokenizer: tokenizerOf(texts) };
+  } catch (error) {
+    loaded.service.close();
+    throw error;
+  }
+}
+
+/** What a worker tells of a model that it has loaded. */
+type RemoteRest = Omit<Awaited<ReturnType<typeof loadLocally>>, "service" | "tokenizer">;
+
 /** What a model is made of and how much memory it will take, from its config and headers; reads no weight. */
 export function inspect(where: Where, options: LoadOptions = {}): Promise<Planned> {
   return withCheckpoint(where, options, async (checkpoint, runtime) => {
     threadsOf(options, runtime);
-    return planModel(await withoutTiedCopies(checkpoint), options);
+    const { kernels } = await chooseKernels({ threads: 1, simd: options.simd }, runtime);
+    return planModel(await withoutTiedCopies(checkpoint, kernels), options);
   });
 }
 

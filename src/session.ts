@@ -7,7 +7,7 @@ import {
   resolveSettings,
   type SessionText,
 } from "./generate.ts";
-import type { EngineService, Opened } from "./service.ts";
+import type { EngineService, Opened } from "./service/types.ts";
 import type { TextState } from "./snapshot.ts";
 import type { Message } from "./tokenizer/chat.ts";
 import { TextStream } from "./tokenizer/stream.ts";

@@ -6,8 +6,8 @@ import { resolveSettings } from "../generate.ts";
 import { Model, type ModelInfo } from "../language_model.ts";
 import { loadEngine, withCheckpoint } from "../load.ts";
 import { requireTokenizer } from "../load_tokenizer.ts";
-import { LocalService } from "../local_service.ts";
 import { drawSeed } from "../random.ts";
+import { LocalService } from "../service/local.ts";
 import {
   DEFAULT_MODEL,
   describeMiddle,

@@ -2,7 +2,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { LambentError, ModelError, OptionError } from "../../src/errors.ts";
 import { type GenerateOptions, type LoadOptions, type LoadProgress, load, type Model } from "../../src/index.ts";
-import { loadRemotely } from "../../src/remote_service.ts";
+import { loadRemotely } from "../../src/load.ts";
 import { bun } from "../../src/runtime/bun.ts";
 import { directory } from "../../src/runtime/directory.ts";
 import type { EngineThread } from "../../src/runtime/types.ts";

@@ -1,58 +1,56 @@
-import type { Served, Told } from "./engine_worker.ts";
-import { LambentError, mismatch, OptionError, show } from "./errors.ts";
-import type { Loaded, LoadOptions, LoadProgress } from "./load.ts";
-import { tokenizerOf } from "./load_tokenizer.ts";
-import { filesHandlers } from "./remote_files.ts";
-import { Rpc } from "./rpc.ts";
-import type { EngineThread, Runtime } from "./runtime/types.ts";
-import type { Sampling } from "./sampler.ts";
-import type { ChosenToken, EngineFacts, EngineService, Opened } from "./service.ts";
-import type { TextState } from "./snapshot.ts";
-import type { Files } from "./source.ts";
+import { LambentError, mismatch, OptionError, show } from "../errors.ts";
+import type { EngineThread } from "../runtime/types.ts";
+import type { Sampling } from "../sampler.ts";
+import type { TextState } from "../snapshot.ts";
+import type { Files } from "../source.ts";
+import { filesHandlers } from "./files.ts";
+import { type CallOptions, Rpc } from "./rpc.ts";
+import type { Served, Told } from "./serve.ts";
+import type { ChosenToken, EngineFacts, EngineService, Opened } from "./types.ts";
 
 /** Workers whose models nobody has any more. */
 const forgotten = new FinalizationRegistry<EngineThread>((thread) => thread.terminate());
 
-/** Loads a model in a worker of its own. Throws LambentError if the worker ends meanwhile, and what loading throws. */
-export async function loadRemotely(
-  where: string | Files,
-  { onProgress, signal, ...options }: LoadOptions,
-  runtime: Runtime,
-): Promise<Loaded> {
-  if (!runtime.startEngine)
-    throw new OptionError(mismatch("worker", `false, as ${runtime.name} starts no workers`, true));
-  const thread = runtime.startEngine();
-  const rpc = new Rpc(thread, typeof where === "string" ? {} : filesHandlers(where));
-  thread.ended.then((reason) => {
-    const end =
-      reason === undefined ? "its end" : `its end: ${show(reason instanceof Error ? reason.message : reason)}`;
-    rpc.end(new LambentError(mismatch("engine", "its worker at work", end)));
-  });
-  const place = typeof where === "string" ? runtime.locate(where) : { files: where.name };
-  try {
-    const onTell = (progress: LoadProgress) => onProgress?.(progress);
-    const { facts, threads, texts, ...rest } = await rpc.call<Served>("load", [place, options], { signal, onTell });
-    return { ...rest, service: new RemoteService(rpc, thread, facts, threads), tokenizer: tokenizerOf(texts) };
-  } catch (error) {
-    thread.terminate();
-    throw error;
-  }
-}
-
 /** An engine in a worker. When the worker ends, for whatever reason, every call ends with an error. */
-class RemoteService implements EngineService {
+export class RemoteService implements EngineService {
   readonly facts: EngineFacts;
   readonly #rpc: Rpc;
   readonly #thread: EngineThread;
   readonly #sessions = new Map<number, Told>();
   #threads: number;
 
-  constructor(rpc: Rpc, thread: EngineThread, facts: EngineFacts, threads: number) {
+  private constructor(rpc: Rpc, thread: EngineThread, { facts, threads }: Served<unknown>) {
     this.facts = facts;
     this.#rpc = rpc;
     this.#thread = thread;
     this.#threads = threads;
     forgotten.register(this, thread, this);
+  }
+
+  /**
+   * Has a worker load what `where` and `options` say; Files are read by this thread for it. Ends the worker if that fails.
+   * Throws LambentError if the worker ends meanwhile, and what its Loader throws.
+   */
+  static async load<T>(
+    thread: EngineThread,
+    where: string | Files,
+    options: object,
+    call: CallOptions,
+  ): Promise<{ readonly service: RemoteService; readonly rest: T }> {
+    const rpc = new Rpc(thread, typeof where === "string" ? {} : filesHandlers(where));
+    thread.ended.then((reason) => {
+      const cause = reason instanceof Error ? reason.message : reason;
+      const end = cause === undefined ? "its end" : `its end: ${show(cause)}`;
+      rpc.end(new LambentError(mismatch("engine", "its worker at work", end)));
+    });
+    const place = typeof where === "string" ? where : { files: where.name };
+    try {
+      const served = await rpc.call<Served<T>>("load", [place, options], call);
+      return { service: new RemoteService(rpc, thread, served), rest: served.rest };
+    } catch (error) {
+      thread.terminate();
+      throw error;
+    }
   }
 
   get threads(): number {

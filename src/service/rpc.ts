@@ -1,5 +1,5 @@
-import { LambentError, ModelError, mismatch, OptionError } from "./errors.ts";
-import type { Port } from "./runtime/types.ts";
+import { LambentError, ModelError, mismatch, OptionError } from "../errors.ts";
+import type { Port } from "../runtime/types.ts";
 
 /** What a handler gets beside its arguments: the caller's abort, and a way to tell it something meanwhile. */
 export interface Call {

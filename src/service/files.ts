@@ -1,6 +1,7 @@
 /** Files of one thread, read by another. */
+
+import type { ByteSource, Files } from "../source.ts";
 import type { Call, Handlers, Rpc } from "./rpc.ts";
-import type { ByteSource, Files } from "./source.ts";
 
 interface RemoteSource {
   readonly handle: number;

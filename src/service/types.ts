@@ -1,7 +1,7 @@
-import type { NextToken } from "./engine.ts";
-import type { Policy } from "./model/cache.ts";
-import type { Sampling } from "./sampler.ts";
-import type { TextState } from "./snapshot.ts";
+import type { NextToken } from "../engine.ts";
+import type { Policy } from "../model/cache.ts";
+import type { Sampling } from "../sampler.ts";
+import type { TextState } from "../snapshot.ts";
 
 /** What an engine is, as plain data. Bytes; Infinity where there is no bound. */
 export interface EngineFacts extends Policy {

@@ -1,8 +1,8 @@
-import type { Engine } from "./engine.ts";
-import { mismatch, OptionError } from "./errors.ts";
-import type { Sampling } from "./sampler.ts";
-import type { ChosenToken, EngineFacts, EngineService, Opened } from "./service.ts";
-import { dtypesOf, readSnapshot, type TextState, writeSnapshot } from "./snapshot.ts";
+import type { Engine } from "../engine.ts";
+import { mismatch, OptionError } from "../errors.ts";
+import type { Sampling } from "../sampler.ts";
+import { dtypesOf, readSnapshot, type TextState, writeSnapshot } from "../snapshot.ts";
+import type { ChosenToken, EngineFacts, EngineService, Opened } from "./types.ts";
 
 /** An engine in this thread. */
 export class LocalService implements EngineService {

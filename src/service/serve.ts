@@ -1,0 +1,76 @@
+import type { Port } from "../runtime/types.ts";
+import type { Sampling } from "../sampler.ts";
+import type { TextState } from "../snapshot.ts";
+import type { Files } from "../source.ts";
+import { remoteFiles } from "./files.ts";
+import type { LocalService } from "./local.ts";
+import { type Call, Rpc } from "./rpc.ts";
+import type { EngineFacts } from "./types.ts";
+
+/** What `load` answers: what its caller is to know, beside how the engine is. */
+export interface Served<T> {
+  readonly rest: T;
+  readonly facts: EngineFacts;
+  readonly threads: number;
+}
+
+/** Loads what a RemoteService asks for. */
+export type Loader<T> = (
+  where: string | Files,
+  options: object,
+  call: Call,
+) => Promise<{ readonly service: LocalService; readonly rest: T }>;
+
+/** What a call tells of its session before it is answered; undefined where there is none any more. */
+export interface Told {
+  readonly id: number;
+  readonly threads: number;
+  readonly length: number;
+  readonly seed: number;
+}
+
+/** Serves one engine to whoever is at the other end: the other side of RemoteService. */
+export function serveEngine<T>(port: Port, load: Loader<T>): void {
+  let service: LocalService;
+  const told = ({ tell }: Call, id: number) => {
+    tell({ id, threads: service.threads, length: service.length(id), seed: service.seed(id) } satisfies Told);
+  };
+  /** A call for a session, which tells how the session is then, also behind an error. */
+  const of = <A extends readonly unknown[]>(work: (signal: AbortSignal, id: number, ...args: A) => unknown) => {
+    return async (call: Call, id: number, ...args: A) => {
+      try {
+        return await work(call.signal, id, ...args);
+      } finally {
+        if (service.has(id)) told(call, id);
+      }
+    };
+  };
+  const rpc = new Rpc(port, {
+    async load(call: Call, where: string | { readonly files: string }, options: object): Promise<Served<T>> {
+      const loaded = await load(typeof where === "string" ? where : remoteFiles(where.files, rpc), options, call);
+      service = loaded.service;
+      return { rest: loaded.rest, facts: service.facts, threads: service.threads };
+    },
+    async open(call: Call, startPosition?: number, seed?: number) {
+      const opened = await service.open(startPosition, seed);
+      told(call, opened.id);
+      return opened;
+    },
+    async restore(call: Call, snapshot: Uint8Array) {
+      const opened = await service.restore(snapshot);
+      told(call, opened.id);
+      return opened;
+    },
+    fork: async (call: Call, id: number) => {
+      const opened = await service.fork(id);
+      told(call, opened.id);
+      return opened;
+    },
+    begin: of((_, id, seed: number | undefined) => service.begin(id, seed)),
+    append: of((signal, id, tokens: readonly number[]) => service.append(id, tokens, signal)),
+    next: of((_, id, sampling: Sampling) => service.next(id, sampling)),
+    logits: (_: Call, id: number) => service.logits(id),
+    snapshot: (_: Call, id: number, text: TextState) => service.snapshot(id, text),
+    dispose: (_: Call, id: number) => service.dispose(id),
+  });
+}
