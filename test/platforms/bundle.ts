@@ -31,10 +31,10 @@ export async function bundle(project: string): Promise<Bundles> {
   const entry = (name: string) => join(HERE, "program", `${name}.ts`);
   await build({
     ...{ ...SHARED, entryPoints: [entry("command")], outfile: made.command },
-    ...{ platform: "node", external: ["lambent"] },
+    ...{ platform: "node", external: ["lambent", "lambent/*"] },
   });
-  // esbuild does not see that `new URL("…", import.meta.url)` names a worker or a kernel: they are bundled and copied to
-  // where the addresses lead, as all code of the package comes to lie in src/runtime/, like the module that has them.
+  // esbuild does not see that `new URL("…", import.meta.url)` names a worker, a kernel or a model: they are bundled and
+  // copied to where the addresses lead from src/runtime/, where all code of the package comes to lie.
   await build({
     ...{ ...SHARED, nodePaths: [modules], platform: "browser", conditions: ["browser"], splitting: true },
     ...{ outdir: made.page, chunkNames: "src/runtime/[name]-[hash]" },
@@ -45,6 +45,7 @@ export async function bundle(project: string): Promise<Bundles> {
     },
   });
   cpSync(join(installed, "build"), join(made.page, "build"), { recursive: true });
+  cpSync(join(installed, "models"), join(made.page, "src/models"), { recursive: true });
   await build({
     ...{ ...SHARED, nodePaths: [modules], platform: "browser", conditions: ["workerd", "worker"] },
     ...{ entryPoints: [entry("worker")], outdir: made.worker, external: ["node:*"] },

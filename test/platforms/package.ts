@@ -4,12 +4,11 @@ import { join } from "node:path";
 import { ROOT } from "../setup.ts";
 import { command } from "./command.ts";
 
-/** Builds the package and installs its tarball into `project`. */
+/** Packs the package, which builds it, and installs the tarball into `project`. */
 export async function installPackage(project: string): Promise<void> {
-  await command(["npm", "run", "build"], ROOT);
   const packed = join(project, "packed");
   mkdirSync(packed, { recursive: true });
-  await command(["npm", "pack", "--ignore-scripts", "--pack-destination", packed], ROOT);
+  await command(["npm", "pack", "--pack-destination", packed], ROOT);
   const tarball = readdirSync(packed).find((file) => file.endsWith(".tgz")) as string;
   writeFileSync(join(project, "package.json"), '{ "name": "scratch", "private": true, "type": "module" }\n');
   const flags = ["--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"];

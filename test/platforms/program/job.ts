@@ -1,3 +1,5 @@
+import type { Files } from "lambent";
+
 /** What the command posts, and what a place reports of it. Both are plain JSON. */
 
 /** A job: which program, with which options. */
@@ -14,6 +16,8 @@ export type Report =
 
 /** What a program is given beside its options. */
 export interface Host {
+  /** The model that comes with the package, where it does. */
+  readonly embedded: Files | undefined;
   /** Of the server, with a slash at the end. */
   readonly base: string;
   report(value: unknown): Promise<void>;

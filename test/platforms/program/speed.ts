@@ -32,6 +32,6 @@ export async function speed({ model: name, load: options, prompt, newTokens, rou
     await mark("text written");
     session.dispose();
   }
-  await model.dispose();
+  model.dispose();
   return { promptTokens, newTokens };
 }

@@ -51,6 +51,6 @@ export async function travel({ model: name, load: options, legs }: TravelOptions
     written.push({ ids, text });
     await host.report(`${to} written`);
   }
-  await model.dispose();
+  model.dispose();
   return written;
 }

@@ -1,4 +1,4 @@
-import type { LoadOptions, Model } from "lambent";
+import type { LoadOptions, Model, Where } from "lambent";
 import { load } from "lambent";
 import { type Case, expect, hash, modelUrl, type Setting, withModel } from "./case.ts";
 
@@ -45,25 +45,25 @@ export function bits(setting: Setting): Case[] {
   return [...each, ...ways(setting), ...caches(setting)];
 }
 
-/** The same bits by other ways: from a directory, with the engine in a worker. */
+/** The same bits by other ways: from a directory, from the package itself, with the engine in a worker. */
 function ways(setting: Setting): Case[] {
-  const { directory } = setting;
+  const { directory, host } = setting;
   const same = `bits: ${LLAMA} bf16`;
-  const absent = directory === undefined ? "no directories here" : undefined;
-  const by = (name: string, where: string, options: LoadOptions): Case => ({
-    ...{ name: `${same}, ${name}`, same, absent },
+  const by = (name: string, where: Where | undefined, options: LoadOptions): Case => ({
+    ...{ name: `${same}, ${name}`, same, absent: where === undefined ? "not to be had here" : undefined },
     async run() {
-      const model = await load(where, { threads: setting.threads, ...options });
+      const model = await load(where as Where, { threads: setting.threads, ...options });
       try {
         return await written(model);
       } finally {
-        await model.dispose();
+        model.dispose();
       }
     },
   });
   return [
-    by("from a directory", `${directory}/${LLAMA}`, {}),
-    by("in a worker", modelUrl(setting, LLAMA), { worker: true }),
+    by("from a directory", directory && `${directory}/${LLAMA}`, {}),
+    by("from the package", host.embedded, {}),
+    by("in a worker", directory && modelUrl(setting, LLAMA), { worker: true }),
   ];
 }
 

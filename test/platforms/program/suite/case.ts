@@ -54,7 +54,7 @@ export async function withModel<T>(
   try {
     return await work(model);
   } finally {
-    await model.dispose();
+    model.dispose();
   }
 }
 
