@@ -84,7 +84,7 @@ function runsOf(visits: readonly Visit[]): number {
 function texts(visits: readonly Visit[]): string {
   const runs = new Map<string, Outcome[]>();
   for (const outcome of visits.flatMap(({ outcomes }) => outcomes)) {
-    if (!/^(bits|cache):/.test(outcome.name) || outcome.absent !== undefined) continue;
+    if (!/^(bits|cache):/.test(outcome.same) || outcome.absent !== undefined) continue;
     runs.set(outcome.same, [...(runs.get(outcome.same) ?? []), outcome]);
   }
   return table(

@@ -36,7 +36,9 @@ export async function openChromium(): Promise<Instance> {
       const errors: string[] = [];
       const { promise, resolve } = Promise.withResolvers<void>();
       page.on("console", (message) => {
-        if (message.type() === "error") errors.push(message.text());
+        // A file that a model need not have is looked for, and may not be there.
+        const looked = message.text().startsWith("Failed to load resource: the server responded with a status of 404");
+        if (message.type() === "error" && !looked) errors.push(message.text());
         if (message.text() === "lambent: end") resolve();
       });
       page.on("pageerror", (error) => {

@@ -10,6 +10,7 @@ import { goldens } from "./suite/goldens.ts";
 import { lambda } from "./suite/lambda.ts";
 import { snapshots } from "./suite/snapshots.ts";
 import { tokenizers } from "./suite/tokenizers.ts";
+import { ways } from "./suite/ways.ts";
 
 const THEMES: readonly ((setting: Setting) => Case[])[] = [
   engine,
@@ -19,6 +20,7 @@ const THEMES: readonly ((setting: Setting) => Case[])[] = [
   snapshots,
   errors,
   bits,
+  ways,
 ];
 
 export interface SuiteOptions {

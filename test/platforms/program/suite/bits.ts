@@ -1,14 +1,13 @@
-import type { LoadOptions, Model, Where } from "lambent";
-import { load } from "lambent";
-import { type Case, expect, hash, modelUrl, type Setting, withModel } from "./case.ts";
+import type { Model } from "lambent";
+import { type Case, expect, hash, type Setting, withModel } from "./case.ts";
 
-const LLAMA = "lambent-llama-5m";
+export const LLAMA = "lambent-llama-5m";
 const DTYPES = ["f32", "bf16", "f16", "q8", "q7", "q4"] as const;
 const PROMPT = `It was late in the evening when the old captain came home. "You have kept us waiting," said his sister, "and the letter has been lying upon the table since noon."`;
 const SAMPLING = { seed: 7, temperature: 0.8, maxNewTokens: 48, ignoreEos: true } as const;
 
 /** A text, the hash of all logits that chose it, and the bits of its tokens' probabilities. */
-async function written(model: Model) {
+export async function written(model: Model) {
   const generation = model.generate(PROMPT, SAMPLING);
   const logprobs: number[] = [];
   for await (const { logprob } of generation.tokens()) logprobs.push(logprob);
@@ -42,29 +41,7 @@ export function bits(setting: Setting): Case[] {
       }),
     ),
   );
-  return [...each, ...ways(setting), ...caches(setting)];
-}
-
-/** The same bits by other ways: from a directory, from the package itself, with the engine in a worker. */
-function ways(setting: Setting): Case[] {
-  const { directory, host } = setting;
-  const same = `bits: ${LLAMA} bf16`;
-  const by = (name: string, where: Where | undefined, options: LoadOptions): Case => ({
-    ...{ name: `${same}, ${name}`, same, absent: where === undefined ? "not to be had here" : undefined },
-    async run() {
-      const model = await load(where as Where, { threads: setting.threads, ...options });
-      try {
-        return await written(model);
-      } finally {
-        model.dispose();
-      }
-    },
-  });
-  return [
-    by("from a directory", directory && `${directory}/${LLAMA}`, {}),
-    by("from the package", host.embedded, {}),
-    by("in a worker", directory && modelUrl(setting, LLAMA), { worker: true }),
-  ];
+  return [...each, ...caches(setting)];
 }
 
 /** Caches of other formats, with a window so small that they turn over. */
