@@ -32,7 +32,7 @@ export function loading(): LoadOptions {
 }
 
 /** Tokens that there is room for under full attention. */
-export const room = () => number("room");
+export const room = () => number("room") ?? 8192;
 
 /** As many as there are, but a small model has no work for more than four. */
 export function offerThreads(): void {

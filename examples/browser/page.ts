@@ -1,28 +1,24 @@
-import { engineInfo, inspect, load, OptionError } from "lambent";
-import { filesFromBlobs } from "./blobs.ts";
+import { engineInfo, type Files, OptionError } from "lambent";
 import * as controls from "./controls.ts";
 import { part } from "./controls.ts";
-import { droppedFiles, EMBEDDED, fetchEmbedded } from "./model_files.ts";
+import { chosenFolder, droppedFolder, EMBEDDED, fetchEmbedded } from "./model_files.ts";
 import { keepOffline } from "./offline.ts";
 import { draw, type Line } from "./plot.ts";
 import { count, size, wordsOf } from "./words.ts";
-import { Writer } from "./writer.ts";
+import { loadWriters, type Writer } from "./writer.ts";
 
 /** Time between two drawings of numbers and plot, and of text, in ms. */
 const NUMBERS = 125;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 type Phase = "empty" | "loading" | "writing" | "paused";
-/** A model's name and files; undefined files: those of the embedded one, not fetched yet. */
-interface Source {
-  readonly name: string;
-  readonly blobs?: Readonly<Record<string, Blob>>;
-}
 
-let source: Source = { name: EMBEDDED };
+/** The files of the model, and those of the embedded one when they have been fetched. */
+let files: Files | undefined;
+let embedded: Files | undefined;
 let writers: Writer[] = [];
-/** What the writers were loaded with. */
-let loadedWith = "";
+/** What the writers are made of; undefined if their engines are lost. */
+let loaded: { readonly files: Files; readonly key: string } | undefined;
 let phase: Phase = "empty";
 let control = new AbortController();
 
@@ -59,58 +55,30 @@ async function attempt(work: (signal: AbortSignal) => Promise<void>): Promise<vo
   } catch (error) {
     if (signal.aborted) say("Cancelled.");
     else complain(error);
-    enter(loadedWith && writers[0]?.session ? "paused" : "empty");
+    enter(loaded && writers[0]?.session ? "paused" : "empty");
   }
 }
 
-/** Sees to it that the models are there that the page asks for. */
+/** Sees to it that the writers are those that the page asks for. */
 async function prepare(signal: AbortSignal): Promise<void> {
   const options = controls.loading();
-  const asked = JSON.stringify([source.name, options, beside.checked && controls.room()]);
-  if (asked === loadedWith) return;
+  const room = beside.checked ? controls.room() : undefined;
+  const key = JSON.stringify([options, room]);
+  if (loaded && loaded.files === files && loaded.key === key) return;
   enter("loading");
-  const next: Writer[] = [];
-  try {
-    const blobs = source.blobs ?? (await fetchEmbedded(signal, (loaded, total) => progress("Fetching", loaded, total)));
-    source = { ...source, blobs };
-    const files = filesFromBlobs(source.name, blobs);
-    const perToken = (await inspect(files, { attention: "full", maxPositions: 1 })).plan.cacheBytes;
-    const onProgress = ({ loaded, total }: { loaded: number; total: number }) => progress("Reading", loaded, total);
-    const lambda = await load(files, { ...options, maxSessions: 2, signal, onProgress });
-    next.push(new Writer(lambda, "Λ-attention", perToken));
-    if (beside.checked) {
-      const maxPositions = controls.room();
-      const full = await load(files, {
-        ...options,
-        attention: "full",
-        maxPositions,
-        maxSessions: 1,
-        signal,
-        onProgress,
-      });
-      next.push(new Writer(full, "Full attention", perToken));
-    }
-    controls.showEngine(await engineInfo(options));
-  } catch (error) {
-    for (const { model } of next) model.dispose();
-    throw error;
-  }
-  leave();
+  files ??= embedded ??= await fetchEmbedded(signal, (read, total) => progress("Fetching", EMBEDDED, read, total));
+  const { name } = files;
+  const next = await loadWriters(files, options, room, signal, (read, total) => progress("Reading", name, read, total));
+  for (const { model } of writers) model.dispose();
   writers = next;
-  loadedWith = asked;
+  loaded = { files, key };
+  controls.showEngine(await engineInfo(options));
   show();
 }
 
-/** Gives up the models. */
-function leave(): void {
-  for (const { model } of writers) model.dispose();
-  writers = [];
-  loadedWith = "";
-}
-
-function progress(what: string, loaded: number, total: number): void {
-  part("loading-what").textContent = `${what} ${source.name}: ${size(loaded)} of ${size(total)}`;
-  part<HTMLProgressElement>("progress").value = loaded / total;
+function progress(what: string, name: string, read: number, total: number): void {
+  part("loading-what").textContent = `${what} ${name}: ${size(read)} of ${size(total)}`;
+  part<HTMLProgressElement>("progress").value = read / total;
 }
 
 /** Puts the writers onto the page. */
@@ -175,7 +143,7 @@ async function write(signal: AbortSignal): Promise<void> {
     enter("paused");
   } catch (error) {
     // If it was no wrong number in a field, the engine is lost, and the next Start loads it anew.
-    if (!(error instanceof OptionError)) loadedWith = "";
+    if (!(error instanceof OptionError)) loaded = undefined;
     throw error;
   } finally {
     stopDrawing();
@@ -260,35 +228,32 @@ part<HTMLInputElement>("restore").addEventListener("change", (event) => {
   });
 });
 
-/** Another model; if it cannot be loaded, the one before stays. */
-function use(other: Source): Promise<void> {
-  const before = source;
-  return attempt(async (signal) => {
+/** Another model, undefined: the embedded one. If it cannot be loaded, the one before stays. */
+async function use(other: () => Files | undefined | Promise<Files>): Promise<void> {
+  if (phase === "writing" || phase === "loading") return;
+  const before = files;
+  await attempt(async (signal) => {
     try {
-      source = other;
+      files = await other();
       await prepare(signal);
     } catch (error) {
-      source = before;
+      files = before;
       throw error;
     }
-    part("embedded").hidden = source.name === EMBEDDED;
+    part("embedded").hidden = files === embedded;
     enter("empty");
-    say(`${source.name} is ready.`);
+    say(`${files?.name} is ready.`);
   });
 }
 
-const byName = (files: readonly File[]) => Object.fromEntries(files.map((file) => [file.name, file]));
-
-function useFolder(files: readonly File[]): void {
-  if (phase === "writing" || phase === "loading" || files.length === 0) return;
-  const name = files[0]?.webkitRelativePath.split("/")[0] || "dropped model";
-  void use({ name, blobs: byName(files) });
-}
-
 part<HTMLInputElement>("folder").addEventListener("change", (event) => {
-  useFolder([...((event.target as HTMLInputElement).files ?? [])]);
+  const input = event.target as HTMLInputElement;
+  const chosen = [...(input.files ?? [])];
+  // So that the same one can be chosen again.
+  input.value = "";
+  if (chosen.length) void use(() => chosenFolder(chosen));
 });
-part("embedded").addEventListener("click", () => void use({ name: EMBEDDED }));
+part("embedded").addEventListener("click", () => void use(() => embedded));
 window.addEventListener("dragover", (event) => {
   event.preventDefault();
   document.body.classList.add("dropping");
@@ -297,13 +262,14 @@ window.addEventListener("dragleave", () => document.body.classList.remove("dropp
 window.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dropping");
-  if (event.dataTransfer) void droppedFiles(event.dataTransfer).then(useFolder, complain);
+  const { dataTransfer } = event;
+  if (dataTransfer) void use(() => droppedFolder(dataTransfer));
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawNumbers);
 window.addEventListener("resize", drawNumbers);
 
 controls.offerThreads();
-await use(source);
+await use(() => undefined);
 void keepOffline((text, action) => {
   const line = part("offline");
   line.textContent = text;

@@ -1,4 +1,13 @@
-import type { GenerateOptions, Model, Session } from "lambent";
+import {
+  type Files,
+  type GenerateOptions,
+  inspect,
+  type LoadOptions,
+  type LoadProgress,
+  load,
+  type Model,
+  type Session,
+} from "lambent";
 import { Series } from "./series.ts";
 import { Story } from "./story.ts";
 import { count, size } from "./words.ts";
@@ -115,5 +124,32 @@ export class Writer {
         ? `In colour: keys and values, ${size(grown)}, and ${size(this.#perToken)} more with each token.`
         : `In colour: keys and values, ${size(cache)}. Full attention would hold ${size(grown)} by now.`,
     );
+  }
+}
+
+/** A writer with Λ-attention, and where there is `room` for so many tokens, one with full attention. */
+export async function loadWriters(
+  files: Files,
+  options: LoadOptions,
+  room: number | undefined,
+  signal: AbortSignal,
+  onProgress: (loaded: number, total: number) => void,
+): Promise<Writer[]> {
+  const perToken = (await inspect(files, { attention: "full", maxPositions: 1 })).plan.cacheBytes;
+  const common = {
+    ...options,
+    signal,
+    onProgress: (progress: LoadProgress) => onProgress(progress.loaded, progress.total),
+  };
+  // Two, for one is restored before the other is given up.
+  const lambda = await load(files, { ...common, maxSessions: 2 });
+  try {
+    const writers = [new Writer(lambda, "Λ-attention", perToken)];
+    if (room === undefined) return writers;
+    const full = await load(files, { ...common, attention: "full", maxPositions: room, maxSessions: 1 });
+    return [...writers, new Writer(full, "Full attention", perToken)];
+  } catch (error) {
+    lambda.dispose();
+    throw error;
   }
 }

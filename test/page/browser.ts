@@ -1,20 +1,12 @@
 /** A page in the machine's Chromium, and what its reader does there. */
-import { existsSync } from "node:fs";
-import { createRequire } from "node:module";
-import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
+import { chromiumPath, importTool, installTools } from "../platforms/tools.ts";
 
-const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-
-/** CHROMIUM, or the first that the PATH has. */
+/** The machine's browser, by the tools of the platform suite. */
 export async function launch(): Promise<Browser> {
-  const path = process.env.CHROMIUM ?? NAMES.map((name) => Bun.which(name)).find((found) => found !== null);
-  if (!path || !existsSync(path)) throw new Error(`Chromium: expected CHROMIUM or one on the PATH, found ${path}`);
-  if (!existsSync(join(import.meta.dir, "node_modules"))) {
-    throw new Error("playwright-core: expected it installed: run `npm ci` in test/page");
-  }
-  const { chromium } = createRequire(import.meta.url)("playwright-core") as typeof import("playwright-core");
-  return chromium.launch({ executablePath: path });
+  await installTools();
+  const { chromium } = importTool<typeof import("playwright-core")>("playwright-core");
+  return chromium.launch({ executablePath: chromiumPath() });
 }
 
 /** What the page shows and takes; everything goes through what a reader sees. */
