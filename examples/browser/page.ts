@@ -125,6 +125,7 @@ const start = () =>
 /** Writes until stopped. The writers take turns, so that each has the whole machine and all are at the same place. */
 async function write(signal: AbortSignal): Promise<void> {
   enter("writing");
+  writers[0]?.part(".story").scrollIntoView({ block: "nearest", behavior: calm.matches ? "instant" : "smooth" });
   say(`Writing${writers.length > 1 ? ", a token each in turn" : ""} …`);
   const stopDrawing = keepDrawing();
   try {

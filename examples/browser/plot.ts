@@ -32,7 +32,7 @@ export function draw(canvas: HTMLCanvasElement, lines: readonly Line[], trainedL
   const from = Math.min(...lines.map(({ series }) => series.origin));
   const to = Math.max(from + 2 * trainedLength, ...ends);
   const values = lines.flatMap(({ series }) => series.points);
-  const top = Math.max(6, Math.ceil(Math.max(0, ...values)));
+  const top = Math.max(4, Math.ceil(Math.max(0, ...values)));
   const x = (position: number) =>
     MARGIN.left + ((position - from) / (to - from)) * (width - MARGIN.left - MARGIN.right);
   const y = (value: number) => height - MARGIN.bottom - (value / top) * (height - MARGIN.top - MARGIN.bottom);
@@ -41,7 +41,7 @@ export function draw(canvas: HTMLCanvasElement, lines: readonly Line[], trainedL
   context.strokeStyle = colour("--line");
   context.textAlign = "right";
   context.textBaseline = "middle";
-  const yStep = top > 8 ? 4 : 2;
+  const yStep = top > 8 ? 4 : top > 4 ? 2 : 1;
   for (let value = 0; value <= top; value += yStep) {
     stroke(context, [x(from), y(value), x(to), y(value)]);
     context.fillText(`${value}`, MARGIN.left - 8, y(value));

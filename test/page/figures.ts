@@ -11,11 +11,11 @@ import { ROOT } from "../setup.ts";
 import { launch, Reader } from "./browser.ts";
 
 const PICTURES = [
-  { name: "wide-light", colorScheme: "light", width: 1280, height: 860, tokens: 1600 },
-  { name: "wide-dark", colorScheme: "dark", width: 1280, height: 860, tokens: 1600 },
+  { name: "wide-light", colorScheme: "light", width: 1280, height: 960, tokens: 1600 },
+  { name: "wide-dark", colorScheme: "dark", width: 1280, height: 960, tokens: 1600 },
   { name: "narrow-dark", colorScheme: "dark", width: 360, height: 800, tokens: 1600 },
   { name: "narrow-light", colorScheme: "light", width: 360, height: 800, tokens: 1600 },
-  { name: "beside-full", colorScheme: "light", width: 1280, height: 1240, tokens: 3000, beside: true },
+  { name: "beside-full", colorScheme: "light", width: 1120, height: 1310, tokens: 3000, beside: true },
 ] as const;
 
 const folder = process.argv[2] ?? join(ROOT, "docs/figures");
@@ -29,14 +29,17 @@ for (const { name, colorScheme, width, height, tokens, ...more } of PICTURES) {
   if ("beside" in more) await reader.set("beside", true);
   await page.locator("#settings").evaluate((element) => element.removeAttribute("open"));
   await reader.write(tokens);
-  await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+  await page.evaluate(() => {
+    (document.activeElement as HTMLElement).blur();
+    scrollTo({ top: 0, behavior: "instant" });
+  });
   const picture = await page.screenshot();
   // The browser itself makes the smaller file.
   const webp = await page.evaluate(async (png) => {
     const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
     const canvas = new OffscreenCanvas(image.width, image.height);
     canvas.getContext("2d")?.drawImage(image, 0, 0);
-    return [...(await (await canvas.convertToBlob({ type: "image/webp", quality: 0.85 })).bytes())];
+    return [...(await (await canvas.convertToBlob({ type: "image/webp", quality: 0.8 })).bytes())];
   }, picture.toString("base64"));
   await writeFile(join(folder, `page-${name}.webp`), Uint8Array.from(webp));
   await page.close();

@@ -68,6 +68,21 @@ async function processMemory(): Promise<number> {
   return bytes.reduce((sum, kilobytes) => sum + 1024 * Number(kilobytes), 0);
 }
 
+/** Ends a thread of the pool whatever it does; only the tools of developers can. */
+async function endThread(): Promise<void> {
+  const devtools = await browser.newBrowserCDPSession();
+  const { targetInfos } = await devtools.send("Target.getTargets");
+  const { targetId } = targetInfos.find(({ url }) => url.endsWith("browser_thread.js")) as { targetId: string };
+  const { sessionId } = await devtools.send("Target.attachToTarget", { targetId, flatten: false });
+  for (const [id, call] of [
+    { method: "Runtime.terminateExecution" },
+    { method: "Runtime.evaluate", params: { expression: "close()" } },
+  ].entries()) {
+    await devtools.send("Target.sendMessageToTarget", { sessionId, message: JSON.stringify({ id, ...call }) });
+  }
+  await devtools.detach();
+}
+
 /** A folder that is there as long as its name. */
 function temporary() {
   const path = mkdtempSync(join(tmpdir(), "lambent-page-"));
@@ -334,6 +349,36 @@ test("an engine whose worker ends is told in words, and Start works again", asyn
     expect(await reader.error()).toMatch(/engine: expected its worker at work, found its end/);
     await reader.write(50);
     expect(await reader.error()).toBe("");
+  }
+});
+
+test("a thread that ends in the midst of a step is told in words, and Start works again", async () => {
+  await reader.open(isolated.url);
+  await reader.set("threads", "2");
+  await reader.button("Start").click();
+  await reader.waitFor(50);
+  await endThread();
+  await reader.settled();
+  expect(await reader.error()).toBe("step: expected 2 threads at its end, found no sign of thread 1");
+  await reader.write(50);
+  expect(await reader.error()).toBe("");
+});
+
+test("workers and kernels that do not come are told in words, unless others will do", async () => {
+  for (const [missing, error] of [
+    [/browser_worker/, /^engine: expected its worker at work, found its end/],
+    [/wasm$/, /expected the kernels there, found HTTP 404/],
+    [/^shared/, /^$/],
+    [/browser_thread/, /^$/],
+  ] as const) {
+    const site = new Map(await buildSite(true));
+    for (const path of [...site.keys()].filter((path) => missing.test(path))) site.delete(path);
+    using server = serveSite(site, true, 0);
+    await reader.open(server.url);
+    if (error.test("")) await reader.write(40);
+    expect(await reader.error()).toMatch(error);
+    expect(reader.complaints.filter((complaint) => !/404/.test(complaint))).toEqual([]);
+    reader.complaints.length = 0; // the browser notes the 404 itself
   }
 });
 
