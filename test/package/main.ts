@@ -1,0 +1,12 @@
+/** The package as others receive it; run by `npm run package-test`. */
+import { afterAll, beforeAll, setDefaultTimeout } from "bun:test";
+import { removeProjects, tarball } from "./tarball.ts";
+
+setDefaultTimeout(180_000);
+beforeAll(async () => void (await tarball()), 400_000);
+afterAll(removeProjects);
+
+await import("./types.ts");
+await import("./projects.ts");
+await import("./command.ts");
+await import("./executable.ts");
