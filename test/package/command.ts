@@ -13,9 +13,9 @@ const TEXT = "The ship sank. The men swam to the shore and lit a fire there, and
 
 /** How the command is begun, by its launcher and by its file; the first `node` of the PATH runs what is written for it. */
 const PLACES = [
-  { name: "Node 22", launcher: ["npx", "--offline", "lambent"], words: [LINK], node: node22 },
-  { name: "Node 24", launcher: ["npx", "--offline", "lambent"], words: [LINK], node: node24 },
-  { name: "Deno", launcher: [deno, "run", "-A", "npm:lambent"], words: [deno, "run", "-A", LINK], node: undefined },
+  { name: "Node 22", launcher: ["npx", "--offline", "lambent"], words: [LINK], node: node22() },
+  { name: "Node 24", launcher: ["npx", "--offline", "lambent"], words: [LINK], node: node24() },
+  { name: "Deno", launcher: [deno(), "run", "-A", "npm:lambent"], words: [deno(), "run", "-A", LINK], node: undefined },
   { name: "Bun", launcher: [bun, "x", "--bun", "lambent"], words: [bun, LINK], node: undefined },
 ];
 

@@ -2,9 +2,10 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import { copyFileSync, readFileSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { command } from "../platforms/command.ts";
 import { MODELS, ROOT } from "../setup.ts";
 import { emptyFolder, project } from "./tarball.ts";
-import { bun, command, deno, node22 } from "./tools.ts";
+import { bun, deno, node22 } from "./tools.ts";
 
 const EXAMPLE = join(ROOT, "examples/executable");
 
@@ -16,7 +17,7 @@ describe("an executable", () => {
   let empty: string;
   let wanted: string;
   const build = (script: string, env = {}) => {
-    const path = [bun, deno, node22].map(dirname).join(":");
+    const path = [bun, deno(), node22()].map(dirname).join(":");
     return command(["npm", "run", script], folder, { PATH: `${path}:${process.env.PATH}`, ...env });
   };
   /** What it prints in an empty folder, but for the runtime's name. */
@@ -36,7 +37,7 @@ describe("an executable", () => {
 
   test("of deno compile has the package inside", async () => {
     // With another program in place of the runtime all is put together, but would not run.
-    const runtime = DENORT_BIN ?? deno;
+    const runtime = DENORT_BIN ?? deno();
     await build("deno", { DENORT_BIN: runtime });
     const { size } = statSync(join(MODELS, "lambent-llama-5m/model.safetensors"));
     expect(statSync(join(folder, "story")).size).toBeGreaterThan(statSync(runtime).size + size);

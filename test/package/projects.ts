@@ -1,10 +1,11 @@
 /** The ten lines of README.md in empty projects that the packed package is installed in: they print the same in all. */
 import { describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { command } from "../platforms/command.ts";
 import { inChromium } from "./page.ts";
 import { serve } from "./serve.ts";
 import { project, readmeProgram, readmeWorker } from "./tarball.ts";
-import { bun, command, deno, node22, node24, tool } from "./tools.ts";
+import { bun, deno, node22, node24, tool } from "./tools.ts";
 import { bundleWorker, inMiniflare, inWorkerd } from "./worker.ts";
 
 describe("the README's ten lines, in an empty project of", () => {
@@ -18,8 +19,8 @@ describe("the README's ten lines, in an empty project of", () => {
 
   test("Node 22 and 24", async () => {
     const folder = await project("node", { "main.js": readmeProgram() });
-    same(await command([node22, "main.js"], folder));
-    same(await command([node24, "main.js"], folder));
+    same(await command([node22(), "main.js"], folder));
+    same(await command([node24(), "main.js"], folder));
   });
 
   test("Bun", async () => {
@@ -29,7 +30,7 @@ describe("the README's ten lines, in an empty project of", () => {
 
   test("Deno", async () => {
     const folder = await project("deno", { "main.ts": readmeProgram() });
-    same(await command([deno, "run", "--allow-all", "main.ts"], folder));
+    same(await command([deno(), "run", "--allow-all", "main.ts"], folder));
   });
 
   test("Vite: a production build, in Chromium, isolated and not", async () => {

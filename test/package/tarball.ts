@@ -2,8 +2,8 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { command } from "../platforms/command.ts";
 import { ROOT } from "../setup.ts";
-import { command, installTools } from "./tools.ts";
 
 /** Projects are made in here. */
 export const WORK = mkdtempSync(join(tmpdir(), "lambent-package-"));
@@ -12,11 +12,9 @@ let packed: Promise<string> | undefined;
 
 /** The tarball, packed once as `npm publish` would. */
 export function tarball(): Promise<string> {
-  packed ??= (async () => {
-    await installTools();
-    await command(["npm", "pack", "--pack-destination", WORK], ROOT);
+  packed ??= command(["npm", "pack", "--pack-destination", WORK], ROOT).then(() => {
     return join(WORK, readdirSync(WORK).find((file) => file.endsWith(".tgz")) as string);
-  })();
+  });
   return packed;
 }
 

@@ -1,41 +1,27 @@
-/** The runtimes and tools of this folder's package.json, installed when they are first needed, and commands. */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { basename, join } from "node:path";
+/** The tools of this folder's package.json, beside those of test/platforms, and commands that may fail. */
+import { join } from "node:path";
+import { denoPath, installTools, nodePath, HERE as PLATFORMS } from "../platforms/tools.ts";
 
-const HERE = import.meta.dir;
-const MODULES = join(HERE, "node_modules");
 const PATIENCE_MS = 120_000;
 
-/** Installs the tools as package-lock.json says, unless they are there. */
-export async function installTools(): Promise<void> {
-  const wanted = readFileSync(join(HERE, "package-lock.json"), "utf8");
-  const mark = join(MODULES, ".installed-lock.json");
-  if (existsSync(mark) && readFileSync(mark, "utf8") === wanted) return;
-  await command(["npm", "ci", "--no-audit", "--no-fund"], HERE);
-  writeFileSync(mark, wanted);
+/** Both folders' tools, unless they are there. */
+export async function installAllTools(): Promise<void> {
+  await installTools();
+  await installTools(import.meta.dir);
 }
 
-/** A tool's module, as whoever asks declares it: types are not there before it is installed. */
-export function importTool<T>(name: string): T {
-  return createRequire(join(HERE, "tools.ts"))(name) as T;
-}
-
-const platform = `${process.platform}-${process.arch}`;
-export const node22 = join(MODULES, `node22-${platform}/bin/node`);
-export const node24 = join(MODULES, `node24-${platform}/bin/node`);
-/** Of Deno's packages only that for Linux on x64 is locked. */
-export const deno = join(MODULES, `@deno/${platform}-glibc/deno`);
 export const bun = process.execPath;
-export const workerd = join(
-  MODULES,
-  `@cloudflare/workerd-${process.platform}-${process.arch === "x64" ? "64" : process.arch}/bin/workerd`,
-);
-export const chromium = ["chromium", "chromium-browser", "google-chrome"].map((name) => Bun.which(name)).find(Boolean);
+export const node22 = () => nodePath(22);
+export const node24 = () => nodePath(24);
+export const deno = denoPath;
+export const workerd = () => {
+  const machine = `${process.platform}-${process.arch === "x64" ? "64" : process.arch}`;
+  return join(PLATFORMS, `node_modules/@cloudflare/workerd-${machine}/bin/workerd`);
+};
 
 /** What starts a tool that is written for Node. */
 export function tool(path: string): string[] {
-  return [node22, join(MODULES, path)];
+  return [node22(), join(import.meta.dir, "node_modules", path)];
 }
 
 export interface Ran {
@@ -57,15 +43,4 @@ export async function run(
   const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   await child.exited;
   return { code: child.exitCode, out, err };
-}
-
-/** The same, expected to be good: what it printed. */
-export async function command(
-  words: readonly string[],
-  cwd: string,
-  env: Readonly<Record<string, string>> = {},
-): Promise<string> {
-  const { code, out, err } = await run(words, cwd, { env });
-  if (code === 0) return out;
-  throw new Error(`${basename(words[0] as string)} ${words.slice(1).join(" ")}: exit ${code}:\n${err}\n${out}`);
 }

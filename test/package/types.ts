@@ -2,8 +2,9 @@
 import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { command } from "../platforms/command.ts";
 import { project, readmeProgram, tarball, WORK } from "./tarball.ts";
-import { command, run, tool } from "./tools.ts";
+import { run, tool } from "./tools.ts";
 
 test("attw finds nothing wrong with any entry", async () => {
   await command([...tool("@arethetypeswrong/cli/dist/index.js"), await tarball(), "--profile", "esm-only"], WORK);

@@ -1,7 +1,8 @@
 /** The README's program as a Worker: bundled by esbuild, run by miniflare or by workerd alone. */
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { importTool, workerd } from "./tools.ts";
+import { importTool } from "../platforms/tools.ts";
+import { workerd } from "./tools.ts";
 
 const COMPATIBILITY = "2026-07-01";
 
@@ -66,7 +67,7 @@ const config :Workerd.Config = (
 );
 `,
   );
-  const child = Bun.spawn([workerd, "serve", config, "--control-fd=1"], { stdout: "pipe", stderr: "inherit" });
+  const child = Bun.spawn([workerd(), "serve", config, "--control-fd=1"], { stdout: "pipe", stderr: "inherit" });
   try {
     for await (const line of child.stdout) {
       const port = new TextDecoder().decode(line).match(/"socket":"http","port":(\d+)/)?.[1];
