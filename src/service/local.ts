@@ -84,6 +84,10 @@ export class LocalService implements EngineService {
     this.#engine?.dispose(id);
   }
 
+  async memory(): Promise<number> {
+    return this.#open.memoryBytes;
+  }
+
   close(): void {
     for (const id of this.#sessions) this.dispose(id);
     this.#engine = undefined;
