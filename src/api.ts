@@ -5,6 +5,10 @@ export type { GeneratedToken, GenerateOptions, Generation, GenerationResult } fr
 export { load, Model, type ModelInfo } from "./language_model.ts";
 export { inspect, type LoadOptions, type LoadProgress, type Where } from "./load.ts";
 export { POLICIES, type PolicyName } from "./model/cache.ts";
+export { filesFromBlobs } from "./runtime/blobs.ts";
+export { type Bucket, filesFromBucket } from "./runtime/bucket.ts";
+export { filesFromStreams, type StreamedFile } from "./runtime/streams.ts";
+export { filesFromUrl, type UrlOptions } from "./runtime/url.ts";
 export { type Prompt, Session } from "./session.ts";
 export type { ByteSource, Files } from "./source.ts";
 export type { Message } from "./tokenizer/chat.ts";

@@ -143,7 +143,8 @@ type RemoteRest = Omit<Awaited<ReturnType<typeof loadLocally>>, "service" | "tok
 export function inspect(where: Where, options: LoadOptions = {}): Promise<Planned> {
   return withCheckpoint(where, options, async (checkpoint, runtime) => {
     threadsOf(options, runtime);
-    return planModel(await withoutTiedCopies(checkpoint), options);
+    const { kernels } = await chooseKernels({ threads: 1, simd: options.simd }, runtime);
+    return planModel(await withoutTiedCopies(checkpoint, kernels), options);
   });
 }
 

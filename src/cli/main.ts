@@ -1,8 +1,9 @@
-#!/usr/bin/env bun
+#!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { LambentError, show } from "../errors.ts";
 import { detectHost } from "../runtime/detect.ts";
 import { provideRuntime } from "../runtime/index.ts";
+import { VERSION } from "../version.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { addLogits } from "./logits.ts";
@@ -21,7 +22,7 @@ process.stdout.on("error", () => process.exit(0));
 
 const program = new Command("lambent")
   .description("Language models in portable WebAssembly that never run out of context")
-  .version((await import("../../package.json")).default.version)
+  .version(VERSION)
   .exitOverride()
   .configureOutput({ outputError: () => {} });
 addGenerate(program, abort.signal);

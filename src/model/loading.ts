@@ -7,7 +7,7 @@ import { align } from "../machine/arena.ts";
 import { Xxh64 } from "../machine/hash.ts";
 import type { Kernels } from "../machine/kernels.ts";
 import { type Bank, Machine } from "../machine/machine.ts";
-import { tick } from "../tick.ts";
+import { abortable, tick } from "../tick.ts";
 import { fold } from "./fold.ts";
 import type { Plan } from "./plan.ts";
 import { FORMATS, type PlacedWeight, panelsOf, type ResolvedWeight, STAGED, STAGING_BYTES } from "./weights.ts";
@@ -37,31 +37,49 @@ export async function loadMachine(
     throw new LambentError(mismatch("memory", `${plan.memoryBytes} bytes available`, availableMemory));
   }
   const machine = createMachine(kernels, plan, options.threads);
-  const hash = new Xxh64(kernels).update(new TextEncoder().encode(canonicalConfig(config)));
   const total = plan.weights.reduce((sum, weight) => sum + storedBytes(weight), 0);
   let loaded = 0;
-  // Vectors first: what is in a norm may have to go into matrices.
-  const [vectors, matrices] = [1, 2].map((rank) => plan.weights.filter(({ weight }) => weight.shape.length === rank));
+  const digests = new Map<PlacedWeight, bigint>();
   const read = async (placed: PlacedWeight, columns?: Float32Array) => {
     const digest = new Xxh64(kernels);
-    await readWeight(placed, columns, machine, plan.staging[placed.bank] as number, async (bytes) => {
+    const reading = readWeight(placed, columns, machine, plan.staging[placed.bank] as number, async (bytes) => {
       digest.update(bytes);
       loaded += bytes.length;
       options.onProgress?.(loaded, total);
       await tick();
       options.signal?.throwIfAborted();
     });
-    hash.update(new Uint8Array(BigUint64Array.of(digest.digest()).buffer));
+    await abortable(reading, options.signal);
+    digests.set(placed, digest.digest());
   };
-  for (const placed of vectors as PlacedWeight[]) await read(placed);
+  // In the order of the files, which may come as streams: in one pass, but for norms that go into matrices.
+  const folded = new Set(plan.foldings.flatMap(({ weight, bias }) => [weight, bias]));
+  const [first, second] = [true, false].map((now) =>
+    inFileOrder(plan.weights.filter(({ weight }) => folded.has(weight.name) === now)),
+  );
+  for (const placed of first as PlacedWeight[]) await read(placed);
   const columns = fold(machine, plan.weights, plan.foldings);
-  for (const placed of matrices as PlacedWeight[]) await read(placed, columns.get(placed.weight.name));
+  for (const placed of second as PlacedWeight[]) await read(placed, columns.get(placed.weight.name));
   // Last, because some of them lie where weights were staged.
   for (const { bank, address, bytes } of plan.constants) {
     (machine.banks[bank] as Bank).bytes(address, bytes.length).set(bytes);
   }
   machine.tune();
+  // Vectors, then matrices, in the order of the plan: the hash is the same in whatever order they were read.
+  const hash = new Xxh64(kernels).update(new TextEncoder().encode(canonicalConfig(config)));
+  for (const rank of [1, 2]) {
+    const ranked = plan.weights.filter(({ weight }) => weight.shape.length === rank);
+    hash.update(new Uint8Array(BigUint64Array.from(ranked, (placed) => digests.get(placed) as bigint).buffer));
+  }
   return { machine, hash: hash.digest() };
+}
+
+/** File after file, each from its begin to its end. */
+function inFileOrder(weights: readonly PlacedWeight[]): PlacedWeight[] {
+  const files = [...new Set(weights.map(({ tensor }) => tensor.source))];
+  return weights.toSorted(
+    (a, b) => files.indexOf(a.tensor.source) - files.indexOf(b.tensor.source) || firstByte(a) - firstByte(b),
+  );
 }
 
 function createMachine(kernels: Kernels, plan: Plan, threads: number | undefined): Machine {
@@ -71,6 +89,11 @@ function createMachine(kernels: Kernels, plan: Plan, threads: number | undefined
     if (!(error instanceof RangeError)) throw error;
     throw new LambentError(mismatch("memory", `${plan.memoryBytes} bytes`, `less: ${error.message}`));
   }
+}
+
+/** Where a weight begins in its file. */
+function firstByte({ weight, tensor }: ResolvedWeight): number {
+  return tensor.begin + (weight.firstRow * (tensor.end - tensor.begin)) / (weight.stored[0] as number);
 }
 
 /** Bytes of a weight in the file. */

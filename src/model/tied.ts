@@ -1,34 +1,43 @@
 import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
+import { Xxh64 } from "../machine/hash.ts";
+import type { Kernels } from "../machine/kernels.ts";
 import { programOf } from "./index.ts";
 import type { CheckpointHeaders } from "./planning.ts";
 
-/** Bytes that are compared at a time. */
+/** Bytes that are read at a time. */
 const STRETCH = 2 ** 20;
 
 /**
  * A checkpoint without the second copy of a tied head. Where config.json ties the head to the embedding and both are
  * stored, transformers 5 ties them only if they are equal, and so do we: equal ones are then kept in memory once.
  */
-export async function withoutTiedCopies({ name, config, tensors }: Checkpoint): Promise<CheckpointHeaders> {
+export async function withoutTiedCopies(
+  { name, config, tensors }: Checkpoint,
+  kernels: Kernels,
+): Promise<CheckpointHeaders> {
   const kept = new Map(tensors);
   for (const { tensors: names } of programOf(config, `${name}/config.json`).weights.values()) {
     const [first, second] = names.map((candidate) => kept.get(candidate));
     // The embedding comes first among the places of the table; it is the head's copy that goes.
-    if (first && second && (await same(first, second))) kept.delete(second.name);
+    if (first && second && (await same(first, second, kernels))) kept.delete(second.name);
   }
   return { name, config, tensors: kept };
 }
 
-async function same(a: StoredTensor, b: StoredTensor): Promise<boolean> {
-  const length = a.end - a.begin;
+/** Whether two tensors are equal, by XXH64: each is read in one go, for its bytes may come as a stream. */
+async function same(a: StoredTensor, b: StoredTensor, kernels: Kernels): Promise<boolean> {
   if (a.dtype !== b.dtype || `${a.shape}` !== `${b.shape}`) return false;
-  const left = new Uint8Array(STRETCH);
-  const right = new Uint8Array(STRETCH);
-  for (let done = 0; done < length; done += STRETCH) {
-    const bytes = Math.min(STRETCH, length - done);
-    await a.source.readInto(left.subarray(0, bytes), a.begin + done);
-    await b.source.readInto(right.subarray(0, bytes), b.begin + done);
-    for (let i = 0; i < bytes; i++) if (left[i] !== right[i]) return false;
+  const [first, second] = a.begin < b.begin ? [a, b] : [b, a];
+  return (await digest(first, kernels)) === (await digest(second, kernels));
+}
+
+async function digest({ source, begin, end }: StoredTensor, kernels: Kernels): Promise<bigint> {
+  const hash = new Xxh64(kernels);
+  const bytes = new Uint8Array(Math.min(STRETCH, end - begin));
+  for (let at = begin; at < end; at += STRETCH) {
+    const part = bytes.subarray(0, end - at);
+    await source.readInto(part, at);
+    hash.update(part);
   }
-  return true;
+  return hash.digest();
 }

@@ -1,7 +1,7 @@
 import { LambentError, mismatch } from "../errors.ts";
 import type { Build } from "../machine/kernels.ts";
 import type { EngineThread, Runtime } from "./types.ts";
-import { findOnWeb } from "./web.ts";
+import { findOnWeb, openOnWeb } from "./web.ts";
 
 const isolated = globalThis.crossOriginIsolated;
 
@@ -23,6 +23,7 @@ export const browser: Runtime = {
     const relative = /^\.{0,2}\//.test(where);
     return relative ? new URL(where, globalThis.document?.baseURI ?? location.href).href : where;
   },
+  open: openOnWeb,
   find: findOnWeb,
 };
 

@@ -16,7 +16,8 @@ export async function isFile(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isFile() ?? false;
 }
 
-async function openFile(path: string): Promise<ByteSource | undefined> {
+/** A local file; undefined if there is none. */
+export async function openFile(path: string): Promise<ByteSource | undefined> {
   let handle: FileHandle;
   try {
     // Without waiting: a named pipe would block until somebody writes to it.

@@ -4,8 +4,8 @@ import { availableParallelism, freemem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { LambentError, mismatch, OptionError } from "../errors.ts";
 import type { Build } from "../machine/kernels.ts";
-import type { Files } from "../source.ts";
-import { directory, isDirectory, isFile } from "./directory.ts";
+import type { ByteSource, Files } from "../source.ts";
+import { directory, isDirectory, isFile, openFile } from "./directory.ts";
 import { hubIdOf, isModelId } from "./model_id.ts";
 import type { FindOptions, Runtime } from "./types.ts";
 
@@ -18,6 +18,7 @@ export function host<Own extends Pick<Runtime, "name" | "startThread" | "startEn
     worker: false,
     availableMemory,
     locate: (where) => where,
+    open,
     find,
   } satisfies Runtime;
 }
@@ -27,7 +28,7 @@ async function kernels(build: Build): Promise<Uint8Array<ArrayBuffer>> {
   try {
     return await readFile(url);
   } catch {
-    throw new LambentError(`${url.pathname}: expected the kernels there, found none: run \`npm run prepare\``);
+    throw new LambentError(`${url.pathname}: expected the kernels there, found none: run \`npm run kernels\``);
   }
 }
 
@@ -39,6 +40,11 @@ function availableMemory(): number | undefined {
   }
 }
 
+/** Code that came from a server has its files there. */
+async function open(url: URL): Promise<ByteSource | undefined> {
+  return url.protocol === "file:" ? openFile(fileURLToPath(url)) : (await import("./web.ts")).openOnWeb(url);
+}
+
 /** A directory, a URL of one, or a Hugging Face id, which is downloaded. */
 async function find(place: string, options: FindOptions): Promise<Files> {
   const where = place.startsWith("file:") ? fileURLToPath(place) : place;
@@ -46,7 +52,7 @@ async function find(place: string, options: FindOptions): Promise<Files> {
   const hub = hubIdOf(where);
   // What only a download needs is imported by it: that takes longer than to read a small model.
   if (/^https?:\/\//.test(where) && !hub)
-    return (await import("./url.ts")).webDirectory(where, undefined, options.signal);
+    return (await import("./url.ts")).filesFromUrl(where, { signal: options.signal });
   const id = hub ?? where;
   if (!isModelId(id) || (await isFile(where))) {
     throw new OptionError(mismatch("model", "a directory, a URL or a Hugging Face id such as org/name", where));

@@ -1,5 +1,4 @@
 /** Requests to a hub: redirects without the token, silence that ends, retries. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { LambentError, mismatch } from "../errors.ts";
 
 /** The hub did not answer, or not as hoped; `status` and `code` (X-Error-Code) where there was an answer. */
@@ -49,6 +48,9 @@ export interface Ask {
   subject: string;
 }
 
+/** The part of the global fetch that is needed. */
+export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
+
 /** The last response after redirects, read chunk by chunk. */
 export interface Answer {
   response: Response;
@@ -61,12 +63,24 @@ export interface Answer {
 }
 
 export class Client {
+  /** What is for the endpoint alone. */
+  private readonly secret: Readonly<Record<string, string>>;
+  private readonly send: Fetch;
+  /** "follow" where the host shows nobody a redirect, as browsers do. */
+  private redirect: "manual" | "follow" = "manual";
+  /** Whether a server has ever answered. */
+  private reached = false;
+
   constructor(
     readonly endpoint: string,
     readonly token: string | undefined,
     readonly signal: AbortSignal,
     readonly timing: Timing,
-  ) {}
+    { fetch: own, headers }: { fetch?: Fetch | undefined; headers?: Readonly<Record<string, string>> | undefined } = {},
+  ) {
+    this.secret = { ...headers, ...(token ? { authorization: `Bearer ${token}` } : undefined) };
+    this.send = own ?? ((url, init) => fetch(url, init));
+  }
 
   /** A fetch for API calls: retried, and whole when it returns; it throws where the status is no success. */
   fetch(subject: string): typeof fetch {
@@ -88,7 +102,7 @@ export class Client {
           }
           chunks.push(chunk);
         }
-        return new Response(Buffer.concat(chunks), { headers: { "content-type": "application/json" } });
+        return new Response(new Blob(chunks as BlobPart[]), { headers: { "content-type": "application/json" } });
       });
     return call as typeof fetch;
   }
@@ -104,7 +118,7 @@ export class Client {
         failures = advanced() ? 1 : failures + 1;
         if (failures > this.timing.retries) throw error;
         const pause = Math.max(this.timing.backoff * 2 ** (failures - 1) * (0.75 + Math.random() / 2), error.after);
-        await sleep(Math.min(pause, this.timing.patience), undefined, { signal: this.signal }).catch(() => {});
+        await sleep(Math.min(pause, this.timing.patience), this.signal);
         this.signal.throwIfAborted();
       }
     }
@@ -120,12 +134,15 @@ export class Client {
     try {
       for (let hop = 0; hop <= REDIRECTS; hop++) {
         const own: Record<string, string> = { ...headers };
-        if (url.origin === home) {
-          if (this.token) own.authorization = `Bearer ${this.token}`;
-          if (ifRange) own["if-range"] = ifRange;
-        }
-        const request = fetch(url, { ...init, headers: own, redirect: "manual", signal: control.signal });
+        if (url.origin === home) Object.assign(own, this.secret, ifRange && { "if-range": ifRange });
+        const { redirect, send } = this;
+        const request = send(url.href, { ...init, headers: own, redirect, signal: control.signal });
         const response = await this.within(request, subject, url.host);
+        this.reached = true;
+        if (response.type === "opaqueredirect" && response.status === 0) {
+          this.follow(subject, url.host);
+          continue;
+        }
         const location = response.status >= 300 && response.status < 400 ? response.headers.get("location") : null;
         if (url.origin === home) etag = response.headers.get("x-linked-etag") ?? response.headers.get("etag") ?? etag;
         if (location === null) return this.answer(response, url.host, etag, subject, control);
@@ -154,6 +171,14 @@ export class Client {
     const after = headers.get("retry-after");
     if (after) error.after = (/^\d+$/.test(after) ? Number(after) * 1000 : Date.parse(after) - Date.now()) || 0;
     throw error;
+  }
+
+  /** From now on the host follows redirects itself, as a browser must. It would take along what is for the endpoint alone. */
+  private follow(subject: string, host: string): void {
+    const own = Object.keys(this.secret).length > 0;
+    if (own)
+      throw new HubError(mismatch(subject, "an answer to a request with headers of its own", `a redirect by ${host}`));
+    this.redirect = "follow";
   }
 
   private answer(response: Response, host: string, tag: string | undefined, subject: string, control: AbortController) {
@@ -192,10 +217,28 @@ export class Client {
       if (error instanceof LambentError || this.signal.aborted) throw error;
       const { code, cause, message } = error as { code?: string; cause?: { code?: string }; message?: string };
       const reason = code || cause?.code || message;
+      // Browsers say no more than this, and say it of servers that are there too.
+      if (error instanceof TypeError && !code && !cause?.code && !this.reached) {
+        const found = `${reason} (no connection, or the server does not let this page read it: CORS)`;
+        throw new HubError(mismatch(subject, `an answer from ${host}`, found));
+      }
       const text = mismatch(subject, `an answer from ${host}`, reason);
       throw FINAL.test(String(reason)) ? new HubError(text) : new Transient(text);
     } finally {
       settle();
     }
   }
+}
+
+/** Until the time is over or the signal is aborted. */
+function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal.addEventListener("abort", done, { once: true });
+  });
 }

@@ -1,6 +1,6 @@
 import type { KernelSource } from "../machine/kernels.ts";
 import type { StartThread, Thread } from "../machine/pool.ts";
-import type { Files } from "../source.ts";
+import type { ByteSource, Files } from "../source.ts";
 
 /** What may be said of a model that is looked for by name. */
 export interface FindOptions {
@@ -43,6 +43,8 @@ export interface Runtime {
   availableMemory(): number | undefined;
   /** The same place, as other threads of this host understand it. */
   locate(where: string): string;
+  /** A file that came with the code; undefined if there is none. */
+  open(url: URL): Promise<ByteSource | undefined>;
   /** The files of a model. Throws OptionError for what is no place here. */
   find(where: string, options: FindOptions): Promise<Files>;
 }

@@ -1,15 +1,26 @@
 /** What hosts without files share: models are read from where they are, and nothing is kept. */
 import { mismatch, OptionError } from "../errors.ts";
-import type { Files } from "../source.ts";
+import type { ByteSource, Files } from "../source.ts";
 import { hubIdOf, isModelId } from "./model_id.ts";
 import type { FindOptions } from "./types.ts";
-import { webDirectory } from "./url.ts";
+import { filesFromUrl } from "./url.ts";
+
+/** A file at a URL; bundlers put small ones into their URLs. */
+export async function openOnWeb(url: URL): Promise<ByteSource | undefined> {
+  if (url.protocol !== "data:") return webDirectory(new URL(".", url).href).open(url.href);
+  const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
+  return {
+    name: "a data: URL",
+    size: bytes.length,
+    readInto: async (target, offset) => target.set(bytes.subarray(offset, offset + target.length)),
+    async close() {},
+  };
+}
 
 /** A URL of a directory, relative to `base` if there is one, or a Hugging Face id, whose files are read from the hub. */
 export async function findOnWeb(where: string, { revision = "main", signal }: FindOptions): Promise<Files> {
   const id = hubIdOf(where) ?? (isModelId(where) ? where : undefined);
-  if (id)
-    return webDirectory(`https://huggingface.co/${id}/resolve/${encodeURIComponent(revision)}/`, undefined, signal);
-  if (URL.canParse(where)) return webDirectory(where, undefined, signal);
+  if (id) return filesFromUrl(`https://huggingface.co/${id}/resolve/${encodeURIComponent(revision)}/`, { signal });
+  if (URL.canParse(where)) return filesFromUrl(where, { signal });
   throw new OptionError(mismatch("model", "a URL or a Hugging Face id such as org/name", where));
 }

@@ -1,6 +1,6 @@
 import type { Build } from "../machine/kernels.ts";
 import type { Runtime } from "./types.ts";
-import { findOnWeb } from "./web.ts";
+import { findOnWeb, openOnWeb } from "./web.ts";
 
 /** What an isolate may take on the edge, WebAssembly memory included. */
 const ISOLATE_BYTES = 128 * 2 ** 20;
@@ -18,6 +18,7 @@ export function edge(name: string, modules: Partial<Record<Build, WebAssembly.Mo
     worker: false,
     availableMemory: () => ISOLATE_BYTES,
     locate: (where) => where,
+    open: openOnWeb,
     find: findOnWeb,
   };
 }

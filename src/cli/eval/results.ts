@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import manifest from "../../../package.json" with { type: "json" };
 import { LambentError, mismatch, OptionError, show } from "../../errors.ts";
+import { VERSION } from "../../version.ts";
 import { warn } from "../streams.ts";
 
 /** What JSON can hold; numbers that are not finite become null there. */
@@ -32,7 +32,7 @@ export class Results {
    */
   static async open(directory: string, name: string, parameters: Json, restart = false): Promise<Results> {
     const scratch = join(directory, `${name}.partial`);
-    const first = JSON.stringify({ parameters: { lambent: manifest.version, ...(parameters as object) } });
+    const first = JSON.stringify({ parameters: { lambent: VERSION, ...(parameters as object) } });
     try {
       await mkdir(scratch, { recursive: true });
       await lock(join(scratch, LOCK));

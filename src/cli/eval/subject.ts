@@ -1,5 +1,4 @@
 import { basename, isAbsolute } from "node:path";
-import manifest from "../../../package.json" with { type: "json" };
 import type { Engine } from "../../engine.ts";
 import { chooseKernels } from "../../engine_info.ts";
 import { bosOf } from "../../eval/document.ts";
@@ -8,6 +7,7 @@ import { requireTokenizer } from "../../load_tokenizer.ts";
 import { type Planned, planModel } from "../../model/planning.ts";
 import { dtypesOf } from "../../snapshot.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import { VERSION } from "../../version.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags } from "../options.ts";
 import type { Stages } from "../progress.ts";
 
@@ -52,7 +52,7 @@ export function withSubject<T>(
     const { config } = checkpoint;
     const bos = bosOf(tokenizer, config);
     const facts = {
-      ...{ command: commandLine(), lambent: manifest.version, runtime: runtime.name },
+      ...{ command: commandLine(), lambent: VERSION, runtime: runtime.name },
       ...{ kernels: kernels.build, threads, modelType, dtype: dtypesOf(planned) },
     };
     return work({ name, tokenizer, bos, config, layers: layers.length, trainedLength, plan, engine, facts });
