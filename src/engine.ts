@@ -40,11 +40,6 @@ export class Engine {
     return this.#machine.threads;
   }
 
-  /** Bytes of its memories as they are now. */
-  get memoryBytes(): number {
-    return this.#machine.banks.reduce((sum, { memory }) => sum + memory.buffer.byteLength, 0);
-  }
-
   /** Records executed in the last step. */
   records = 0;
 

@@ -85,7 +85,8 @@ export class LocalService implements EngineService {
   }
 
   async memory(): Promise<number> {
-    return this.#open.memoryBytes;
+    const engine = this.#open;
+    return engine.plan.banks.reduce((sum, _, bank) => sum + engine.bank(bank).memory.buffer.byteLength, 0);
   }
 
   close(): void {

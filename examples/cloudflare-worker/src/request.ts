@@ -35,7 +35,8 @@ export async function readWish(request: Request): Promise<Wish> {
   }
   const { maxNewTokens = 256, ...wish } = fields as Partial<Wish>;
   const { newTokens } = LIMITS;
-  if (Number.isInteger(maxNewTokens) && maxNewTokens >= 1 && maxNewTokens <= newTokens) return { maxNewTokens, ...wish };
+  if (Number.isInteger(maxNewTokens) && maxNewTokens >= 1 && maxNewTokens <= newTokens)
+    return { maxNewTokens, ...wish };
   throw new Refusal(400, `maxNewTokens: expected a whole number from 1 to ${newTokens}, found ${maxNewTokens}`);
 }
 
@@ -46,7 +47,8 @@ async function readText(request: Request): Promise<string> {
   let bytes = 0;
   for await (const chunk of request.body ?? []) {
     bytes += chunk.length;
-    if (bytes > LIMITS.bodyBytes) throw new Refusal(413, `body: expected at most ${LIMITS.bodyBytes} bytes, found more`);
+    if (bytes > LIMITS.bodyBytes)
+      throw new Refusal(413, `body: expected at most ${LIMITS.bodyBytes} bytes, found more`);
     text += decoder.decode(chunk, { stream: true });
   }
   return text + decoder.decode();

@@ -1,8 +1,7 @@
 /** Stories over HTTP: their text is streamed as server-sent events, and each goes on from its snapshot. */
-import { engineInfo, LambentError, load, type Model, OptionError, type Session } from "lambent";
-import { filesFromBucket } from "./bucket.ts";
+import { engineInfo, filesFromBucket, LambentError, load, type Model, OptionError, type Session } from "lambent";
 import { LIMITS, Refusal, readWish } from "./request.ts";
-import { readStory, writeStory } from "./store.ts";
+import { readStory, readText, release, writeStory } from "./store.ts";
 
 interface Env {
   readonly MODELS: R2Bucket;
@@ -30,10 +29,8 @@ async function answer(request: Request, env: Env, ctx: ExecutionContext): Promis
       return write(crypto.randomUUID(), false, request, env, ctx);
     case "POST /stories/:id":
       return write(id, true, request, env, ctx);
-    case "GET /stories/:id": {
-      const { length, text } = await readStory(env.STORIES, id);
-      return Response.json({ id, length, text });
-    }
+    case "GET /stories/:id":
+      return Response.json({ id, ...(await readText(env.STORIES, id)) });
     case "DELETE /stories/:id":
       await env.STORIES.delete(id);
       return new Response(null, { status: 204 });
@@ -50,7 +47,7 @@ function theModel(env: Env): Promise<Model> {
     (loaded) => (model = loaded),
     (error) => {
       loading = undefined;
-      throw new Refusal(503, error.message);
+      throw new Refusal(503, lineOf(error));
     },
   );
   return loading;
@@ -79,22 +76,18 @@ async function write(id: string, begun: boolean, request: Request, env: Env, ctx
       throw new Refusal(413, `prompt: expected at most ${LIMITS.promptTokens} tokens, found ${promptTokens}`);
     }
     const before = begun ? await readStory(env.STORIES, id) : undefined;
-    const story = (session = before ? await model.restore(before.snapshot) : await model.session());
+    const story = (session = before ? await resume(model, id, before.snapshot) : await model.session());
     const generation = story.generate(before ? prompt : (prompt ?? ""), { ...options, signal: request.signal });
     const tokens = generation.tokens();
     const first = await tokens.next();
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
     const told = tell(writable, async (send) => {
       for (let token = first; !token.done; token = await tokens.next()) await send("token", token.value);
-      const { text, finishReason, logitsHash } = await generation.result;
+      const { text: added, finishReason, logitsHash } = await generation.result;
       if (finishReason === "abort") return;
       const { length, seed } = story;
-      await writeStory(env.STORIES, id, {
-        snapshot: await story.snapshot(),
-        text: (before?.text ?? "") + (prompt ?? "") + text,
-        length,
-        etag: before?.etag,
-      });
+      const text = (before?.text ?? "") + (prompt ?? "") + added;
+      await writeStory(env.STORIES, id, { snapshot: await story.snapshot(), text, length }, before);
       await send("done", { id, seed, finishReason, logitsHash, tokens: length });
     });
     ctx.waitUntil(told.finally(close));
@@ -105,28 +98,45 @@ async function write(id: string, begun: boolean, request: Request, env: Env, ctx
   }
 }
 
-type Send = (event: string, data: unknown) => Promise<void>;
-
-/** Sends what `work` has to say as server-sent events, an error included; ends when the reader has left. */
-async function tell(stream: WritableStream<Uint8Array>, work: (send: Send) => Promise<void>): Promise<void> {
-  const writer = stream.getWriter();
-  const encoder = new TextEncoder();
-  const send: Send = (event, data) => {
-    return writer.write(encoder.encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`));
-  };
+async function resume(model: Model, id: string, snapshot: Uint8Array<ArrayBuffer>): Promise<Session> {
   try {
-    await work(send).catch((error) => send("error", { error: lineOf(error) }));
-    await writer.close();
-  } catch {
-    // Nobody is there any more.
+    return await model.restore(snapshot);
+  } catch (error) {
+    throw new Refusal(500, `story ${id}: ${lineOf(error)}`);
+  } finally {
+    release(snapshot);
   }
 }
 
+type Send = (event: string, data: unknown) => Promise<void>;
+
+/** Sends what `work` has to say as server-sent events, an error included, as long as there is a reader. */
+async function tell(stream: WritableStream<Uint8Array>, work: (send: Send) => Promise<void>): Promise<void> {
+  const writer = stream.getWriter();
+  const encoder = new TextEncoder();
+  let read = true;
+  const send: Send = async (event, data) => {
+    await writer.write(encoder.encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)).catch((error) => {
+      read = false;
+      throw error;
+    });
+  };
+  try {
+    await work(send);
+  } catch (error) {
+    if (read) await send("error", { error: lineOf(error) });
+  } finally {
+    await writer.close().catch(() => {});
+  }
+}
+
+/** What computes, and the Wasm memory that it takes. */
 async function health(): Promise<Response> {
+  const memoryBytes = (await model?.memory()) ?? 0;
   return Response.json({
     ...(await engineInfo()),
-    model: model?.info ?? null,
-    memoryBytes: (await model?.memory()) ?? 0,
+    model: model?.info,
+    memoryBytes,
     writing: writing.size,
     limits: LIMITS,
   });
@@ -134,11 +144,11 @@ async function health(): Promise<Response> {
 
 function refused(error: unknown): Response {
   const status = error instanceof Refusal ? error.status : error instanceof OptionError ? 400 : 500;
-  const later: HeadersInit = status === 429 || status === 503 ? { "retry-after": "5" } : {};
-  return Response.json({ error: lineOf(error) }, { status, headers: later });
+  const headers: HeadersInit = status === 429 || status === 503 ? { "retry-after": "5" } : {};
+  return Response.json({ error: lineOf(error) }, { status, headers });
 }
 
-/** One line for the reader; what is no user's mistake goes into the log as well. */
+/** One line for the reader; what nobody expected goes into the log. */
 function lineOf(error: unknown): string {
   if (error instanceof Refusal || error instanceof LambentError) return error.message;
   console.error(error);
