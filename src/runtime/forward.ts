@@ -54,6 +54,11 @@ export class ForwardSource implements ByteSource {
     return read;
   }
 
+  /** Whether a flow runs. */
+  get runs(): boolean {
+    return this.#flow !== undefined;
+  }
+
   /** Ends the flow unless somebody reads; the next read starts another one. */
   pause(): void {
     if (this.#reads === 0) this.#drop();

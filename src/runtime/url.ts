@@ -50,6 +50,7 @@ class RemoteFile {
   /** Undefined if there is no such file, or a page in its place. */
   async open(): Promise<ByteSource | undefined> {
     const { client, url, running } = this;
+    this.#makeRoom();
     const flow = await client.retry(() => this.#first());
     if (!flow) return undefined;
     const source: ForwardSource = new ForwardSource(
@@ -57,12 +58,8 @@ class RemoteFile {
       this.#size,
       (begin, end) => {
         running.delete(source);
+        this.#makeRoom();
         running.add(source);
-        const [oldest] = running;
-        if (running.size > RUNNING && oldest) {
-          running.delete(oldest);
-          oldest.pause();
-        }
         return this.#start(begin, end);
       },
       (attempt, advanced) => client.retry(attempt, advanced),
@@ -70,6 +67,14 @@ class RemoteFile {
     );
     running.add(source);
     return source;
+  }
+
+  /** Ends the oldest answer if one more would be too many. */
+  #makeRoom(): void {
+    const { running } = this;
+    for (const source of running) if (!source.runs) running.delete(source);
+    const [oldest] = running;
+    if (oldest && running.size >= RUNNING) oldest.pause();
   }
 
   /** Finds out how long the file is; the flow of its first bytes. */

@@ -7,7 +7,7 @@ import { filesFromUrl } from "./url.ts";
 
 /** A file at a URL; bundlers put small ones into their URLs. */
 export async function openOnWeb(url: URL): Promise<ByteSource | undefined> {
-  if (url.protocol !== "data:") return webDirectory(new URL(".", url).href).open(url.href);
+  if (url.protocol !== "data:") return filesFromUrl(new URL(".", url)).open(url.href);
   const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
   return {
     name: "a data: URL",
