@@ -43,7 +43,11 @@ let loading: Promise<Model> | undefined;
 
 /** The model, which is loaded once for all requests of this isolate; if that fails, the next one tries again. */
 function theModel(env: Env): Promise<Model> {
-  loading ??= load(filesFromBucket(env.MODELS, env.MODEL), { maxSessions: LIMITS.sessions }).then(
+  loading ??= load(filesFromBucket(env.MODELS, env.MODEL), {
+    maxSessions: LIMITS.sessions,
+    // A request whose reader has left is cut off after 30 s, and what it loads would then neither come nor fail.
+    signal: AbortSignal.timeout(25_000),
+  }).then(
     (loaded) => (model = loaded),
     (error) => {
       loading = undefined;
