@@ -1,4 +1,4 @@
-/** Requests to a hub: redirects without the token, silence that ends, retries. */
+/** Requests to a hub or another server: redirects without the token, silence that ends, retries. */
 import { LambentError, mismatch } from "../errors.ts";
 
 /** The hub did not answer, or not as hoped; `status` and `code` (X-Error-Code) where there was an answer. */
@@ -219,7 +219,7 @@ export class Client {
       const reason = code || cause?.code || message;
       // Browsers say no more than this, and say it of servers that are there too.
       if (error instanceof TypeError && !code && !cause?.code && !this.reached) {
-        const found = `${reason} (no connection, or the server does not let this page read it: CORS)`;
+        const found = `${reason} (no connection, or not allowed by CORS)`;
         throw new HubError(mismatch(subject, `an answer from ${host}`, found));
       }
       const text = mismatch(subject, `an answer from ${host}`, reason);

@@ -1,7 +1,7 @@
 import { ModelError, mismatch, OptionError } from "../errors.ts";
 import type { ByteSource, Files } from "../source.ts";
 import { FIRST, type Flow, ForwardSource } from "./forward.ts";
-import { type Answer, Client, type Fetch, TIMING, Transient } from "./hub-client.ts";
+import { type Answer, Client, type Fetch, HubError, TIMING, Transient } from "./hub-client.ts";
 
 export interface UrlOptions {
   /** In place of the global one: that of a service binding, for instance. */
@@ -28,8 +28,17 @@ export function filesFromUrl(url: string | URL, options: UrlOptions = {}, timing
   const base = new URL(url, page);
   if (!base.pathname.endsWith("/")) base.pathname += "/";
   const client = new Client(base.origin, undefined, signal, timing, { fetch, headers });
-  const running = new Set<ForwardSource>();
-  return { name: `${url}`, open: (file) => new RemoteFile(client, new URL(file, base).href, running).open() };
+  const site: Site = { client, ranges: true, running: new Set() };
+  return { name: `${url}`, open: (file) => new RemoteFile(site, new URL(file, base).href).open() };
+}
+
+/** What the files of a directory share. */
+interface Site {
+  readonly client: Client;
+  /** Whether parts are asked for, as they are stored: until that turns out to be of no use. */
+  ranges: boolean;
+  /** Files whose answers run, those first that were asked for first. */
+  readonly running: Set<ForwardSource>;
 }
 
 /** Of an empty file, which has no first byte. */
@@ -38,18 +47,16 @@ const NOTHING: Flow = { begin: 0, end: 0, read: async () => undefined, close() {
 class RemoteFile {
   #size = 0;
   #etag: string | null = null;
-  /** Whether parts are asked for. */
-  #ranges = true;
 
   constructor(
-    private readonly client: Client,
+    private readonly site: Site,
     private readonly url: string,
-    private readonly running: Set<ForwardSource>,
   ) {}
 
   /** Undefined if there is no such file, or a page in its place. */
   async open(): Promise<ByteSource | undefined> {
-    const { client, url, running } = this;
+    const { url } = this;
+    const { client, running } = this.site;
     this.#makeRoom();
     const flow = await client.retry(() => this.#first());
     if (!flow) return undefined;
@@ -71,7 +78,7 @@ class RemoteFile {
 
   /** Ends the oldest answer if one more would be too many. */
   #makeRoom(): void {
-    const { running } = this;
+    const { running } = this.site;
     for (const source of running) if (!source.runs) running.delete(source);
     const [oldest] = running;
     if (oldest && running.size >= RUNNING) oldest.pause();
@@ -79,16 +86,18 @@ class RemoteFile {
 
   /** Finds out how long the file is; the flow of its first bytes. */
   async #first(): Promise<Flow | undefined> {
-    const { client, url } = this;
-    const answer = await this.#ask(0, FIRST);
-    const { status, headers } = answer.response;
-    if (status === 416) {
+    const { site, url } = this;
+    const { client } = site;
+    const answer = await this.#ask(0, FIRST).catch((error) => {
+      // A browser may have refused the answer for what was asked: as a part, or compressed all the same.
+      if (!site.ranges || !(error instanceof HubError) || error instanceof Transient) throw error;
+    });
+    if (!answer) return this.#firstAsPage();
+    const { status, headers, ok } = answer.response;
+    const page = ok && headers.get("content-type")?.startsWith("text/html");
+    if (status === 404 || status === 416 || page) {
       answer.close();
-      return NOTHING;
-    }
-    if (status === 404 || headers.get("content-type")?.startsWith("text/html")) {
-      answer.close();
-      if (status === 404 || answer.response.ok) return undefined;
+      return status === 416 ? NOTHING : undefined;
     }
     client.check(answer, url);
     this.#etag = headers.get("etag");
@@ -97,11 +106,10 @@ class RemoteFile {
       this.#size = part.size;
       return this.#flow(answer, 0, part.end ?? part.size);
     }
-    if (status === 206 && this.#ranges) {
-      // It gives parts, but of a file of unknown length, or compressed ones, or does not let a page see which.
+    if (site.ranges && (status === 206 || encoded(headers))) {
+      // A part of a file of unknown length, or one that a page is not told of; or compressed all the same.
       answer.close();
-      this.#ranges = false;
-      return this.#first();
+      return this.#firstAsPage();
     }
     if (status !== 200) {
       answer.close();
@@ -113,8 +121,15 @@ class RemoteFile {
     return this.#size === 0 ? NOTHING : this.#start(0, this.#size);
   }
 
+  /** From now on files are asked for as a page is. */
+  #firstAsPage(): Promise<Flow | undefined> {
+    this.site.ranges = false;
+    return this.#first();
+  }
+
   async #start(from: number, to: number): Promise<Flow> {
-    const { client, url } = this;
+    const { url } = this;
+    const { client } = this.site;
     const answer = await this.#ask(from, to);
     client.check(answer, url);
     const { begin = Infinity, size = this.#size, end = size } = partOf(answer.response) ?? {};
@@ -131,8 +146,9 @@ class RemoteFile {
   }
 
   #ask(begin: number, end: number): Promise<Answer> {
-    const range = this.#ranges ? { range: `bytes=${begin}-${end - 1}` } : undefined;
-    return this.client.open(this.url, { subject: this.url, headers: { "accept-encoding": "identity", ...range } });
+    const { client, ranges } = this.site;
+    const headers = { range: `bytes=${begin}-${end - 1}`, "accept-encoding": "identity" };
+    return client.open(this.url, { subject: this.url, headers: ranges ? headers : {} });
   }
 
   /** What ends before its time may come whole the next time. */
@@ -154,14 +170,17 @@ class RemoteFile {
 
 /** The part of the file that an answer holds, as far as it says so; undefined if it is none, or not as it is stored. */
 function partOf({ status, headers }: Response): { begin: number; end?: number; size?: number } | undefined {
-  const encoded = (headers.get("content-encoding") ?? "identity") !== "identity";
   if (status === 200) {
     const length = headers.get("content-length");
-    return encoded || length === null ? { begin: 0 } : { begin: 0, size: Number(length) };
+    return encoded(headers) || length === null ? { begin: 0 } : { begin: 0, size: Number(length) };
   }
   const range = headers.get("content-range")?.match(/^bytes (\d+)-(\d+)\/(\d+)$/);
-  if (status !== 206 || encoded || !range) return undefined;
+  if (status !== 206 || encoded(headers) || !range) return undefined;
   return { begin: Number(range[1]), end: Number(range[2]) + 1, size: Number(range[3]) };
+}
+
+function encoded(headers: Headers): boolean {
+  return (headers.get("content-encoding") ?? "identity") !== "identity";
 }
 
 /** What an answer says of itself, as errors show it. */

@@ -249,7 +249,26 @@ test("a browser's fetch: redirects that nobody sees, unless there are headers th
   expect(await refusal(forbidden)).toMatch(
     /config\.json: expected an answer from test, found Failed to fetch \(.*CORS\)$/,
   );
-  expect(times).toBe(1);
+  expect(times).toBe(2);
+});
+
+test("a browser that refuses parts, or does not show which they are: files are asked for as pages are, and stay so", async () => {
+  const right = (await openEngine(FIXTURE)).modelHash;
+  for (const how of ["refuses", "hides"]) {
+    const ranges: boolean[] = [];
+    const fetch = async (url: string, init: RequestInit) => {
+      const range = new Headers(init.headers).has("range");
+      ranges.push(range);
+      if (range && how === "refuses") throw new TypeError("Failed to fetch");
+      const path = join(FIXTURE, new URL(url).pathname);
+      if (!existsSync(path)) return new Response(null, { status: 404 });
+      const bytes = new Uint8Array(readFileSync(path));
+      if (range) return new Response(bytes.subarray(0, 2 ** 16), { status: 206 });
+      return new Response(bytes, { headers: { "content-length": `${bytes.length}` } });
+    };
+    expect((await engineAt("http://test/", "auto", QUICK, { fetch })).modelHash).toBe(right);
+    expect(ranges).toEqual([true, ...ranges.slice(1).map(() => false)]);
+  }
 });
 
 test("headers go to the server that was named, and to no other", async () => {

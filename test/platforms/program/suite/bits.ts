@@ -1,0 +1,53 @@
+import type { Model } from "lambent";
+import { type Case, expect, hash, type Setting, withModel } from "./case.ts";
+
+export const LLAMA = "lambent-llama-5m";
+const DTYPES = ["f32", "bf16", "f16", "q8", "q7", "q4"] as const;
+const PROMPT = `It was late in the evening when the old captain came home. "You have kept us waiting," said his sister, "and the letter has been lying upon the table since noon."`;
+const SAMPLING = { seed: 7, temperature: 0.8, maxNewTokens: 48, ignoreEos: true } as const;
+
+/** A text, the hash of all logits that chose it, and the bits of its tokens' probabilities. */
+export async function written(model: Model) {
+  const generation = model.generate(PROMPT, SAMPLING);
+  const logprobs: number[] = [];
+  for await (const { logprob } of generation.tokens()) logprobs.push(logprob);
+  const { text, logitsHash, newTokens, promptTokens } = await generation.result;
+  expect("new tokens", SAMPLING.maxNewTokens, newTokens);
+  return { text, logitsHash, promptTokens, logprobs: hash(Float64Array.from(logprobs)) };
+}
+
+/** The same text and logits, bit for bit: of every model and weight format, in every build, by one thread and by two. */
+export function bits(setting: Setting): Case[] {
+  const { quick, threads: most } = setting;
+  const dtypesOf = (model: string) => (quick && model !== LLAMA ? (["bf16", "q4"] as const) : DTYPES);
+  const models = [LLAMA, "lambent-gptj-6m", "lambent-mpt-5m"];
+  const kinds = (["relaxed", "plain"] as const).flatMap((simd) =>
+    ([1, 2] as const).map((threads) => ({ simd, threads })),
+  );
+  const each = models.flatMap((name) =>
+    dtypesOf(name).flatMap((dtype) =>
+      kinds.map(({ simd, threads }): Case => {
+        const same = `bits: ${name} ${dtype}`;
+        return {
+          ...{ name: `${same}, ${simd}, ${threads === 1 ? "one thread" : "two threads"}`, same },
+          absent: threads > most ? "no threads here" : undefined,
+          run: () =>
+            withModel(setting, name, { dtype, simd, threads }, (model) => {
+              expect("build", `${threads === 1 ? "single" : "shared"}-${simd}`, model.info.kernels);
+              expect("threads", threads, model.info.threads);
+              return written(model);
+            }),
+        };
+      }),
+    ),
+  );
+  return [...each, ...caches(setting)];
+}
+
+/** Caches of other formats, with a window so small that they turn over. */
+function caches(setting: Setting): Case[] {
+  return (["f32", "bf16", "int8"] as const).map((cacheDtype) => ({
+    name: `cache: ${cacheDtype}`,
+    run: () => withModel(setting, LLAMA, { cacheDtype, nLocal: 32, nGlobal: 4 }, written),
+  }));
+}

@@ -1,0 +1,155 @@
+/** What a run found, as lines of the terminal and as docs/PLATFORMS.md. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { machineFacts } from "../../bench/machine.ts";
+import manifest from "../../package.json" with { type: "json" };
+import { ROOT } from "../setup.ts";
+import type { Outcome, Visit } from "./conformance.ts";
+import type { Journey } from "./journeys.ts";
+import type { Speed } from "./speed_table.ts";
+
+const PAGE = join(ROOT, "docs/PLATFORMS.md");
+const SPEED = "## Speed";
+
+export interface Found {
+  readonly visits: readonly Visit[];
+  readonly travelled: readonly Journey[];
+  /** Unless they were measured, those of the page stay. */
+  readonly speeds: readonly Speed[] | undefined;
+}
+
+/** A visit on one line. */
+export function showVisit({ title, outcomes, seconds, engine }: Visit): string {
+  const { pass, fail, absent } = countOf(outcomes);
+  const runs = engine ? `${engine.kernels}, threads: ${engine.threads}` : "did not reach its end";
+  return `${title}: ${pass} pass, ${fail} fail, ${absent} not there (${runs}) [${seconds.toFixed(1)} s]`;
+}
+
+/** The table that issue readers look for; written only from runs without a failure. */
+export function writePage({ visits, travelled, speeds }: Found): void {
+  const { cpu, cores, system } = machineFacts();
+  const old = existsSync(PAGE) ? readFileSync(PAGE, "utf8") : "";
+  const oldSpeed = old.includes(SPEED) ? old.slice(old.indexOf(SPEED)) : `${SPEED}\n\nNot measured yet.\n`;
+  const parts = [
+    "# Platforms",
+    `Written by \`npm run platforms\`: lambent ${manifest.version}, packed by \`npm pack\` and installed from the tarball, on ${cpu} (${cores} cores, ${system}). It installs the runtimes (\`test/platforms/package.json\`) but for Chromium, which it takes from the machine (\`CHROMIUM\`, or the PATH), and runs one program in all of them: for browsers and workerd bundled by esbuild, for the others as it is. Models come from one local server by ranges. \`--quick\` is what CI runs, \`--places bun,workerd\` takes some, \`--speed\` measures. ARM64, Firefox and Safari were not tried.`,
+    "## Where it runs",
+    places(visits),
+    visits.map(({ title, engine }) => `- ${title}: ${engine?.reasons.join("; ")}`).join("\n"),
+    "## Cases",
+    "Passed, by theme; in brackets what is not there: no directories in browsers and on the edge, no threads where memory cannot be shared.",
+    themes(visits),
+    "## The same bits",
+    `${runsOf(visits)} values were compared between places, between builds with plain and with relaxed SIMD, and between one thread and two: logits of tiny models, texts, snapshots, messages of errors. No two differ. The texts, with the prompt of \`program/suite/bits.ts\`, seed 7, temperature 0.8, 48 tokens:`,
+    texts(visits),
+    "## Stories that travel",
+    "Begun in the first place and continued in the others from snapshots alone, cut at random; `nLocal` 64, so that the cache turns over on the way. Each has the tokens, the text and in the end the snapshot, byte for byte, of the story that the first place writes without a break.",
+    journeys(travelled),
+    ...story(travelled),
+    speeds ? speed(speeds) : oldSpeed.trim(),
+  ];
+  writeFileSync(PAGE, `${parts.join("\n\n")}\n`);
+}
+
+function places(visits: readonly Visit[]): string {
+  return table(
+    ["place", "kernels", "threads of 2", "engine in a worker", "pass", "fail", "not there", "seconds"],
+    visits.map(({ title, outcomes, engine, seconds }) => {
+      const { pass, fail, absent } = countOf(outcomes);
+      const worker = engine?.worker ? "yes" : "if asked for";
+      const ours = [title, engine?.kernels, engine?.threads, title.startsWith("workerd") ? "no" : worker];
+      return [...ours, pass, fail, absent, seconds.toFixed(0)];
+    }),
+  );
+}
+
+function themes(visits: readonly Visit[]): string {
+  const themeOf = ({ name }: Outcome) => name.slice(0, name.indexOf(":"));
+  const names = [...new Set(visits.flatMap(({ outcomes }) => outcomes.map(themeOf)))];
+  const cell = ({ outcomes }: Visit, theme: string) => {
+    const { pass, absent } = countOf(outcomes.filter((outcome) => themeOf(outcome) === theme));
+    return absent ? `${pass} (${absent})` : pass;
+  };
+  return table(
+    ["theme", ...visits.map(({ title }) => title)],
+    names.map((theme) => [theme, ...visits.map((visit) => cell(visit, theme))]),
+  );
+}
+
+function runsOf(visits: readonly Visit[]): number {
+  return visits.flatMap(({ outcomes }) => outcomes).filter(({ value }) => value !== undefined && value !== null).length;
+}
+
+/** A row for each text that all of its runs have in common. */
+function texts(visits: readonly Visit[]): string {
+  const runs = new Map<string, Outcome[]>();
+  for (const outcome of visits.flatMap(({ outcomes }) => outcomes)) {
+    if (!/^(bits|cache):/.test(outcome.same) || outcome.absent !== undefined) continue;
+    runs.set(outcome.same, [...(runs.get(outcome.same) ?? []), outcome]);
+  }
+  return table(
+    ["model, weights", "runs", "places", "text", "logitsHash"],
+    [...runs].map(([same, outcomes]) => {
+      const { text, logitsHash } = outcomes[0]!.value as { text: string; logitsHash: string };
+      const begin = `${text.replace(/\s+/g, " ").trim().slice(0, 60)}…`.replaceAll("|", "\\|");
+      const where = new Set(outcomes.map(({ place }) => place)).size;
+      return [same.replace("bits: ", ""), outcomes.length, where, begin, `\`${logitsHash}\``];
+    }),
+  );
+}
+
+function journeys(travelled: readonly Journey[]): string {
+  return table(
+    ["route", "seed", "new tokens in each place", "snapshot, bytes", "as unbroken"],
+    travelled.map(({ route, seed, cuts, snapshotBytes, wrong }) => [
+      ...[route.join(" → "), seed, cuts.join(", "), snapshotBytes.toLocaleString("en"), wrong ?? "yes"],
+    ]),
+  );
+}
+
+/** The first story, with a line for each place. */
+function story([first]: readonly Journey[]): string[] {
+  if (!first) return [];
+  const lines = first.texts.map((text, i) => `> ${first.route[i]}: ${text.replace(/\s+/g, " ")}`);
+  return [`The first of them, place by place:`, lines.join("\n>\n")];
+}
+
+function speed(speeds: readonly Speed[]): string {
+  const { cpu, cores, lastLevelCache, memoryGiB, system } = machineFacts();
+  const parts = [
+    SPEED,
+    `Written by \`npm run platforms -- --speed\` on ${cpu} (${cores} cores, ${lastLevelCache} of last-level cache, ${memoryGiB} GiB, ${system}): the embedded model lambent-llama-5m, medians of ${speeds[0]?.rounds} rounds in which all places take turns, and in brackets the median over the rounds of what this is in parts of Bun's (tokens per second: more is faster; seconds: less). Start: from the start of the process, the page or the request until the first token has been heard of, with the weights fetched from the local server; the browser and workerd itself are up by then. Times are taken from outside, for workerd has no clock, and hold a request to the server each.`,
+  ];
+  for (const dtype of new Set(speeds.map((one) => one.dtype))) {
+    for (const threads of new Set(speeds.map((one) => one.threads))) {
+      const rows = speeds.filter((one) => one.dtype === dtype && one.threads === threads);
+      parts.push(
+        table(
+          [
+            `${dtype}, ${threads === 1 ? "one thread" : "two threads"}`,
+            "decode, tokens/s",
+            "prefill, tokens/s",
+            "start, s",
+          ],
+          rows.map(({ title, decode, prefill, start }) => [
+            ...[title, `${decode.median.toFixed(0)} (${decode.ratio.toFixed(2)})`],
+            ...[`${prefill.median.toFixed(0)} (${prefill.ratio.toFixed(2)})`],
+            `${start.median.toFixed(2)} (${start.ratio.toFixed(2)})`,
+          ]),
+        ),
+      );
+    }
+  }
+  return parts.join("\n\n");
+}
+
+function countOf(outcomes: readonly Outcome[]) {
+  const fail = outcomes.filter(({ wrong }) => wrong !== undefined).length;
+  const absent = outcomes.filter((outcome) => outcome.absent !== undefined).length;
+  return { fail, absent, pass: outcomes.length - fail - absent };
+}
+
+function table(head: readonly unknown[], rows: readonly (readonly unknown[])[]): string {
+  const line = (cells: readonly unknown[]) => `| ${cells.join(" | ")} |`;
+  return [head, head.map(() => "---"), ...rows].map(line).join("\n");
+}
