@@ -50,6 +50,15 @@ export interface Told {
   readonly error?: string;
 }
 
+/** What the inspector calls them. */
+type HeapUsage = Record<"usedSize" | "totalSize" | "embedderHeapUsedSize" | "backingStorageSize", number>;
+
+/** Bytes of V8's heap, what waits for its garbage collector included, and of buffers outside of it; Wasm memory is neither. */
+export interface Heap {
+  readonly objects: number;
+  readonly buffers: number;
+}
+
 /** One isolate with the worker. Buckets are those of `name`. */
 export class Edge {
   readonly url: URL;
@@ -57,14 +66,16 @@ export class Edge {
   readonly #inspector: WebSocket;
   readonly #answers = new Map<number, (result: never) => void>();
   #calls = 0;
+  #onPaused: () => unknown = () => {};
 
   private constructor(miniflare: Miniflare, url: URL, inspector: WebSocket) {
     this.#miniflare = miniflare;
     this.url = url;
     this.#inspector = inspector;
     inspector.onmessage = ({ data }) => {
-      const { id, result } = JSON.parse(data as string);
-      this.#answers.get(id)?.(result as never);
+      const { id, method, result } = JSON.parse(data as string);
+      if (method === "Debugger.paused") this.#onPaused();
+      else this.#answers.get(id)?.(result as never);
     };
   }
 
@@ -146,31 +157,37 @@ export class Edge {
     return (await this.ask("GET", "/health")).json() as never;
   }
 
-  #call<T>(method: string): Promise<T> {
+  #call<T>(method: string, params: object = {}): Promise<T> {
     const id = ++this.#calls;
-    this.#inspector.send(JSON.stringify({ id, method }));
+    this.#inspector.send(JSON.stringify({ id, method, params }));
     return new Promise((resolve) => this.#answers.set(id, resolve));
   }
 
-  /** Bytes that count against an isolate's memory: Wasm's, V8's heap, and buffers outside of it. */
-  async memory(): Promise<{ wasm: number; heap: number; buffers: number; total: number }> {
-    const [{ memoryBytes: wasm }, usage] = await Promise.all([
-      this.health(),
-      this.#call<Record<"totalSize" | "embedderHeapUsedSize" | "backingStorageSize", number>>("Runtime.getHeapUsage"),
-    ]);
-    const [heap, buffers] = [usage.totalSize + usage.embedderHeapUsedSize, usage.backingStorageSize];
-    return { wasm, heap, buffers, total: wasm + heap + buffers };
+  /** Holds the isolate whenever it comes to one of these places of the bundle, and hands over what its heap is then. */
+  async watchHeap(places: readonly string[], onHeap: (heap: Heap) => void): Promise<void> {
+    this.#onPaused = async () => {
+      const usage = await this.#call<HeapUsage>("Runtime.getHeapUsage");
+      onHeap({ objects: usage.totalSize + usage.embedderHeapUsedSize, buffers: usage.backingStorageSize });
+      await this.#call("Debugger.resume");
+    };
+    await this.#call("Debugger.enable");
+    const lines = readFileSync(join(scratch, "bundle/worker.js"), "utf8").split("\n");
+    for (const place of places) {
+      const [lineNumber] = [...lines.keys()].filter((line) => lines[line]?.includes(place));
+      if (lineNumber === undefined) throw new Error(`bundle: expected ${place} in it, found none`);
+      const columnNumber = lines[lineNumber]?.indexOf(place);
+      await this.#call("Debugger.setBreakpointByUrl", { urlRegex: "/worker\\.js$", lineNumber, columnNumber });
+    }
   }
 
-  /** Bytes of objects that are still in use. */
+  /** Bytes of objects and buffers that are still in use. */
   async heapInUse(): Promise<number> {
-    // Answered when the isolate has something to do.
-    const collected = this.#call("HeapProfiler.collectGarbage");
-    await Promise.all([collected, this.health(), this.health()]);
-    const { usedSize, embedderHeapUsedSize, backingStorageSize } =
-      await this.#call<Record<"usedSize" | "embedderHeapUsedSize" | "backingStorageSize", number>>(
-        "Runtime.getHeapUsage",
-      );
+    let collected = false;
+    const collection = this.#call("HeapProfiler.collectGarbage").then(() => (collected = true));
+    // Done when the isolate has something to do.
+    while (!collected) await this.health();
+    await collection;
+    const { usedSize, embedderHeapUsedSize, backingStorageSize } = await this.#call<HeapUsage>("Runtime.getHeapUsage");
     return usedSize + embedderHeapUsedSize + backingStorageSize;
   }
 
