@@ -17,10 +17,11 @@ self.addEventListener("fetch", (event) => {
   if (event.request.method === "GET") event.respondWith(answer(event.request));
 });
 
-/** All or nothing; the HTTP cache has most of it already. */
+/** All or nothing, and nothing that the server has a newer one of. What has just been fetched is not sent again. */
 async function keep(): Promise<void> {
   const cache = await caches.open(KEPT);
-  await cache.addAll(FILES.map((file) => (file === "index.html" ? "./" : file)));
+  const places = FILES.map((file) => (file === "index.html" ? "./" : file));
+  await cache.addAll(places.map((place) => new Request(place, { cache: "no-cache" })));
 }
 
 async function takeOver(): Promise<void> {

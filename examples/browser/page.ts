@@ -70,6 +70,7 @@ async function prepare(signal: AbortSignal): Promise<void> {
   const { name } = files;
   const next = await loadWriters(files, options, room, signal, (read, total) => progress("Reading", name, read, total));
   for (const { model } of writers) model.dispose();
+  for (const writer of next) await writer.measure();
   writers = next;
   loaded = { files, key };
   controls.showEngine(await engineInfo(options));

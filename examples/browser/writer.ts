@@ -14,6 +14,8 @@ import { count, size } from "./words.ts";
 
 /** Tokens that the speed is averaged over, about. */
 const SPAN = 50;
+/** Tokens between two measurements of memory. */
+const MEASURED = 128;
 
 /** A model that writes, and its column of the page. */
 export class Writer {
@@ -28,6 +30,8 @@ export class Writer {
   readonly #perToken: number;
   #session: Session | undefined;
   #secondsPerToken = 0;
+  /** Bytes of WebAssembly memory, as they were measured last. */
+  #memory = 0;
 
   constructor(model: Model, name: string, perToken: number) {
     this.model = model;
@@ -41,7 +45,6 @@ export class Writer {
     // What scrolls has to be reached by keyboard.
     this.part(".story").tabIndex = 0;
     this.story = new Story(this.part(".story"), this.part(".cut"));
-    this.draw();
   }
 
   part(selector: string): HTMLElement {
@@ -63,6 +66,12 @@ export class Writer {
     this.#session = await this.model.session(seed === undefined ? {} : { seed });
     this.story.begin(prompt);
     await this.#session.append(prompt, { signal });
+    await this.measure();
+  }
+
+  /** Asks the engine for the memory that it has. */
+  async measure(): Promise<void> {
+    this.#memory = await this.model.memory();
   }
 
   /** Goes on from a snapshot; if that is none of this model's, what was here stays. */
@@ -70,6 +79,7 @@ export class Writer {
     const session = await this.model.restore(snapshot);
     this.clear();
     this.#session = session;
+    await this.measure();
     this.story.remark(`Restored at position ${count(session.length)}. The words before are not in the file.`);
   }
 
@@ -92,6 +102,7 @@ export class Writer {
     // A special token has no text: the model has come to an end, and begins again.
     if (text === "" && this.model.tokenizer.tokenBytes(id) === undefined) this.story.push("\n\n⁂\n\n");
     else this.story.push(text);
+    if (position % MEASURED === 0) await this.measure();
   }
 
   /** The numbers of the column. */
@@ -112,9 +123,11 @@ export class Writer {
     const full = info.maxPositions < Infinity;
     const grown = length * this.#perToken;
     const cache = full ? grown : info.cacheBytes;
-    const rest = info.memoryBytes - info.weightBytes - info.cacheBytes;
-    say(".memory", ((info.weightBytes + rest + cache) / 1e6).toFixed(1));
-    say(".aside", full ? `${size(info.memoryBytes)} set aside` : "at any length");
+    // Under full attention the room is taken at once, and filled token by token.
+    const room = full ? info.cacheBytes - grown : 0;
+    const rest = this.#memory - info.weightBytes - cache - room;
+    say(".memory", ((this.#memory - room) / 1e6).toFixed(1));
+    say(".aside", full ? `of ${size(this.#memory)} set aside` : "at any length");
     for (const [name, bytes] of Object.entries({ weights: info.weightBytes, rest, cache })) {
       this.part(`.${name}`).style.width = `${(100 * bytes) / this.gauge}%`;
     }
