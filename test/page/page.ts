@@ -228,6 +228,9 @@ test("a newer version of the page is offered, and replaces the old one as a whol
   );
   await reader.open(server.url);
   expect(await reader.page.locator("h1").textContent()).toBe("Lambent");
+  await reader.button("Use it").waitFor();
+  await reader.open(server.url);
+  expect(await reader.page.locator("h1").textContent()).toBe("Lambent");
   await reader.button("Use it").click();
   await reader.page.getByText("Newer").waitFor();
   await reader.settled();
