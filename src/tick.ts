@@ -24,6 +24,7 @@ export async function abortable<T>(work: Promise<T>, signal: AbortSignal | undef
   let forget = () => {};
   const aborted = new Promise<never>((_, reject) => {
     const abort = () => reject(signal?.reason);
+    if (signal?.aborted) abort();
     signal?.addEventListener("abort", abort, { once: true });
     forget = () => signal?.removeEventListener("abort", abort);
   });

@@ -73,9 +73,8 @@ for (let i = wrong.length; i < compared; i++) pass();
 console.log(`${compared} values compared between ${visits.length} places, ${wrong.length} differences`);
 
 const travelled: Journey[] = [];
-for (const route of ROUTES) {
-  const way = route.flatMap((name) => places.find((place) => place.name === name) ?? []);
-  if (way.length < 2) continue;
+const ways = ROUTES.map((route) => route.flatMap((name) => places.find((place) => place.name === name) ?? []));
+for (const way of ways.filter((way) => way.length > 1)) {
   const label = `travel: ${way.map(({ name }) => name).join(" → ")}`;
   try {
     for (const journey of await step(label, () => journeys(way, server, quick))) {

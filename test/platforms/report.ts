@@ -32,7 +32,7 @@ export function writePage({ visits, travelled, speeds }: Found): void {
   const oldSpeed = old.includes(SPEED) ? old.slice(old.indexOf(SPEED)) : `${SPEED}\n\nNot measured yet.\n`;
   const parts = [
     "# Platforms",
-    `Written by \`npm run platforms\`: lambent ${manifest.version}, packed by \`npm pack\` and installed from the tarball, on ${cpu} (${cores} cores, ${system}). It installs the runtimes (\`test/platforms/package.json\`) but for Chromium, which it takes from the machine (\`CHROMIUM\`, or the PATH), and runs one program in all of them: for browsers and workerd bundled by esbuild, for the others as it is. Models come from one local server by ranges. \`--quick\` is what CI runs, \`--places bun,workerd\` takes some, \`--speed\` measures. ARM64, Firefox and Safari were not tried.`,
+    `Written by \`npm run platforms\`: lambent ${manifest.version}, packed by \`npm pack\` and installed from the tarball, on ${cpu} (${cores} cores, ${system}). It installs the runtimes (\`test/platforms/package.json\`) but for Chromium, which it takes from the machine (\`CHROMIUM\`, or the PATH), and runs one program in all of them: for browsers and workerd bundled by esbuild, for the others as it is. Models come from one local server by ranges. \`--quick\` is what CI runs, \`--places bun,workerd\` takes some, \`--speed\` measures. Only Linux on x64 was tried, and neither Firefox nor Safari.`,
     "## Where it runs",
     places(visits),
     visits.map(({ title, engine }) => `- ${title}: ${engine?.reasons.join("; ")}`).join("\n"),
@@ -53,12 +53,12 @@ export function writePage({ visits, travelled, speeds }: Found): void {
 
 function places(visits: readonly Visit[]): string {
   return table(
-    ["place", "kernels", "threads of 2", "engine in a worker", "pass", "fail", "not there", "seconds"],
-    visits.map(({ title, outcomes, engine, seconds }) => {
+    ["place", "kernels", "threads of 2", "engine in a worker", "pass", "fail", "not there"],
+    visits.map(({ title, outcomes, engine }) => {
       const { pass, fail, absent } = countOf(outcomes);
       const worker = engine?.worker ? "yes" : "if asked for";
       const ours = [title, engine?.kernels, engine?.threads, title.startsWith("workerd") ? "no" : worker];
-      return [...ours, pass, fail, absent, seconds.toFixed(0)];
+      return [...ours, pass, fail, absent];
     }),
   );
 }
@@ -99,12 +99,15 @@ function texts(visits: readonly Visit[]): string {
 }
 
 function journeys(travelled: readonly Journey[]): string {
-  return table(
-    ["route", "seed", "new tokens in each place", "snapshot, bytes", "as unbroken"],
-    travelled.map(({ route, seed, cuts, snapshotBytes, wrong }) => [
-      ...[route.join(" → "), seed, cuts.join(", "), snapshotBytes.toLocaleString("en"), wrong ?? "yes"],
-    ]),
-  );
+  const routes = Map.groupBy(travelled, ({ route }) => route.join(" → "));
+  return [...routes]
+    .map(([route, stories]) => {
+      const row = ({ seed, cuts, snapshotBytes, wrong }: Journey) => {
+        return [seed, cuts.join(" → "), snapshotBytes.toLocaleString("en"), wrong ?? "yes"];
+      };
+      return `${route}:\n\n${table(["seed", "new tokens", "snapshot, bytes", "as unbroken"], stories.map(row))}`;
+    })
+    .join("\n\n");
 }
 
 /** The first story, with a line for each place. */
