@@ -24,7 +24,7 @@ function thread(worker: Worker): EngineThread {
   worker.on("error", (error) => (reason = error));
   worker.unref();
   return {
-    post: (message, transfer = []) => worker.postMessage(message, transfer as never[]),
+    post: (message, transfer = []) => worker.postMessage(message, transfer),
     listen(handler) {
       worker.on("message", handler);
       worker.unref(); // a listener would keep the process alive
