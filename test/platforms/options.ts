@@ -6,7 +6,7 @@ export interface Options {
   readonly places: readonly PlaceName[];
   /** Fewer cases and stories: what CI runs. */
   readonly quick: boolean;
-  /** The speed table too. */
+  /** The speed table instead of the suite. */
   readonly speed: boolean;
 }
 

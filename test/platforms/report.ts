@@ -11,13 +11,6 @@ import type { Speed } from "./speed_table.ts";
 const PAGE = join(ROOT, "docs/PLATFORMS.md");
 const SPEED = "## Speed";
 
-export interface Found {
-  readonly visits: readonly Visit[];
-  readonly travelled: readonly Journey[];
-  /** Unless they were measured, those of the page stay. */
-  readonly speeds: readonly Speed[] | undefined;
-}
-
 /** A visit on one line. */
 export function showVisit({ title, outcomes, seconds, engine }: Visit): string {
   const { pass, fail, absent } = countOf(outcomes);
@@ -25,11 +18,9 @@ export function showVisit({ title, outcomes, seconds, engine }: Visit): string {
   return `${title}: ${pass} pass, ${fail} fail, ${absent} not there (${runs}) [${seconds.toFixed(1)} s]`;
 }
 
-/** The table that issue readers look for; written only from runs without a failure. */
-export function writePage({ visits, travelled, speeds }: Found): void {
+/** docs/PLATFORMS.md but for its speed table, which stays. */
+export function writePage(visits: readonly Visit[], travelled: readonly Journey[]): void {
   const { cpu, cores, system } = machineFacts();
-  const old = existsSync(PAGE) ? readFileSync(PAGE, "utf8") : "";
-  const oldSpeed = old.includes(SPEED) ? old.slice(old.indexOf(SPEED)) : `${SPEED}\n\nNot measured yet.\n`;
   const parts = [
     "# Platforms",
     `Written by \`npm run platforms\`: lambent ${manifest.version}, packed by \`npm pack\` and installed from the tarball, on ${cpu} (${cores} cores, ${system}). It installs the runtimes (\`test/platforms/package.json\`) but for Chromium, which it takes from the machine (\`CHROMIUM\`, or the PATH), and runs one program in all of them: for browsers and workerd bundled by esbuild, for the others as it is. Models come from one local server by ranges. \`--quick\` is what CI runs, \`--places bun,workerd\` takes some, \`--speed\` measures. Only Linux on x64 was tried, and neither Firefox nor Safari.`,
@@ -46,9 +37,20 @@ export function writePage({ visits, travelled, speeds }: Found): void {
     "Begun in the first place and continued in the others from snapshots alone, cut at random; `nLocal` 64, so that the cache turns over on the way. Each has the tokens, the text and in the end the snapshot, byte for byte, of the story that the first place writes without a break.",
     journeys(travelled),
     ...story(travelled),
-    speeds ? speed(speeds) : oldSpeed.trim(),
   ];
-  writeFileSync(PAGE, `${parts.join("\n\n")}\n`);
+  writeFileSync(PAGE, `${parts.join("\n\n")}\n\n${oldParts()[1]}`);
+}
+
+/** The speed table of docs/PLATFORMS.md. */
+export function writeSpeed(speeds: readonly Speed[]): void {
+  writeFileSync(PAGE, `${oldParts()[0]}${speedTable(speeds)}\n`);
+}
+
+/** The page as it is: what is before the speed table, and the table. */
+function oldParts(): readonly [string, string] {
+  const page = existsSync(PAGE) ? readFileSync(PAGE, "utf8") : "";
+  const at = page.indexOf(SPEED);
+  return at < 0 ? [page, ""] : [page.slice(0, at), page.slice(at)];
 }
 
 function places(visits: readonly Visit[]): string {
@@ -117,11 +119,11 @@ function story([first]: readonly Journey[]): string[] {
   return [`The first of them, place by place:`, lines.join("\n>\n")];
 }
 
-function speed(speeds: readonly Speed[]): string {
+function speedTable(speeds: readonly Speed[]): string {
   const { cpu, cores, lastLevelCache, memoryGiB, system } = machineFacts();
   const parts = [
     SPEED,
-    `Written by \`npm run platforms -- --speed\` on ${cpu} (${cores} cores, ${lastLevelCache} of last-level cache, ${memoryGiB} GiB, ${system}): the embedded model lambent-llama-5m, medians of ${speeds[0]?.rounds} rounds in which all places take turns, and in brackets the median over the rounds of what this is in parts of Bun's (tokens per second: more is faster; seconds: less). Start: from the start of the process, the page or the request until the first token has been heard of, with the weights fetched from the local server; the browser and workerd itself are up by then. Times are taken from outside, for workerd has no clock, and hold a request to the server each.`,
+    `Written by \`npm run platforms -- --speed\` on ${cpu} (${cores} cores, ${lastLevelCache} of last-level cache, ${memoryGiB} GiB, ${system}): the embedded model lambent-llama-5m, medians of ${speeds[0]?.rounds} rounds in which all places take turns, and in brackets the median over the rounds of what this is in parts of Bun's (tokens per second: more is faster; seconds: less). Start: from the start of the process, the page or the request until the first token has been heard of, with the weights fetched from the local server; the browser and workerd itself are up by then. Times are taken from outside, for workerd has no clock, and hold one request to the server each.`,
   ];
   for (const dtype of new Set(speeds.map((one) => one.dtype))) {
     for (const threads of new Set(speeds.map((one) => one.threads))) {

@@ -8,7 +8,7 @@ import { work } from "./work.ts";
 const MODEL = "lambent-llama-5m";
 const ROUNDS = 5;
 /** Of prompt and text in one visit; the first of them warms up. */
-const VISIT_ROUNDS = 4;
+const VISIT_ROUNDS = 3;
 const NEW_TOKENS = 256;
 const PROMPT = "It was late in the evening when the old captain came home. ".repeat(30);
 const MEASURES = ["start", "prefill", "decode"] as const;

@@ -16,7 +16,6 @@ interface Page {
   on(event: "console", heard: (message: { type(): string; text(): string }) => void): void;
   on(event: "pageerror", heard: (error: Error) => void): void;
   on(event: "crash", heard: () => void): void;
-  waitForEvent(event: "close", options: { timeout: 0 }): Promise<unknown>;
 }
 
 const launch = () => importTool<Playwright>("playwright-core").chromium.launch({ executablePath: chromiumPath() });

@@ -1,7 +1,6 @@
 import type { Model } from "lambent";
-import { type Case, expect, hash, type Setting, withModel } from "./case.ts";
+import { type Case, expect, hash, LLAMA, MODELS, type Setting, withModel } from "./case.ts";
 
-export const LLAMA = "lambent-llama-5m";
 const DTYPES = ["f32", "bf16", "f16", "q8", "q7", "q4"] as const;
 const PROMPT = `It was late in the evening when the old captain came home. "You have kept us waiting," said his sister, "and the letter has been lying upon the table since noon."`;
 const SAMPLING = { seed: 7, temperature: 0.8, maxNewTokens: 48, ignoreEos: true } as const;
@@ -20,11 +19,10 @@ export async function written(model: Model) {
 export function bits(setting: Setting): Case[] {
   const { quick, threads: most } = setting;
   const dtypesOf = (model: string) => (quick && model !== LLAMA ? (["bf16", "q4"] as const) : DTYPES);
-  const models = [LLAMA, "lambent-gptj-6m", "lambent-mpt-5m"];
   const kinds = (["relaxed", "plain"] as const).flatMap((simd) =>
     ([1, 2] as const).map((threads) => ({ simd, threads })),
   );
-  const each = models.flatMap((name) =>
+  const each = MODELS.flatMap((name) =>
     dtypesOf(name).flatMap((dtype) =>
       kinds.map(({ simd, threads }): Case => {
         const same = `bits: ${name} ${dtype}`;

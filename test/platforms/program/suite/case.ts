@@ -4,6 +4,10 @@ import { load } from "lambent";
 import type { Host } from "../job.ts";
 import type { Material } from "../material.ts";
 
+/** The embedded models. */
+export const LLAMA = "lambent-llama-5m";
+export const MODELS = [LLAMA, "lambent-gptj-6m", "lambent-mpt-5m"] as const;
+
 /** What the cases of every theme are made from. */
 export interface Setting extends Material {
   readonly quick: boolean;

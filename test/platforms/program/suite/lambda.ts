@@ -1,6 +1,5 @@
-import { type Case, expect, type Setting, withModel } from "./case.ts";
+import { type Case, expect, MODELS, type Setting, withModel } from "./case.ts";
 
-const MODELS = ["lambent-llama-5m", "lambent-gptj-6m", "lambent-mpt-5m"];
 const SAMPLING = { seed: 11, temperature: 0.8, maxNewTokens: 60, ignoreEos: true } as const;
 
 /** Below nLocal, Λ is full attention, bit for bit; beyond it, it is not. */

@@ -1,7 +1,6 @@
 import type { Session } from "lambent";
-import { type Case, expect, hash, refusal, type Setting, withModel } from "./case.ts";
+import { type Case, expect, hash, LLAMA, refusal, type Setting, withModel } from "./case.ts";
 
-const LLAMA = "lambent-llama-5m";
 const SAMPLING = { temperature: 0.8, maxNewTokens: 20, ignoreEos: true } as const;
 
 async function goOn(session: Session) {

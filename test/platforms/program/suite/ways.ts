@@ -10,8 +10,8 @@ import {
   load,
   type Where,
 } from "lambent";
-import { LLAMA, written } from "./bits.ts";
-import { type Case, modelUrl, type Setting } from "./case.ts";
+import { written } from "./bits.ts";
+import { type Case, LLAMA, modelUrl, type Setting } from "./case.ts";
 
 const FILES = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"];
 
