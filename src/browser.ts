@@ -1,7 +1,7 @@
 /** The entry for browsers (condition `browser`). */
-import { browser } from "./runtime/browser.ts";
 import { provideRuntime } from "./runtime/index.ts";
+import { page } from "./runtime/page.ts";
 
-provideRuntime(async () => browser);
+provideRuntime(async () => page);
 
 export * from "./api.ts";

@@ -1,6 +1,7 @@
 /** The worker of an engine in a browser. */
 import { runEngineWorker } from "./engine_worker.ts";
-import { announce, browser } from "./runtime/browser.ts";
+import { announce } from "./runtime/announce.ts";
+import { browser } from "./runtime/browser.ts";
 
 runEngineWorker(Promise.resolve(browser), {
   post: (message, transfer = []) => postMessage(message, { transfer }),

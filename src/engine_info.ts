@@ -88,7 +88,7 @@ export async function engineInfo(options: EngineOptions = {}): Promise<EngineInf
     reasons: [
       ...kernels.reasons,
       `${kernels.build} gives the known answer`,
-      threads > 1 && single ? `one thread: ${single}` : `threads: ${asked}`,
+      single && (threads > 1 || options.threads === undefined) ? `one thread: ${single}` : `threads: ${asked}`,
     ],
   };
 }

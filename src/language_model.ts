@@ -51,6 +51,14 @@ export class Model {
     return Session.restore(this.#parts, snapshot);
   }
 
+  /**
+   * Bytes of WebAssembly memory as it is now: weights, buffers, and a slot for each of the most sessions that were open at
+   * once. However long their texts get, it stays as it is.
+   */
+  memory(): Promise<number> {
+    return this.#parts.service.memory();
+  }
+
   /** Ends every session, gives the memory back, and ends the worker if there is one. */
   dispose(): void {
     this.#parts.service.close();

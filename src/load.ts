@@ -12,6 +12,7 @@ import { LocalService } from "./service/local.ts";
 import { RemoteService } from "./service/remote.ts";
 import type { EngineService } from "./service/types.ts";
 import type { Files } from "./source.ts";
+import { abortable } from "./tick.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
 export interface LoadOptions extends EngineOptions, Omit<LoadingOptions, "onProgress" | "availableMemory" | "threads"> {
@@ -52,7 +53,11 @@ export async function withCheckpoint<T>(
   runtime?: Runtime,
 ): Promise<T> {
   runtime ??= await currentRuntime();
-  const checkpoint = await Checkpoint.open(await findModel(where, options, runtime));
+  const opening = Checkpoint.open(await findModel(where, options, runtime));
+  const checkpoint = await abortable(opening, options.signal).catch((error) => {
+    opening.then((late) => late.close()).catch(() => {});
+    throw error;
+  });
   try {
     return await work(checkpoint, runtime);
   } finally {

@@ -6,7 +6,7 @@ export const tick: () => Promise<void> =
       ? byMessage()
       : () => new Promise((resolve) => setTimeout(resolve, 0));
 
-/** Browsers let a timer wait for 4 ms, or a second in the background, but no message. */
+/** Browsers let a timer wait for 4 ms, or a second in the background, but no message; workerd hears nobody between messages. */
 function byMessage(): () => Promise<void> {
   const { port1, port2 } = new MessageChannel();
   const waiting: (() => void)[] = [];
@@ -24,6 +24,7 @@ export async function abortable<T>(work: Promise<T>, signal: AbortSignal | undef
   let forget = () => {};
   const aborted = new Promise<never>((_, reject) => {
     const abort = () => reject(signal?.reason);
+    if (signal?.aborted) abort();
     signal?.addEventListener("abort", abort, { once: true });
     forget = () => signal?.removeEventListener("abort", abort);
   });

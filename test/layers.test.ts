@@ -26,7 +26,6 @@ const LAYERS: readonly (readonly string[])[] = [
     "browser",
     "workerd",
     "edge_light",
-    "embedded",
     "host_worker",
     "browser_worker",
   ],

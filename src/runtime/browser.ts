@@ -5,7 +5,7 @@ import { findOnWeb, openOnWeb } from "./web.ts";
 
 const isolated = globalThis.crossOriginIsolated;
 
-/** A page or one of its workers. Engines are in workers: nothing may wait in the thread that draws. */
+/** A thread of a browser; what begins engines is a page's (`page.ts`), or bundlers would find workers that begin themselves. */
 export const browser: Runtime = {
   name: nameOf(navigator.userAgent),
   kernels,
@@ -16,8 +16,7 @@ export const browser: Runtime = {
   single: isolated
     ? undefined
     : "the page is not cross-origin isolated (headers COOP: same-origin, COEP: require-corp)",
-  startEngine: () => thread(new Worker(new URL("../browser_worker.ts", import.meta.url), { type: "module" })),
-  worker: true,
+  worker: false,
   availableMemory: () => undefined,
   locate(where) {
     const relative = /^\.{0,2}\//.test(where);
@@ -55,7 +54,7 @@ function nameOf(userAgent: string): string {
  * A worker, which announces itself with the name of a lock that it holds as long as it lives (`announce`): browsers have no
  * event for its end. What is posted before waits for that.
  */
-function thread(worker: Worker): EngineThread {
+export function thread(worker: Worker): EngineThread {
   const waiting: (() => void)[] = [];
   let lock: string | undefined;
   let handler = (_: unknown): void => {};
@@ -89,17 +88,4 @@ function thread(worker: Worker): EngineThread {
     terminate,
     ended,
   };
-}
-
-/** What every worker does first, once it listens. */
-export function announce(): void {
-  if (!navigator.locks) {
-    postMessage("");
-    return;
-  }
-  const name = `lambent ${crypto.randomUUID()}`;
-  void navigator.locks.request(name, () => {
-    postMessage(name);
-    return new Promise(() => {});
-  });
 }

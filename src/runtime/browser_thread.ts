@@ -1,5 +1,5 @@
 /** A thread of the pool in a browser. */
 import "../machine/worker.ts";
-import { announce } from "./browser.ts";
+import { announce } from "./announce.ts";
 
 announce();

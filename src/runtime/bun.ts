@@ -1,12 +1,27 @@
+import { fileURLToPath } from "node:url";
+import { filesFromBlobs } from "./blobs.ts";
 import { host } from "./host.ts";
-import type { EngineThread } from "./types.ts";
+import type { EngineThread, Runtime } from "./types.ts";
 
-/** Bun. */
-export const bun = host({
+const shared = host({
   name: `bun ${Bun.version}`,
   startThread: () => thread(new Worker(new URL("../machine/worker.ts", import.meta.url), OPTIONS)),
   startEngine: () => thread(new Worker(new URL("../host_worker.ts", import.meta.url), OPTIONS)),
 });
+
+/** Bun. */
+export const bun = {
+  ...shared,
+  async open(url: URL) {
+    const found = await shared.open(url);
+    if (found || url.protocol !== "file:") return found;
+    // What is in an executable of `bun build --compile` can only be had as a blob.
+    const blob = Bun.file(fileURLToPath(url));
+    return (await blob.exists())
+      ? filesFromBlobs("executable", { [url.pathname]: blob }).open(url.pathname)
+      : undefined;
+  },
+} satisfies Runtime;
 
 const OPTIONS = { ref: false } as WorkerOptions;
 

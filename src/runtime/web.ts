@@ -1,6 +1,7 @@
 /** What hosts without files share: models are read from where they are, and nothing is kept. */
 import { mismatch, OptionError } from "../errors.ts";
 import type { ByteSource, Files } from "../source.ts";
+import { filesFromBlobs } from "./blobs.ts";
 import { hubIdOf, isModelId } from "./model_id.ts";
 import type { FindOptions } from "./types.ts";
 import { filesFromUrl } from "./url.ts";
@@ -8,13 +9,7 @@ import { filesFromUrl } from "./url.ts";
 /** A file at a URL; bundlers put small ones into their URLs. */
 export async function openOnWeb(url: URL): Promise<ByteSource | undefined> {
   if (url.protocol !== "data:") return filesFromUrl(new URL(".", url)).open(url.href);
-  const bytes = new Uint8Array(await (await fetch(url)).arrayBuffer());
-  return {
-    name: "a data: URL",
-    size: bytes.length,
-    readInto: async (target, offset) => target.set(bytes.subarray(offset, offset + target.length)),
-    async close() {},
-  };
+  return filesFromBlobs("data:", { file: await (await fetch(url)).blob() }).open("file");
 }
 
 /** A URL of a directory, relative to `base` if there is one, or a Hugging Face id, whose files are read from the hub. */

@@ -84,6 +84,11 @@ export class LocalService implements EngineService {
     this.#engine?.dispose(id);
   }
 
+  async memory(): Promise<number> {
+    const engine = this.#open;
+    return engine.plan.banks.reduce((sum, _, bank) => sum + engine.bank(bank).memory.buffer.byteLength, 0);
+  }
+
   close(): void {
     for (const id of this.#sessions) this.dispose(id);
     this.#engine = undefined;

@@ -124,6 +124,10 @@ export class RemoteService implements EngineService {
     this.#call("dispose", [id]).catch(() => {});
   }
 
+  memory(): Promise<number> {
+    return this.#call("memory", []);
+  }
+
   close(): void {
     forgotten.unregister(this);
     this.#sessions.clear();

@@ -72,5 +72,6 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
     logits: (_: Call, id: number) => service.logits(id),
     snapshot: (_: Call, id: number, text: TextState) => service.snapshot(id, text),
     dispose: (_: Call, id: number) => service.dispose(id),
+    memory: () => service.memory(),
   });
 }

@@ -52,6 +52,8 @@ export interface EngineService {
   logits(id: number): Promise<Float32Array<ArrayBuffer> | undefined>;
   snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>>;
   dispose(id: number): void;
+  /** Bytes of WebAssembly memory as it is now: it grows with the most sessions that were open at once, and never shrinks. */
+  memory(): Promise<number>;
   /** Ends it: what is asked afterwards is refused. */
   close(): void;
 }

@@ -35,5 +35,6 @@ test.skipIf(!proc)(
     expect(growth("rss")).toBeLessThan(1.01);
     expect(growth("heap")).toBeLessThan(1.01);
   },
-  PATIENCE,
+  // On a busy machine a compiler may still add a megabyte; what leaks, leaks every time.
+  { timeout: PATIENCE, retry: 2 },
 );

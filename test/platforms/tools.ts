@@ -10,12 +10,12 @@ const MODULES = join(HERE, "node_modules");
 const DENO = `@deno/${process.platform}-${process.arch}-glibc`;
 const BROWSERS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/** Installs the tools as package-lock.json says, unless they are there. */
-export async function installTools(): Promise<void> {
-  const wanted = readFileSync(join(HERE, "package-lock.json"), "utf8");
-  const mark = join(MODULES, ".installed-lock.json");
+/** Installs the tools of a folder as its package-lock.json says, unless they are there. */
+export async function installTools(folder = HERE): Promise<void> {
+  const wanted = readFileSync(join(folder, "package-lock.json"), "utf8");
+  const mark = join(folder, "node_modules/.installed-lock.json");
   if (existsSync(mark) && readFileSync(mark, "utf8") === wanted) return;
-  await command(["npm", "ci", "--no-audit", "--no-fund"], HERE);
+  await command(["npm", "ci", "--no-audit", "--no-fund"], folder);
   writeFileSync(mark, wanted);
 }
 

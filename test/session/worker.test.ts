@@ -57,6 +57,25 @@ test.each([1, 2])("text, logits and snapshots are those of an engine in place, w
   expect(await freeSlots(there)).toBe(3);
 });
 
+test.each([false, true])(
+  "memory is as planned, and grows with sessions but not with texts (worker: %p)",
+  async (worker) => {
+    using model = await open({ worker, nLocal: 64, maxSessions: 16 });
+    const first = await model.memory();
+    const { memoryBytes, cacheBytes } = model.info;
+    expect(first).toBe(Math.ceil(memoryBytes / 65_536) * 65_536);
+    await read(model);
+    expect(await model.memory()).toBe(first);
+    await freeSlots(model);
+    const most = await model.memory();
+    expect(most - first).toBeGreaterThan(14 * cacheBytes);
+    await freeSlots(model);
+    expect(await model.memory()).toBe(most);
+    model.dispose();
+    await failure(OptionError, () => model.memory());
+  },
+);
+
 test("files that only this thread can read are read from here, and progress is told", async () => {
   const told: LoadProgress[] = [];
   const files = directory(folder);

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -31,6 +32,8 @@ interface ReproduceFlags {
 const HERE = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 /** The one that shows most comes first: it has learned to find keys, and sinks have begun to form in it. */
 const MODELS = ["lambent-gptj-6m", "lambent-llama-5m", "lambent-mpt-5m"].map((name) => HERE(`models/${name}`));
+const TEXTS = HERE("models/texts");
+const DOCS = HERE("docs");
 const QUICK_STREAM = 20_000;
 
 export function addReproduce(program: Command, signal: AbortSignal): void {
@@ -63,7 +66,13 @@ export function addReproduce(program: Command, signal: AbortSignal): void {
 async function reproduce(flags: ReproduceFlags, signal: AbortSignal): Promise<void> {
   const { quick = false, models = MODELS, work } = flags;
   ownNames(models);
-  const given = flags.text ?? (quick ? [HERE("models/texts")] : undefined);
+  const given = flags.text ?? (quick ? [TEXTS] : undefined);
+  const out = flags.out ?? (quick ? work : DOCS);
+  const ours = [...models, ...(given ?? []), out].filter((path) => [...MODELS, TEXTS, DOCS].includes(path));
+  if (!ours.every((path) => existsSync(path))) {
+    const expected = "a clone of the repository, or --models, --text and --out";
+    throw new OptionError(mismatch("reproduce", expected, "the package, which has lambent-llama-5m alone"));
+  }
   if (!given) throw new OptionError(mismatch("text", "novels to read (--text, or --quick)", "none"));
   const texts = await textFiles(given);
   const latex = await textFiles(flags.latex ?? []);
@@ -100,7 +109,6 @@ async function reproduce(flags: ReproduceFlags, signal: AbortSignal): Promise<vo
       }
       const evaluations = await Promise.all(models.map((model) => evaluationsOf(model, done, work)));
       const claims = evaluations.flatMap(claimsOf);
-      const out = flags.out ?? (quick ? work : HERE("docs"));
       await mkdir(join(out, "figures"), { recursive: true });
       for (const step of done) {
         for (const file of Object.keys(step.figures)) {
@@ -140,7 +148,7 @@ async function carryOut(step: Step, results: Results, flags: ReproduceFlags, sig
 
 /** A command of ours in a process of its own, which prints where we do. */
 async function run(args: readonly string[], signal: AbortSignal): Promise<void> {
-  const main = HERE("src/cli/main.ts");
+  const main = fileURLToPath(new URL("../main.ts", import.meta.url));
   const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "inherit", "inherit"] });
   // Ctrl-C reaches the child as well; another signal's owner may have meant us alone.
   const stop = () => child.kill("SIGINT");

@@ -1,0 +1,12 @@
+/** What every worker does first, once it listens. */
+export function announce(): void {
+  if (!navigator.locks) {
+    postMessage("");
+    return;
+  }
+  const name = `lambent ${crypto.randomUUID()}`;
+  void navigator.locks.request(name, () => {
+    postMessage(name);
+    return new Promise(() => {});
+  });
+}

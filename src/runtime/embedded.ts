@@ -1,0 +1,25 @@
+/**
+ * The model that comes with the package, lambent-llama-5m, by addresses that bundlers see (entry `lambent/embedded`).
+ *
+ * @example
+ * const model = await load(embedded);
+ */
+
+import type { Files } from "../source.ts";
+import { currentRuntime } from "./index.ts";
+
+const ADDRESSES: Record<string, URL> = {
+  "config.json": new URL("../../models/lambent-llama-5m/config.json", import.meta.url),
+  "generation_config.json": new URL("../../models/lambent-llama-5m/generation_config.json", import.meta.url),
+  "model.safetensors": new URL("../../models/lambent-llama-5m/model.safetensors", import.meta.url),
+  "tokenizer.json": new URL("../../models/lambent-llama-5m/tokenizer.json", import.meta.url),
+  "tokenizer_config.json": new URL("../../models/lambent-llama-5m/tokenizer_config.json", import.meta.url),
+};
+
+/** Its files. */
+export const embedded: Files = {
+  name: "lambent-llama-5m",
+  async open(file) {
+    return Object.hasOwn(ADDRESSES, file) ? (await currentRuntime()).open(ADDRESSES[file] as URL) : undefined;
+  },
+};

@@ -1,0 +1,18 @@
+import { statSync } from "node:fs";
+import { join, normalize } from "node:path";
+
+/** With these a page may share memory between threads. */
+const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+
+/** A plain server of a folder's files; `isolated`: whose pages may share memory. */
+export function serve(folder: string, isolated = false) {
+  return Bun.serve({
+    ...{ hostname: "127.0.0.1", port: 0 },
+    fetch(request) {
+      const path = join(folder, normalize(decodeURIComponent(new URL(request.url).pathname)));
+      const file = statSync(path, { throwIfNoEntry: false })?.isDirectory() ? join(path, "index.html") : path;
+      if (!statSync(file, { throwIfNoEntry: false })?.isFile()) return new Response("not found", { status: 404 });
+      return new Response(Bun.file(file), { headers: isolated ? ISOLATED : {} });
+    },
+  });
+}
