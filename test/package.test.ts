@@ -10,8 +10,8 @@ const manifest = json("package.json");
 /** Bytes of all builds of the kernels together, at most. */
 const KERNELS_BUDGET = 200_000;
 
-test("package.json, its lock, deno.json and the code say the same version", () => {
-  const said = [manifest.version, json("package-lock.json").version, json("deno.json").version];
+test("package.json, its lock, jsr.json and the code say the same version", () => {
+  const said = [manifest.version, json("package-lock.json").version, json("jsr.json").version];
   expect(said).toEqual([VERSION, VERSION, VERSION]);
 });
 
@@ -20,8 +20,8 @@ test("whoever installs the package runs no script of it", () => {
   expect(scripts.filter((name) => /^(?:preinstall|install|postinstall|prepare)$/.test(name))).toEqual([]);
 });
 
-test("every entry is named by package.json, those of Deno by deno.json", () => {
-  const { exports } = json("deno.json");
+test("every entry is named by package.json, those of Deno by jsr.json", () => {
+  const { exports } = json("jsr.json");
   const source = (path: string) => path.replace("./dist/", "./").replace(/\.js$/, ".ts");
   const { deno } = manifest.exports["."];
   expect(exports).toEqual({
