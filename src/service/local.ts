@@ -24,9 +24,13 @@ export class LocalService implements EngineService {
     throw new OptionError(mismatch("model", "one that is open", "one that was disposed of"));
   }
 
-  /** Whether a session is open. */
+  /** Whether a session is open, and none of its steps was cut off. */
   has(id: number): boolean {
-    return this.#sessions.has(id);
+    try {
+      return this.#open.state(id) !== undefined;
+    } catch {
+      return false;
+    }
   }
 
   length(id: number): number {
@@ -99,6 +103,7 @@ export function factsOf(engine: Engine): EngineFacts {
   const { policy, weightBytes, cacheBytes, memoryBytes, cache, options } = engine.plan;
   return {
     modelType: engine.program.modelType,
+    trainedLength: engine.program.trainedLength,
     kernels: engine.kernels.build,
     dtype: dtypesOf(engine),
     cacheDtype: cache.dtype,

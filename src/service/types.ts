@@ -6,6 +6,8 @@ import type { TextState } from "../snapshot.ts";
 /** What an engine is, as plain data. Bytes; Infinity where there is no bound. */
 export interface EngineFacts extends Policy {
   readonly modelType: string;
+  /** Tokens of the longest texts that the model was trained on. */
+  readonly trainedLength: number;
   /** Build of the kernels. */
   readonly kernels: string;
   readonly dtype: string;

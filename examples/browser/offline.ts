@@ -1,0 +1,28 @@
+/** Keeps the page for use without a network, and says how that stands. */
+export async function keepOffline(
+  say: (text: string, action?: { name: string; run: () => void }) => void,
+): Promise<void> {
+  if (!navigator.serviceWorker) return;
+  try {
+    const registration = await navigator.serviceWorker.register("./offline_worker.js", { updateViaCache: "none" });
+    const offer = (worker: ServiceWorker | null) => {
+      if (!worker) return;
+      const run = () => {
+        navigator.serviceWorker.addEventListener("controllerchange", () => location.reload());
+        worker.postMessage("take over");
+      };
+      say("A newer version of this page is there.", { name: "Use it", run });
+    };
+    registration.addEventListener("updatefound", () => {
+      const { installing } = registration;
+      installing?.addEventListener("statechange", () => {
+        if (installing.state === "installed" && registration.active) offer(installing);
+      });
+    });
+    await navigator.serviceWorker.ready;
+    say("This page is kept by the browser: it works without a network now.");
+    offer(registration.waiting);
+  } catch (error) {
+    say(`This page is not kept for use without a network: ${error instanceof Error ? error.message : error}`);
+  }
+}

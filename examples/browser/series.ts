@@ -1,0 +1,36 @@
+/** Most points of a line; when there would be more, neighbours become one. */
+const MOST = 600;
+/** Tokens that an average is over, about. */
+const SPAN = 100;
+
+/** A number per token, averaged over the latest ones, kept as a line of bounded length. */
+export class Series {
+  /** Averages at the ends of stretches of `width` tokens, from `origin` on. */
+  readonly points: number[] = [];
+  width = 1;
+  #origin: number | undefined;
+  #weight = 0;
+  #sum = 0;
+
+  /** Position of the first token. */
+  get origin(): number {
+    return this.#origin ?? 0;
+  }
+
+  /** The average now; NaN if there is none. */
+  get latest(): number {
+    return this.#sum / this.#weight;
+  }
+
+  push(position: number, value: number): void {
+    this.#origin ??= position;
+    const keep = 1 - 1 / SPAN;
+    this.#sum = this.#sum * keep + value;
+    this.#weight = this.#weight * keep + 1;
+    this.points[Math.floor((position - this.#origin) / this.width)] = this.latest;
+    if (this.points.length < MOST) return;
+    for (let i = 0; i < MOST / 2; i++) this.points[i] = this.points[2 * i + 1] as number;
+    this.points.length = MOST / 2;
+    this.width *= 2;
+  }
+}
