@@ -3,6 +3,11 @@ import { filesFromBlobs } from "./blobs.ts";
 import { host } from "./host.ts";
 import type { EngineThread, Runtime } from "./types.ts";
 
+/** What we use of it; others who compile this code have no types of Bun. */
+const { Bun } = globalThis as unknown as {
+  readonly Bun: { readonly version: string; file(path: string): Blob & { exists(): Promise<boolean> } };
+};
+
 const shared = host({
   name: `bun ${Bun.version}`,
   startThread: () => thread(new Worker(new URL("../machine/worker.ts", import.meta.url), OPTIONS)),
@@ -27,6 +32,7 @@ const OPTIONS = { ref: false } as WorkerOptions;
 
 /** A Web Worker: it is there after 3 ms and costs this thread 0.5; node:worker_threads takes 14 and 12 (docs/LOG.md). */
 function thread(worker: Worker): EngineThread {
+  const counted = worker as unknown as { ref(): void; unref(): void };
   let reason: unknown;
   worker.addEventListener("error", (event) => {
     // It has ended then, and says so by the next event; unheard, the error would be printed.
@@ -36,7 +42,7 @@ function thread(worker: Worker): EngineThread {
   return {
     post: (message, transfer = []) => worker.postMessage(message, { transfer }),
     listen: (handler) => worker.addEventListener("message", ({ data }) => handler(data)),
-    hold: (waits) => (waits ? (worker as Bun.Worker).ref() : (worker as Bun.Worker).unref()),
+    hold: (waits) => (waits ? counted.ref() : counted.unref()),
     terminate: () => worker.terminate(),
     ended: new Promise((resolve) => worker.addEventListener("close", () => resolve(reason))),
   };

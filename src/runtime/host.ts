@@ -26,7 +26,8 @@ export function host<Own extends Pick<Runtime, "name" | "startThread" | "startEn
 async function kernels(build: Build): Promise<Uint8Array<ArrayBuffer>> {
   const url = new URL(`../../build/${build}.wasm`, import.meta.url);
   try {
-    return await readFile(url);
+    // Code that came from a server has them there.
+    return url.protocol === "file:" ? await readFile(url) : new Uint8Array(await (await fetch(url)).arrayBuffer());
   } catch {
     throw new LambentError(`${url.pathname}: expected the kernels there, found none: run \`npm run kernels\``);
   }

@@ -8,9 +8,14 @@ export const node = host({ name: `node ${process.versions.node}`, ...startersOf(
 /** Threads by node:worker_threads, which Deno has too. */
 export function startersOf() {
   return {
-    startThread: () => thread(new Worker(new URL("./node_thread.ts", import.meta.url))),
-    startEngine: () => thread(new Worker(new URL("../host_worker.ts", import.meta.url))),
+    startThread: () => thread(new Worker(local(new URL("./node_thread.ts", import.meta.url)))),
+    startEngine: () => thread(new Worker(local(new URL("../host_worker.ts", import.meta.url)))),
   };
+}
+
+/** Code that came from a server, as Deno's may, is no worker by itself. */
+function local(url: URL): URL {
+  return url.protocol === "file:" ? url : new URL(`data:text/javascript,import ${JSON.stringify(url.href)}`);
 }
 
 function thread(worker: Worker): EngineThread {
@@ -19,7 +24,7 @@ function thread(worker: Worker): EngineThread {
   worker.on("error", (error) => (reason = error));
   worker.unref();
   return {
-    post: (message, transfer = []) => worker.postMessage(message, transfer as never[]),
+    post: (message, transfer = []) => worker.postMessage(message, transfer),
     listen(handler) {
       worker.on("message", handler);
       worker.unref(); // a listener would keep the process alive

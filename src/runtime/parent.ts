@@ -4,7 +4,7 @@ import type { Port } from "./types.ts";
 /** The line from a worker to the thread that started it. */
 export const parent: Port = {
   post(message, transfer = []) {
-    if (parentPort) parentPort.postMessage(message, transfer as never[]);
+    if (parentPort) parentPort.postMessage(message, transfer);
     else postMessage(message, { transfer });
   },
   listen(handler) {

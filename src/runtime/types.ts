@@ -16,7 +16,7 @@ export interface FindOptions {
 
 /** One end of a line between two threads. Messages are cloned, but for what is transferred. */
 export interface Port {
-  post(message: unknown, transfer?: Transferable[]): void;
+  post(message: unknown, transfer?: ArrayBuffer[]): void;
   listen(handler: (message: unknown) => void): void;
   /** Whether the process has to wait for a message; absent where nothing ends by itself. */
   hold?(waits: boolean): void;

@@ -109,7 +109,7 @@ export class Rpc {
 }
 
 /** Numbers that are an answer of their own are not copied. */
-function givenAway(value: unknown): Transferable[] {
+function givenAway(value: unknown): ArrayBuffer[] {
   return ArrayBuffer.isView(value) && value.buffer instanceof ArrayBuffer ? [value.buffer] : [];
 }
 

@@ -1,10 +1,12 @@
 /** The ten lines of README.md in empty projects that the packed package is installed in: they print the same in all. */
 import { describe, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { command } from "../platforms/command.ts";
+import { ROOT } from "../setup.ts";
 import { inChromium } from "./page.ts";
 import { serve } from "./serve.ts";
-import { project, readmeProgram, readmeWorker } from "./tarball.ts";
+import { emptyFolder, project, readmeProgram, readmeWorker } from "./tarball.ts";
 import { bun, deno, node22, node24, tool } from "./tools.ts";
 import { bundleWorker, inMiniflare, inWorkerd } from "./worker.ts";
 
@@ -30,6 +32,20 @@ describe("the README's ten lines, in an empty project of", () => {
 
   test("Deno", async () => {
     const folder = await project("deno", { "main.ts": readmeProgram() });
+    same(await command([deno(), "run", "--allow-all", "main.ts"], folder));
+  });
+
+  test("Deno, with the sources on a server, where JSR has them", async () => {
+    using server = serve(ROOT);
+    const at = (path: string) => new URL(path, server.url).href;
+    const { dependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+    const imports = {
+      ...{ lambent: at("src/index.ts"), "lambent/embedded": at("src/runtime/embedded.ts") },
+      ...Object.fromEntries(Object.entries(dependencies).map(([name, version]) => [name, `npm:${name}@${version}`])),
+    };
+    const folder = emptyFolder("jsr");
+    writeFileSync(join(folder, "deno.json"), JSON.stringify({ imports }));
+    writeFileSync(join(folder, "main.ts"), readmeProgram());
     same(await command([deno(), "run", "--allow-all", "main.ts"], folder));
   });
 

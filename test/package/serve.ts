@@ -12,7 +12,9 @@ export function serve(folder: string, isolated = false) {
       const path = join(folder, normalize(decodeURIComponent(new URL(request.url).pathname)));
       const file = statSync(path, { throwIfNoEntry: false })?.isDirectory() ? join(path, "index.html") : path;
       if (!statSync(file, { throwIfNoEntry: false })?.isFile()) return new Response("not found", { status: 404 });
-      return new Response(Bun.file(file), { headers: isolated ? ISOLATED : {} });
+      // Bun takes .ts for video.
+      const type = file.endsWith(".ts") ? { "Content-Type": "application/typescript" } : {};
+      return new Response(Bun.file(file), { headers: { ...type, ...(isolated ? ISOLATED : {}) } });
     },
   });
 }

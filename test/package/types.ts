@@ -3,8 +3,9 @@ import { expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { command } from "../platforms/command.ts";
+import { ROOT } from "../setup.ts";
 import { project, readmeProgram, tarball, WORK } from "./tarball.ts";
-import { run, tool } from "./tools.ts";
+import { deno, run, tool } from "./tools.ts";
 
 test("attw finds nothing wrong with any entry", async () => {
   await command([...tool("@arethetypeswrong/cli/dist/index.js"), await tarball(), "--profile", "esm-only"], WORK);
@@ -12,6 +13,10 @@ test("attw finds nothing wrong with any entry", async () => {
 
 test("publint finds nothing wrong", async () => {
   await command([...tool("publint/src/cli.js"), "run", await tarball(), "--strict"], WORK);
+});
+
+test("deno publish accepts the sources, without slow types", async () => {
+  await command([deno(), "publish", "--dry-run", "--allow-dirty"], ROOT);
 });
 
 /** What a program would use beside the README's ten lines. */

@@ -45,7 +45,7 @@ export async function bundle(project: string): Promise<Bundles> {
     },
   });
   cpSync(join(installed, "build"), join(made.page, "build"), { recursive: true });
-  cpSync(join(installed, "models"), join(made.page, "src/models"), { recursive: true });
+  cpSync(join(installed, "models"), join(made.page, "models"), { recursive: true });
   await build({
     ...{ ...SHARED, nodePaths: [modules], platform: "browser", conditions: ["workerd", "worker"] },
     ...{ entryPoints: [entry("worker")], outdir: made.worker, external: ["node:*"] },

@@ -32,12 +32,13 @@ const everywhere = names.length === PLACES.length;
 let [passed, failed] = [0, 0];
 
 const project = mkdtempSync(join(tmpdir(), "lambent-platforms-"));
+process.once("SIGINT", () => process.exit(130));
 process.once("exit", () => rmSync(project, { recursive: true, force: true }));
 const models = join(project, "models");
 const server = new PlatformServer();
 const places: Place[] = [];
 
-await attempt("all of it", async () => {
+await attempt("npm run platforms", async () => {
   await prepare();
   if (speed) await measure();
   else await test();

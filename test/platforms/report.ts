@@ -84,11 +84,9 @@ function runsOf(visits: readonly Visit[]): number {
 
 /** A row for each text that all of its runs have in common. */
 function texts(visits: readonly Visit[]): string {
-  const runs = new Map<string, Outcome[]>();
-  for (const outcome of visits.flatMap(({ outcomes }) => outcomes)) {
-    if (!/^(bits|cache):/.test(outcome.same) || outcome.absent !== undefined) continue;
-    runs.set(outcome.same, [...(runs.get(outcome.same) ?? []), outcome]);
-  }
+  const there = visits.flatMap(({ outcomes }) => outcomes).filter(({ absent }) => absent === undefined);
+  const written = there.filter(({ same }) => /^(bits|cache):/.test(same));
+  const runs = Map.groupBy(written, ({ same }) => same);
   return table(
     ["model, weights", "runs", "places", "text", "logitsHash"],
     [...runs].map(([same, outcomes]) => {
@@ -123,7 +121,7 @@ function speedTable(speeds: readonly Speed[]): string {
   const { cpu, cores, lastLevelCache, memoryGiB, system } = machineFacts();
   const parts = [
     SPEED,
-    `Written by \`npm run platforms -- --speed\` on ${cpu} (${cores} cores, ${lastLevelCache} of last-level cache, ${memoryGiB} GiB, ${system}): the embedded model lambent-llama-5m, medians of ${speeds[0]?.rounds} rounds in which all places take turns, and in brackets the median over the rounds of what this is in parts of Bun's (tokens per second: more is faster; seconds: less). Start: from the start of the process, the page or the request until the first token has been heard of, with the weights fetched from the local server; the browser and workerd itself are up by then. Times are taken from outside, for workerd has no clock, and hold one request to the server each.`,
+    `Written by \`npm run platforms -- --speed\` on ${cpu} (${cores} cores, ${lastLevelCache} of last-level cache, ${memoryGiB} GiB, ${system}; other programs beside it: ${speeds[0]?.busyCores.toFixed(1)} cores busy before it began): the embedded model lambent-llama-5m, medians of ${speeds[0]?.rounds} rounds in which all places take turns, and in brackets the median over the rounds of what this is in parts of Bun's (tokens per second: more is faster; seconds: less). Start: from the start of the process, the page or the request until the first token has been heard of, with the weights fetched from the local server; the browser and workerd itself are up by then. Times are taken from outside, for workerd has no clock, and hold one request to the server each.`,
   ];
   for (const dtype of new Set(speeds.map((one) => one.dtype))) {
     for (const threads of new Set(speeds.map((one) => one.threads))) {

@@ -1,5 +1,6 @@
 /** How fast each place is, beside Bun: medians of rounds that take turns. */
 import { median } from "../../bench/interleave.ts";
+import { quiet } from "../../bench/peers/result.ts";
 import type { Place } from "./place.ts";
 import type { Mark, SpeedOptions } from "./program/speed.ts";
 import type { PlatformServer } from "./server.ts";
@@ -25,6 +26,8 @@ export interface Speed extends Readonly<Record<(typeof MEASURES)[number], Measur
   readonly dtype: string;
   readonly threads: number;
   readonly rounds: number;
+  /** Cores that others kept busy before. */
+  readonly busyCores: number;
 }
 
 /** One visit: the start, and the best of each stretch of work, which others on the machine disturb least. */
@@ -54,6 +57,7 @@ async function measure(place: Place, server: PlatformServer, dtype: string, thre
 
 /** Every place with one thread and, those who have them, with two, in bf16 and in q7. */
 export async function measureSpeed(places: readonly Place[], server: PlatformServer): Promise<Speed[]> {
+  const busyCores = await quiet();
   const speeds: Speed[] = [];
   for (const dtype of ["bf16", "q7"]) {
     for (const threads of [1, 2]) {
@@ -69,7 +73,7 @@ export async function measureSpeed(places: readonly Place[], server: PlatformSer
           ratio: median(list.map((one, round) => one[key] / (first[round]?.[key] as number))),
         });
         const [start, prefill, decode] = MEASURES.map(measured) as [Measured, Measured, Measured];
-        speeds.push({ ...{ title, dtype, threads, rounds: ROUNDS }, ...{ start, prefill, decode } });
+        speeds.push({ ...{ title, dtype, threads, rounds: ROUNDS, busyCores }, ...{ start, prefill, decode } });
       }
     }
   }
