@@ -16,7 +16,10 @@ export async function keepOffline(
     registration.addEventListener("updatefound", () => {
       const { installing } = registration;
       installing?.addEventListener("statechange", () => {
-        if (installing.state === "installed" && registration.active) offer(installing);
+        const { state } = installing;
+        if (state === "installed" && registration.active) offer(installing);
+        if (state === "redundant" && !registration.active)
+          say("This page could not be kept for use without a network.");
       });
     });
     await navigator.serviceWorker.ready;
