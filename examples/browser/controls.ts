@@ -28,7 +28,11 @@ export const pace = () => Number(text("pace"));
 /** What the fields say of how models are loaded. */
 export function loading(): LoadOptions {
   const dtype = text("dtype");
-  return { ...(dtype === "auto" ? {} : { dtype: dtype as LoadOptions["dtype"] }), threads: Number(text("threads")) };
+  return {
+    ...(dtype === "auto" ? {} : { dtype: dtype as LoadOptions["dtype"] }),
+    // Where there is no choice, the library says why.
+    ...(globalThis.crossOriginIsolated ? { threads: Number(text("threads")) } : {}),
+  };
 }
 
 /** Tokens that there is room for under full attention. */

@@ -209,7 +209,7 @@ save.addEventListener("click", () =>
     link.download = `story-${session.length}.safetensors`;
     link.click();
     URL.revokeObjectURL(link.href);
-    part("session-bytes").textContent = size(bytes.length);
+    part("session-bytes").textContent = ` (${size(bytes.length)})`;
     say(`Saved at position ${count(session.length)}.`);
   }),
 );

@@ -15,7 +15,7 @@ const PICTURES = [
   { name: "wide-dark", colorScheme: "dark", width: 1280, height: 960, tokens: 1600 },
   { name: "narrow-dark", colorScheme: "dark", width: 360, height: 800, tokens: 1600 },
   { name: "narrow-light", colorScheme: "light", width: 360, height: 800, tokens: 1600 },
-  { name: "beside-full", colorScheme: "light", width: 1120, height: 1310, tokens: 3000, beside: true },
+  { name: "beside-full", colorScheme: "light", width: 1280, height: 1440, tokens: 3000, beside: true },
 ] as const;
 
 const folder = process.argv[2] ?? join(ROOT, "docs/figures");
@@ -39,7 +39,7 @@ for (const { name, colorScheme, width, height, tokens, ...more } of PICTURES) {
     const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
     const canvas = new OffscreenCanvas(image.width, image.height);
     canvas.getContext("2d")?.drawImage(image, 0, 0);
-    return [...(await (await canvas.convertToBlob({ type: "image/webp", quality: 0.8 })).bytes())];
+    return [...(await (await canvas.convertToBlob({ type: "image/webp", quality: 0.75 })).bytes())];
   }, picture.toString("base64"));
   await writeFile(join(folder, `page-${name}.webp`), Uint8Array.from(webp));
   await page.close();

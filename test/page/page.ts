@@ -56,33 +56,33 @@ async function expected(tokens: number, seed: number): Promise<string> {
   return text;
 }
 
-/** Bytes of the page's processes that are in memory: of all that draw pages, as a spare one may be there. */
+/** Has the tools of developers call a worker, which may be asleep in its kernels. */
+async function callWorker(script: string, methods: Readonly<Record<string, object>>): Promise<void> {
+  const devtools = await browser.newBrowserCDPSession();
+  const { targetInfos } = await devtools.send("Target.getTargets");
+  const target = targetInfos.find(({ url }) => url.endsWith(script));
+  if (target) {
+    const { sessionId } = await devtools.send("Target.attachToTarget", { targetId: target.targetId, flatten: false });
+    for (const [id, [method, params]] of Object.entries(methods).entries()) {
+      await devtools.send("Target.sendMessageToTarget", { sessionId, message: JSON.stringify({ id, method, params }) });
+    }
+  }
+  await devtools.detach();
+}
+
+/** Bytes of the page's process that are in memory, without what is garbage; others draw what is around the page. */
 async function processMemory(): Promise<number> {
+  await reader.page.requestGC();
+  await callWorker("browser_worker.js", { "HeapProfiler.enable": {}, "HeapProfiler.collectGarbage": {} });
+  await Bun.sleep(1000);
   const devtools = await browser.newBrowserCDPSession();
   const { processInfo } = await devtools.send("SystemInfo.getProcessInfo");
   await devtools.detach();
   const renderers = processInfo.filter(({ type }) => type === "renderer");
-  const bytes = renderers.map(
-    ({ id }) => readFileSync(`/proc/${id}/smaps_rollup`, "utf8").match(/^Pss: +(\d+) kB/m)?.[1],
-  );
-  return bytes.reduce((sum, kilobytes) => sum + 1024 * Number(kilobytes), 0);
-}
-
-/** Ends a thread of the pool whatever it does; only the tools of developers can. */
-async function endThread(): Promise<void> {
-  const devtools = await browser.newBrowserCDPSession();
-  const { targetInfos } = await devtools.send("Target.getTargets");
-  const thread = targetInfos.find(({ url }) => url.endsWith("browser_thread.js"));
-  if (thread) {
-    const { sessionId } = await devtools.send("Target.attachToTarget", { targetId: thread.targetId, flatten: false });
-    for (const [id, call] of [
-      { method: "Runtime.terminateExecution" },
-      { method: "Runtime.evaluate", params: { expression: "close()" } },
-    ].entries()) {
-      await devtools.send("Target.sendMessageToTarget", { sessionId, message: JSON.stringify({ id, ...call }) });
-    }
-  }
-  await devtools.detach();
+  const bytes = renderers.map(({ id }) => {
+    return 1024 * Number(readFileSync(`/proc/${id}/smaps_rollup`, "utf8").match(/^Pss: +(\d+) kB/m)?.[1]);
+  });
+  return Math.max(...bytes);
 }
 
 /** A folder that is there as long as its name. */
@@ -94,9 +94,9 @@ function temporary() {
 /** A text without the breaks of paragraphs, and without the marks of a story's end. */
 const words = (text: string) => text.replace(/\s+/g, " ").replaceAll("⁂ ", "").trim();
 
-for (const [name, server, build] of [
-  ["isolated", () => isolated, "shared-"],
-  ["not isolated", () => plain, "single-"],
+for (const [name, server, engine] of [
+  ["isolated", () => isolated, /shared-relaxed.*threads: as asked for/],
+  ["not isolated", () => plain, /single-relaxed.*one thread: the page is not cross-origin isolated/],
 ] as const) {
   test(`${name}: starts, stops and continues by clicks, with the words that Bun writes`, async () => {
     await reader.open(server().url);
@@ -111,7 +111,7 @@ for (const [name, server, build] of [
     const continued = words(await reader.story());
     expect(continued).toBe(words(await expected(second, 7)));
     expect(continued).toStartWith(begun);
-    expect(await reader.page.locator("#engine-facts").textContent()).toContain(build);
+    expect((await reader.page.locator("#engine").textContent())?.replace(/\s+/g, " ")).toMatch(engine);
   });
 }
 
@@ -192,8 +192,8 @@ test(`memory stays flat over ${LONG.toLocaleString("en")} tokens, and so does th
   console.log(
     `      ${(before / 1e6).toFixed(1)} MB at ${LONG / 4} tokens, ${(after / 1e6).toFixed(1)} MB at ${LONG}, in the page's process`,
   );
-  // Over so few tokens a collection of garbage weighs more than a leak.
-  expect(after).toBeLessThan(before * (LONG > 15_000 ? 1.05 : 1.2) + 5e6);
+  // The text that stays on the page, and code that was compiled meanwhile.
+  expect(after).toBeLessThan(1.02 * before + 10e6);
   expect((await reader.story()).length).toBeLessThan(60_000);
   const cut = await reader.page.locator(".cut").textContent();
   if (LONG > 15_000) expect(cut).toMatch(/^Only the end of the story stays on the page: [\d,]+ characters/);
@@ -226,6 +226,9 @@ test("a newer version of the page is offered, and replaces the old one as a whol
         .replace("<h1>Lambent", "<h1>Newer"),
     ),
   );
+  await reader.open(server.url);
+  expect(await reader.page.locator("h1").textContent()).toBe("Lambent");
+  await reader.button("Use it").waitFor();
   await reader.open(server.url);
   expect(await reader.page.locator("h1").textContent()).toBe("Lambent");
   await reader.button("Use it").click();
@@ -362,7 +365,10 @@ test("a thread that ends in the midst of a step is told in words, and Start work
   // Between two steps nobody misses a thread: another one takes its place.
   const shown = reader.page.locator("#error:not(:empty)").waitFor();
   for (let writing = true; writing; ) {
-    await endThread();
+    await callWorker("browser_thread.js", {
+      "Runtime.terminateExecution": {},
+      "Runtime.evaluate": { expression: "close()" },
+    });
     writing = await Promise.race([shown.then(() => false), Bun.sleep(300).then(() => true)]);
   }
   expect(await reader.error()).toBe("step: expected 2 threads at its end, found no sign of thread 1");
