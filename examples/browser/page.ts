@@ -55,6 +55,7 @@ async function attempt(work: (signal: AbortSignal) => Promise<void>): Promise<vo
   } catch (error) {
     if (signal.aborted) say("Cancelled.");
     else complain(error);
+    drawNumbers();
     enter(loaded && writers[0]?.session ? "paused" : "empty");
   }
 }
@@ -117,9 +118,15 @@ const start = () =>
   attempt(async (signal) => {
     await prepare(signal);
     enter("writing");
-    // The same numbers for all: what differs is the attention alone.
-    const seed = controls.seed();
-    for (const writer of writers) await writer.begin(prompt.value, seed ?? writers[0]?.session?.seed, signal);
+    say("Reading …");
+    try {
+      // The same numbers for all: what differs is the attention alone.
+      const seed = controls.seed();
+      for (const writer of writers) await writer.begin(prompt.value, seed ?? writers[0]?.session?.seed, signal);
+    } catch (error) {
+      for (const writer of writers) writer.clear();
+      throw error;
+    }
     await write(signal);
   });
 

@@ -14,7 +14,7 @@ const MARGIN = { left: 44, right: 12, top: 10, bottom: 36 };
 /** Draws the lines over position, with a mark where the trained length ends. */
 export function draw(canvas: HTMLCanvasElement, lines: readonly Line[], trainedLength: number): void {
   const { width, height } = canvas.getBoundingClientRect();
-  if (width === 0) return;
+  if (width === 0 || lines.length === 0) return;
   const scale = devicePixelRatio;
   if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
     canvas.width = Math.round(width * scale);

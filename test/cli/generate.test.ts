@@ -114,6 +114,7 @@ describe("standard error", () => {
       ...{
         model: TINY,
         modelType: "llama",
+        trainedLength: 512,
         runtime: `bun ${Bun.version}`,
         kernels: expect.stringMatching(/^s\w+-\w+$/),
       },

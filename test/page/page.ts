@@ -405,6 +405,25 @@ test("wrong numbers are told in words where they are, and the story goes on", as
   await reader.write((await reader.number("position")) + 20, "Continue");
 });
 
+test("a prompt that is too long, or cut short by Escape, leaves no story behind", async () => {
+  await reader.open(isolated.url);
+  await reader.set("beside", true);
+  await reader.set("room", "512");
+  await reader.page.locator("#prompt").fill("The captain came home. ".repeat(1000));
+  await reader.button("Start").click();
+  await reader.settled();
+  expect(await reader.error()).toMatch(/maxPositions|512/);
+  await reader.set("beside", false);
+  await reader.page.locator("#prompt").fill("The captain came home. ".repeat(20_000));
+  await reader.button("Start").click();
+  await reader.page.getByText("Reading …").waitFor();
+  await reader.page.keyboard.press("Escape");
+  await reader.settled();
+  expect(await reader.status()).toBe("Cancelled.");
+  await reader.page.locator("#prompt").fill("");
+  await reader.write(30);
+});
+
 test("a model that does not come is told in words; loading is cancelled and begun again", async () => {
   const weights = "**/model.safetensors";
   await reader.page.route(weights, (route) => route.fulfill({ status: 503 }));
