@@ -128,6 +128,7 @@ test("a worker that ends in the middle of a step ends every call with an error, 
   const { service } = model;
   const { id } = await service.open();
   const calls = [service.append(id, new Array(100_000).fill(9)), service.open()];
+  calls[1]?.catch(() => {}); // a busy machine has not answered it yet
   setTimeout(() => thread.terminate(), 20);
   const gone = /^engine: expected its worker at work, found its end/;
   expect((await failure(LambentError, () => calls[0])).message).toMatch(gone);
