@@ -9,13 +9,7 @@ import { parseArgs } from "node:util";
 import { serveSite } from "./server.ts";
 import { buildSite, ISOLATION } from "./site.ts";
 
-const { values } = parseArgs({
-  options: {
-    port: { type: "string", default: "8080" },
-    "no-isolation": { type: "boolean", default: false },
-    out: { type: "string" },
-  },
-});
+const values = flags();
 const isolated = !values["no-isolation"];
 const site = await buildSite(isolated);
 if (values.out === undefined) {
@@ -33,4 +27,19 @@ async function write(directory: string): Promise<void> {
   }
   const size = [...site.values()].reduce((sum, bytes) => sum + bytes.length, 0);
   console.log(`${directory}: ${site.size} files, ${(size / 1e6).toFixed(1)} MB`);
+}
+
+function flags() {
+  try {
+    return parseArgs({
+      options: {
+        port: { type: "string", default: "8080" },
+        "no-isolation": { type: "boolean", default: false },
+        out: { type: "string" },
+      },
+    }).values;
+  } catch (error) {
+    console.error(`error: ${(error as Error).message}`);
+    process.exit(2);
+  }
 }
