@@ -32,7 +32,10 @@ export interface LoadProgress {
   readonly total: number;
 }
 
-/** Where a model is: a directory, a URL of one, a Hugging Face id, or files that were found otherwise. */
+/**
+ * Where a model is: a directory, a URL of one (in a page also a relative one that begins with "/" or "."), a Hugging Face
+ * id, or files that were found otherwise.
+ */
 export type Where = string | URL | Files;
 
 /** The files of a model, which were given or are found by name. */
