@@ -1,10 +1,5 @@
 import { Control } from "./layout";
 
-/**
- * Turns of the spin loop before a thread sleeps, some 12 µs: where every thread has a core to itself that is as quick as
- * spinning on, where one has not it costs a tenth (docs/LOG.md).
- */
-const SPINS = 1000;
 /** How long a thread sleeps for the others, in nanoseconds, before it gives the step up. */
 const TIMEOUT: i64 = 10_000_000_000;
 
@@ -20,10 +15,8 @@ export function barrier(control: usize, threads: u32): bool {
     atomic.notify(control + Control.generation, -1);
     return !atomic.load<u32>(control, Control.abort);
   }
-  for (let i = 0; i < SPINS; i++) {
-    if (atomic.load<u32>(control, Control.generation) != generation) return !atomic.load<u32>(control, Control.abort);
-    if (atomic.load<u32>(control, Control.abort)) return false;
-  }
+  spin(control, generation, load<u32>(control, Control.spins));
+  if (atomic.load<u32>(control, Control.abort)) return false;
   while (atomic.load<u32>(control, Control.generation) == generation) {
     const result = atomic.wait<u32>(control + Control.generation, generation, TIMEOUT);
     if (result == AtomicWaitResult.TIMED_OUT) {
@@ -36,4 +29,12 @@ export function barrier(control: usize, threads: u32): bool {
     if (atomic.load<u32>(control, Control.abort)) return false;
   }
   return !atomic.load<u32>(control, Control.abort);
+}
+
+/** Looks at most so many times whether there is another generation, or an abort. Shared builds only. */
+export function spin(control: usize, generation: u32, turns: u32): void {
+  if (!ASC_FEATURE_THREADS) return;
+  for (let i: u32 = 0; i < turns; i++) {
+    if (atomic.load<u32>(control, Control.generation) != generation || atomic.load<u32>(control, Control.abort)) return;
+  }
 }

@@ -46,6 +46,8 @@ export enum Control {
   generation = 4,
   /** u32: 1: every thread returns */
   abort = 8,
+  /** u32: turns of the spin loop before a thread sleeps */
+  spins = 12,
 }
 
 export enum Size {

@@ -46,8 +46,10 @@ export async function chooseKernels(
   runtime: Runtime,
 ): Promise<{ kernels: Kernels; threads: number; single?: string | undefined }> {
   const threads = threadsOf(options, runtime);
-  let { single } = runtime;
-  if (threads > 1 && runtime.startThread) {
+  const { worker = runtime.worker } = options;
+  const waits = worker || !runtime.restless;
+  let single = waits ? runtime.single : "a page's own thread may not wait for others";
+  if (threads > 1 && runtime.startThread && waits) {
     try {
       return { kernels: await processKernels(runtime, "shared", options.simd), threads };
     } catch (error) {

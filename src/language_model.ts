@@ -77,7 +77,7 @@ export class Model {
 export async function load(where: Where, options: LoadOptions = {}): Promise<Model> {
   const runtime = await currentRuntime();
   const { worker = runtime.worker, ...rest } = options;
-  const loaded = await (worker ? loadRemotely(where, rest, runtime) : loadLocally(where, rest, runtime));
+  const loaded = await (worker ? loadRemotely(where, rest, runtime) : loadLocally(where, { ...rest, worker }, runtime));
   return new Model({ ...loaded, name: typeof where === "object" && "open" in where ? where.name : `${where}` });
 }
 

@@ -10,6 +10,8 @@ export type Build = (typeof BUILDS)[number];
 export interface KernelExports {
   run(program: number, step: number, control: number, thread: number, threads: number): number;
   execute(record: number, step: number, slice: number, slices: number): void;
+  /** Shared builds only: the loop of a barrier, for its speed. */
+  spin(control: number, generation: number, turns: number): void;
   expand(dst: number, src: number, count: number, source: number): number;
   nll(out: number, x: number, target: number, n: number): void;
   firstNonFinite(p: number, count: number): number;

@@ -51,6 +51,11 @@ export function reset(memory: WebAssembly.Memory, control: number): void {
   Atomics.store(words, Control.abort / 4, 0);
 }
 
+/** Has threads look so often for the others before they sleep. */
+export function setSpins(memory: WebAssembly.Memory, control: number, turns: number): void {
+  Atomics.store(wordsOf(memory, control), Control.spins / 4, turns);
+}
+
 function wordsOf(memory: WebAssembly.Memory, control: number): Int32Array {
   return new Int32Array(memory.buffer, control, 4);
 }

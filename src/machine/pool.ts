@@ -1,6 +1,7 @@
+import { Control } from "../../assembly/layout.ts";
 import { LambentError, mismatch } from "../errors.ts";
 import type { KernelExports } from "./kernels.ts";
-import { type Attachment, abort, aborted, Mail, reset } from "./mailbox.ts";
+import { type Attachment, abort, aborted, Mail, reset, setSpins } from "./mailbox.ts";
 
 /** `worker.ts` in a thread of its own, made by the runtime. It keeps no process alive. */
 export interface Thread {
@@ -22,6 +23,12 @@ export interface Job {
   readonly step: number;
   readonly control: number;
 }
+
+/**
+ * How long a thread looks for the others at a barrier before it sleeps, in ms: where every thread has a core to itself that
+ * is as quick as looking on, where one has not it costs a tenth (docs/LOG.md).
+ */
+const LOOKING = 0.012;
 
 /** How long threads may take to come out of a step that has failed, in ms: those at a barrier, and those in a kernel. */
 const HOMEWARD = 100;
@@ -85,6 +92,8 @@ export class Pool {
   /** Whether workers end before they have begun here. */
   #broken = false;
   #settled: Promise<void> | undefined;
+  /** Turns of the kernels' spin loop that take LOOKING here. */
+  #spins: number | undefined;
 
   constructor(module: WebAssembly.Module, start: StartThread) {
     this.#module = module;
@@ -157,6 +166,7 @@ export class Pool {
     const helpers = [...this.#helpers].filter(({ ready }) => ready).slice(0, threads - 1);
     const all = helpers.length + 1;
     reset(memory, control);
+    if (helpers.length) setSpins(memory, control, (this.#spins ??= turnsWithin(LOOKING, job)));
     for (const [i, helper] of helpers.entries()) helper.begin(job, i + 1, all);
     try {
       const records = job.kernels.run(job.program, job.step, control, 0, all);
@@ -199,4 +209,17 @@ function allDone(helpers: readonly Helper[], patience: number): boolean {
     if (performance.now() > until) return false;
   }
   return true;
+}
+
+/** Turns of the spin loop in so many ms: engines differ by several times. Takes about a millisecond. */
+function turnsWithin(ms: number, { kernels, memory, control }: Job): number {
+  const generation = new DataView(memory.buffer).getUint32(control + Control.generation, true);
+  const turns = 10_000;
+  let least = Infinity;
+  for (let round = 0; round < 10; round++) {
+    const begun = performance.now();
+    kernels.spin(control, generation, turns);
+    least = Math.min(least, performance.now() - begun);
+  }
+  return Math.max(turns / 100, Math.min(10 * turns, Math.round((turns * ms) / least)));
 }

@@ -25,7 +25,7 @@ export async function openFile(path: string): Promise<ByteSource | undefined> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw new ModelError(mismatch(path, "a readable file", code ?? error));
+    throw new ModelError(mismatch(path, "a readable file", code ?? (error as Error).message));
   }
   const info = await handle.stat({ bigint: true });
   if (!info.isFile()) {

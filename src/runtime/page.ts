@@ -6,4 +6,5 @@ export const page: Runtime = {
   ...browser,
   startEngine: () => thread(new Worker(new URL("../browser_worker.ts", import.meta.url), { type: "module" })),
   worker: true,
+  restless: true,
 };

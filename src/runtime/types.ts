@@ -35,6 +35,8 @@ export interface Runtime {
   /** A thread of the pool; without it, `single` says why there are none. */
   readonly startThread?: StartThread | undefined;
   readonly single?: string | undefined;
+  /** Whether this thread may not wait for others: a page's may not, its workers may. */
+  readonly restless?: boolean | undefined;
   /** A worker that serves an engine; absent where there are no workers. */
   readonly startEngine?: (() => EngineThread) | undefined;
   /** Whether engines are in workers unless told otherwise. */

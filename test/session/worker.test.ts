@@ -1,5 +1,6 @@
 /** A model whose engine is in a worker is the same model: same bits, same errors, and an end that is told. */
 import { afterAll, expect, test } from "bun:test";
+import { chooseKernels } from "../../src/engine_info.ts";
 import { LambentError, ModelError, OptionError } from "../../src/errors.ts";
 import { type GenerateOptions, type LoadOptions, type LoadProgress, load, type Model } from "../../src/index.ts";
 import { loadRemotely } from "../../src/load.ts";
@@ -153,6 +154,14 @@ test("a worker that ends while it loads, and one that cannot begin, are errors t
   expect((await failure(OptionError, () => loadRemotely(folder, SMALL, without))).message).toBe(
     "worker: expected false, as here starts no workers, found true",
   );
+});
+
+test("a thread that may not wait has one thread in place, and all of them in a worker", async () => {
+  const page = { ...bun, restless: true };
+  const { kernels, single } = await chooseKernels({ threads: 2, worker: false }, page);
+  expect([kernels.shared, single]).toEqual([false, "a page's own thread may not wait for others"]);
+  expect((await chooseKernels({ threads: 2, worker: true }, page)).kernels.shared).toBe(true);
+  expect((await chooseKernels({ threads: 2, worker: false }, bun)).kernels.shared).toBe(true);
 });
 
 test("a model that was disposed of says so, wherever it was", async () => {
