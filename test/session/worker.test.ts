@@ -171,3 +171,58 @@ test("a model that was disposed of says so, wherever it was", async () => {
     session.dispose();
   }
 });
+
+test("files that throw what nobody can read, and a progress that throws, are errors of the load", async () => {
+  const odd = Object.assign(new Error("odd"), { name: Symbol("odd") });
+  const failing: [unknown, string][] = [
+    [Object.create(null), "{}"],
+    [Object.assign(new Error(), { message: { toString: null } }), "an error that cannot be shown"],
+    [odd, "an error that cannot be shown"],
+    [new DOMException("mine", "AbortError"), "mine"],
+  ];
+  for (const [thrown, message] of failing) {
+    const files = { name: "bad", open: () => Promise.reject(thrown) };
+    const { signal } = new AbortController();
+    expect((await failure(Error, () => open({ worker: true, signal }, files))).message).toBe(message);
+  }
+  const onProgress = () => {
+    throw new Error("enough");
+  };
+  expect((await failure(Error, () => open({ worker: true, onProgress }))).message).toBe("enough");
+});
+
+test("files are closed when their load ends, however it does", async () => {
+  const opened = new Set<string>();
+  const given = directory(folder);
+  const files: Files = {
+    name: "counted",
+    async open(file) {
+      const source = await given.open(file);
+      if (!source) return undefined;
+      opened.add(file);
+      const close = async () => {
+        opened.delete(file);
+        await source.close();
+      };
+      return { ...source, close };
+    },
+  };
+  let thread: EngineThread | undefined;
+  const startEngine = () => (thread = bun.startEngine());
+  const onProgress = () => thread?.terminate();
+  await failure(LambentError, () => loadRemotely(files, { ...SMALL, onProgress }, { ...bun, startEngine }));
+  expect([...opened]).toEqual([]);
+});
+
+test.each([false, true])("a session that is disposed of while it chooses is gone (worker: %p)", async (worker) => {
+  using model = await open({ worker });
+  const session = await model.session();
+  await session.append(PROMPT);
+  const choosing = session.next().catch((error) => error);
+  session.dispose();
+  using other = await model.session();
+  const chosen = await choosing;
+  if (!worker) expect(chosen).toBeInstanceOf(OptionError);
+  expect(other.length).toBe(0);
+  await failure(OptionError, async () => session.length);
+});
