@@ -167,6 +167,7 @@ test("a model that was disposed of says so, wherever it was", async () => {
         "model: expected one that is open, found one that was disposed of",
       );
     }
+    expect(model.info.threads).toBeGreaterThan(0);
     await failure(OptionError, () => session.append([5]));
     session.dispose();
   }
@@ -225,4 +226,28 @@ test.each([false, true])("a session that is disposed of while it chooses is gone
   if (!worker) expect(chosen).toBeInstanceOf(OptionError);
   expect(other.length).toBe(0);
   await failure(OptionError, async () => session.length);
+});
+
+test("arguments of another kind are named, wherever the engine is", async () => {
+  for (const worker of [false, true]) {
+    using model = await open({ worker });
+    const odd: [() => unknown, string][] = [
+      [
+        () => load(undefined as never, { worker }),
+        "model: expected a directory, a URL, a Hugging Face id, or files, found undefined",
+      ],
+      [
+        () => load(null as never, { worker }),
+        "model: expected a directory, a URL, a Hugging Face id, or files, found null",
+      ],
+      [() => open({ worker, simd: "d" as never }), "simd: expected relaxed or plain, found d"],
+      [() => model.generate(5 as never).text(), "prompt: expected text, token ids, or the messages of a chat, found 5"],
+      [
+        () => model.generate("a", { stopStrings: "ab" as never }).text(),
+        "stopStrings: expected a list of strings, found ab",
+      ],
+      [() => model.restore(new ArrayBuffer(9) as never), "snapshot: expected a Uint8Array, found [object ArrayBuffer]"],
+    ];
+    for (const [use, message] of odd) expect((await failure(OptionError, use)).message).toBe(message);
+  }
 });
