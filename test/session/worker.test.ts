@@ -5,6 +5,7 @@ import { type GenerateOptions, type LoadOptions, type LoadProgress, load, type M
 import { loadRemotely } from "../../src/load.ts";
 import { bun } from "../../src/runtime/bun.ts";
 import { directory } from "../../src/runtime/directory.ts";
+import { filesFromStreams } from "../../src/runtime/streams.ts";
 import type { EngineThread } from "../../src/runtime/types.ts";
 import type { Files } from "../../src/source.ts";
 import { BOS, failure, freeSlots, removeTemporary, smallFolder, temporaryFolder, WILD } from "./small.ts";
@@ -250,4 +251,12 @@ test("arguments of another kind are named, wherever the engine is", async () => 
     ];
     for (const [use, message] of odd) expect((await failure(OptionError, use)).message).toBe(message);
   }
+});
+
+test("an abort is heard while a stream gives nothing again and again", async () => {
+  const stream = new ReadableStream<Uint8Array>({ pull: (controller) => controller.enqueue(new Uint8Array(0)) });
+  const files = filesFromStreams("nothing", { "config.json": { size: 9, stream } });
+  const signal = AbortSignal.timeout(50);
+  expect(await open({ signal }, files).catch((error) => error)).toBe(signal.reason);
+  await stream.cancel().catch(() => {});
 });
