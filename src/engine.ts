@@ -11,7 +11,7 @@ import { withoutTiedCopies } from "./model/tied.ts";
 import { drawSeed } from "./random.ts";
 import { type Choice, checkSampling, Sampler, type Sampling } from "./sampler.ts";
 import type { Reading } from "./score.ts";
-import type { SessionState } from "./state.ts";
+import { requireOpen, type SessionState } from "./state.ts";
 import { tick } from "./tick.ts";
 
 export type LoadingOptions = PlanningOptions & ReadingOptions;
@@ -190,6 +190,7 @@ export class Engine {
     checkSampling(sampling);
     return this.#exclusively(id, async (session) => {
       await this.#machine.settled;
+      requireOpen(session);
       if (session.pending >= 0) this.#step(session, this.#withPending(session, []), () => true);
       if (!session.hasLogits) throw new OptionError(mismatch("session", "at least one token before next", "none"));
       const logits = this.logits(session);
@@ -259,8 +260,7 @@ export class Engine {
     ends = true,
     finite = true,
   ): void {
-    if (!session.open)
-      throw new OptionError(mismatch("session", "one that is open", "one that was disposed meanwhile"));
+    requireOpen(session);
     const all = this.plan.policy.middleQueries === "all";
     const rows = tokens.map(
       (token, i): StepRow => ({

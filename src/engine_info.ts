@@ -21,7 +21,9 @@ const kernels = new Map<string, Promise<Kernels>>();
 
 /** The kernels of this process, compiled and tested once; those with shared memory have one pool of threads for all models. */
 function processKernels(runtime: Runtime, memory: "single" | "shared", simd: EngineOptions["simd"]): Promise<Kernels> {
-  const builds = BUILDS.filter((build) => build.startsWith(memory) && build.endsWith(simd ?? ""));
+  const builds = BUILDS.filter(
+    (build) => build.startsWith(memory) && (simd === undefined || build === `${memory}-${simd}`),
+  );
   if (builds.length === 0) throw new OptionError(mismatch("simd", "relaxed or plain", simd));
   const key = builds.join();
   let promise = kernels.get(key);

@@ -83,6 +83,8 @@ export function resolveSettings(
     stopStrings: options.stopStrings ?? stopStrings(generationConfig.stop_strings),
   };
   checkSampling(settings);
+  if (!Array.isArray(settings.stopStrings))
+    throw new OptionError(mismatch("stopStrings", "a list of strings", settings.stopStrings));
   const { maxNewTokens } = settings;
   if (!((Number.isSafeInteger(maxNewTokens) && maxNewTokens >= -1) || maxNewTokens === Infinity)) {
     throw new OptionError(mismatch("maxNewTokens", "a whole number, -1 for no end", maxNewTokens));

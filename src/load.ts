@@ -38,9 +38,16 @@ export interface LoadProgress {
  */
 export type Where = string | URL | Files;
 
+/** Whether files were given, and not a name. Throws OptionError for what is neither, such as an argument that was left out. */
+export function areFiles(where: Where): where is Files {
+  if (typeof where === "object" && where && "open" in where) return true;
+  if (typeof where === "string" || where instanceof URL) return false;
+  throw new OptionError(mismatch("model", "a directory, a URL, a Hugging Face id, or files", where));
+}
+
 /** The files of a model, which were given or are found by name. */
 export async function findModel(where: Where, options: LoadOptions, runtime: Runtime): Promise<Files> {
-  if (typeof where === "object" && "open" in where) return where;
+  if (areFiles(where)) return where;
   const { revision, offline, cacheDir, signal, onProgress } = options;
   return runtime.find(`${where}`, {
     ...{ revision, offline, cacheDir, signal },
@@ -132,7 +139,7 @@ export async function loadRemotely(where: Where, options: LoadOptions, runtime: 
   if (!runtime.startEngine)
     throw new OptionError(mismatch("worker", `false, as ${runtime.name} starts no workers`, true));
   const { onProgress, signal, ...rest } = options;
-  const place = typeof where === "object" && "open" in where ? where : runtime.locate(`${where}`);
+  const place = areFiles(where) ? where : runtime.locate(`${where}`);
   const onTell = (progress: LoadProgress) => onProgress?.(progress);
   const loaded = await RemoteService.load<RemoteRest>(runtime.startEngine(), place, rest, { signal, onTell });
   const { texts, ...more } = loaded.rest;

@@ -1,4 +1,4 @@
-import { ModelError, mismatch } from "./errors.ts";
+import { ModelError, mismatch, OptionError } from "./errors.ts";
 import {
   type GeneratedToken,
   type GenerateOptions,
@@ -41,6 +41,9 @@ export class Session {
 
   /** Goes on from a snapshot. Throws ModelError if it is damaged, or of another model, policy or version. */
   static async restore(model: SessionModel, snapshot: Uint8Array): Promise<Session> {
+    // Whatever else has bytes would fail by its own words.
+    if (!ArrayBuffer.isView(snapshot) || snapshot.BYTES_PER_ELEMENT !== 1)
+      throw new OptionError(mismatch("snapshot", "a Uint8Array", Object.prototype.toString.call(snapshot)));
     const opened = await model.service.restore(snapshot);
     try {
       return new Session(model, opened);
@@ -150,6 +153,8 @@ export class Session {
       const bos = generationConfig.bos_token_id ?? config.bos_token_id;
       return ids.length === 0 && first && typeof bos === "number" ? [bos] : ids;
     }
+    if (typeof prompt?.every !== "function")
+      throw new OptionError(mismatch("prompt", "text, token ids, or the messages of a chat", prompt));
     if (prompt.every((item) => typeof item === "number")) return prompt;
     // Templates need an interpreter; few programs chat.
     const { encodeChat } = await import("./tokenizer/chat.ts");

@@ -1,3 +1,4 @@
+import { mismatch, OptionError } from "./errors.ts";
 import type { Xxh64 } from "./machine/hash.ts";
 import type { Random } from "./random.ts";
 
@@ -21,4 +22,9 @@ export interface SessionState {
   readonly random: Random;
   /** Of every logits row that chose a token since generation began. */
   hash: Xxh64;
+}
+
+/** Throws OptionError for a session whose slot may be another one's by now. */
+export function requireOpen({ open }: SessionState): void {
+  if (!open) throw new OptionError(mismatch("session", "one that is open", "one that was disposed meanwhile"));
 }

@@ -1,5 +1,6 @@
 import { LambentError, ModelError, mismatch } from "../errors.ts";
 import type { ByteSource } from "../source.ts";
+import { tick } from "../tick.ts";
 
 /** Bytes of a source that come one after the other: those from `begin` to `end`, unless they break off. */
 export interface Flow {
@@ -106,6 +107,8 @@ export class ForwardSource implements ByteSource {
       if (!bytes) throw new ModelError(mismatch(this.name, `${flow.end} bytes`, `${end}: it ends there`));
       if (end > flow.end) throw new ModelError(mismatch(this.name, `${flow.end} bytes`, "more"));
       this.#held = bytes;
+      // A stream that gives nothing again and again would let no abort be heard.
+      if (bytes.length === 0) await tick();
     }
     const bytes = this.#held.subarray(from - this.#at, to - this.#at);
     this.#held = this.#held.subarray(from - this.#at + bytes.length);

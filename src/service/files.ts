@@ -1,5 +1,6 @@
 /** Files of one thread, read by another. */
 
+import { LambentError, mismatch } from "../errors.ts";
 import type { ByteSource, Files } from "../source.ts";
 import type { Call, Handlers, Rpc } from "./rpc.ts";
 
@@ -10,28 +11,40 @@ interface RemoteSource {
   readonly version: string | undefined;
 }
 
-/** What the thread that has the files answers. */
-export function filesHandlers(files: Files): Handlers {
+/** What the thread that has the files answers, and what it does when nobody asks any more. */
+export function serveFiles(files: Files): { readonly handlers: Handlers; close(): void } {
   const sources = new Map<number, ByteSource>();
   let next = 0;
-  return {
+  let ended = false;
+  const drop = (source: ByteSource) => (async () => source.close())().catch(() => {});
+  const handlers = {
     async openFile(_: Call, file: string): Promise<RemoteSource | undefined> {
       const source = await files.open(file);
       if (!source) return undefined;
       const handle = next++;
-      sources.set(handle, source);
+      if (ended) void drop(source);
+      else sources.set(handle, source);
       return { handle, name: source.name, size: source.size, version: source.version };
     },
     async readFile(_: Call, handle: number, offset: number, length: number): Promise<Uint8Array> {
       const bytes = new Uint8Array(length);
-      await sources.get(handle)?.readInto(bytes, offset);
+      const source = sources.get(handle);
+      if (!source) throw new LambentError(mismatch("file", "one that is open", "one that was closed"));
+      await source.readInto(bytes, offset);
       return bytes;
     },
     async closeFile(_: Call, handle: number): Promise<void> {
-      await sources.get(handle)?.close();
+      const source = sources.get(handle);
       sources.delete(handle);
+      await source?.close();
     },
   };
+  const close = () => {
+    ended = true;
+    for (const source of sources.values()) void drop(source);
+    sources.clear();
+  };
+  return { handlers, close };
 }
 
 /** The files, as the other thread sees them. */

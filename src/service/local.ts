@@ -9,14 +9,18 @@ export class LocalService implements EngineService {
   readonly facts: EngineFacts;
   readonly #sessions = new Set<number>();
   #engine: Engine | undefined;
+  #threads: number;
 
   constructor(engine: Engine) {
     this.facts = factsOf(engine);
     this.#engine = engine;
+    this.#threads = engine.threads;
   }
 
   get threads(): number {
-    return this.#open.threads;
+    // Who prints what a model was may do so after its end.
+    this.#threads = this.#engine?.threads ?? this.#threads;
+    return this.#threads;
   }
 
   get #open(): Engine {

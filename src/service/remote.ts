@@ -3,7 +3,7 @@ import type { EngineThread } from "../runtime/types.ts";
 import type { Sampling } from "../sampler.ts";
 import type { TextState } from "../snapshot.ts";
 import type { Files } from "../source.ts";
-import { filesHandlers } from "./files.ts";
+import { serveFiles } from "./files.ts";
 import { type CallOptions, Rpc } from "./rpc.ts";
 import type { Served, Told } from "./serve.ts";
 import type { ChosenToken, EngineFacts, EngineService, Opened } from "./types.ts";
@@ -37,7 +37,8 @@ export class RemoteService implements EngineService {
     options: object,
     call: CallOptions,
   ): Promise<{ readonly service: RemoteService; readonly rest: T }> {
-    const rpc = new Rpc(thread, typeof where === "string" ? {} : filesHandlers(where));
+    const files = typeof where === "string" ? undefined : serveFiles(where);
+    const rpc = new Rpc(thread, files?.handlers ?? {});
     thread.ended.then((reason) => {
       const cause = reason instanceof Error ? reason.message : reason;
       const end = cause === undefined ? "its end" : `its end: ${show(cause)}`;
@@ -50,6 +51,9 @@ export class RemoteService implements EngineService {
     } catch (error) {
       thread.terminate();
       throw error;
+    } finally {
+      // What a worker closes by itself is closed already; it may have ended before.
+      files?.close();
     }
   }
 
@@ -71,10 +75,11 @@ export class RemoteService implements EngineService {
     throw new OptionError(mismatch("session", "one that is open", `number ${id}, which was disposed`));
   }
 
-  async #call<T>(method: string, args: readonly unknown[], signal?: AbortSignal): Promise<T> {
+  /** `of`: the session that is asked; what is told of it after its end is nothing that anybody wants to know. */
+  async #call<T>(method: string, args: readonly unknown[], signal?: AbortSignal, of?: number): Promise<T> {
     const onTell = (told: Told) => {
       this.#threads = told.threads;
-      this.#sessions.set(told.id, told);
+      if (told.id !== of || this.#sessions.has(of)) this.#sessions.set(told.id, told);
     };
     return this.#rpc.call<T>(method, args, { signal, onTell });
   }
@@ -82,7 +87,7 @@ export class RemoteService implements EngineService {
   /** A call for a session that is open. */
   async #ask<T>(method: string, id: number, args: readonly unknown[] = [], signal?: AbortSignal): Promise<T> {
     this.#told(id);
-    return this.#call<T>(method, [id, ...args], signal);
+    return this.#call<T>(method, [id, ...args], signal, id);
   }
 
   open(startPosition?: number, seed?: number): Promise<Opened> {

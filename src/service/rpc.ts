@@ -1,4 +1,4 @@
-import { LambentError, ModelError, mismatch, OptionError } from "../errors.ts";
+import { LambentError, ModelError, mismatch, OptionError, show } from "../errors.ts";
 import type { Port } from "../runtime/types.ts";
 
 /** What a handler gets beside its arguments: the caller's abort, and a way to tell it something meanwhile. */
@@ -19,7 +19,7 @@ type Message =
 interface Pending {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
-  readonly onTell: ((value: never) => void) | undefined;
+  readonly onTell: (value: unknown) => void;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -67,7 +67,15 @@ export class Rpc {
           settled();
           reject(error);
         },
-        ...{ onTell, signal },
+        onTell(value) {
+          try {
+            onTell?.(value as never);
+          } catch (error) {
+            abort();
+            this.reject(error);
+          }
+        },
+        signal,
       });
     });
   }
@@ -83,9 +91,12 @@ export class Rpc {
     const pending = this.#pending.get(number);
     if (message.kind === "call") void this.#serve(number, message.method, message.args);
     else if (message.kind === "abort") this.#running.get(number)?.abort();
-    else if (message.kind === "tell") pending?.onTell?.(message.value as never);
+    else if (message.kind === "tell") pending?.onTell(message.value);
     else if (message.kind === "answer") pending?.resolve(message.value);
-    else pending?.reject(message.name === "AbortError" && pending.signal ? pending.signal.reason : revive(message));
+    else {
+      const aborted = message.name === "AbortError" && pending?.signal?.aborted;
+      pending?.reject(aborted ? pending.signal.reason : revive(message));
+    }
   }
 
   async #serve(number: number, method: string, args: readonly unknown[]): Promise<void> {
@@ -99,9 +110,9 @@ export class Rpc {
       const value = await handler({ signal: control.signal, tell }, ...(args as never[]));
       this.#port.post({ kind: "answer", number, value } satisfies Message, givenAway(value));
     } catch (error) {
-      const { name, message } = error instanceof Error ? error : { name: "Error", message: String(error) };
       const aborted = control.signal.aborted && error === control.signal.reason;
-      this.#port.post({ kind: "error", number, name: aborted ? "AbortError" : name, message } satisfies Message);
+      const told = { ...describe(error), ...(aborted ? { name: "AbortError" } : {}) };
+      this.#port.post({ kind: "error", number, ...told } satisfies Message);
     } finally {
       this.#running.delete(number);
     }
@@ -111,6 +122,16 @@ export class Rpc {
 /** Numbers that are an answer of their own are not copied. */
 function givenAway(value: unknown): ArrayBuffer[] {
   return ArrayBuffer.isView(value) && value.buffer instanceof ArrayBuffer ? [value.buffer] : [];
+}
+
+/** What crosses of an error. Files and callbacks may throw whatever they like, also what cannot be read. */
+function describe(error: unknown): { name: string; message: string } {
+  try {
+    const { name, message } = error instanceof Error ? error : { name: "Error", message: show(error) };
+    return { name: `${name}`, message: `${message}` };
+  } catch {
+    return { name: "Error", message: "an error that cannot be shown" };
+  }
 }
 
 function revive({ name, message }: { name: string; message: string }): Error {

@@ -6,6 +6,7 @@ import { type GenerateOptions, type LoadOptions, type LoadProgress, load, type M
 import { loadRemotely } from "../../src/load.ts";
 import { bun } from "../../src/runtime/bun.ts";
 import { directory } from "../../src/runtime/directory.ts";
+import { filesFromStreams } from "../../src/runtime/streams.ts";
 import type { EngineThread } from "../../src/runtime/types.ts";
 import type { Files } from "../../src/source.ts";
 import { BOS, failure, freeSlots, removeTemporary, smallFolder, temporaryFolder, WILD } from "./small.ts";
@@ -176,7 +177,95 @@ test("a model that was disposed of says so, wherever it was", async () => {
         "model: expected one that is open, found one that was disposed of",
       );
     }
+    expect(model.info.threads).toBeGreaterThan(0);
     await failure(OptionError, () => session.append([5]));
     session.dispose();
   }
+});
+
+test("files that throw what nobody can read, and a progress that throws, are errors of the load", async () => {
+  const odd = Object.assign(new Error("odd"), { name: Symbol("odd") });
+  const failing: [unknown, string][] = [
+    [Object.create(null), "{}"],
+    [Object.assign(new Error(), { message: { toString: null } }), "an error that cannot be shown"],
+    [odd, "an error that cannot be shown"],
+    [new DOMException("mine", "AbortError"), "mine"],
+  ];
+  for (const [thrown, message] of failing) {
+    const files = { name: "bad", open: () => Promise.reject(thrown) };
+    const { signal } = new AbortController();
+    expect((await failure(Error, () => open({ worker: true, signal }, files))).message).toBe(message);
+  }
+  const onProgress = () => {
+    throw new Error("enough");
+  };
+  expect((await failure(Error, () => open({ worker: true, onProgress }))).message).toBe("enough");
+});
+
+test("files are closed when their load ends, however it does", async () => {
+  const opened = new Set<string>();
+  const given = directory(folder);
+  const files: Files = {
+    name: "counted",
+    async open(file) {
+      const source = await given.open(file);
+      if (!source) return undefined;
+      opened.add(file);
+      const close = async () => {
+        opened.delete(file);
+        await source.close();
+      };
+      return { ...source, close };
+    },
+  };
+  let thread: EngineThread | undefined;
+  const startEngine = () => (thread = bun.startEngine());
+  const onProgress = () => thread?.terminate();
+  await failure(LambentError, () => loadRemotely(files, { ...SMALL, onProgress }, { ...bun, startEngine }));
+  expect([...opened]).toEqual([]);
+});
+
+test.each([false, true])("a session that is disposed of while it chooses is gone (worker: %p)", async (worker) => {
+  using model = await open({ worker });
+  const session = await model.session();
+  await session.append(PROMPT);
+  const choosing = session.next().catch((error) => error);
+  session.dispose();
+  using other = await model.session();
+  const chosen = await choosing;
+  if (!worker) expect(chosen).toBeInstanceOf(OptionError);
+  expect(other.length).toBe(0);
+  await failure(OptionError, async () => session.length);
+});
+
+test("arguments of another kind are named, wherever the engine is", async () => {
+  for (const worker of [false, true]) {
+    using model = await open({ worker });
+    const odd: [() => unknown, string][] = [
+      [
+        () => load(undefined as never, { worker }),
+        "model: expected a directory, a URL, a Hugging Face id, or files, found undefined",
+      ],
+      [
+        () => load(null as never, { worker }),
+        "model: expected a directory, a URL, a Hugging Face id, or files, found null",
+      ],
+      [() => open({ worker, simd: "d" as never }), "simd: expected relaxed or plain, found d"],
+      [() => model.generate(5 as never).text(), "prompt: expected text, token ids, or the messages of a chat, found 5"],
+      [
+        () => model.generate("a", { stopStrings: "ab" as never }).text(),
+        "stopStrings: expected a list of strings, found ab",
+      ],
+      [() => model.restore(new ArrayBuffer(9) as never), "snapshot: expected a Uint8Array, found [object ArrayBuffer]"],
+    ];
+    for (const [use, message] of odd) expect((await failure(OptionError, use)).message).toBe(message);
+  }
+});
+
+test("an abort is heard while a stream gives nothing again and again", async () => {
+  const stream = new ReadableStream<Uint8Array>({ pull: (controller) => controller.enqueue(new Uint8Array(0)) });
+  const files = filesFromStreams("nothing", { "config.json": { size: 9, stream } });
+  const signal = AbortSignal.timeout(50);
+  expect(await open({ signal }, files).catch((error) => error)).toBe(signal.reason);
+  await stream.cancel().catch(() => {});
 });
