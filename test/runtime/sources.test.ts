@@ -4,47 +4,22 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { Engine } from "../../src/engine.ts";
-import { LambentError, OptionError } from "../../src/errors.ts";
+import { OptionError } from "../../src/errors.ts";
 import { Checkpoint } from "../../src/formats/checkpoint.ts";
 import { parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
 import { filesFromBlobs } from "../../src/runtime/blobs.ts";
 import { type Bucket, filesFromBucket } from "../../src/runtime/bucket.ts";
 import { filesFromStreams, type StreamedFile } from "../../src/runtime/streams.ts";
 import type { Files } from "../../src/source.ts";
-import { FIXTURES, kernels, logitsOf, MODELS, openEngine, ROOT } from "../setup.ts";
+import { FIXTURES, kernels, logitsOf, openEngine, ROOT } from "../setup.ts";
+import { type DType, EMBEDDED, engineOf, FIXTURE, IDS, refusal, WEIGHTS } from "./source_setup.ts";
 
 setDefaultTimeout(30_000);
 
 type Bytes = Uint8Array<ArrayBuffer>;
-type DType = "auto" | "q4";
-
-const EMBEDDED = join(MODELS, "lambent-gptj-6m");
-const FIXTURE = join(FIXTURES, "gptj");
-const WEIGHTS = "model.safetensors";
-const IDS = [5, 17, 2, 40, 9, 33];
 
 const read = (path: string): Bytes => new Uint8Array(readFileSync(path));
 const folder = (path: string): [string, Bytes][] => readdirSync(path).map((file) => [file, read(join(path, file))]);
-
-async function engineOf(files: Files, dtype: DType = "auto", signal?: AbortSignal): Promise<Engine> {
-  const checkpoint = await Checkpoint.open(files);
-  try {
-    return await Engine.load(checkpoint, await kernels(), { dtype, signal });
-  } finally {
-    await checkpoint.close();
-  }
-}
-
-/** The one line in which something is refused. */
-async function refusal(work: Promise<unknown>): Promise<string> {
-  const error = await work.then(
-    () => new Error("no error"),
-    (reason: Error) => reason,
-  );
-  expect(error).toBeInstanceOf(LambentError);
-  expect(error.message).toMatch(/^[^\n\r\u2028\u2029]+$/);
-  return error.message;
-}
 
 /** A stream that makes `size` bytes at a time, and only when it is asked; `made` hears how many there are so far. */
 function chunks(bytes: Bytes, size: () => number, made = (_: number) => {}): ReadableStream<Bytes> {

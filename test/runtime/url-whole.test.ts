@@ -3,19 +3,15 @@ import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { Engine } from "../../src/engine.ts";
 import { LambentError } from "../../src/errors.ts";
 import { Checkpoint } from "../../src/formats/checkpoint.ts";
 import { filesFromUrl, type UrlOptions } from "../../src/runtime/url.ts";
-import { FIXTURES, kernels, logitsOf, MODELS, openEngine } from "../setup.ts";
+import { FIXTURES, logitsOf, openEngine } from "../setup.ts";
 import { MANNERS, type Manner, type Server, serveRaw, type Trouble } from "./raw-server.ts";
+import { type DType, EMBEDDED, engineOf, FIXTURE, IDS, refusal, WEIGHTS } from "./source_setup.ts";
 
 setDefaultTimeout(30_000);
 
-const EMBEDDED = join(MODELS, "lambent-gptj-6m");
-const FIXTURE = join(FIXTURES, "gptj");
-const WEIGHTS = "model.safetensors";
-const IDS = [5, 17, 2, 40, 9, 33];
 const QUICK = { stall: 2000, probe: 2000, retries: 3, backoff: 1, patience: 20 };
 
 const servers: Server[] = [];
@@ -29,25 +25,8 @@ async function serve(...given: Parameters<typeof serveRaw>): Promise<Server> {
   return server;
 }
 
-async function engineAt(url: string, dtype: "auto" | "q4" = "auto", timing = QUICK, options: UrlOptions = {}) {
-  const checkpoint = await Checkpoint.open(filesFromUrl(url, options, timing));
-  try {
-    return await Engine.load(checkpoint, await kernels(), { dtype, signal: options.signal });
-  } finally {
-    await checkpoint.close();
-  }
-}
-
-/** The one line in which something is refused. */
-async function refusal(work: Promise<unknown>): Promise<string> {
-  const error = await work.then(
-    () => new Error("no error"),
-    (reason: Error) => reason,
-  );
-  expect(error).toBeInstanceOf(LambentError);
-  expect(error.message).toMatch(/^[^\n\r\u2028\u2029]+$/);
-  return error.message;
-}
+const engineAt = (url: string, dtype: DType = "auto", timing = QUICK, options: UrlOptions = {}) =>
+  engineOf(filesFromUrl(url, options, timing), dtype, options.signal);
 
 for (const dtype of ["auto", "q4"] as const) {
   test.each([...MANNERS])(`the embedded model as ${dtype}: %s`, async (manner) => {
