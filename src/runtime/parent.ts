@@ -1,14 +1,8 @@
 import { parentPort } from "node:worker_threads";
 import type { Port } from "./types.ts";
 
-/** The line from a worker to the thread that started it. */
+/** The line from a worker to the thread that started it; Bun's Web Workers have it too. */
 export const parent: Port = {
-  post(message, transfer = []) {
-    if (parentPort) parentPort.postMessage(message, transfer);
-    else postMessage(message, { transfer });
-  },
-  listen(handler) {
-    if (parentPort) parentPort.on("message", handler);
-    else globalThis.addEventListener("message", ({ data }) => handler(data));
-  },
+  post: (message, transfer = []) => parentPort?.postMessage(message, transfer),
+  listen: (handler) => void parentPort?.on("message", handler),
 };

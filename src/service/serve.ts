@@ -5,7 +5,7 @@ import type { Files } from "../source.ts";
 import { remoteFiles } from "./files.ts";
 import type { LocalService } from "./local.ts";
 import { type Call, Rpc } from "./rpc.ts";
-import type { EngineFacts } from "./types.ts";
+import type { EngineFacts, Opened } from "./types.ts";
 
 /** What `load` answers: what its caller is to know, beside how the engine is. */
 export interface Served<T> {
@@ -21,7 +21,7 @@ export type Loader<T> = (
   call: Call,
 ) => Promise<{ readonly service: LocalService; readonly rest: T }>;
 
-/** What a call tells of its session before it is answered; undefined where there is none any more. */
+/** What a call tells of its session before it is answered. */
 export interface Told {
   readonly id: number;
   readonly threads: number;
@@ -45,27 +45,23 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
       }
     };
   };
+  /** A call that opens a session, and tells how that is. */
+  const opens = <A extends readonly unknown[]>(work: (...args: A) => Promise<Opened>) => {
+    return async (call: Call, ...args: A) => {
+      const opened = await work(...args);
+      told(call, opened.id);
+      return opened;
+    };
+  };
   const rpc = new Rpc(port, {
     async load(call: Call, where: string | { readonly files: string }, options: object): Promise<Served<T>> {
       const loaded = await load(typeof where === "string" ? where : remoteFiles(where.files, rpc), options, call);
       service = loaded.service;
       return { rest: loaded.rest, facts: service.facts, threads: service.threads };
     },
-    async open(call: Call, startPosition?: number, seed?: number) {
-      const opened = await service.open(startPosition, seed);
-      told(call, opened.id);
-      return opened;
-    },
-    async restore(call: Call, snapshot: Uint8Array) {
-      const opened = await service.restore(snapshot);
-      told(call, opened.id);
-      return opened;
-    },
-    fork: async (call: Call, id: number) => {
-      const opened = await service.fork(id);
-      told(call, opened.id);
-      return opened;
-    },
+    open: opens((startPosition?: number, seed?: number) => service.open(startPosition, seed)),
+    restore: opens((snapshot: Uint8Array) => service.restore(snapshot)),
+    fork: opens((id: number) => service.fork(id)),
     begin: of((_, id, seed: number | undefined) => service.begin(id, seed)),
     append: of((signal, id, tokens: readonly number[]) => service.append(id, tokens, signal)),
     next: of((_, id, sampling: Sampling) => service.next(id, sampling)),
