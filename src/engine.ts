@@ -55,7 +55,7 @@ export class Engine {
 
   /** Plans the model, then reads every weight straight into its place. */
   static async load(checkpoint: Checkpoint, kernels: Kernels, options: LoadingOptions = {}): Promise<Engine> {
-    const planned = planModel(await withoutTiedCopies(checkpoint, kernels), options);
+    const planned = planModel(await withoutTiedCopies(checkpoint, () => kernels), options);
     const { machine, hash } = await loadMachine(planned.plan, checkpoint.config, kernels, options);
     return new Engine(planned, kernels, machine, hash);
   }

@@ -19,8 +19,8 @@ export class Model {
   readonly info: ModelInfo;
   readonly #parts: SessionModel;
 
-  constructor(loaded: Loaded) {
-    const { name, runtime, service, tokenizer } = loaded;
+  constructor(name: string, loaded: Loaded) {
+    const { runtime, service, tokenizer } = loaded;
     this.tokenizer = tokenizer;
     this.info = modelInfo(name, runtime, service);
     this.#parts = loaded;
@@ -78,7 +78,7 @@ export async function load(where: Where, options: LoadOptions = {}): Promise<Mod
   const runtime = await currentRuntime();
   const { worker = runtime.worker, ...rest } = options;
   const loaded = await (worker ? loadRemotely(where, rest, runtime) : loadLocally(where, { ...rest, worker }, runtime));
-  return new Model({ ...loaded, name: areFiles(where) ? where.name : `${where}` });
+  return new Model(areFiles(where) ? where.name : `${where}`, loaded);
 }
 
 export function modelInfo(

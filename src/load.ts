@@ -109,7 +109,6 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
 
 /** A model that is ready, in this thread or elsewhere. */
 export interface Loaded {
-  readonly name: string;
   readonly runtime: string;
   readonly service: EngineService;
   readonly config: Readonly<Record<string, unknown>>;
@@ -127,8 +126,8 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
       // Before the weights, for a bad one is found sooner.
       const tokenizer = tokenizerOf(texts);
       const service = new LocalService(await loadEngine(checkpoint, runtime, options));
-      const { name, config, generationConfig } = checkpoint;
-      return { name, runtime: runtime.name, config, generationConfig, service, tokenizer, texts };
+      const { config, generationConfig } = checkpoint;
+      return { runtime: runtime.name, config, generationConfig, service, tokenizer, texts };
     },
     runtime,
   );
@@ -158,7 +157,7 @@ type RemoteRest = Omit<Awaited<ReturnType<typeof loadLocally>>, "service" | "tok
 export function inspect(where: Where, options: LoadOptions = {}): Promise<Planned> {
   return withCheckpoint(where, options, async (checkpoint, runtime) => {
     threadsOf(options, runtime);
-    const { kernels } = await chooseKernels({ threads: 1, simd: options.simd }, runtime);
+    const kernels = async () => (await chooseKernels({ threads: 1, simd: options.simd }, runtime)).kernels;
     return planModel(await withoutTiedCopies(checkpoint, kernels), options);
   });
 }

@@ -39,7 +39,7 @@ export async function quantize(
 ): Promise<PackedFile[]> {
   // No session will ever be opened: the smallest one.
   const smallest = { attention: "window", nLocal: 1, chunkSize: 1, maxSessions: 1 } as const;
-  const { plan } = planModel(await withoutTiedCopies(checkpoint, kernels), { dtype, ...smallest });
+  const { plan } = planModel(await withoutTiedCopies(checkpoint, () => kernels), { dtype, ...smallest });
   const { machine } = await loadMachine(plan, checkpoint.config, kernels, options);
   const header = safetensorsHeader(plan.weights.map(tensorOf));
   const weights: PackedFile = {

@@ -101,7 +101,7 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
     });
     warnUnused(where, engine.unused);
     const service = new LocalService(engine);
-    return new Model({ name: where, runtime: runtime.name, service, tokenizer, config, generationConfig });
+    return new Model(where, { runtime: runtime.name, service, tokenizer, config, generationConfig });
   });
   stages.end();
   const seed = flags.seed ?? drawSeed();

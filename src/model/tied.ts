@@ -9,17 +9,18 @@ const STRETCH = 2 ** 20;
 
 /**
  * A checkpoint without the second copy of a tied head. Where config.json ties the head to the embedding and both are
- * stored, transformers 5 ties them only if they are equal, and so do we: equal ones are then kept in memory once.
+ * stored, transformers 5 ties them only if they are equal, and so do we: equal ones are then kept in memory once. `kernels`
+ * are asked for only then.
  */
 export async function withoutTiedCopies(
   { name, config, tensors }: Checkpoint,
-  kernels: Kernels,
+  kernels: () => Kernels | Promise<Kernels>,
 ): Promise<CheckpointHeaders> {
   const kept = new Map(tensors);
   for (const { tensors: names } of programOf(config, `${name}/config.json`).weights.values()) {
     const [first, second] = names.map((candidate) => kept.get(candidate));
     // The embedding comes first among the places of the table; it is the head's copy that goes.
-    if (first && second && (await same(first, second, kernels))) kept.delete(second.name);
+    if (first && second && (await same(first, second, await kernels()))) kept.delete(second.name);
   }
   return { name, config, tensors: kept };
 }
