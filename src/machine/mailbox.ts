@@ -51,6 +51,11 @@ export function reset(memory: WebAssembly.Memory, control: number): void {
   Atomics.store(words, Control.abort / 4, 0);
 }
 
+/** How many barriers threads have passed. */
+export function generation(memory: WebAssembly.Memory, control: number): number {
+  return Atomics.load(wordsOf(memory, control), Control.generation / 4) >>> 0;
+}
+
 /** Has threads look so often for the others before they sleep. */
 export function setSpins(memory: WebAssembly.Memory, control: number, turns: number): void {
   Atomics.store(wordsOf(memory, control), Control.spins / 4, turns);

@@ -1,7 +1,6 @@
-import { Control } from "../../assembly/layout.ts";
 import { LambentError, mismatch } from "../errors.ts";
 import type { KernelExports } from "./kernels.ts";
-import { type Attachment, abort, aborted, Mail, reset, setSpins } from "./mailbox.ts";
+import { type Attachment, abort, aborted, generation, Mail, reset, setSpins } from "./mailbox.ts";
 
 /** `worker.ts` in a thread of its own, made by the runtime. It keeps no process alive. */
 export interface Thread {
@@ -213,12 +212,12 @@ function allDone(helpers: readonly Helper[], patience: number): boolean {
 
 /** Turns of the spin loop in so many ms: engines differ by several times. Takes about a millisecond. */
 function turnsWithin(ms: number, { kernels, memory, control }: Job): number {
-  const generation = new DataView(memory.buffer).getUint32(control + Control.generation, true);
+  const now = generation(memory, control);
   const turns = 10_000;
   let least = Infinity;
   for (let round = 0; round < 10; round++) {
     const begun = performance.now();
-    kernels.spin(control, generation, turns);
+    kernels.spin(control, now, turns);
     least = Math.min(least, performance.now() - begun);
   }
   return Math.max(turns / 100, Math.min(10 * turns, Math.round((turns * ms) / least)));
