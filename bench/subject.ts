@@ -1,16 +1,15 @@
-import { readFile } from "node:fs/promises";
 import { CACHE_DTYPES, type CacheDType, DTYPES, type DType } from "../src/dtype.ts";
 import { Engine, type LoadingOptions } from "../src/engine.ts";
 import { Checkpoint } from "../src/formats/checkpoint.ts";
-import { type Build, type Kernels, loadKernels } from "../src/machine/kernels.ts";
+import { type Kernels, loadKernels } from "../src/machine/kernels.ts";
 import type { Plan } from "../src/model/plan.ts";
+import { detectHost } from "../src/runtime/detect.ts";
 import { directory } from "../src/runtime/directory.ts";
 import { GREEDY } from "../src/sampler.ts";
 import { type Cost, stepCost } from "./cost.ts";
 import { Crew } from "./crew.ts";
 import { timed } from "./interleave.ts";
 import { Roof } from "./roof.ts";
-import { startThread } from "./thread.ts";
 
 export { CACHE_DTYPES, DTYPES };
 
@@ -33,19 +32,15 @@ function optionsOf({ dtype, cacheDtype, ...rest }: Setup): LoadingOptions {
   return { ...rest, dtype: dtype as DType | undefined, cacheDtype: cacheDtype as CacheDType | undefined };
 }
 
-/** The kernels as bytes of one build, in every runtime that has node:fs. */
-export async function kernelSource(build: Build): Promise<Uint8Array<ArrayBuffer>> {
-  return readFile(new URL(`../build/${build}.wasm`, import.meta.url));
-}
-
 export const BUILDS = {
   single: ["single-relaxed", "single-plain"],
   shared: ["shared-relaxed", "shared-plain"],
 } as const;
 
 /** The kernels for so many threads. */
-function openKernels(threads: number): Promise<Kernels> {
-  return loadKernels(kernelSource, BUILDS[threads > 1 ? "shared" : "single"], startThread);
+async function openKernels(threads: number): Promise<Kernels> {
+  const { kernels, startThread } = await detectHost();
+  return loadKernels(kernels, BUILDS[threads > 1 ? "shared" : "single"], startThread);
 }
 
 /** An engine under measurement, and the read loop over its own memories. */

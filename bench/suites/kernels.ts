@@ -8,11 +8,12 @@ import { loadMachine } from "../../src/model/loading.ts";
 import { LARGEST_BANK, plan } from "../../src/model/plan.ts";
 import { type Program, Weights } from "../../src/model/program.ts";
 import { resolveWeights } from "../../src/model/weights.ts";
+import { bun } from "../../src/runtime/bun.ts";
 import { Crew } from "../crew.ts";
 import { type Budget, interleave } from "../interleave.ts";
 import { Report } from "../report.ts";
 import { type PeakName, Roof } from "../roof.ts";
-import { BUILDS, collect, fillRandom, kernelSource } from "../subject.ts";
+import { BUILDS, collect, fillRandom } from "../subject.ts";
 import { budgetOf, resultsOf, type SuiteFlags } from "./options.ts";
 
 /** Outputs × inputs of matrices in LLaMA-7B and TinyLLaMA-1.1B. */
@@ -80,14 +81,14 @@ export async function kernels(flags: KernelsFlags): Promise<void> {
 /** Many matrices of one shape and format, planned, packed and executed as those of a model. */
 async function openMatmul(n: number, k: number, dtype: DType, pool: number, crew: Crew) {
   const { plan, copies, bytes } = planCopies(n, k, dtype, pool);
-  const build = await loadKernels(kernelSource, BUILDS.shared);
+  const build = await loadKernels(bun.kernels, BUILDS.shared);
   const { machine } = await loadMachine(plan, {}, build);
   const bank = machine.banks[0] as Bank;
   // Activations are numbers too; they lie where weights were staged, before the program.
   const begin = plan.staging[0] as number;
   const end = Math.min(...plan.constants.map(({ address }) => address).filter((address) => address >= begin));
   fillRandom(bank.bytes(begin, end - begin));
-  const instance = await crew.instantiate(await WebAssembly.compile(await kernelSource(build.build)), bank.memory);
+  const instance = await crew.instantiate(await WebAssembly.compile(await bun.kernels(build.build)), bank.memory);
   const roof = await Roof.over(bank.memory, crew);
 
   const peak = PEAK_OF[dtype] ?? "i16";

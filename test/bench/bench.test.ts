@@ -8,7 +8,8 @@ import { Crew } from "../../bench/crew.ts";
 import { interleave } from "../../bench/interleave.ts";
 import { withOutliers } from "../../bench/outliers.ts";
 import { Roof } from "../../bench/roof.ts";
-import { kernelSource, Subject } from "../../bench/subject.ts";
+import { Subject } from "../../bench/subject.ts";
+import { bun } from "../../src/runtime/bun.ts";
 import { deviation, logitsOf, MODELS, openEngine } from "../setup.ts";
 
 const LLAMA = join(MODELS, "lambent-llama-5m");
@@ -56,7 +57,7 @@ test("a place stays where it is and gives finite logits far beyond what was read
 test("every thread of a crew does its own part, again after a rest", async () => {
   const crew = await Crew.open(2);
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
-  const module = await WebAssembly.compile(await kernelSource("shared-plain"));
+  const module = await WebAssembly.compile(await bun.kernels("shared-plain"));
   const instance = await crew.instantiate(module, memory);
   const floats = new Float32Array(memory.buffer);
   floats.set([1, 2, 3, 4]);
