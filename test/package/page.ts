@@ -1,5 +1,5 @@
 /** The README's program in a page that Vite has built. */
-import { chromiumPath, importTool } from "../platforms/tools.ts";
+import { launchChromium } from "../platforms/tools.ts";
 
 interface Page {
   on(event: "console", listener: (message: { type(): string; text(): string }) => void): void;
@@ -13,8 +13,7 @@ interface Browser {
 
 /** Opens a page in headless Chromium: what it logs first. Throws with its first error. */
 export async function inChromium(url: string): Promise<string> {
-  const { chromium } = importTool<{ chromium: { launch(options: object): Promise<Browser> } }>("playwright-core");
-  const browser = await chromium.launch({ executablePath: chromiumPath() });
+  const browser = await launchChromium<Browser>();
   try {
     const page = await browser.newPage();
     const { promise, resolve, reject } = Promise.withResolvers<string>();

@@ -1,8 +1,6 @@
 import { statSync } from "node:fs";
 import { join, normalize } from "node:path";
-
-/** With these a page may share memory between threads. */
-const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+import { ISOLATED } from "../platforms/server.ts";
 
 /** A plain server of a folder's files; `isolated`: whose pages may share memory. */
 export function serve(folder: string, isolated = false) {

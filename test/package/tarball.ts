@@ -1,8 +1,9 @@
 /** The package as others receive it, and the lines of README.md that they would run. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { command } from "../platforms/command.ts";
+import { packPackage } from "../platforms/package.ts";
 import { ROOT } from "../setup.ts";
 
 /** Projects are made in here. */
@@ -12,9 +13,7 @@ let packed: Promise<string> | undefined;
 
 /** The tarball, packed once as `npm publish` would. */
 export function tarball(): Promise<string> {
-  packed ??= command(["npm", "pack", "--pack-destination", WORK], ROOT).then(() => {
-    return join(WORK, readdirSync(WORK).find((file) => file.endsWith(".tgz")) as string);
-  });
+  packed ??= packPackage(WORK);
   return packed;
 }
 

@@ -1,12 +1,11 @@
 /** A page in the machine's Chromium, and what its reader does there. */
 import type { Browser, Page } from "playwright-core";
-import { chromiumPath, importTool, installTools } from "../platforms/tools.ts";
+import { installTools, launchChromium } from "../platforms/tools.ts";
 
 /** The machine's browser, by the tools of the platform suite. */
 export async function launch(): Promise<Browser> {
   await installTools();
-  const { chromium } = importTool<typeof import("playwright-core")>("playwright-core");
-  return chromium.launch({ executablePath: chromiumPath() });
+  return launchChromium<Browser>();
 }
 
 /** What the page shows and takes; everything goes through what a reader sees. */

@@ -4,7 +4,7 @@ import { join, normalize } from "node:path";
 import type { Job, Report } from "./program/job.ts";
 
 /** With these a page may share memory between threads. */
-const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+export const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 const PAGE = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>Lambent</title>`;
 
 interface Posted {

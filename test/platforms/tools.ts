@@ -39,12 +39,18 @@ export function denoPath(): string {
 }
 
 /** The machine's Chromium: CHROMIUM, or the first that the PATH has. */
-export function chromiumPath(): string {
+function chromiumPath(): string {
   const { CHROMIUM } = process.env;
   if (CHROMIUM) return there(CHROMIUM, "Chromium");
   const found = BROWSERS.map((name) => Bun.which(name)).find((path) => path !== null);
   if (found) return found;
   throw new Error(`Chromium: expected CHROMIUM, or one of ${BROWSERS.join(", ")} on the PATH, found none`);
+}
+
+/** The machine's Chromium, headless; typed by whoever asks. */
+export function launchChromium<Browser>(): Promise<Browser> {
+  const { chromium } = importTool<{ chromium: { launch(options: object): Promise<Browser> } }>("playwright-core");
+  return chromium.launch({ executablePath: chromiumPath() });
 }
 
 function there(path: string, name: string): string {

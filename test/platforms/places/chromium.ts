@@ -1,10 +1,7 @@
 import type { Instance } from "../place.ts";
-import { chromiumPath, importTool } from "../tools.ts";
+import { launchChromium } from "../tools.ts";
 
 /** The part of playwright-core that is used here. */
-interface Playwright {
-  readonly chromium: { launch(options: { executablePath: string }): Promise<Browser> };
-}
 interface Browser {
   version(): string;
   newPage(): Promise<Page>;
@@ -18,17 +15,15 @@ interface Page {
   on(event: "crash", heard: () => void): void;
 }
 
-const launch = () => importTool<Playwright>("playwright-core").chromium.launch({ executablePath: chromiumPath() });
-
 export async function chromiumVersion(): Promise<string> {
-  const browser = await launch();
+  const browser = await launchChromium<Browser>();
   await browser.close();
   return browser.version();
 }
 
 /** A page in a browser of its own. Whatever it prints as an error counts as one. */
 export async function openChromium(): Promise<Instance> {
-  const browser = await launch();
+  const browser = await launchChromium<Browser>();
   const page = await browser.newPage();
   return {
     async run(url) {
