@@ -17,7 +17,7 @@ const INDEX = "model.safetensors.index.json";
 const FOREIGN = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 const CONFIG_LIMIT = 10_000_000;
 const INDEX_LIMIT = 100_000_000;
-const TEXT_LIMIT = 256_000_000;
+const FILE_LIMIT = 256_000_000;
 /** A shard's file name: no folders, and nothing that means something in a URL. */
 const PLAIN_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$/;
 
@@ -67,9 +67,9 @@ export class Checkpoint {
     return versions.includes(undefined) ? undefined : versions.join(" ");
   }
 
-  /** The text of another file, such as tokenizer.json; undefined if there is none. */
-  async text(file: string): Promise<string | undefined> {
-    return (await readFile(this.#files, file, TEXT_LIMIT))?.text;
+  /** The bytes of another file, such as tokenizer.json; undefined if there is none. */
+  async bytes(file: string): Promise<Uint8Array | undefined> {
+    return (await readBytes(this.#files, file, FILE_LIMIT))?.bytes;
   }
 
   /** Closes every weight file. */
@@ -157,6 +157,15 @@ async function readFile(
   file: string,
   limit: number,
 ): Promise<{ name: string; text: string } | undefined> {
+  const found = await readBytes(files, file, limit);
+  return found && { name: found.name, text: decodeUtf8(found.bytes, found.name) };
+}
+
+async function readBytes(
+  files: Files,
+  file: string,
+  limit: number,
+): Promise<{ name: string; bytes: Uint8Array } | undefined> {
   const source = await files.open(file);
   if (!source) return undefined;
   try {
@@ -164,7 +173,7 @@ async function readFile(
     if (size > limit) throw new ModelError(mismatch(name, `at most ${limit} bytes`, size));
     const bytes = new Uint8Array(size);
     await source.readInto(bytes, 0);
-    return { name, text: decodeUtf8(bytes, name) };
+    return { name, bytes };
   } finally {
     await source.close();
   }
