@@ -38,6 +38,11 @@ export interface OlderFiles {
 export function withOlderFiles(config: Json, files: OlderFiles, known: unknown): Json {
   const template = files.chatTemplate?.chat_template ?? undefined;
   const merged: Record<string, unknown> = { ...config, ...(template === undefined ? {} : { chat_template: template }) };
+  // The name of transformers 5; special_tokens_map.json has the older one.
+  if ("additional_special_tokens" in merged && !merged.extra_special_tokens) {
+    merged.extra_special_tokens = merged.additional_special_tokens;
+    delete merged.additional_special_tokens;
+  }
   if (isRecord(config.added_tokens_decoder)) return merged;
   Object.assign(merged, files.specialTokensMap);
   const texts = (value: unknown): unknown[] => (Array.isArray(value) ? value : [value]).map(contentOf);

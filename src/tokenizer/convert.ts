@@ -102,7 +102,11 @@ export function fromSentencePiece(model: SentencePiece, config: Json, naming: Na
   const unknown = own ? own.unk_token : model.unknown;
   // LLaMA's own class leaves characters out that nothing stands for.
   const unk_token = type !== "LlamaTokenizer" && texts.includes(unknown as string) ? unknown : null;
-  const isAdded = (kind: number) => kind === PieceType.control || (own !== undefined && kind === PieceType.userDefined);
+  // The file's own list stands in for additional_special_tokens; extra_special_tokens stand in for both.
+  const { additional_special_tokens: _, ...rest } = config;
+  const listed = "extra_special_tokens" in config && !isRecord(config.extra_special_tokens);
+  const isAdded = (kind: number) =>
+    !listed && (kind === PieceType.control || (own !== undefined && kind === PieceType.userDefined));
   const added_tokens = model.pieces.flatMap(({ type: kind }, id) =>
     isAdded(kind) ? [{ id, content: texts[id], special: kind === PieceType.control, normalized: false }] : [],
   );
@@ -112,7 +116,7 @@ export function fromSentencePiece(model: SentencePiece, config: Json, naming: Na
       added_tokens,
       model: { type: "BPE", vocab, merges: mergesOf(model, texts, !own), unk_token, fuse_unk: true, ...parts.model },
     },
-    config: { ...(own ?? model.named), ...(own || !model.addDummyPrefix ? config : inRawText(config)) },
+    config: { ...(own ?? model.named), ...(own || !model.addDummyPrefix ? rest : inRawText(rest)) },
   };
 }
 

@@ -35,12 +35,14 @@ export interface SentencePiece {
  */
 export function readSentencePiece(bytes: Uint8Array, name: string): SentencePiece {
   const model = new Message(bytes, name);
+  const messages = model.messages(1);
+  if (messages.length === 0) throw new ModelError(mismatch(name, "a SentencePiece model", "one without pieces"));
   const trainer = model.message(2);
   const kind = trainer.integer(3, 1);
   if (KINDS[kind] !== "BPE") {
     throw new ModelError(mismatch(`${name}: model_type`, "BPE", KINDS[kind] ?? kind));
   }
-  const pieces = model.messages(1).map((piece, id): Piece => {
+  const pieces = messages.map((piece, id): Piece => {
     const text = piece.text(1, "");
     const length = text.length > LONGEST_PIECE ? [...text].length : text.length;
     if (length === 0 || length > LONGEST_PIECE) {
@@ -68,7 +70,6 @@ export function readSentencePiece(bytes: Uint8Array, name: string): SentencePiec
 }
 
 function checkPieces(pieces: readonly Piece[], name: string): void {
-  if (pieces.length === 0) throw new ModelError(mismatch(`${name}: pieces`, "at least one", "none"));
   const ids = new Map<string, number>();
   for (const [id, { text, score }] of pieces.entries()) {
     const other = ids.get(text);
@@ -117,10 +118,11 @@ class Message {
 
   text(field: number, fallback: string): string {
     if (!this.#fields.has(field)) return fallback;
+    const bytes = this.bytes(field);
     try {
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(this.bytes(field));
-    } catch (error) {
-      return error instanceof ModelError ? this.#throw(error) : this.#fail(field, "UTF-8 text");
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    } catch {
+      return this.#fail(field, "UTF-8 text");
     }
   }
 
@@ -132,10 +134,6 @@ class Message {
     return (this.#fields.get(field) ?? []).map((value) =>
       typeof value === "number" ? this.#fail(field, "a message") : new Message(value, this.#name),
     );
-  }
-
-  #throw(error: Error): never {
-    throw error;
   }
 
   #fail(field: number, expected: string): never {
