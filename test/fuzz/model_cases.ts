@@ -152,7 +152,7 @@ export const WEIGHT_CASES = cases(LLAMA, [
   [
     "a tensor of integers",
     tensor(NORM, (one) => Object.assign(one, { dtype: "I32" })),
-    /input_layernorm\.weight: expected a type of F32, BF16, F16, found I32$/,
+    /input_layernorm\.weight: expected a type of F32, BF16, F16, F64, found I32$/,
   ],
   [
     "a tensor of no dtype",
