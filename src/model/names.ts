@@ -43,7 +43,9 @@ export class TensorNames {
         throw new ModelError(mismatch(name, expected, `tensor ${show(tensor.name)}`));
       }
       const bare = bareName(tensor.name);
-      this.#byBareName.set(bare, [...(this.#byBareName.get(bare) ?? []), tensor]);
+      const others = this.#byBareName.get(bare);
+      if (others) others.push(tensor);
+      else this.#byBareName.set(bare, [tensor]);
     }
   }
 
