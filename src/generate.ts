@@ -1,15 +1,15 @@
-import { ModelError, mismatch, OptionError } from "./errors.ts";
+import { mismatch, OptionError } from "./errors.ts";
 import { HASH_OF_NOTHING } from "./machine/hash.ts";
-import { checkSampling, type Sampling } from "./sampler.ts";
 import type { EngineService } from "./service/types.ts";
+import type { ChoosingOptions, Settings } from "./settings.ts";
 import { StopStrings } from "./tokenizer/stop.ts";
 import type { TextStream } from "./tokenizer/stream.ts";
 
-type OptionalSampling = { readonly [K in keyof Sampling]?: Sampling[K] | undefined };
+export { resolveSettings } from "./settings.ts";
 
 /** How a text is continued. Names are Hugging Face's in camelCase; what is not given comes from generation_config.json. */
-export interface GenerateOptions extends OptionalSampling {
-  /** Tokens to add at most; −1: until stopped. Hugging Face's default is 20. */
+export interface GenerateOptions extends ChoosingOptions {
+  /** Tokens to add at most; −1: until stopped. Hugging Face's default is 20, if the file has no max_length either. */
   readonly maxNewTokens?: number | undefined;
   /** Stream of random numbers, 0 to 2^53 − 1; drawn unless told. */
   readonly seed?: number | undefined;
@@ -35,7 +35,7 @@ export interface GeneratedToken {
 
 export interface GenerationResult {
   readonly text: string;
-  /** stop: a stop token or stop string; length: maxNewTokens; abort: the signal, or the reader left. */
+  /** stop: a stop token or stop string; length: maxNewTokens, or max_length or max_time of the file; abort: the signal, or the reader left. */
   readonly finishReason: "stop" | "length" | "abort";
   readonly promptTokens: number;
   readonly newTokens: number;
@@ -44,69 +44,6 @@ export interface GenerationResult {
   readonly decodeSeconds: number;
   /** XXH64 over the f32 bits of every logits row that chose a token, in order; 16 hexadecimal digits. */
   readonly logitsHash: string;
-}
-
-/** Every setting of a generation, decided: the caller's, else generation_config.json's, else Hugging Face's. */
-export interface Settings extends Sampling {
-  readonly maxNewTokens: number;
-  readonly stopTokens: ReadonlySet<number>;
-  readonly stopStrings: readonly string[];
-}
-
-export function resolveSettings(
-  options: GenerateOptions,
-  config: Readonly<Record<string, unknown>>,
-  generationConfig: Readonly<Record<string, unknown>>,
-): Settings {
-  const from = <T>(key: string, type: "number" | "boolean"): T | undefined => {
-    const value = generationConfig[key] ?? undefined;
-    if (value === undefined || typeof value === type) return value as T | undefined;
-    throw new ModelError(mismatch(`generation_config.json: ${key}`, `a ${type}`, value));
-  };
-  // Who asks for a way of sampling wants to sample; temperature 0 is the common word for not wanting it.
-  const { topK, topP, minP } = options;
-  const asks = [options.temperature, topK, topP, minP].some((value) => value !== undefined);
-  const temperature = options.temperature ?? from<number>("temperature", "number") ?? 1;
-  const doSample =
-    temperature !== 0 && (options.doSample ?? (asks || (from<boolean>("do_sample", "boolean") ?? false)));
-  const settings = {
-    doSample,
-    temperature: temperature === 0 ? 1 : temperature,
-    topK: topK ?? from<number>("top_k", "number") ?? 50,
-    topP: topP ?? from<number>("top_p", "number") ?? 1,
-    minP: minP ?? from<number>("min_p", "number") ?? 0,
-    repetitionPenalty: options.repetitionPenalty ?? from<number>("repetition_penalty", "number") ?? 1,
-    maxNewTokens: options.maxNewTokens ?? from<number>("max_new_tokens", "number") ?? 20,
-    stopTokens: options.ignoreEos
-      ? new Set<number>()
-      : stopTokens(generationConfig.eos_token_id ?? config.eos_token_id),
-    stopStrings: options.stopStrings ?? stopStrings(generationConfig.stop_strings),
-  };
-  checkSampling(settings);
-  if (!Array.isArray(settings.stopStrings))
-    throw new OptionError(mismatch("stopStrings", "a list of strings", settings.stopStrings));
-  const { maxNewTokens } = settings;
-  if (!((Number.isSafeInteger(maxNewTokens) && maxNewTokens >= -1) || maxNewTokens === Infinity)) {
-    throw new OptionError(mismatch("maxNewTokens", "a whole number, -1 for no end", maxNewTokens));
-  }
-  if (options.seed !== undefined && !(Number.isSafeInteger(options.seed) && options.seed >= 0)) {
-    throw new OptionError(mismatch("seed", "a whole number from 0 to 2^53 − 1", options.seed));
-  }
-  return { ...settings, maxNewTokens: maxNewTokens < 0 ? Infinity : maxNewTokens };
-}
-
-function stopTokens(value: unknown): Set<number> {
-  const list = value === undefined || value === null ? [] : Array.isArray(value) ? value : [value];
-  for (const id of list) {
-    if (!Number.isInteger(id)) throw new ModelError(mismatch("eos_token_id", "token ids", value));
-  }
-  return new Set(list as number[]);
-}
-
-function stopStrings(value: unknown): string[] {
-  const list = value === undefined || value === null ? [] : Array.isArray(value) ? value : [value];
-  if (list.every((item) => typeof item === "string")) return list;
-  throw new ModelError(mismatch("generation_config.json: stop_strings", "strings", value));
 }
 
 /** What a generation works on: a session of the engine and the text side of it. */
@@ -178,18 +115,21 @@ export class Generation implements AsyncIterable<string> {
       const stops = new StopStrings(settings.stopStrings, shown.tail);
       await read(service, id, prompt, options);
       prefilled = performance.now();
+      const { maxNewTokens, maxTime = Infinity } = settings;
+      let full = maxNewTokens === 0;
       while (!options.signal?.aborted) {
-        if (newTokens >= settings.maxNewTokens) {
+        if (full) {
           finishReason = "length";
           break;
         }
-        const { id: token, logprob, position, ...chosen } = await service.next(id, settings);
+        const { id: token, logprob, position, ...chosen } = await service.next(id);
         logitsHash = chosen.logitsHash;
         newTokens++;
+        full = newTokens >= maxNewTokens || performance.now() - begun > 1000 * maxTime;
         const stopToken = settings.stopTokens.has(token);
         const piece = stops.push(stopToken ? "" : shown.stream.push(token));
         let certain = piece.text;
-        if (piece.stopped === undefined && (stopToken || newTokens >= settings.maxNewTokens)) {
+        if (piece.stopped === undefined && (stopToken || full)) {
           if (final) certain += stops.push(shown.stream.flush()).text;
           certain += stops.flush();
         }

@@ -4,10 +4,10 @@ import {
   type GenerateOptions,
   type Generating,
   Generation,
-  resolveSettings,
   type SessionText,
 } from "./generate.ts";
 import type { EngineService, Opened } from "./service/types.ts";
+import { resolveSettings, withoutEnds, withPrompt } from "./settings.ts";
 import type { TextState } from "./snapshot.ts";
 import type { Message } from "./tokenizer/chat.ts";
 import { TextStream } from "./tokenizer/stream.ts";
@@ -64,10 +64,13 @@ export class Session {
     await this.#model.service.append(this.#id, await this.#encode(prompt), options.signal);
   }
 
-  /** Chooses the next token; options as of generate, of which those that end a text do nothing. */
+  /**
+   * Chooses the next token; options as of generate. What the start or the end of a text is asked for (maxNewTokens,
+   * minNewTokens, stopStrings; begin_suppress_tokens and forced_eos_token_id of the file) does nothing.
+   */
   async next(options: GenerateOptions = {}): Promise<GeneratedToken> {
     const { service } = this.#model;
-    const settings = this.#settings(options);
+    const settings = withoutEnds(this.#settings(options));
     if (options.seed !== undefined) await service.begin(this.#id, options.seed);
     const { logitsHash: _, ...token } = await service.next(this.#id, settings);
     return { ...token, text: this.#text.stream.push(token.id) };
@@ -101,9 +104,10 @@ export class Session {
 
   async #begin(prompt: Prompt | undefined, options: GenerateOptions, final: boolean): Promise<Generating> {
     const { service } = this.#model;
-    const settings = this.#settings(options);
+    const decided = this.#settings(options);
     const ids = prompt === undefined ? [] : await this.#encode(prompt);
-    await service.begin(this.#id, options.seed);
+    const settings = withPrompt(decided, this.length + ids.length);
+    await service.begin(this.#id, options.seed, settings);
     const onEnd = () => {
       if (final) this.dispose();
     };
@@ -141,7 +145,8 @@ export class Session {
   }
 
   #settings(options: GenerateOptions) {
-    return resolveSettings(options, this.#model.config, this.#model.generationConfig);
+    const { config, generationConfig, tokenizer } = this.#model;
+    return resolveSettings(options, config, generationConfig, tokenizer);
   }
 
   async #encode(prompt: Prompt): Promise<readonly number[]> {

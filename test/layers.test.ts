@@ -10,10 +10,12 @@ const LAYERS: readonly (readonly string[])[] = [
   ["machine"],
   ["runtime"],
   ["model"],
-  ["sampler", "state", "engine", "score", "observe", "snapshot", "quantize"],
+  ["sampler", "processors", "cuts", "state", "engine", "score", "observe", "snapshot", "quantize"],
   ["service"],
   [
     "generate",
+    "settings",
+    "generation_config",
     "session",
     "engine_info",
     "load_tokenizer",
