@@ -1,5 +1,6 @@
 import type { GenerateOptions } from "./generate.ts";
 import type { Generation } from "./generation.ts";
+import { GenerationConfig } from "./generation_config.ts";
 import { areFiles, type Loaded, type LoadOptions, loadLocally, loadRemotely, type Where } from "./load.ts";
 import { currentRuntime } from "./runtime/index.ts";
 import type { EngineFacts, EngineService, OpenOptions } from "./service/types.ts";
@@ -18,12 +19,15 @@ export interface ModelInfo extends EngineFacts {
 export class Model {
   readonly tokenizer: Tokenizer;
   readonly info: ModelInfo;
+  /** What generation_config.json asks for and is not supported, such as beams: one sentence for each key. */
+  readonly warnings: readonly string[];
   readonly #parts: SessionModel;
 
   constructor(name: string, loaded: Loaded) {
     const { runtime, service, tokenizer } = loaded;
     this.tokenizer = tokenizer;
     this.info = modelInfo(name, runtime, service);
+    this.warnings = new GenerationConfig(loaded.config, loaded.generationConfig).warnings;
     this.#parts = loaded;
   }
 

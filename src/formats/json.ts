@@ -1,8 +1,9 @@
 import { ModelError, mismatch } from "../errors.ts";
 
 /**
- * Strict JSON (RFC 8259) that says where it went wrong: engines differ in their messages and Bun's name no position. Nesting is bounded as in serde_json, with which the reference reader of safetensors
- * is made, so that no value can overflow the stack of a function that walks it.
+ * Strict JSON (RFC 8259) that says where it went wrong: engines differ in their messages and Bun's name no position.
+ * Nesting is bounded as in serde_json, with which the reference reader of safetensors is made, so that no value can
+ * overflow the stack of a function that walks it.
  */
 const MAX_DEPTH = 127;
 const SPACE = /[ \t\n\r]*/y;
