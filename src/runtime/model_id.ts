@@ -36,10 +36,16 @@ export function isModelId(text: string): boolean {
   return /^(?:\w(?:[\w.-]{0,94}\w)?\/)?\w(?:[\w.-]{0,94}\w)?$/.test(text) && !/--|\.\.|\.git$/.test(text);
 }
 
+const lastOf = (path: string) => path.split(/[/\\]|%2F/i).at(-1) as string;
+
 /** What a file of weights that cannot be read is, by its name; undefined for any other name. */
 export function foreignFile(path: string): string | undefined {
-  const name = path.split(/[/\\]|%2F/i).at(-1) as string;
-  return OWN.test(name) ? undefined : FOREIGN.find(([pattern]) => pattern.test(name))?.[1];
+  return OWN.test(lastOf(path)) ? undefined : FOREIGN.find(([pattern]) => pattern.test(path))?.[1];
+}
+
+/** Whether a file is meant, by its name. */
+function namesFile(path: string): boolean {
+  return OWN.test(lastOf(path)) || foreignFile(path) !== undefined;
 }
 
 /**
@@ -47,7 +53,7 @@ export function foreignFile(path: string): string | undefined {
  * config.json or a shard; else the path itself. Throws OptionError for weights that are not read.
  */
 export function folderOf(path: string): string {
-  const name = path.match(/[^/\\]*$/)?.[0] as string;
+  const name = lastOf(path);
   if (OWN.test(name)) return path.slice(0, path.length - name.length);
   const foreign = foreignFile(path);
   if (foreign) throw foreignError(`${path} (${foreign})`);
@@ -69,7 +75,7 @@ export const EXPECTED = "a directory, a URL or a Hugging Face id such as org/nam
  * @throws OptionError for addresses of the hub that are no model's.
  */
 export function hubModel(text: string, endpoint = HUB): HubModel | undefined {
-  if (isModelId(text)) return foreignFile(text) ? undefined : { id: text, folder: "" };
+  if (isModelId(text)) return namesFile(text) ? undefined : { id: text, folder: "" };
   if (/^hf:\/\//i.test(text)) return located(text.slice(5).replace(/^models\/(?=[^/]+\/)/, ""), text);
   const page = pathOfPage(text, endpoint);
   if (page) return pageModel(page, text);
@@ -114,7 +120,8 @@ function pageModel({ parts, ours }: { parts: string[]; ours: boolean }, text: st
   const old = names.length === 1 || PAGES.test(names[1] ?? "");
   const id = names.slice(0, old ? 1 : 2).join("/");
   const [page, ...rest] = names.slice(old ? 1 : 2);
-  if (isModelId(id) && !OTHER.test(names[0] as string) && (page === undefined || PAGES.test(page))) {
+  const named = isModelId(id) && !namesFile(id) && !OTHER.test(names[0] as string);
+  if (named && (page === undefined || PAGES.test(page))) {
     // A revision in one part may have slashes of its own, percent-encoded.
     const [, revision, path = ""] = LOCATION.exec(rest.join("/")) ?? [];
     return modelAt(id, text, revision && decode(revision), path.split("/").map(decode).join("/"));
@@ -126,6 +133,7 @@ function pageModel({ parts, ours }: { parts: string[]; ours: boolean }, text: st
 function modelAt(id: string, text: string, revision: string | undefined, path: string): HubModel {
   const folder = folderOf(path).replace(/\/+$/, "");
   const plain = folder === "" || !/(^|\/)(\.{0,2})(\/|$)|[\\\0]/.test(folder);
-  if (isModelId(id) && plain) return { id, folder, revision: revision || undefined };
+  if (isModelId(id) && plain && !OTHER.test(id.split("/")[0] as string))
+    return { id, folder, revision: revision || undefined };
   throw new OptionError(mismatch("model", "a Hugging Face model such as hf://org/name@revision/folder", shown(text)));
 }

@@ -96,10 +96,11 @@ function directoryAt(url: string | URL, { fetch }: UrlOptions): { base: URL; nam
   const schemes = ["http:", "https:", globalThis.location?.protocol];
   if (!base || (!fetch && !schemes.includes(base.protocol)))
     throw new OptionError(mismatch("url", "an http or https address", shown(url)));
+  const name = folderOf(shown(url));
   base.hash = "";
   base.pathname = folderOf(base.pathname);
   if (!/(?:\/|%2F)$/i.test(base.pathname)) base.pathname += "/";
-  return { base, name: folderOf(shown(url)) };
+  return { base, name };
 }
 
 function siteAt(base: URL, { signal, fetch, headers }: UrlOptions, timing: typeof TIMING): Site {
