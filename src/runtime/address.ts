@@ -5,6 +5,11 @@ export function shown(address: string | URL): string {
   return `${address}`.replace(/[?#].*$/s, "").replace(/^([a-z][a-z\d+.-]*:)?\/\/[^/]*@/i, "$1//");
 }
 
+/** The name of a place, which may be a path: those are shown as they are. */
+export function shownPlace(where: string | URL): string {
+  return /^[a-z][a-z\d+.-]*:\/\//i.test(`${where}`) ? shown(where) : `${where}`;
+}
+
 /** Somebody else's text, with the addresses in it as `shown` gives them. */
 export function withoutSecrets(text: string): string {
   return text.replace(/\b(?:https?|wss?):\/\/[^\s"'<>]+/gi, (address) => shown(address));

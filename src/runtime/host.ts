@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { LambentError, mismatch, OptionError } from "../errors.ts";
 import type { Build } from "../machine/kernels.ts";
 import type { ByteSource, Files } from "../source.ts";
-import { shown } from "./address.ts";
+import { shownPlace } from "./address.ts";
 import { directory, isDirectory, isFile, openFile } from "./directory.ts";
 import { endpointOf, expandHome } from "./hub-options.ts";
 import { EXPECTED, folderOf, foreignError, foreignFile, type HubModel, hubModelAt } from "./model_id.ts";
@@ -69,7 +69,7 @@ async function find(place: string, options: FindOptions): Promise<Files> {
   if (/^https?:\/\//i.test(where)) return (await import("./url.ts")).filesFromUrl(where, { signal: options.signal });
   const foreign = foreignFile(where);
   if (foreign) throw foreignError(`no file ${where} (it would be ${foreign})`);
-  throw new OptionError(mismatch("model", EXPECTED, shown(where)));
+  throw new OptionError(mismatch("model", EXPECTED, shownPlace(where)));
 }
 
 /** A place in the file system as its functions take it; others as they are. */

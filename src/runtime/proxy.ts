@@ -1,12 +1,11 @@
 /** The proxy of the environment, as it appears in errors: Bun and Deno use it by themselves, Node where it is told to. */
 import { shown } from "./address.ts";
 
-/** What to say of a connection that failed; undefined where no proxy is set for the address. */
-export function proxyNote(url: URL): string | undefined {
+/** What to say of a connection that failed; undefined where no proxy is set for the address. `uses`: whether this host uses one. */
+export function proxyNote(url: URL, uses = usesProxies()): string | undefined {
   const name = variable(`${url.protocol.slice(0, -1)}_proxy`);
   if (!name || isExcepted(url)) return undefined;
-  if (!("Bun" in globalThis || "Deno" in globalThis || nodeUsesIt()))
-    return `${name} is set, but Node uses it only with NODE_USE_ENV_PROXY=1, from 22.21 on`;
+  if (!uses) return `${name} is set, but Node uses it only with NODE_USE_ENV_PROXY=1, from 22.21 on`;
   return `through ${name}, ${shown(process.env[name] as string)}`;
 }
 
@@ -15,7 +14,8 @@ function variable(name: string): string | undefined {
   return [name, name.toUpperCase()].find((one) => process.env[one]);
 }
 
-function nodeUsesIt(): boolean {
+function usesProxies(): boolean {
+  if ("Bun" in globalThis || "Deno" in globalThis) return true;
   const { NODE_USE_ENV_PROXY, NODE_OPTIONS = "" } = process.env;
   return NODE_USE_ENV_PROXY === "1" || [...process.execArgv, ...NODE_OPTIONS.split(/\s+/)].includes("--use-env-proxy");
 }

@@ -171,6 +171,9 @@ test("a query goes along to every file, and is in no error; nor are a password a
     expect(text).toStartWith(`${bad}/`);
     expect(text).not.toContain("SECRET");
   }
+  const model = await load(`${serve(EMBEDDED, answer(404)).url}?${secret}`, { threads: 1 });
+  expect(model.info.model).toEndWith("/bucket/model");
+  model.dispose();
   const gone = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
   const port = gone.port;
   await gone.stop(true);
