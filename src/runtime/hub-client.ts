@@ -40,7 +40,7 @@ export const TIMING: Timing = { stall: 30_000, probe: 10_000, retries: 5, backof
 const REDIRECTS = 10;
 const API_LIMIT = 1 << 26;
 /** Failures that trying again does not mend: a certificate that is not trusted, a host that nobody knows. */
-const FINAL = /CERT|TLS|SSL|UNABLE_TO|ENOTFOUND/;
+const FINAL = /CERT|TLS|SSL|UNABLE_TO|ENOTFOUND|certificate|dns error/;
 const TRANSIENT = new Set([408, 425, 429, 500, 502, 503, 504]);
 
 export interface Ask {
@@ -245,10 +245,14 @@ export class Client {
       return await Promise.race([work, cut]);
     } catch (error) {
       if (error instanceof LambentError || this.signal.aborted) throw error;
-      const { code, cause, message } = error as { code?: string; cause?: { code?: string }; message?: string };
-      const reason = connectionFailure(url, withoutSecrets(`${code || cause?.code || message}`));
+      const { code, cause, message } = error as {
+        code?: string;
+        cause?: { code?: string; message?: string };
+        message?: string;
+      };
+      const reason = connectionFailure(url, withoutSecrets(`${code || cause?.code || cause?.message || message}`));
       // Browsers say no more than this, and say it of servers that are there too.
-      if (error instanceof TypeError && !code && !cause?.code && !this.reached) {
+      if (error instanceof TypeError && !code && !cause && !this.reached) {
         const found = `${reason} (no connection, or not allowed by CORS)`;
         throw new HubError(mismatch(subject, `an answer from ${host}`, found));
       }
