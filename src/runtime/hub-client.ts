@@ -250,14 +250,16 @@ export class Client {
         cause?: { code?: string; message?: string };
         message?: string;
       };
-      const reason = connectionFailure(url, withoutSecrets(`${code || cause?.code || cause?.message || message}`));
+      const text = withoutSecrets(`${code || cause?.code || cause?.message || message}`);
+      // One host names the address, as the error does already.
+      const reason = connectionFailure(url, text.replace(/^error sending request for url \(.*?\): /, ""));
       // Browsers say no more than this, and say it of servers that are there too.
       if (error instanceof TypeError && !code && !cause && !this.reached) {
         const found = `${reason} (no connection, or not allowed by CORS)`;
         throw new HubError(mismatch(subject, `an answer from ${host}`, found));
       }
-      const text = mismatch(subject, `an answer from ${host}`, reason);
-      throw FINAL.test(reason) ? new HubError(text) : new Transient(text);
+      const failure = mismatch(subject, `an answer from ${host}`, reason);
+      throw FINAL.test(reason) ? new HubError(failure) : new Transient(failure);
     } finally {
       settle();
     }

@@ -78,7 +78,7 @@ const tags: [string, (bytes: Uint8Array) => string, RegExp | undefined][] = [
 ];
 test.each(tags)("ETags that are %s: held against the bytes where they can be", async (_, tagOf, wrong) => {
   s.hub.head = (file, headers) => plainly(headers, file, tagOf(right(file)));
-  s.hub.faults.set(WEIGHTS, [{ cut: 7000 }]);
+  s.hub.faults.set(WEIGHTS, [{ cut: 7000, abrupt: true }]);
   await s.download();
   expect(s.read(WEIGHTS)).toEqual(bytes(20_000));
   expect(readdirSync(s.path("blobs")).filter((name) => name.endsWith(".incomplete"))).toEqual([]);
@@ -137,6 +137,25 @@ test("redirects: relative ones are followed, those to a CDN carry no token, thos
   expect(moved).toBeGreaterThan(8);
   for (const { server, headers } of s.hub.seen)
     expect(headers.authorization).toBe(server === "hub" ? `Bearer ${TOKEN}` : undefined);
+});
+
+test("a server that is silent about a file, or leads around in a circle: an error, or the abort", async () => {
+  s.hub.head = (_, __, method) => (method === "HEAD" ? -1 : undefined);
+  const silent = /^HubError: org\/name: \w+\.json: expected bytes from .* within 0\.05 s, found none/;
+  expect(await s.failure({}, { stall: 50, retries: 1 })).toMatch(silent);
+  const stop = new AbortController();
+  const run = s.download({ signal: stop.signal }).catch((error) => error.message);
+  while (!s.hub.seen.some(({ method }) => method === "HEAD")) await Bun.sleep(5);
+  stop.abort(new Error("enough"));
+  expect(await run).toBe("enough");
+  for (const location of ["", "?", `/org/name/resolve/${SHA}/config.json`]) {
+    s.hub.head = (_, headers) => {
+      headers.location = location;
+      return 302;
+    };
+    expect(await s.failure()).toMatch(/: expected at most 10 redirects, found more$/);
+  }
+  expect(existsSync(s.path("blobs"))).toBe(false);
 });
 
 test("credentials of the endpoint are sent in place of a token and shown to nobody", async () => {

@@ -51,7 +51,7 @@ export class HubServer {
   readonly faults = new Map<string, Fault[]>();
   /** Changes API answers. */
   twist: (path: string, answer: unknown) => unknown = (_, answer) => answer;
-  /** Changes the headers of files, or answers HEAD with a status of its own. */
+  /** Changes the headers of files, answers with a status of its own, or with -1 not at all. */
   head: (file: string, headers: Record<string, string>, method: string) => number | undefined = () => undefined;
   /** What is before the paths of the hub, "/repository/hf" of a proxy. */
   prefix = "";
@@ -143,6 +143,7 @@ export class HubServer {
       headers.location = `${this.cdn}/${id}/-/${rest}`;
     } else headers.etag = `"${gitSha1(bytes)}"`;
     const status = this.head(rest, headers, request.method ?? "");
+    if (status === -1) return undefined;
     if (status) return response.writeHead(status, headers).end();
     if (headers.location) return response.writeHead(302, headers).end("Found");
     return this.send(request, response, headers, bytes, head ? {} : this.take(rest));
