@@ -54,7 +54,7 @@ const mine = new Set<string>();
 
 export const isCommit = (text: string): boolean => /^[0-9a-f]{40}$/.test(text);
 
-/** The shards that an index names. Plain names only: what a repository says must not lead out of the snapshot. */
+/** The shards that an index names. What a repository says must not lead out of the snapshot. */
 export function shards(index: string, subject: string): string[] {
   let map: unknown;
   try {
@@ -66,8 +66,11 @@ export function shards(index: string, subject: string): string[] {
     throw new ModelError(mismatch(subject, "a JSON object with weight_map", index));
   }
   const names = [...new Set<unknown>(Object.values(map))];
-  const wrong = names.find((name) => typeof name !== "string" || !/^\w[\w.-]*\.safetensors$/.test(name));
-  if (wrong !== undefined) throw new ModelError(mismatch(subject, "plain names of .safetensors files", wrong));
+  const wrong = names.find(
+    (name) => typeof name !== "string" || !/^(?:\w[\w.-]*\/)*\w[\w.-]*\.safetensors$/.test(name),
+  );
+  if (wrong !== undefined)
+    throw new ModelError(mismatch(subject, "names of .safetensors files beside it or in folders", wrong));
   if (names.length === 0) throw new ModelError(mismatch(subject, "at least one shard", "none"));
   return names as string[];
 }

@@ -50,7 +50,7 @@ class UrlDirectory implements Files {
 
   async #ask(file: string): Promise<ByteSource | undefined> {
     const address = new URL(this.base);
-    address.pathname += encodeURIComponent(file);
+    address.pathname += file.split("/").map(encodeURIComponent).join("/");
     const found = await new UrlFile(this.site, address.href, this.#nameOf(file)).open();
     if ("absent" in found && !found.certain) this.#refused.set(file, found.absent);
     else this.#told = true;

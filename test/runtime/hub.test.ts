@@ -86,6 +86,15 @@ describe("what is fetched", () => {
     expect(s.read(shard(3))).toEqual(bytes(30_000, 3));
   });
 
+  test("shards in folders beside the index", async () => {
+    const repo = sharded({ a: "parts/a.safetensors", b: shard(3) });
+    repo.files["parts/a.safetensors"] = bytes(4000, 8);
+    s.hub.repos["org/name"] = repo;
+    expect(await s.download()).toBe(s.path("snapshots", SHA));
+    expect(s.read("parts/a.safetensors")).toEqual(bytes(4000, 8));
+    expect(await s.download({ offline: true })).toBe(s.path("snapshots", SHA));
+  });
+
   test("a single file is preferred to shards", async () => {
     s.hub.repos["org/name"]!.files[INDEX] = sharded().files[INDEX]!;
     await s.download();

@@ -247,6 +247,8 @@ test("weak ETags are those that they were, and one file by its whole address kee
   for (const at of [50, 0, 80]) await source?.readInto(new Uint8Array(10), at);
   expect(time).toBeGreaterThan(2);
   const { url, asked } = serve(FIXTURE, answer(404));
+  await (await filesFromUrl(url, {}, QUICK).open("parts/model.safetensors"))?.close();
+  expect(asked.splice(0)).toEqual(["/bucket/model/parts/model.safetensors"]);
   await (await fileAtUrl(new URL(`${url}/config.json?v=3`)))?.close();
   expect(await fileAtUrl(new URL(`${url}/none.json?v=3`))).toBeUndefined();
   expect(asked).toEqual(["/bucket/model/config.json?v=3", "/bucket/model/none.json?v=3"]);
