@@ -11,6 +11,7 @@ import { withoutTiedCopies } from "./model/tied.ts";
 import { drawSeed } from "./random.ts";
 import { type Choice, checkSampling, Sampler, type Sampling } from "./sampler.ts";
 import type { Reading } from "./score.ts";
+import { Slots } from "./slots.ts";
 import { requireOpen, type SessionState } from "./state.ts";
 import { tick } from "./tick.ts";
 
@@ -31,6 +32,7 @@ export class Engine {
   readonly kernels: Kernels;
   /** XXH64 of the config and of every weight as stored: two engines of one hash and dtype compute the same bits. */
   readonly modelHash: bigint;
+  readonly slots: Slots;
   readonly #machine: Machine;
   readonly #sampler: Sampler;
   readonly #sessions = new Map<number, SessionState>();
@@ -51,6 +53,8 @@ export class Engine {
     this.modelHash = modelHash;
     this.#machine = machine;
     this.#sampler = new Sampler(planned.program.vocabSize);
+    const fits = (slot: number) => machine.banks.every((bank) => bank.reserve(bank.slot(slot + 1)));
+    this.slots = new Slots(planned.plan.options.maxSessions, fits);
   }
 
   /** Plans the model, then reads every weight straight into its place. */
@@ -66,7 +70,7 @@ export class Engine {
       if (Number.isSafeInteger(value) && value >= 0) continue;
       throw new OptionError(mismatch(name, "a whole number from 0 to 2^53 − 1", value));
     }
-    const slot = this.#freeSlot();
+    const slot = this.slots.take();
     for (const bank of this.#machine.banks) bank.bytes(bank.slot(slot), bank.plan.slotBytes).fill(0);
     const recent = new Int32Array(this.plan.cache.ring).fill(-1);
     return this.adopt({
@@ -97,19 +101,10 @@ export class Engine {
     return session;
   }
 
-  #freeSlot(): number {
-    const taken = new Set([...this.#sessions.values()].map(({ slot }) => slot));
-    let slot = 0;
-    while (taken.has(slot)) slot++;
-    const fits = this.#machine.banks.every((bank) => bank.reserve(bank.slot(slot + 1)));
-    if (slot < this.plan.options.maxSessions && fits) return slot;
-    throw new OptionError(mismatch("session", `at most ${slot} open at once`, `${slot + 1}`));
-  }
-
   /** A copy of a session that goes its own way from here. */
   fork(id: number): number {
     const session = this.state(id);
-    const slot = this.#freeSlot();
+    const slot = this.slots.take();
     for (const bank of this.#machine.banks) {
       bank.bytes(bank.slot(slot), bank.plan.slotBytes).set(bank.bytes(bank.slot(session.slot), bank.plan.slotBytes));
     }
@@ -125,8 +120,10 @@ export class Engine {
   /** Gives the session's slot back; a call that is reading for it ends with an error. */
   dispose(id: number): void {
     const session = this.#sessions.get(id);
-    if (session) session.open = false;
+    if (!session) return;
+    session.open = false;
     this.#sessions.delete(id);
+    this.slots.give(session.slot);
   }
 
   /** Begins a generation: its own stream of random numbers, if a seed is given, and its own logits hash. */

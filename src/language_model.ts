@@ -1,8 +1,9 @@
-import type { GenerateOptions, Generation } from "./generate.ts";
+import type { GenerateOptions } from "./generate.ts";
+import type { Generation } from "./generation.ts";
 import { areFiles, type Loaded, type LoadOptions, loadLocally, loadRemotely, type Where } from "./load.ts";
 import { shownPlace } from "./runtime/address.ts";
 import { currentRuntime } from "./runtime/index.ts";
-import type { EngineFacts, EngineService } from "./service/types.ts";
+import type { EngineFacts, EngineService, OpenOptions } from "./service/types.ts";
 import { type Prompt, Session, type SessionModel } from "./session.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -40,16 +41,18 @@ export class Model {
   }
 
   /**
-   * Begins a text. `startPosition`: position of its first token; the logits depend on distances alone.
-   * Throws OptionError if maxSessions are open.
+   * Starts a text. `startPosition`: position of its first token; the logits depend on distances alone. Throws OptionError
+   * if maxSessions are open, unless it may wait for one of them to be disposed of.
    */
-  async session(options: { readonly startPosition?: number; readonly seed?: number } = {}): Promise<Session> {
-    return new Session(this.#parts, await this.#parts.service.open(options.startPosition, options.seed));
+  async session(
+    options: OpenOptions & { readonly startPosition?: number | undefined; readonly seed?: number | undefined } = {},
+  ): Promise<Session> {
+    return new Session(this.#parts, await this.#parts.service.open(options));
   }
 
   /** Goes on from a snapshot, with the same bits. Throws ModelError if it is damaged or not of this model. */
-  restore(snapshot: Uint8Array): Promise<Session> {
-    return Session.restore(this.#parts, snapshot);
+  restore(snapshot: Uint8Array, options?: OpenOptions): Promise<Session> {
+    return Session.restore(this.#parts, snapshot, options);
   }
 
   /**

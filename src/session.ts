@@ -1,16 +1,10 @@
 import { ModelError, mismatch, OptionError } from "./errors.ts";
-import {
-  type GeneratedToken,
-  type GenerateOptions,
-  type Generating,
-  Generation,
-  resolveSettings,
-  type SessionText,
-} from "./generate.ts";
-import type { EngineService, Opened } from "./service/types.ts";
-import type { TextState } from "./snapshot.ts";
+import { Forgotten } from "./forgotten.ts";
+import { type GenerateOptions, resolveSettings, type Settings } from "./generate.ts";
+import { type GeneratedToken, Generation, type Tally } from "./generation.ts";
+import type { EngineService, Opened, OpenOptions } from "./service/types.ts";
+import { SessionText } from "./session_text.ts";
 import type { Message } from "./tokenizer/chat.ts";
-import { TextStream } from "./tokenizer/stream.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
 /** A text to go on from: text, token ids, or the messages of a chat. */
@@ -24,6 +18,11 @@ export interface SessionModel {
   readonly generationConfig: Readonly<Record<string, unknown>>;
 }
 
+/** Sessions that became garbage without being disposed of: their slots are given back. */
+const forgotten = new Forgotten<{ readonly service: EngineService; readonly id: number }>(({ service, id }) => {
+  service.dispose(id);
+});
+
 /**
  * A text that a model is reading or writing. Its memory is of constant size however long it gets (under `full` and
  * `ceiling-only` attention it holds maxPositions tokens). One call at a time.
@@ -36,15 +35,16 @@ export class Session {
   constructor(model: SessionModel, { id, text }: Opened) {
     this.#model = model;
     this.#id = id;
-    this.#text = { stream: new TextStream(model.tokenizer, text?.stream), tail: text?.tail ?? "" };
+    this.#text = new SessionText(model.tokenizer, text);
+    forgotten.watch(this, { service: model.service, id });
   }
 
   /** Goes on from a snapshot. Throws ModelError if it is damaged, or of another model, policy or version. */
-  static async restore(model: SessionModel, snapshot: Uint8Array): Promise<Session> {
+  static async restore(model: SessionModel, snapshot: Uint8Array, options?: OpenOptions): Promise<Session> {
     // Whatever else has bytes would fail by its own words.
     if (!ArrayBuffer.isView(snapshot) || snapshot.BYTES_PER_ELEMENT !== 1)
       throw new OptionError(mismatch("snapshot", "a Uint8Array", Object.prototype.toString.call(snapshot)));
-    const opened = await model.service.restore(snapshot);
+    const opened = await model.service.restore(snapshot, options);
     try {
       return new Session(model, opened);
     } catch {
@@ -59,9 +59,9 @@ export class Session {
     return this.#model.service.length(this.#id);
   }
 
-  /** Reads a prompt. BOS and the like are added at the begin of the session only. */
+  /** Reads a prompt. BOS and the like are added at the start of the session only. */
   async append(prompt: Prompt, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
-    await this.#model.service.append(this.#id, await this.#encode(prompt), options.signal);
+    await this.#read(await this.#encode(prompt), options.signal);
   }
 
   /** Chooses the next token; options as of generate, of which those that end a text do nothing. */
@@ -70,7 +70,7 @@ export class Session {
     const settings = this.#settings(options);
     if (options.seed !== undefined) await service.begin(this.#id, options.seed);
     const { logitsHash: _, ...token } = await service.next(this.#id, settings);
-    return { ...token, text: this.#text.stream.push(token.id) };
+    return { ...token, text: this.#text.push(token.id, options.skipSpecialTokens) };
   }
 
   /**
@@ -83,31 +83,82 @@ export class Session {
 
   /** Reads a prompt, if there is one, and continues the text; the session can be continued after that. */
   generate(prompt?: Prompt, options: GenerateOptions = {}): Generation {
-    return new Generation(() => this.#begin(prompt, options, false));
+    return new Generation((tally) => this.#tokens(tally, prompt, options, false));
   }
 
   /** A text in a session of its own, which is opened when the text is first read and disposed of at its end. */
   static generate(model: SessionModel, prompt: Prompt, options: GenerateOptions = {}): Generation {
-    return new Generation(async () => {
-      const session = new Session(model, await model.service.open());
+    return new Generation(async function* (tally) {
+      const { wait, signal } = options;
+      if (signal?.aborted) return;
+      let session: Session;
       try {
-        return await session.#begin(prompt, options, true);
+        session = new Session(model, await model.service.open({ wait, signal }));
       } catch (error) {
-        session.dispose();
+        if (isAbort(signal, error)) return;
         throw error;
+      }
+      try {
+        yield* session.#tokens(tally, prompt, options, true);
+      } finally {
+        session.dispose();
       }
     });
   }
 
-  async #begin(prompt: Prompt | undefined, options: GenerateOptions, final: boolean): Promise<Generating> {
-    const { service } = this.#model;
+  /** One generation. `final`: the session ends with it, so bytes of an unfinished character are shown as such. */
+  async *#tokens(
+    tally: Tally,
+    prompt: Prompt | undefined,
+    options: GenerateOptions,
+    final: boolean,
+  ): AsyncGenerator<GeneratedToken, void, undefined> {
+    tally.started = performance.now();
+    const { signal, skipSpecialTokens = true } = options;
     const settings = this.#settings(options);
+    this.#text.begin(settings.stopStrings, skipSpecialTokens);
     const ids = prompt === undefined ? [] : await this.#encode(prompt);
-    await service.begin(this.#id, options.seed);
-    const onEnd = () => {
-      if (final) this.dispose();
-    };
-    return { service, id: this.#id, text: this.#text, final, prompt: ids, settings, options, onEnd };
+    tally.promptTokens = ids.length;
+    await this.#model.service.begin(this.#id, options.seed);
+    try {
+      // Pieces large enough for the engine's chunks.
+      const piece = 16 * this.#model.service.facts.chunkSize;
+      for (let i = 0; i < ids.length; i += piece) {
+        await this.#read(ids.slice(i, i + piece), signal);
+        options.onProgress?.(Math.min(i + piece, ids.length), ids.length);
+      }
+    } catch (error) {
+      if (isAbort(signal, error)) return;
+      throw error;
+    }
+    tally.prefilled = performance.now();
+    while (!signal?.aborted && tally.finishReason === "abort") {
+      if (tally.newTokens < settings.maxNewTokens) yield await this.#choose(tally, settings, final);
+      else tally.finishReason = "length";
+    }
+  }
+
+  /** Chooses a token of a generation, and ends it with a stop token or stop string. */
+  async #choose(tally: Tally, settings: Settings, final: boolean): Promise<GeneratedToken> {
+    const { logitsHash, ...token } = await this.#model.service.next(this.#id, settings);
+    tally.logitsHash = logitsHash;
+    tally.newTokens++;
+    const isStopToken = settings.stopTokens.has(token.id);
+    let { text, stopped } = this.#text.generate(token.id, isStopToken);
+    if (!stopped && (isStopToken || tally.newTokens >= settings.maxNewTokens)) text += this.#text.end(final);
+    tally.text += text;
+    if (isStopToken || stopped) tally.finishReason = "stop";
+    return { ...token, text };
+  }
+
+  /** Reads tokens; on abort, those that were read stay read. */
+  async #read(ids: readonly number[], signal: AbortSignal | undefined): Promise<void> {
+    const before = this.length;
+    try {
+      await this.#model.service.append(this.#id, ids, signal);
+    } finally {
+      this.#text.read(ids.slice(0, this.length - before));
+    }
   }
 
   /** The seed of the session's random numbers. */
@@ -117,22 +168,19 @@ export class Session {
 
   /** The session as a safetensors file of constant size, from which it goes on with the same bits, here or elsewhere. */
   snapshot(): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#model.service.snapshot(this.#id, this.#textState);
+    return this.#model.service.snapshot(this.#id, this.#text.state);
   }
 
-  /** A copy that goes its own way from here. Throws OptionError if no slot is free. */
-  async fork(): Promise<Session> {
-    const text = this.#textState;
-    const { id } = await this.#model.service.fork(this.#id);
+  /** A copy that goes its own way from here. Throws OptionError if no slot is free, unless it may wait for one. */
+  async fork(options?: OpenOptions): Promise<Session> {
+    const text = this.#text.state;
+    const { id } = await this.#model.service.fork(this.#id, options);
     return new Session(this.#model, { id, text });
-  }
-
-  get #textState(): TextState {
-    return { stream: this.#text.stream.state, tail: this.#text.tail };
   }
 
   /** Gives the session's slot back. */
   dispose(): void {
+    forgotten.ignore(this);
     this.#model.service.dispose(this.#id);
   }
 
@@ -160,4 +208,8 @@ export class Session {
     const { encodeChat } = await import("./tokenizer/chat.ts");
     return encodeChat(tokenizer, prompt as readonly Message[]);
   }
+}
+
+function isAbort(signal: AbortSignal | undefined, error: unknown): boolean {
+  return signal?.aborted === true && error === signal.reason;
 }

@@ -3,7 +3,7 @@ import { ModelError, mismatch } from "./errors.ts";
 import { parseSafetensors, safetensorsHeader, type TensorInfo } from "./formats/safetensors.ts";
 import { Xxh64 } from "./machine/hash.ts";
 import { CACHE_PARTS, MIDDLE_QUERIES, POLICIES, type Policy } from "./model/cache.ts";
-import type { SessionState } from "./state.ts";
+import { NO_TEXT, type SessionState, type TextState, TURNS, type Turn } from "./state.ts";
 import { StopStrings } from "./tokenizer/stop.ts";
 import { TextStream } from "./tokenizer/stream.ts";
 
@@ -11,12 +11,6 @@ import { TextStream } from "./tokenizer/stream.ts";
 const VERSION = 1;
 const NAME = "snapshot";
 const TAIL_BYTES = StopStrings.MAX_BYTES;
-
-/** What the text side of a session keeps: a text stream's state, and text that may become a stop string. */
-export interface TextState {
-  readonly stream: Int32Array;
-  readonly tail: string;
-}
 
 /** Copies a field of so many values out of a snapshot. */
 type Reader = (name: string, dtype: Field["dtype"], length: number) => Uint8Array<ArrayBuffer>;
@@ -86,8 +80,7 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
     if (state.hasLogits && !engine.logits(state).every(Number.isFinite)) {
       throw new ModelError(mismatch(`${NAME}: logits`, "finite numbers", "others"));
     }
-    const stream = new Int32Array(read("text_stream", "I32", TextStream.STATE_LENGTH).buffer);
-    return { id, text: { stream, tail: readTail(read("text_tail", "U8", TAIL_BYTES)) } };
+    return { id, text: restoreText(read, tensors.has("text_turn"), engine.program.vocabSize) };
   } catch (error) {
     engine.dispose(id);
     throw error;
@@ -96,8 +89,6 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
 
 /** Everything but the slot. */
 function numbers(engine: Engine, session: SessionState, text: TextState): Field[] {
-  const tail = new Uint8Array(TAIL_BYTES);
-  tail.set(new TextEncoder().encode(text.tail));
   const { position, origin, pending, hasLogits, random } = session;
   const middle = middleNumbers(engine.plan.policy);
   const progress = [position, origin, pending, hasLogits ? 1 : 0, random.seed, random.counter];
@@ -110,9 +101,34 @@ function numbers(engine: Engine, session: SessionState, text: TextState): Field[
     ...(middle ? [bigInts("middle", middle)] : []),
     bigInts("progress", progress),
     { name: "recent", dtype: "I32", shape: [session.recent.length], bytes: bytesOf(session.recent) },
-    { name: "text_stream", dtype: "I32", shape: [text.stream.length], bytes: bytesOf(text.stream) },
-    { name: "text_tail", dtype: "U8", shape: [TAIL_BYTES], bytes: tail },
+    ...textFields(text),
   ];
+}
+
+function textFields({ stream, tail, turn, lastToken }: TextState): Field[] {
+  const hidden = new Uint8Array(TAIL_BYTES);
+  for (const i of tail.hidden) hidden[i] = 1;
+  const turns = Int32Array.of(TURNS.indexOf(turn), lastToken);
+  return [
+    { name: "text_stream", dtype: "I32", shape: [stream.length], bytes: bytesOf(stream) },
+    { name: "text_tail", dtype: "U8", shape: [TAIL_BYTES], bytes: padded(tail.shown, TAIL_BYTES) },
+    { name: "text_whole_tail", dtype: "U8", shape: [TAIL_BYTES], bytes: padded(tail.whole, TAIL_BYTES) },
+    { name: "text_hidden", dtype: "U8", shape: [TAIL_BYTES], bytes: hidden },
+    { name: "text_turn", dtype: "I32", shape: [turns.length], bytes: bytesOf(turns) },
+  ];
+}
+
+/** `turns`: whether it has them; snapshots of the first release know neither chats nor hidden text. */
+function restoreText(read: Reader, turns: boolean, vocabSize: number): TextState {
+  const stream = new Int32Array(read("text_stream", "I32", TextStream.STATE_LENGTH).buffer);
+  const shown = readTail("text_tail", read);
+  if (!turns) return { ...NO_TEXT, stream, tail: { shown, whole: shown, hidden: [] } };
+  const whole = readTail("text_whole_tail", read);
+  const hidden = [...read("text_hidden", "U8", TAIL_BYTES)].flatMap((flag, i) => (flag ? [i] : []));
+  const [turn = -1, lastToken = -2] = new Int32Array(read("text_turn", "I32", 2).buffer);
+  const good = TURNS[turn] !== undefined && lastToken >= -1 && lastToken < vocabSize;
+  if (!good) throw new ModelError(mismatch(`${NAME}: text_turn`, "a turn and a token", `${turn}, ${lastToken}`));
+  return { stream, tail: { shown, whole, hidden }, turn: TURNS[turn] as Turn, lastToken };
 }
 
 /** The slot: last logits, and every part of every layer's cache. Views of Wasm memory. */
@@ -164,12 +180,14 @@ function restoreNumbers(engine: Engine, id: number, read: Reader): SessionState 
   }) as SessionState;
 }
 
-/** The tail without its padding. A byte order mark is a character like any other. */
-function readTail(bytes: Uint8Array): string {
+/** A tail without its padding. A byte order mark is a character like any other. */
+function readTail(name: string, read: Reader): string {
   try {
+    const bytes = read(name, "U8", TAIL_BYTES);
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes).replace(/\0+$/, "");
-  } catch {
-    throw new ModelError(mismatch(`${NAME}: text_tail`, "UTF-8 text", "bytes that are not"));
+  } catch (error) {
+    if (error instanceof ModelError) throw error;
+    throw new ModelError(mismatch(`${NAME}: ${name}`, "UTF-8 text", "bytes that are not"));
   }
 }
 

@@ -1,6 +1,8 @@
 import { mismatch, OptionError } from "./errors.ts";
 import type { Xxh64 } from "./machine/hash.ts";
 import type { Random } from "./random.ts";
+import { NO_TAIL, type Tail } from "./tokenizer/shown_stops.ts";
+import { TextStream } from "./tokenizer/stream.ts";
 
 /** What the engine keeps of a session beside its slot. All of it is of constant size. */
 export interface SessionState {
@@ -28,3 +30,26 @@ export interface SessionState {
 export function requireOpen({ open }: SessionState): void {
   if (!open) throw new OptionError(mismatch("session", "one that is open", "one that was disposed meanwhile"));
 }
+
+/** Where a session is in a chat: in none, in an answer or behind it, or behind whole turns. */
+export const TURNS = ["none", "answer", "turns"] as const;
+export type Turn = (typeof TURNS)[number];
+
+/** What the text side of a session keeps, all of it of constant size. */
+export interface TextState {
+  /** State of a TextStream. */
+  readonly stream: Int32Array;
+  /** Text held back, as it may become a stop string. */
+  readonly tail: Tail;
+  readonly turn: Turn;
+  /** The token that was read or chosen last; −1: none. */
+  readonly lastToken: number;
+}
+
+/** That of a session whose text is of no interest. */
+export const NO_TEXT: TextState = {
+  stream: new Int32Array(TextStream.STATE_LENGTH).fill(-1),
+  tail: NO_TAIL,
+  turn: "none",
+  lastToken: -1,
+};

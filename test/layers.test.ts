@@ -5,15 +5,17 @@ import { ROOT } from "./setup.ts";
 
 /** The layers of ARCHITECTURE.md, lowest first; folders in one row do not know each other. */
 const LAYERS: readonly (readonly string[])[] = [
-  ["errors", "dtype", "source", "math", "random", "tick", "version"],
+  ["errors", "dtype", "source", "math", "random", "tick", "forgotten", "version"],
   ["formats", "tokenizer"],
   ["machine"],
   ["runtime"],
   ["model"],
-  ["sampler", "state", "engine", "score", "observe", "snapshot", "quantize"],
+  ["sampler", "slots", "state", "engine", "score", "observe", "snapshot", "quantize"],
   ["service"],
   [
     "generate",
+    "generation",
+    "session_text",
     "session",
     "engine_info",
     "load_tokenizer",

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
 import { Option } from "commander";
 import { mismatch } from "../errors.ts";
-import type { GenerateOptions, GenerationResult } from "../generate.ts";
-import { resolveSettings } from "../generate.ts";
+import { type GenerateOptions, resolveSettings } from "../generate.ts";
+import type { GenerationResult } from "../generation.ts";
 import { Model, type ModelInfo } from "../language_model.ts";
 import { loadEngine, withCheckpoint } from "../load.ts";
 import { requireTokenizer } from "../load_tokenizer.ts";

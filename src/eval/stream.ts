@@ -3,7 +3,7 @@ import { ModelError, mismatch, OptionError } from "../errors.ts";
 import { draw } from "../random.ts";
 import { score } from "../score.ts";
 import { readSnapshot, writeSnapshot } from "../snapshot.ts";
-import { TextStream } from "../tokenizer/stream.ts";
+import { NO_TEXT } from "../state.ts";
 
 /**
  * The documents 0 to count − 1 in the order of a round: each once, shuffled anew for every round.
@@ -206,8 +206,7 @@ export class Stream {
   /** To go on from here, in another process too. Of constant size. */
   checkpoint(): { readonly snapshot: Uint8Array<ArrayBuffer>; readonly state: StreamState } {
     const { place } = this.#documents;
-    const text = { stream: new Int32Array(TextStream.STATE_LENGTH), tail: "" };
-    const snapshot = writeSnapshot(this.#engine, this.#engine.state(this.#session), text);
+    const snapshot = writeSnapshot(this.#engine, this.#engine.state(this.#session), NO_TEXT);
     return { snapshot, state: { position: this.#position, place, interval: this.#interval, round: this.#round } };
   }
 

@@ -1,13 +1,16 @@
 import type { Engine } from "../engine.ts";
 import { mismatch, OptionError } from "../errors.ts";
 import type { Sampling } from "../sampler.ts";
-import { dtypesOf, readSnapshot, type TextState, writeSnapshot } from "../snapshot.ts";
-import type { ChosenToken, EngineFacts, EngineService, Opened } from "./types.ts";
+import { dtypesOf, readSnapshot, writeSnapshot } from "../snapshot.ts";
+import type { TextState } from "../state.ts";
+import type { ChosenToken, EngineFacts, EngineService, Opened, OpenOptions } from "./types.ts";
 
 /** An engine in this thread. */
 export class LocalService implements EngineService {
   readonly facts: EngineFacts;
   readonly #sessions = new Set<number>();
+  /** Aborted when the model is disposed of. */
+  readonly #closing = new AbortController();
   #engine: Engine | undefined;
   #threads: number;
 
@@ -24,8 +27,8 @@ export class LocalService implements EngineService {
   }
 
   get #open(): Engine {
-    if (this.#engine) return this.#engine;
-    throw new OptionError(mismatch("model", "one that is open", "one that was disposed of"));
+    this.#closing.signal.throwIfAborted();
+    return this.#engine as Engine;
   }
 
   /** Whether a session is open, and none of its steps was cut off. */
@@ -46,22 +49,27 @@ export class LocalService implements EngineService {
     return this.#open.state(id).random.seed;
   }
 
-  async open(startPosition?: number, seed?: number): Promise<Opened> {
-    return this.#opened(this.#open.open(startPosition, seed));
+  async open(options: Parameters<EngineService["open"]>[0] = {}): Promise<Opened> {
+    return this.#opening(options, (engine) => ({ id: engine.open(options.startPosition, options.seed) }));
   }
 
-  async restore(snapshot: Uint8Array): Promise<Opened> {
-    const { id, text } = readSnapshot(this.#open, snapshot);
-    return { ...this.#opened(id), text };
+  async restore(snapshot: Uint8Array, options: OpenOptions = {}): Promise<Opened> {
+    return this.#opening(options, (engine) => readSnapshot(engine, snapshot));
   }
 
-  async fork(id: number): Promise<Opened> {
-    return this.#opened(this.#open.fork(id));
+  async fork(id: number, options: OpenOptions = {}): Promise<Opened> {
+    return this.#opening(options, (engine) => ({ id: engine.fork(id) }));
   }
 
-  #opened(id: number): Opened {
-    this.#sessions.add(id);
-    return { id };
+  async #opening({ wait = false, signal }: OpenOptions, open: (engine: Engine) => Opened): Promise<Opened> {
+    const engine = this.#open;
+    const closing = this.#closing.signal;
+    const work = () => open(engine);
+    const opened = await (wait
+      ? engine.slots.whenFree(work, signal ? AbortSignal.any([signal, closing]) : closing)
+      : work());
+    this.#sessions.add(opened.id);
+    return opened;
   }
 
   async begin(id: number, seed: number | undefined): Promise<void> {
@@ -98,6 +106,7 @@ export class LocalService implements EngineService {
   }
 
   close(): void {
+    this.#closing.abort(new OptionError(mismatch("model", "one that is open", "one that was disposed of")));
     for (const id of this.#sessions) this.dispose(id);
     this.#engine = undefined;
   }

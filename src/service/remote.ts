@@ -1,15 +1,16 @@
 import { LambentError, mismatch, OptionError, show } from "../errors.ts";
+import { Forgotten } from "../forgotten.ts";
 import type { EngineThread } from "../runtime/types.ts";
 import type { Sampling } from "../sampler.ts";
-import type { TextState } from "../snapshot.ts";
 import type { Files } from "../source.ts";
+import type { TextState } from "../state.ts";
 import { serveFiles } from "./files.ts";
 import { type CallOptions, Rpc } from "./rpc.ts";
 import type { Served, Told } from "./serve.ts";
-import type { ChosenToken, EngineFacts, EngineService, Opened } from "./types.ts";
+import type { ChosenToken, EngineFacts, EngineService, Opened, OpenOptions } from "./types.ts";
 
 /** Workers whose models nobody has any more. */
-const forgotten = new FinalizationRegistry<EngineThread>((thread) => thread.terminate());
+const forgotten = new Forgotten<EngineThread>((thread) => thread.terminate());
 
 /** An engine in a worker. When the worker ends, for whatever reason, every call ends with an error. */
 export class RemoteService implements EngineService {
@@ -24,7 +25,7 @@ export class RemoteService implements EngineService {
     this.#rpc = rpc;
     this.#thread = thread;
     this.#threads = threads;
-    forgotten.register(this, thread, this);
+    forgotten.watch(this, thread);
   }
 
   /**
@@ -90,16 +91,16 @@ export class RemoteService implements EngineService {
     return this.#call<T>(method, [id, ...args], signal, id);
   }
 
-  open(startPosition?: number, seed?: number): Promise<Opened> {
-    return this.#call("open", [startPosition, seed]);
+  open({ startPosition, seed, wait, signal }: Parameters<EngineService["open"]>[0] = {}): Promise<Opened> {
+    return this.#call("open", [startPosition, seed, wait], signal);
   }
 
-  restore(snapshot: Uint8Array): Promise<Opened> {
-    return this.#call("restore", [snapshot]);
+  restore(snapshot: Uint8Array, { wait, signal }: OpenOptions = {}): Promise<Opened> {
+    return this.#call("restore", [snapshot, wait], signal);
   }
 
-  fork(id: number): Promise<Opened> {
-    return this.#ask("fork", id);
+  fork(id: number, { wait, signal }: OpenOptions = {}): Promise<Opened> {
+    return this.#ask("fork", id, [wait], signal);
   }
 
   begin(id: number, seed: number | undefined): Promise<void> {
@@ -134,7 +135,7 @@ export class RemoteService implements EngineService {
   }
 
   close(): void {
-    forgotten.unregister(this);
+    forgotten.ignore(this);
     this.#sessions.clear();
     this.#rpc.end(new OptionError(mismatch("model", "one that is open", "one that was disposed of")));
     this.#thread.terminate();

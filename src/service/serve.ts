@@ -1,7 +1,7 @@
 import type { Port } from "../runtime/types.ts";
 import type { Sampling } from "../sampler.ts";
-import type { TextState } from "../snapshot.ts";
 import type { Files } from "../source.ts";
+import type { TextState } from "../state.ts";
 import { remoteFiles } from "./files.ts";
 import type { LocalService } from "./local.ts";
 import { type Call, Rpc } from "./rpc.ts";
@@ -46,9 +46,9 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
     };
   };
   /** A call that opens a session, and tells how that is. */
-  const opens = <A extends readonly unknown[]>(work: (...args: A) => Promise<Opened>) => {
+  const opens = <A extends readonly unknown[]>(work: (signal: AbortSignal, ...args: A) => Promise<Opened>) => {
     return async (call: Call, ...args: A) => {
-      const opened = await work(...args);
+      const opened = await work(call.signal, ...args);
       told(call, opened.id);
       return opened;
     };
@@ -59,9 +59,11 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
       service = loaded.service;
       return { rest: loaded.rest, facts: service.facts, threads: service.threads };
     },
-    open: opens((startPosition?: number, seed?: number) => service.open(startPosition, seed)),
-    restore: opens((snapshot: Uint8Array) => service.restore(snapshot)),
-    fork: opens((id: number) => service.fork(id)),
+    open: opens((signal, startPosition?: number, seed?: number, wait?: boolean) =>
+      service.open({ startPosition, seed, wait, signal }),
+    ),
+    restore: opens((signal, snapshot: Uint8Array, wait?: boolean) => service.restore(snapshot, { wait, signal })),
+    fork: opens((signal, id: number, wait?: boolean) => service.fork(id, { wait, signal })),
     begin: of((_, id, seed: number | undefined) => service.begin(id, seed)),
     append: of((signal, id, tokens: readonly number[]) => service.append(id, tokens, signal)),
     next: of((_, id, sampling: Sampling) => service.next(id, sampling)),

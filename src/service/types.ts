@@ -1,7 +1,7 @@
 import type { NextToken } from "../engine.ts";
 import type { Policy } from "../model/cache.ts";
 import type { Sampling } from "../sampler.ts";
-import type { TextState } from "../snapshot.ts";
+import type { TextState } from "../state.ts";
 
 /** What an engine is, as plain data. Bytes; Infinity where there is no bound. */
 export interface EngineFacts extends Policy {
@@ -26,6 +26,14 @@ export interface ChosenToken extends NextToken {
   readonly logitsHash: string;
 }
 
+/** What a caller does if every slot is taken. */
+export interface OpenOptions {
+  /** Wait for a free slot, first come, first served, instead of the error; default false. */
+  readonly wait?: boolean | undefined;
+  /** Ends the waiting. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A session that was opened: its number, and the text side of a snapshot if it came from one. */
 export interface Opened {
   readonly id: number;
@@ -44,9 +52,11 @@ export interface EngineService {
   length(id: number): number;
   /** The seed of a session's random numbers. */
   seed(id: number): number;
-  open(startPosition?: number, seed?: number): Promise<Opened>;
-  restore(snapshot: Uint8Array): Promise<Opened>;
-  fork(id: number): Promise<Opened>;
+  open(
+    options?: OpenOptions & { readonly startPosition?: number | undefined; readonly seed?: number | undefined },
+  ): Promise<Opened>;
+  restore(snapshot: Uint8Array, options?: OpenOptions): Promise<Opened>;
+  fork(id: number, options?: OpenOptions): Promise<Opened>;
   begin(id: number, seed: number | undefined): Promise<void>;
   append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
   next(id: number, sampling: Sampling): Promise<ChosenToken>;

@@ -39,8 +39,8 @@ export class TextStream {
   }
 
   /** The text that the token makes certain, often "". @throws OptionError if `id` is no token id */
-  push(id: number): string {
-    const bytes = this.#tokenizer.tokenBytes(id, { skipSpecialTokens: this.#skipSpecialTokens });
+  push(id: number, skipSpecialTokens = this.#skipSpecialTokens): string {
+    const bytes = this.#tokenizer.tokenBytes(id, { skipSpecialTokens });
     if (!bytes) return "";
     const { separator, stripCount } = this.#tokenizer.decoder;
     const fresh = this.#strip < 0;

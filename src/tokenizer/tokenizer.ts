@@ -136,6 +136,11 @@ export class Tokenizer {
     return this.#added.get(id)?.content ?? this.#tokens[id];
   }
 
+  /** Whether an id is a special token's, such as BOS, which decoded text leaves out. */
+  isSpecial(id: number): boolean {
+    return this.#added.get(id)?.special ?? false;
+  }
+
   /** The id of a token, special ones included. */
   id(token: string): number | undefined {
     return this.#ids.get(token);

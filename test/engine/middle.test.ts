@@ -8,7 +8,7 @@ import { planModel } from "../../src/model/planning.ts";
 import { GREEDY } from "../../src/sampler.ts";
 import { score } from "../../src/score.ts";
 import { readSnapshot, writeSnapshot } from "../../src/snapshot.ts";
-import { TextStream } from "../../src/tokenizer/stream.ts";
+import { NO_TEXT } from "../../src/state.ts";
 import { forward } from "../reference/model.ts";
 import { readTensors } from "../reference/safetensors.ts";
 import { deviation, FIXTURES } from "../setup.ts";
@@ -180,8 +180,7 @@ describe.each([...FAMILIES])("%s", (family) => {
         const before = session;
         if (i % 2) session = engine.fork(session);
         else {
-          const text = { stream: new Int32Array(TextStream.STATE_LENGTH), tail: "" };
-          session = readSnapshot(engine, writeSnapshot(engine, engine.state(session), text)).id;
+          session = readSnapshot(engine, writeSnapshot(engine, engine.state(session), NO_TEXT)).id;
         }
         await engine.append(before, randomIds(5, seed));
         engine.dispose(before);
@@ -309,8 +308,7 @@ describe("options", () => {
     const engine = await engineOf("gptj", options);
     const session = engine.open(0, 1);
     await engine.append(session, randomIds(50, 2));
-    const text = { stream: new Int32Array(TextStream.STATE_LENGTH), tail: "" };
-    const snapshot = writeSnapshot(engine, engine.state(session), text);
+    const snapshot = writeSnapshot(engine, engine.state(session), NO_TEXT);
     const shown = "middleK 3, middleDistance 4, firstLayer 1, maxMiddle 30, middleQueries all";
     const others: [PolicyOptions, string][] = [
       [{ middleK: 0 }, "none"],
@@ -324,7 +322,7 @@ describe("options", () => {
       expect(() => readSnapshot(other, snapshot)).toThrow(`snapshot: middle: expected ${expected}, found ${shown}`);
     }
     const plain = await engineOf("gptj", { ...options, middleK: 0 });
-    const without = writeSnapshot(plain, plain.state(plain.open(0, 1)), text);
+    const without = writeSnapshot(plain, plain.state(plain.open(0, 1)), NO_TEXT);
     expect(() => readSnapshot(engine, without)).toThrow(`snapshot: middle: expected ${shown}, found none`);
   });
 });

@@ -9,7 +9,7 @@ import { planModel } from "../../src/model/planning.ts";
 import { GREEDY } from "../../src/sampler.ts";
 import { score } from "../../src/score.ts";
 import { readSnapshot, writeSnapshot } from "../../src/snapshot.ts";
-import { TextStream } from "../../src/tokenizer/stream.ts";
+import { NO_TEXT } from "../../src/state.ts";
 import { readSafetensors } from "../reference/safetensors.ts";
 import { FIXTURES, kernels, openEngine } from "../setup.ts";
 import { checkpointOf, dense, engineOf, FAMILIES, fixture, PATIENCE, policyOf, randomIds } from "./tiny.ts";
@@ -108,8 +108,7 @@ describe("the same bits", () => {
     for (const at of [1, 2, 40]) {
       const id = engine.open(0, 1);
       const begun = await scored(engine, id, ids.slice(0, at));
-      const text = { stream: new Int32Array(TextStream.STATE_LENGTH), tail: "" };
-      const copy = readSnapshot(engine, writeSnapshot(engine, engine.state(id), text)).id;
+      const copy = readSnapshot(engine, writeSnapshot(engine, engine.state(id), NO_TEXT)).id;
       const rest: number[] = [];
       await score(engine, copy, ids.slice(at), (nll) => void rest.push(...nll));
       expect([...begun, ...rest]).toEqual(wanted);

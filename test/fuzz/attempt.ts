@@ -73,7 +73,10 @@ async function sameTwice(run: () => Promise<string>): Promise<void> {
 async function write(engine: Engine, tokenizer: Tokenizer, checkpoint: Checkpoint): Promise<string> {
   const { config, generationConfig } = checkpoint;
   const service = new LocalService(engine);
-  const session = new Session({ service, tokenizer, config, generationConfig }, await service.open(0, 1));
+  const session = new Session(
+    { service, tokenizer, config, generationConfig },
+    await service.open({ startPosition: 0, seed: 1 }),
+  );
   try {
     const generation = session.generate(PROMPT, { maxNewTokens: 4, seed: 1 });
     const text = await generation.text();
