@@ -27,10 +27,11 @@ export interface UrlOptions {
  */
 export function filesFromUrl(url: string | URL, options: UrlOptions = {}, timing = TIMING): Files {
   const { base, name } = directoryAt(url, options);
-  return new UrlDirectory(base, name, siteAt(base, options, timing));
+  const directory = new UrlDirectory(base, name, siteAt(base, options, timing));
+  return { name, open: (file) => directory.open(file) };
 }
 
-class UrlDirectory implements Files {
+class UrlDirectory {
   /** What was said of files that may be there or not. */
   readonly #refused = new Map<string, string>();
   /** Whether any other answer came. */
@@ -38,7 +39,7 @@ class UrlDirectory implements Files {
 
   constructor(
     private readonly base: URL,
-    readonly name: string,
+    private readonly name: string,
     private readonly site: Site,
   ) {}
 
