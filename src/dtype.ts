@@ -1,4 +1,4 @@
-/** Number formats in which a checkpoint may store weights. */
+/** Number formats in which weights are read from a checkpoint. */
 export const STORED = ["f32", "bf16", "f16"] as const;
 export type StoredDType = (typeof STORED)[number];
 
@@ -12,8 +12,13 @@ export type DType = (typeof DTYPES)[number];
 
 export const DTYPE_BYTES: Readonly<Record<StoredDType, number>> = { f32: 4, bf16: 2, f16: 2 };
 
-/** The safetensors names of the formats in which a weight may be stored. */
-export const STORED_DTYPES: Readonly<Record<string, StoredDType>> = { F32: "f32", BF16: "bf16", F16: "f16" };
+/** The safetensors names of the types in which a weight may be stored, each with the format that it is read as. */
+export const STORED_DTYPES: Readonly<Record<string, StoredDType>> = {
+  F32: "f32",
+  BF16: "bf16",
+  F16: "f16",
+  F64: "f32",
+};
 
 /** Formats of keys and values in a session's cache. */
 export const CACHE_DTYPES = ["f32", "bf16", "int8"] as const;

@@ -9,10 +9,10 @@ import { type Planned, type PlanningOptions, planModel } from "./model/planning.
 import type { Program } from "./model/program.ts";
 import { withoutTiedCopies } from "./model/tied.ts";
 import { drawSeed } from "./random.ts";
-import { type Choice, checkSampling, Sampler, type Sampling } from "./sampler.ts";
+import { type Choice, type Choosing, checkSampling, GREEDY, Sampler } from "./sampler.ts";
 import type { Reading } from "./score.ts";
 import { Slots } from "./slots.ts";
-import { requireOpen, type SessionState } from "./state.ts";
+import { chosenBy, requireOpen, type SessionState } from "./state.ts";
 import { tick } from "./tick.ts";
 
 export type LoadingOptions = PlanningOptions & ReadingOptions;
@@ -72,7 +72,6 @@ export class Engine {
     }
     const slot = this.slots.take();
     for (const bank of this.#machine.banks) bank.bytes(bank.slot(slot), bank.plan.slotBytes).fill(0);
-    const recent = new Int32Array(this.plan.cache.ring).fill(-1);
     return this.adopt({
       slot,
       open: true,
@@ -81,9 +80,10 @@ export class Engine {
       position: origin,
       pending: -1,
       hasLogits: false,
-      recent,
+      recent: new Int32Array(this.plan.cache.ring).fill(-1),
       random: { seed, counter: 0 },
       hash: new Xxh64(this.kernels),
+      generation: { choosing: GREEDY, promptTokens: -1 },
     });
   }
 
@@ -126,9 +126,11 @@ export class Engine {
     this.slots.give(session.slot);
   }
 
-  /** Begins a generation: its own stream of random numbers, if a seed is given, and its own logits hash. */
-  begin(id: number, seed: number | undefined): void {
+  /** Begins a generation: what it chooses by, its own random numbers, if a seed is given, and its own logits hash. */
+  begin(id: number, seed: number | undefined, choosing: Choosing = GREEDY): void {
+    checkSampling(choosing);
     const session = this.state(id);
+    session.generation = { choosing, promptTokens: -1 };
     if (seed !== undefined) Object.assign(session.random, { seed, counter: 0 });
     session.hash = new Xxh64(this.kernels);
   }
@@ -182,9 +184,9 @@ export class Engine {
     session.recent[session.position % session.recent.length] = token;
   }
 
-  /** Reads the token chosen last, if any, and chooses the next one. */
-  async next(id: number, sampling: Sampling): Promise<NextToken> {
-    checkSampling(sampling);
+  /** Reads the token chosen last, if any, and chooses the next one, as its generation does or, if given, as `alone` says. */
+  async next(id: number, alone?: Choosing): Promise<NextToken> {
+    if (alone) checkSampling(alone);
     return this.#exclusively(id, async (session) => {
       await this.#machine.settled;
       requireOpen(session);
@@ -192,7 +194,7 @@ export class Engine {
       if (!session.hasLogits) throw new OptionError(mismatch("session", "at least one token before next", "none"));
       const logits = this.logits(session);
       session.hash.update(new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength));
-      const choice = this.#sampler.choose(logits, sampling, session.recent, session.random);
+      const choice = this.#sampler.choose(logits, ...chosenBy(session, alone), session.random);
       this.hold(session, choice.id);
       await tick();
       return { ...choice, position: session.position };

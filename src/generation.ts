@@ -15,7 +15,10 @@ export interface GeneratedToken {
 
 export interface GenerationResult {
   readonly text: string;
-  /** stop: a stop token or stop string; length: maxNewTokens; abort: the signal, or the reader left. */
+  /**
+   * stop: a stop token or stop string; length: maxNewTokens, or max_length or max_time of generation_config.json; abort: the
+   * signal, or the reader left.
+   */
   readonly finishReason: "stop" | "length" | "abort";
   readonly promptTokens: number;
   readonly newTokens: number;
@@ -33,18 +36,33 @@ export class Tally {
   promptTokens = 0;
   newTokens = 0;
   logitsHash = HASH_OF_NOTHING;
-  /** Times in ms: when it started, and when the prompt was read. */
-  started: number | undefined;
-  prefilled: number | undefined;
+  /** Whether it has all the tokens, or all the time, that it may have. */
+  full = false;
+  #started: number | undefined;
+  #prefilled: number | undefined;
+
+  start(): void {
+    this.#started = performance.now();
+  }
+
+  /** The prompt was read. */
+  prefilled(): void {
+    this.#prefilled = performance.now();
+  }
+
+  /** Since the start. */
+  get milliseconds(): number {
+    const now = performance.now();
+    return now - (this.#started ?? now);
+  }
 
   result(): GenerationResult {
-    const { text, finishReason, promptTokens, newTokens, logitsHash } = this;
-    const ended = performance.now();
-    const prefilled = this.prefilled ?? ended;
+    const { text, finishReason, promptTokens, newTokens, logitsHash, milliseconds } = this;
+    const prefill = this.#prefilled === undefined ? milliseconds : this.#prefilled - (this.#started as number);
     return {
       ...{ text, finishReason, promptTokens, newTokens, logitsHash },
-      prefillSeconds: (prefilled - (this.started ?? ended)) / 1000,
-      decodeSeconds: (ended - prefilled) / 1000,
+      prefillSeconds: prefill / 1000,
+      decodeSeconds: (milliseconds - prefill) / 1000,
     };
   }
 }

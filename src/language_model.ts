@@ -1,6 +1,8 @@
 import type { GenerateOptions } from "./generate.ts";
 import type { Generation } from "./generation.ts";
+import { GenerationConfig } from "./generation_config.ts";
 import { areFiles, type Loaded, type LoadOptions, loadLocally, loadRemotely, type Where } from "./load.ts";
+import { shownPlace } from "./runtime/address.ts";
 import { currentRuntime } from "./runtime/index.ts";
 import type { EngineFacts, EngineService, OpenOptions } from "./service/types.ts";
 import { type Prompt, Session, type SessionModel } from "./session.ts";
@@ -18,12 +20,15 @@ export interface ModelInfo extends EngineFacts {
 export class Model {
   readonly tokenizer: Tokenizer;
   readonly info: ModelInfo;
+  /** What generation_config.json asks for and is not supported, such as beams: one sentence for each key. */
+  readonly warnings: readonly string[];
   readonly #parts: SessionModel;
 
   constructor(name: string, loaded: Loaded) {
     const { runtime, service, tokenizer } = loaded;
     this.tokenizer = tokenizer;
     this.info = modelInfo(name, runtime, service);
+    this.warnings = new GenerationConfig(loaded.config, loaded.generationConfig).warnings;
     this.#parts = loaded;
   }
 
@@ -81,7 +86,7 @@ export async function load(where: Where, options: LoadOptions = {}): Promise<Mod
   const runtime = await currentRuntime();
   const { worker = runtime.worker, ...rest } = options;
   const loaded = await (worker ? loadRemotely(where, rest, runtime) : loadLocally(where, { ...rest, worker }, runtime));
-  return new Model(areFiles(where) ? where.name : `${where}`, loaded);
+  return new Model(areFiles(where) ? where.name : shownPlace(where), loaded);
 }
 
 export function modelInfo(

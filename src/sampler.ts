@@ -1,5 +1,7 @@
+import { type Cuts, cutRest, cutTopH, TOP_H_TOKENS } from "./cuts.ts";
 import { mismatch, OptionError } from "./errors.ts";
 import { exp, log } from "./math.ts";
+import { type History, type Processing, Processors } from "./processors.ts";
 import { draw, type Random } from "./random.ts";
 
 /** How the next token is chosen. Names and order of application are Hugging Face's. */
@@ -17,6 +19,9 @@ export interface Sampling {
   /** Above 1 makes tokens that occur among the last nLocal less likely. 1: off. */
   readonly repetitionPenalty: number;
 }
+
+/** Everything that a token is chosen by: plain data, which crosses to a worker once per generation. */
+export interface Choosing extends Sampling, Processing, Cuts {}
 
 export const GREEDY: Sampling = { doSample: false, temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 };
 
@@ -41,64 +46,65 @@ export interface Choice {
 
 /** Chooses tokens from logits; equal ones in the order of their ids. Buffers are made once. */
 export class Sampler {
+  readonly #processors: Processors;
   readonly #scores: Float32Array;
   readonly #keys: Float64Array;
-  readonly #seen: Uint32Array;
-  #round = 0;
+  readonly #weights: Float64Array;
 
   constructor(vocabSize: number) {
+    this.#processors = new Processors(vocabSize);
     this.#scores = new Float32Array(vocabSize);
     this.#keys = new Float64Array(vocabSize);
-    this.#seen = new Uint32Array(vocabSize);
+    this.#weights = new Float64Array(vocabSize);
   }
 
-  /** `logits` f32[vocab], all finite; `recent` the ids that the penalty counts, −1 for none. */
-  choose(logits: Float32Array, sampling: Sampling, recent: Int32Array, random: Random): Choice {
-    const scores = this.#scores;
-    scores.set(logits);
-    if (sampling.repetitionPenalty !== 1) this.#penalise(sampling.repetitionPenalty, recent);
-    const id = sampling.doSample ? this.#sample(sampling, random) : argmax(scores);
+  /** `logits` f32[vocab], all finite. Throws OptionError if every token is forbidden. */
+  choose(logits: Float32Array, choosing: Choosing, history: History, random: Random): Choice {
+    const scores = this.process(logits, choosing, history);
+    const best = argmax(scores);
+    if (!((scores[best] as number) > -Infinity))
+      throw new OptionError(mismatch("next token", "one that may be chosen", "none, as all are forbidden"));
+    const id = choosing.doSample ? this.#sample(choosing, random) : best;
     return { id, logprob: (logits[id] as number) - logSumExp(logits) };
   }
 
-  /** see: HF RepetitionPenaltyLogitsProcessor */
-  #penalise(penalty: number, recent: Int32Array): void {
-    const scores = this.#scores;
-    this.#round++;
-    for (const id of recent) {
-      if (id < 0 || this.#seen[id] === this.#round) continue;
-      this.#seen[id] = this.#round;
-      const score = scores[id] as number;
-      scores[id] = score < 0 ? score * penalty : score / penalty;
-    }
+  /** The scores f32[vocab] that a token is chosen by, before temperature and cuts; valid until the next call. */
+  process(logits: Float32Array, processing: Processing, history: History): Float32Array {
+    this.#scores.set(logits);
+    this.#processors.apply(this.#scores, processing, history);
+    return this.#scores;
   }
 
-  /** see: HF TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper, MinPLogitsWarper, in this order */
-  #sample({ temperature, topK, topP, minP }: Sampling, random: Random): number {
-    const scores = this.#scores;
-    const largest = scores[argmax(scores)] as number;
-    const weight = (id: number): number => exp(((scores[id] as number) - largest) / temperature);
-    const ids = this.#candidates(topK);
-    let count = ids.length;
-    if (topP < 1) {
-      let total = 0;
-      for (let i = 0; i < count; i++) total += weight(ids[i] as number);
-      let sum = 0;
-      for (let i = 0; i < count; i++) {
-        sum += weight(ids[i] as number);
-        if (sum >= topP * total) count = i + 1;
-      }
-    }
-    while (count > 1 && weight(ids[count - 1] as number) < minP) count--;
+  #sample(choosing: Choosing, random: Random): number {
+    const { ids, weights } = this.kept(choosing);
     let total = 0;
-    for (let i = 0; i < count; i++) total += weight(ids[i] as number);
+    for (const weight of weights) total += weight;
     const target = draw(random) * total;
     let sum = 0;
-    for (let i = 0; i < count; i++) {
-      sum += weight(ids[i] as number);
+    for (let i = 0; i < ids.length; i++) {
+      sum += weights[i] as number;
       if (sum > target) return ids[i] as number;
     }
-    return ids[count - 1] as number;
+    return ids.at(-1) as number;
+  }
+
+  /**
+   * The ids that a token is drawn from, the most likely first, by the scores of the last call of `process`, and their
+   * probabilities up to a common factor; valid until the next call.
+   */
+  kept(choosing: Choosing): { readonly ids: Float64Array; readonly weights: Float64Array } {
+    const scores = this.#scores;
+    const weights = this.#weights;
+    const ids = this.#candidates(choosing.topH === undefined ? choosing.topK : TOP_H_TOKENS);
+    const largest = scores[ids[0] as number] as number;
+    for (let i = 0; i < ids.length; i++) {
+      const score = scores[ids[i] as number] as number;
+      weights[i] = score === largest ? 1 : exp((score - largest) / choosing.temperature);
+    }
+    let count = ids.length;
+    while (count > 1 && scores[ids[count - 1] as number] === -Infinity) count--;
+    const [from, to] = cut(weights, count, choosing);
+    return { ids: ids.subarray(from, to), weights: weights.subarray(from, to) };
   }
 
   /** The ids of the topK (0: all) highest scores, highest first. */
@@ -135,6 +141,27 @@ export class Sampler {
     }
     return kept;
   }
+}
+
+/**
+ * The range of candidates that is left of the first `count`. see: HF TopHLogitsWarper, TopKLogitsWarper,
+ * TopPLogitsWarper, MinPLogitsWarper, TypicalLogitsWarper, EpsilonLogitsWarper, EtaLogitsWarper, in this order
+ */
+function cut(weights: Float64Array, count: number, choosing: Choosing): readonly [from: number, to: number] {
+  const { topH, topK, topP, minP } = choosing;
+  if (topH !== undefined) count = cutTopH(weights, count, topH);
+  if (topK > 0) count = Math.min(count, topK);
+  if (topP < 1) {
+    let total = 0;
+    for (let i = 0; i < count; i++) total += weights[i] as number;
+    let sum = 0;
+    for (let i = 0; i < count; i++) {
+      sum += weights[i] as number;
+      if (sum >= topP * total) count = i + 1;
+    }
+  }
+  while (count > 1 && (weights[count - 1] as number) < minP) count--;
+  return cutRest(weights, count, choosing);
 }
 
 /** The index of the largest value, the first of equals. */

@@ -1,9 +1,10 @@
 import { ModelError, mismatch, OptionError } from "./errors.ts";
 import { Forgotten } from "./forgotten.ts";
-import { type GenerateOptions, resolveSettings, type Settings } from "./generate.ts";
+import type { GenerateOptions } from "./generate.ts";
 import { type GeneratedToken, Generation, type Tally } from "./generation.ts";
 import type { EngineService, Opened, OpenOptions } from "./service/types.ts";
 import { SessionText } from "./session_text.ts";
+import { resolveSettings, type Settings, withoutEnds, withPrompt } from "./settings.ts";
 import type { Message } from "./tokenizer/chat.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -64,10 +65,13 @@ export class Session {
     await this.#read(await this.#encode(prompt), options.signal);
   }
 
-  /** Chooses the next token; options as of generate, of which those that end a text do nothing. */
+  /**
+   * Chooses the next token; options as of generate. What the start or the end of a text is asked for (maxNewTokens,
+   * minNewTokens, stopStrings; begin_suppress_tokens and forced_eos_token_id of the file) does nothing.
+   */
   async next(options: GenerateOptions = {}): Promise<GeneratedToken> {
     const { service } = this.#model;
-    const settings = this.#settings(options);
+    const settings = withoutEnds(this.#settings(options));
     if (options.seed !== undefined) await service.begin(this.#id, options.seed);
     const { logitsHash: _, ...token } = await service.next(this.#id, settings);
     return { ...token, text: this.#text.push(token.id, options.skipSpecialTokens) };
@@ -113,13 +117,14 @@ export class Session {
     options: GenerateOptions,
     final: boolean,
   ): AsyncGenerator<GeneratedToken, void, undefined> {
-    tally.started = performance.now();
+    tally.start();
     const { signal, skipSpecialTokens = true } = options;
-    const settings = this.#settings(options);
-    this.#text.begin(settings.stopStrings, skipSpecialTokens);
+    const decided = this.#settings(options);
+    this.#text.begin(decided.stopStrings, skipSpecialTokens);
     const ids = prompt === undefined ? [] : await this.#encode(prompt);
     tally.promptTokens = ids.length;
-    await this.#model.service.begin(this.#id, options.seed);
+    const settings = withPrompt(decided, this.length + ids.length);
+    await this.#model.service.begin(this.#id, options.seed, settings);
     try {
       // Pieces large enough for the engine's chunks.
       const piece = 16 * this.#model.service.facts.chunkSize;
@@ -131,21 +136,23 @@ export class Session {
       if (isAbort(signal, error)) return;
       throw error;
     }
-    tally.prefilled = performance.now();
+    tally.prefilled();
+    tally.full = settings.maxNewTokens === 0;
     while (!signal?.aborted && tally.finishReason === "abort") {
-      if (tally.newTokens < settings.maxNewTokens) yield await this.#choose(tally, settings, final);
-      else tally.finishReason = "length";
+      if (tally.full) tally.finishReason = "length";
+      else yield await this.#choose(tally, settings, final);
     }
   }
 
   /** Chooses a token of a generation, and ends it with a stop token or stop string. */
   async #choose(tally: Tally, settings: Settings, final: boolean): Promise<GeneratedToken> {
-    const { logitsHash, ...token } = await this.#model.service.next(this.#id, settings);
+    const { logitsHash, ...token } = await this.#model.service.next(this.#id);
     tally.logitsHash = logitsHash;
     tally.newTokens++;
+    tally.full = tally.newTokens >= settings.maxNewTokens || tally.milliseconds > 1000 * (settings.maxTime ?? Infinity);
     const isStopToken = settings.stopTokens.has(token.id);
     let { text, stopped } = this.#text.generate(token.id, isStopToken);
-    if (!stopped && (isStopToken || tally.newTokens >= settings.maxNewTokens)) text += this.#text.end(final);
+    if (!stopped && (isStopToken || tally.full)) text += this.#text.end(final);
     tally.text += text;
     if (isStopToken || stopped) tally.finishReason = "stop";
     return { ...token, text };
@@ -189,7 +196,8 @@ export class Session {
   }
 
   #settings(options: GenerateOptions) {
-    return resolveSettings(options, this.#model.config, this.#model.generationConfig);
+    const { config, generationConfig, tokenizer } = this.#model;
+    return resolveSettings(options, config, generationConfig, tokenizer);
   }
 
   async #encode(prompt: Prompt): Promise<readonly number[]> {

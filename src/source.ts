@@ -18,6 +18,6 @@ export interface ByteSource {
 export interface Files {
   /** What errors call it, a path or URL. */
   readonly name: string;
-  /** Opens `file` (a plain name, no folders); undefined if there is none. */
+  /** Opens `file`, a plain name or, for a shard in a folder, names with slashes between; undefined if there is none. */
   open(file: string): Promise<ByteSource | undefined>;
 }

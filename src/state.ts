@@ -1,8 +1,17 @@
 import { mismatch, OptionError } from "./errors.ts";
 import type { Xxh64 } from "./machine/hash.ts";
+import type { History } from "./processors.ts";
 import type { Random } from "./random.ts";
+import type { Choosing } from "./sampler.ts";
 import { NO_TAIL, type Tail } from "./tokenizer/shown_stops.ts";
 import { TextStream } from "./tokenizer/stream.ts";
+
+/** What the tokens of a session are chosen by. */
+export interface ChoosingState {
+  readonly choosing: Choosing;
+  /** Tokens of the session before the first that was chosen by it: the prompt. −1: none was chosen yet. */
+  readonly promptTokens: number;
+}
 
 /** What the engine keeps of a session beside its slot. All of it is of constant size. */
 export interface SessionState {
@@ -19,11 +28,25 @@ export interface SessionState {
   broken: boolean;
   /** Whether the slot's logits are those of the token before `position`. */
   hasLogits: boolean;
-  /** The last tokens, those that repetitionPenalty counts, in a ring by position; −1: none. */
+  /** The last nLocal tokens, those that choosing looks back at, in a ring by position; −1: none. */
   readonly recent: Int32Array;
   readonly random: Random;
   /** Of every logits row that chose a token since generation began. */
   hash: Xxh64;
+  generation: ChoosingState;
+}
+
+/**
+ * What the next token is chosen by, and for which text. The prompt of a generation is all that the session holds when its
+ * first token is chosen; a token that is chosen `alone` is a generation of its own.
+ */
+export function chosenBy(session: SessionState, alone: Choosing | undefined): [Choosing, History] {
+  const { recent, position, origin, generation } = session;
+  const length = position - origin;
+  if (alone) return [alone, { recent, position, length, newTokens: 0 }];
+  const promptTokens = generation.promptTokens < 0 ? length : generation.promptTokens;
+  session.generation = { ...generation, promptTokens };
+  return [generation.choosing, { recent, position, length, newTokens: length - promptTokens }];
 }
 
 /** Throws OptionError for a session whose slot may be another one's by now. */

@@ -1,13 +1,14 @@
 import type { Command } from "commander";
-import { Option } from "commander";
+import { InvalidArgumentError, Option } from "commander";
 import { mismatch } from "../errors.ts";
-import { type GenerateOptions, resolveSettings } from "../generate.ts";
+import type { GenerateOptions } from "../generate.ts";
 import type { GenerationResult } from "../generation.ts";
 import { Model, type ModelInfo } from "../language_model.ts";
 import { loadEngine, withCheckpoint } from "../load.ts";
 import { requireTokenizer } from "../load_tokenizer.ts";
 import { drawSeed } from "../random.ts";
 import { LocalService } from "../service/local.ts";
+import { resolveSettings } from "../settings.ts";
 import {
   DEFAULT_MODEL,
   describeMiddle,
@@ -32,11 +33,31 @@ interface GenerateFlags extends ModelFlags {
   readonly topP?: number;
   readonly minP?: number;
   readonly repetitionPenalty?: number;
+  readonly noRepeatNgramSize?: number;
+  readonly minNewTokens?: number;
+  readonly badWord?: string[];
+  readonly logitBias?: (readonly [number, number])[];
   readonly seed?: number;
   readonly stop?: string[];
   readonly ignoreEos?: boolean;
   readonly output: "text" | "jsonl";
   readonly stats?: boolean | "text" | "json";
+}
+
+const several = (text: string, all: string[] = []) => [...all, text];
+
+/** Not the opposite of a flag --repeat-ngram-size, which commander takes it for. */
+function noRepeatNgramSize(): Option {
+  const option = new Option("--no-repeat-ngram-size <n>", "let no n tokens in a row occur twice, 0: off");
+  option.negate = false;
+  return option.argParser(whole(0));
+}
+
+function biases(text: string, all: (readonly [number, number])[] = []): (readonly [number, number])[] {
+  const [id = "", bias = ""] = text.split("=");
+  const pair = [Number(id), Number(bias)] as const;
+  if (/^\d+$/.test(id) && bias.trim() !== "" && pair[1] < Infinity) return [...all, pair];
+  throw new InvalidArgumentError(`expected an id=bias, found ${text}`);
 }
 
 export function addGenerate(program: Command, signal: AbortSignal): void {
@@ -52,11 +73,12 @@ export function addGenerate(program: Command, signal: AbortSignal): void {
     .option("--top-p <p>", "choose among the most likely tokens of this probability together", real(0, 1))
     .option("--min-p <p>", "leave out tokens less likely than this times the most likely one", real(0, 1))
     .option("--repetition-penalty <x>", "above 1: avoid what occurs among the last n-local tokens", real(0))
+    .addOption(noRepeatNgramSize())
+    .option("--min-new-tokens <n>", "go on behind stop tokens until so many were added", whole(0))
+    .option("--bad-word <text>", "never write this; may be given several times", several)
+    .option("--logit-bias <id=bias>", "add this to a token's logit; may be given several times", biases)
     .option("-s, --seed <n>", "the same seed gives the same text (default: drawn, and printed)", whole(0))
-    .option("--stop <text>", "end before this text; may be given several times", (text, all: string[] = []) => [
-      ...all,
-      text,
-    ])
+    .option("--stop <text>", "end before this text; may be given several times", several)
     .option("--ignore-eos", "go on behind the model's stop tokens")
     .addOption(new Option("--output <form>", "what to print").choices(["text", "jsonl"]).default("text"))
     .addOption(new Option("--stats [form]", "print counts and times to stderr at the end").choices(["text", "json"]))
@@ -82,6 +104,10 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
     topP: flags.topP,
     minP: flags.minP,
     repetitionPenalty: flags.repetitionPenalty,
+    noRepeatNgramSize: flags.noRepeatNgramSize,
+    minNewTokens: flags.minNewTokens,
+    badWords: flags.badWord,
+    logitBias: flags.logitBias,
     stopStrings: flags.stop,
     ignoreEos: flags.ignoreEos,
     signal,
@@ -91,9 +117,9 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
   const model = await withCheckpoint(where, options, async (checkpoint, runtime) => {
     const tokenizer = await requireTokenizer(checkpoint);
     const { config, generationConfig } = checkpoint;
-    const { maxNewTokens } = resolveSettings(generating, config, generationConfig);
+    const { maxNewTokens, maxLength } = resolveSettings(generating, config, generationConfig, tokenizer);
     // An unbounded cache has to be planned for this text.
-    const needed = tokenizer.count(prompt) + maxNewTokens + 1;
+    const needed = (maxLength?.tokens ?? tokenizer.count(prompt) + maxNewTokens) + 1;
     const maxPositions = options.maxPositions ?? (needed < Infinity ? needed : undefined);
     const engine = await loadEngine(checkpoint, runtime, {
       ...options,
@@ -104,6 +130,7 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
     return new Model(where, { runtime: runtime.name, service, tokenizer, config, generationConfig });
   });
   stages.end();
+  for (const warning of model.warnings) warn(warning);
   const seed = flags.seed ?? drawSeed();
   if (flags.seed === undefined) warn(`seed ${seed}`, "");
   if (given === undefined && process.stderr.isTTY) process.stderr.write(prompt);

@@ -13,13 +13,17 @@ const CONFIG = "config.json";
 const GENERATION_CONFIG = "generation_config.json";
 const WEIGHTS = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
-/** Weights that people have in place of safetensors; only named, never read. */
-const FOREIGN = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
+/** What may lie in the place of a model's weights, and what to do about it; never read. */
+const FOREIGN = {
+  "pytorch_model.bin": "convert it with save_pretrained of transformers",
+  "pytorch_model.bin.index.json": "convert it with save_pretrained of transformers",
+  "adapter_model.safetensors": "an adapter: merge it into its model with merge_and_unload of peft",
+} as const;
 const CONFIG_LIMIT = 10_000_000;
 const INDEX_LIMIT = 100_000_000;
 const FILE_LIMIT = 256_000_000;
-/** A shard's file name: no folders, and nothing that means something in a URL. */
-const PLAIN_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$/;
+/** A shard's path relative to its index: nothing that leads out of the folder, or means something in a URL. */
+const SHARD = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}){0,8}$/;
 
 export class Checkpoint {
   readonly name: string;
@@ -91,57 +95,49 @@ async function openWeights(files: Files, sources: ByteSource[]): Promise<Map<str
   }
   const index = await readFile(files, INDEX, INDEX_LIMIT);
   if (!index) return undefined;
-  const weightMap = parseIndex(index.text, index.name);
-  const shards = new Map<ByteSource, string>();
-  for (const shard of [...new Set(weightMap.values())].sort()) {
+  for (const shard of shardNames(index.text, index.name)) {
     const source = await files.open(shard);
     if (!source) throw new ModelError(mismatch(index.name, `its shard ${shard} beside it`, "no such file"));
     sources.push(source);
-    shards.set(source, shard);
     await addTensors(source, tensors);
-  }
-  for (const [name, shard] of weightMap) {
-    const stored = tensors.get(name);
-    const found = stored ? shards.get(stored.source) : "it in no shard";
-    if (found !== shard) throw new ModelError(mismatch(`${index.name}: tensor ${show(name)}`, `it in ${shard}`, found));
   }
   return tensors;
 }
 
 async function addTensors(source: ByteSource, tensors: Map<string, StoredTensor>): Promise<void> {
   for (const info of (await readSafetensors(source)).tensors.values()) {
-    const other = tensors.get(info.name);
-    if (other) {
-      const thing = `${source.name}: tensor ${show(info.name)}`;
-      throw new ModelError(mismatch(thing, "each tensor in one shard", `it in ${other.source.name} too`));
-    }
+    // Of two shards that hold it the last one counts, as in transformers; the map's order is that of the bytes.
+    tensors.delete(info.name);
     tensors.set(info.name, { ...info, source });
   }
 }
 
-/** The index's weight_map: which shard holds which tensor. Tensors that it leaves out are read all the same. */
-function parseIndex(text: string, name: string): Map<string, string> {
-  const { weight_map: weightMap } = parseObject(text, name, { unique: true });
+/**
+ * The shards of an index, sorted. What tensors they hold, their headers say, as in transformers: an index may name tensors
+ * that no shard has, leave some out, or place them wrongly.
+ */
+function shardNames(text: string, name: string): string[] {
+  const { weight_map: weightMap } = parseObject(text, name);
   const thing = `${name}: weight_map`;
   if (!isRecord(weightMap)) throw new ModelError(mismatch(thing, "an object of file names", weightMap));
-  const entries = new Map<string, string>();
+  const shards = new Set<string>();
   for (const [tensor, shard] of Object.entries(weightMap)) {
-    if (typeof shard !== "string" || !PLAIN_NAME.test(shard))
+    if (typeof shard !== "string" || !SHARD.test(shard))
       throw new ModelError(mismatch(`${thing}: ${show(tensor)}`, "a plain file name", shard));
-    entries.set(tensor, shard);
+    shards.add(shard);
   }
-  if (entries.size === 0) throw new ModelError(mismatch(thing, "at least one tensor", "none"));
-  return entries;
+  if (shards.size === 0) throw new ModelError(mismatch(thing, "at least one tensor", "none"));
+  return [...shards].sort();
 }
 
 /** What to tell someone whose directory is not a checkpoint, or not one that can be read. */
 async function missing(files: Files, config: boolean, weights: boolean): Promise<ModelError> {
   if (weights) return new ModelError(mismatch(files.name, `${CONFIG} beside the weights`, "no such file"));
   let found = config ? "neither" : `none of them, nor ${CONFIG} (is this a Hugging Face checkpoint?)`;
-  for (const file of FOREIGN) {
+  for (const [file, advice] of Object.entries(FOREIGN)) {
     const source = await files.open(file);
     await source?.close();
-    if (source) found = `${file} (convert it with save_pretrained of transformers)`;
+    if (source) found = `${file} (${advice})`;
   }
   return new ModelError(mismatch(files.name, `${WEIGHTS} or ${INDEX}`, found));
 }

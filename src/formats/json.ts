@@ -2,9 +2,10 @@ import { ModelError, mismatch } from "../errors.ts";
 
 /**
  * Strict JSON (RFC 8259) that says where it went wrong: engines differ in their messages and Bun's name no position.
- * Values come out as from JSON.parse. Nesting is bounded, so that no value can overflow the stack of whoever walks it.
+ * Nesting is bounded as in serde_json, with which the reference reader of safetensors is made, so that no value can
+ * overflow the stack of a function that walks it.
  */
-const MAX_DEPTH = 128;
+const MAX_DEPTH = 127;
 const SPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const LITERALS = [
@@ -13,16 +14,33 @@ const LITERALS = [
   ["null", null],
 ] as const;
 
-export interface ParseOptions {
-  /** Refuses a key that occurs twice in one object; otherwise the last one counts, as everywhere. */
-  readonly unique?: boolean;
+/** Entries that a later one of the same key took the place of, by the object that they were written in. */
+export type Replaced = Map<object, [key: string, value: unknown][]>;
+
+/** An integer that is not written as one: 1.0, 1e2, -0. */
+class NotDigits {
+  constructor(readonly text: string) {}
+
+  toJSON(): string {
+    return this.text;
+  }
 }
 
-/** The object that `text` is the JSON of; a ModelError with `name`, line and column if it is none. */
-export function parseObject(text: string, name: string, options: ParseOptions = {}): Record<string, unknown> {
-  return (
-    (options.unique ? undefined : parseQuickly(text)) ?? new Parser(text, name, options.unique ?? false).document()
-  );
+/**
+ * The object that `text` is the JSON of; a ModelError with `name`, line and column if it is none. The last of two equal
+ * keys counts.
+ */
+export function parseObject(text: string, name: string): Record<string, unknown> {
+  return parseQuickly(text) ?? parseExactly(text, name, new Map());
+}
+
+/**
+ * The same as serde_json reads it, which tells apart what JSON.parse makes equal. Entries whose key is repeated are put
+ * into `replaced`; an integer is a number only if it is written in digits alone; half of a surrogate pair, and a number
+ * beyond the range of f64, are refused.
+ */
+export function parseExactly(text: string, name: string, replaced: Replaced): Record<string, unknown> {
+  return new Parser(text, name, replaced).document();
 }
 
 /** The object, by the engine's own parser; undefined if there is anything to say against it. */
@@ -45,30 +63,30 @@ function nestsAtMost(depth: number, value: object): boolean {
   return true;
 }
 
-/** Bytes as UTF-8 text, without a byte order mark; a ModelError with `name` if they are something else. */
-export function decodeUtf8(bytes: Uint8Array, name: string): string {
+/** Bytes as UTF-8 text; a ModelError with `name` if they are something else. A byte order mark is dropped by default. */
+export function decodeUtf8(bytes: Uint8Array, name: string, options: { readonly ignoreBOM?: boolean } = {}): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true, ...options }).decode(bytes);
   } catch {
     throw new ModelError(mismatch(name, "UTF-8 text", "bytes that are not"));
   }
 }
 
-/** Whether a JSON value is an object (no array, no null). */
+/** Whether a JSON value is an object (no array, no null, no number). */
 export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof NotDigits);
 }
 
 class Parser {
   readonly #text: string;
   readonly #name: string;
-  readonly #unique: boolean;
+  readonly #replaced: Replaced;
   #at = 0;
 
-  constructor(text: string, name: string, unique: boolean) {
+  constructor(text: string, name: string, replaced: Replaced) {
     this.#text = text;
     this.#name = name;
-    this.#unique = unique;
+    this.#replaced = replaced;
   }
 
   document(): Record<string, unknown> {
@@ -93,22 +111,33 @@ class Parser {
         return value;
       }
     }
-    const number = this.#match(NUMBER);
-    return number === "" ? this.#fail("a value") : Number(number);
+    return this.#number();
+  }
+
+  #number(): unknown {
+    const start = this.#at;
+    const text = this.#match(NUMBER);
+    if (text === "") this.#fail("a value");
+    const number = Number(text);
+    if (!Number.isFinite(number)) this.#fail("a number in the range of f64", start);
+    return Number.isSafeInteger(number) && !/^-?[1-9][0-9]*$|^0$/.test(text) ? new NotDigits(text) : number;
   }
 
   #object(depth: number): Record<string, unknown> {
     const object: Record<string, unknown> = {};
     this.#list("}", () => {
-      const start = this.#at;
-      if (this.#text[start] !== '"') this.#fail("a key in double quotes");
+      if (this.#text[this.#at] !== '"') this.#fail("a key in double quotes");
       const key = this.#string();
-      if (this.#unique && Object.hasOwn(object, key)) this.#fail("each key once", start);
       this.#match(SPACE);
       if (this.#text[this.#at] !== ":") this.#fail("':'");
       this.#at++;
       this.#match(SPACE);
       const value = this.#value(depth + 1);
+      if (Object.hasOwn(object, key)) {
+        const entries = this.#replaced.get(object) ?? [];
+        this.#replaced.set(object, entries);
+        entries.push([key, object[key]]);
+      }
       // Assigning to __proto__ would set the prototype instead of a key.
       if (key === "__proto__") {
         Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
@@ -152,11 +181,8 @@ class Parser {
     }
     this.#at++;
     if (!escaped) return this.#text.slice(start + 1, this.#at - 1);
-    try {
-      return JSON.parse(this.#text.slice(start, this.#at));
-    } catch {
-      return this.#fail("a string with valid escapes", start);
-    }
+    const text = unescaped(this.#text.slice(start, this.#at));
+    return text?.isWellFormed() ? text : this.#fail("a string with valid escapes", start);
   }
 
   /** Steps over what the sticky pattern matches here, and returns it. */
@@ -171,5 +197,13 @@ class Parser {
     const line = this.#text.slice(0, at).split("\n");
     const where = `${this.#name}: line ${line.length}, column ${(line.at(-1)?.length ?? 0) + 1}`;
     throw new ModelError(mismatch(where, expected, this.#text.slice(at, at + 20) || "the end"));
+  }
+}
+
+function unescaped(quoted: string): string | undefined {
+  try {
+    return JSON.parse(quoted);
+  } catch {
+    return undefined;
   }
 }

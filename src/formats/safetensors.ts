@@ -1,11 +1,12 @@
 /**
  * The safetensors format: an 8-byte length, a JSON header of that length, and the tensors' bytes.
- * A file that this module accepts has every byte of its data in exactly one tensor, as the reference reader demands
- * (https://github.com/huggingface/safetensors); everything else is refused by name before any weight is read.
+ * What the reference reader (https://github.com/huggingface/safetensors, 0.8) accepts is accepted, oddities of its JSON
+ * library included, and what it refuses is refused by name before any weight is read: every byte of the data must be in
+ * exactly one tensor. One thing differs: sizes from 2^53 on, which only a tensor without numbers can have, are refused.
  */
 import { ModelError, mismatch, show } from "../errors.ts";
 import type { ByteSource } from "../source.ts";
-import { decodeUtf8, isRecord, parseObject } from "./json.ts";
+import { decodeUtf8, isRecord, parseExactly, type Replaced } from "./json.ts";
 
 export interface TensorInfo {
   readonly name: string;
@@ -25,6 +26,8 @@ export interface SafetensorsFile {
 }
 
 const METADATA = "__metadata__";
+const FIELDS = ["dtype", "shape", "data_offsets"];
+const OFFSETS = "data_offsets [begin, end]";
 const PREFIX = 8;
 const MAX_HEADER = 100_000_000;
 /** "version ", the first 8 bytes of a Git LFS pointer: what a clone without LFS has in a weight file's place. */
@@ -81,8 +84,11 @@ export function safetensorsHeader(
   let begin = 0;
   for (const { name, dtype, shape } of tensors) {
     if (names.has(name)) throw new ModelError(mismatch("tensors", "names that are free", name));
+    if (!name.isWellFormed()) throw new ModelError(mismatch("tensors", "names of whole characters", name));
     names.add(name);
-    const end = begin + byteLength(`tensor ${show(name)}`, dtype, shape);
+    const thing = `tensor ${show(name)}`;
+    expectType(thing, dtype, shape);
+    const end = begin + byteLength(thing, dtype, shape);
     entries.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`);
     begin = end;
   }
@@ -107,28 +113,40 @@ function headerLength(prefix: Uint8Array, { name, size }: ByteSource): number {
 
 function parseHeader(header: Uint8Array, source: ByteSource): SafetensorsFile {
   const thing = `${source.name}: header`;
-  if (header[0] !== 0x7b) throw new ModelError(mismatch(thing, "'{' as its first byte", header[0] ?? "nothing"));
-  const object = parseObject(decodeUtf8(header, thing), thing, { unique: true });
+  const replaced: Replaced = new Map();
+  const object = parseExactly(decodeUtf8(header, thing, { ignoreBOM: true }), thing, replaced);
   const { [METADATA]: metadata, ...entries } = object;
-  const listed = Object.entries(entries).map(([name, entry]) => parseEntry(source.name, name, entry));
-  const tensors = layOut(listed, PREFIX + header.length, source);
-  return { source, tensors, metadata: parseMetadata(thing, metadata) };
+  const parse = ([name, entry]: [string, unknown]) => parseEntry(source.name, name, entry, replaced);
+  // The last of two entries of one name counts; the others have to be entries all the same.
+  for (const entry of replaced.get(object) ?? []) {
+    if (entry[0] === METADATA) throw new ModelError(mismatch(thing, `${METADATA} once`, "it twice"));
+    parse(entry);
+  }
+  const tensors = layOut(Object.entries(entries).map(parse), PREFIX + header.length, source);
+  return { source, tensors, metadata: parseMetadata(`${thing}: ${METADATA}`, metadata ?? {}, replaced) };
 }
 
-/** One tensor's entry, with its offsets as they stand there: from the end of the header on. */
-function parseEntry(file: string, name: string, entry: unknown): TensorInfo {
+/**
+ * One tensor's entry, with its offsets as they stand there: relative to the end of the header. It may be a list of the
+ * three fields.
+ */
+function parseEntry(file: string, name: string, entry: unknown, replaced: Replaced): TensorInfo {
   const thing = `${file}: tensor ${show(name)}`;
-  if (!isRecord(entry)) throw new ModelError(mismatch(thing, "an object of dtype, shape and data_offsets", entry));
-  const { dtype, shape, data_offsets: offsets } = entry;
-  const bytes = byteLength(thing, dtype, shape);
-  if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!)
-    throw new ModelError(mismatch(thing, "data_offsets [begin, end]", offsets));
-  const [begin, end] = offsets as [number, number];
-  if (end - begin !== bytes) {
-    const expected = `${bytes} bytes for ${dtype} ${show(shape)}`;
-    throw new ModelError(mismatch(thing, expected, `${end - begin} (data_offsets [${begin},${end}])`));
-  }
-  return { name, dtype: dtype as string, shape: shape as number[], begin, end };
+  const listed = Array.isArray(entry) && entry.length === FIELDS.length;
+  if (!listed && !isRecord(entry)) throw new ModelError(mismatch(thing, `an object of ${FIELDS.join(", ")}`, entry));
+  const twice = replaced.get(entry)?.find(([key]) => FIELDS.includes(key));
+  if (twice) throw new ModelError(mismatch(thing, `${twice[0]} once`, "it twice"));
+  const [written, shape, offsets] = listed ? entry : FIELDS.map((field) => (entry as Record<string, unknown>)[field]);
+  const dtype = isRecord(written) && !replaced.has(written) ? variant(written) : written;
+  expectType(thing, dtype, shape);
+  if (!isSizes(offsets) || offsets.length !== 2) throw new ModelError(mismatch(thing, OFFSETS, offsets));
+  return { name, dtype: dtype as string, shape: shape as number[], begin: offsets[0]!, end: offsets[1]! };
+}
+
+/** The dtype of an object such as {"F32": null}, as which it may be written. */
+function variant(written: Record<string, unknown>): unknown {
+  const [entry, more] = Object.entries(written);
+  return entry?.[1] === null && !more ? entry[0] : written;
 }
 
 /** Checks that the tensors fill the file from `start` to its end without gap or overlap; makes offsets absolute. */
@@ -136,40 +154,51 @@ function layOut(tensors: TensorInfo[], start: number, { name: file, size }: Byte
   const found = new Map<string, TensorInfo>();
   let at = 0;
   for (const tensor of tensors.sort((a, b) => a.begin - b.begin || a.end - b.end)) {
-    if (tensor.begin !== at) {
-      const expected = `data_offsets from ${at} on (no ${tensor.begin > at ? "hole" : "overlap"})`;
-      throw new ModelError(mismatch(`${file}: tensor ${show(tensor.name)}`, expected, tensor.begin));
+    const { name, dtype, shape, begin, end } = tensor;
+    const thing = `${file}: tensor ${show(name)}`;
+    if (end < begin) throw new ModelError(mismatch(thing, OFFSETS, [begin, end]));
+    if (begin !== at) {
+      throw new ModelError(
+        mismatch(thing, `data_offsets from ${at} on (no ${begin > at ? "hole" : "overlap"})`, begin),
+      );
     }
-    at = tensor.end;
-    found.set(tensor.name, { ...tensor, begin: start + tensor.begin, end: start + tensor.end });
+    const bytes = byteLength(thing, dtype, shape);
+    if (end - begin !== bytes) {
+      const expected = `${bytes} bytes for ${dtype} ${show(shape)}`;
+      throw new ModelError(mismatch(thing, expected, `${end - begin} (data_offsets [${begin},${end}])`));
+    }
+    at = end;
+    found.set(name, { ...tensor, begin: start + begin, end: start + end });
   }
   if (start + at !== size) throw new ModelError(mismatch(file, `${start + at} bytes by its header`, size));
   return found;
 }
 
-function parseMetadata(thing: string, metadata: unknown = {}): Record<string, string> {
-  if (!isRecord(metadata)) throw new ModelError(mismatch(`${thing}: ${METADATA}`, "an object of strings", metadata));
-  for (const [key, value] of Object.entries(metadata)) {
-    if (typeof value !== "string")
-      throw new ModelError(mismatch(`${thing}: ${METADATA}: ${show(key)}`, "a string", value));
+function parseMetadata(thing: string, metadata: unknown, replaced: Replaced): Record<string, string> {
+  if (!isRecord(metadata)) throw new ModelError(mismatch(thing, "an object of strings", metadata));
+  for (const [key, value] of [...(replaced.get(metadata) ?? []), ...Object.entries(metadata)]) {
+    if (typeof value !== "string") throw new ModelError(mismatch(`${thing}: ${show(key)}`, "a string", value));
   }
   return metadata as Record<string, string>;
 }
 
-/** The bytes that a tensor takes, if dtype and shape are such. */
-function byteLength(thing: string, dtype: unknown, shape: unknown): number {
-  const bits = typeof dtype === "string" ? BITS.get(dtype) : undefined;
-  if (bits === undefined) throw new ModelError(mismatch(thing, "a dtype of the format (F32, BF16, ...)", dtype));
-  if (!isSizes(shape)) throw new ModelError(mismatch(thing, "a shape of non-negative integers", shape));
-  let total = bits;
-  for (const size of shape) {
-    total *= size;
-    if (!Number.isSafeInteger(total)) throw new ModelError(mismatch(thing, "a shape below 2^53 bits", shape));
+/** The bytes that a tensor takes, as the reference counts them: in 64 bits, of which none may be lost on the way. */
+function byteLength(thing: string, dtype: string, shape: readonly number[]): number {
+  let bits = 1n;
+  for (const size of [...shape, BITS.get(dtype) as number]) {
+    bits *= BigInt(size);
+    if (bits >= 2n ** 64n) throw new ModelError(mismatch(thing, "a shape below 2^64 bits", shape));
   }
-  if (total % 8 !== 0) throw new ModelError(mismatch(thing, `whole bytes of ${dtype}`, shape));
-  return total / 8;
+  if (bits % 8n !== 0n) throw new ModelError(mismatch(thing, `whole bytes of ${dtype}`, shape));
+  return Number(bits / 8n);
+}
+
+function expectType(thing: string, dtype: unknown, shape: unknown): void {
+  if (typeof dtype !== "string" || !BITS.has(dtype))
+    throw new ModelError(mismatch(thing, "a dtype of the format (F32, BF16, ...)", dtype));
+  if (!isSizes(shape)) throw new ModelError(mismatch(thing, "a shape of non-negative integers", shape));
 }
 
 function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0 && !Object.is(n, -0));
+  return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
 }

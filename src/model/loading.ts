@@ -1,6 +1,6 @@
 import { Size } from "../../assembly/layout.ts";
 import { Op, Pack } from "../../assembly/op.ts";
-import { DTYPE_BYTES, STORED_DTYPES, type StoredDType } from "../dtype.ts";
+import { DTYPE_BYTES, type DType, STORED_DTYPES, type StoredDType } from "../dtype.ts";
 import { LambentError, ModelError, mismatch } from "../errors.ts";
 import { canonicalConfig } from "../formats/config.ts";
 import { align } from "../machine/arena.ts";
@@ -117,7 +117,7 @@ async function readWeight(
   if (placed.packed) return readPacked(placed, bank, visit);
   const source = STORED_DTYPES[tensor.dtype] as StoredDType;
   const [n, k = 1] = weight.shape;
-  const rowBytes = k * DTYPE_BYTES[source];
+  const rowBytes = k * (tensor.dtype === "F64" ? 8 : DTYPE_BYTES[source]);
   const perBatch = Math.max(1, Math.floor(STAGING_BYTES / rowBytes));
   const scales = staging + STAGED.numbers;
   const numbers = scales + (columns ? align(4 * k) : 0);
@@ -131,12 +131,24 @@ async function readWeight(
     const rows = Math.min(perBatch, n - row);
     const bytes = bank.bytes(numbers, rows * rowBytes);
     await tensor.source.readInto(bytes, tensor.begin + (weight.firstRow + row) * rowBytes);
+    await visit(bytes);
+    if (tensor.dtype === "F64") narrow(bytes, placed, row);
     const bad =
       weight.shape.length === 1
         ? bank.kernels.expand(placed.address + 4 * row, numbers, rows, FORMATS[source])
         : pack(placed, machine, bank, staging, { row, rows, numbers, columns: columns ? scales : 0 });
-    if (bad >= 0) throw badNumber(placed, bank, numbers, source, row, bad);
-    await visit(bytes);
+    if (bad >= 0) throw badNumber(placed, row, bad, valueAt(bank, numbers, source, bad));
+  }
+}
+
+/** Casts staged f64 to f32 in their place, rounded to nearest even. Throws ModelError for a number out of range. */
+function narrow({ buffer, byteOffset, length }: Uint8Array, placed: PlacedWeight, row: number): void {
+  const numbers = new Float64Array(buffer, byteOffset, length / 8);
+  const casts = new Float32Array(buffer, byteOffset, length / 8);
+  for (let i = 0; i < numbers.length; i++) {
+    const number = numbers[i] as number;
+    casts[i] = number;
+    if (!Number.isFinite(casts[i])) throw badNumber(placed, row, i, number, "f32");
   }
 }
 
@@ -186,26 +198,27 @@ async function readPacked(
   if (bad >= 0) throw new ModelError(mismatch(where, `numbers of ${dtype}`, `others in block ${bad}`));
 }
 
+/** The error for number `bad` of those from `row` on. */
 function badNumber(
   { weight, tensor, dtype }: PlacedWeight,
-  bank: Bank,
-  numbers: number,
-  source: StoredDType,
   row: number,
   bad: number,
+  value: number,
+  target: DType = dtype,
 ): ModelError {
   const k = weight.shape[1] ?? 1;
-  const at = numbers + bad * DTYPE_BYTES[source];
-  const view = new DataView(bank.memory.buffer);
-  const value =
-    source === "f32"
-      ? view.getFloat32(at, true)
-      : source === "bf16"
-        ? new Float32Array(new Uint32Array([view.getUint16(at, true) << 16]).buffer)[0]
-        : halfName(view.getUint16(at, true));
   const index = [weight.firstRow + row + Math.floor(bad / k), ...(weight.shape.length === 2 ? [bad % k] : [])];
-  const expected = Number.isFinite(value) ? `a number in the range of ${dtype}` : "a finite number";
+  const expected = Number.isFinite(value) ? `a number in the range of ${target}` : "a finite number";
   return new ModelError(mismatch(`${tensor.source.name}: ${tensor.name}[${index}]`, expected, String(value)));
+}
+
+/** A staged number that could not be packed. */
+function valueAt(bank: Bank, numbers: number, source: StoredDType, index: number): number {
+  const at = numbers + index * DTYPE_BYTES[source];
+  const view = new DataView(bank.memory.buffer);
+  if (source === "f32") return view.getFloat32(at, true);
+  const bits = view.getUint16(at, true);
+  return source === "f16" ? halfName(bits) : (new Float32Array(new Uint32Array([bits << 16]).buffer)[0] as number);
 }
 
 /** A 16-bit float that is not finite, as a number. */

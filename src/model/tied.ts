@@ -2,6 +2,7 @@ import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
 import { Xxh64 } from "../machine/hash.ts";
 import type { Kernels } from "../machine/kernels.ts";
 import { programOf } from "./index.ts";
+import { TensorNames } from "./names.ts";
 import type { CheckpointHeaders } from "./planning.ts";
 
 /** Bytes that are read at a time. */
@@ -17,10 +18,12 @@ export async function withoutTiedCopies(
   kernels: () => Kernels | Promise<Kernels>,
 ): Promise<CheckpointHeaders> {
   const kept = new Map(tensors);
+  const stored = new TensorNames(tensors, name);
   for (const { tensors: names } of programOf(config, `${name}/config.json`).weights.values()) {
-    const [first, second] = names.map((candidate) => kept.get(candidate));
+    const [first, second] = names.map((candidate) => stored.find(candidate));
     // The embedding comes first among the places of the table; it is the head's copy that goes.
-    if (first && second && (await same(first, second, await kernels()))) kept.delete(second.name);
+    const both = first && second && kept.has(first.name) && kept.has(second.name);
+    if (both && (await same(first, second, await kernels()))) kept.delete(second.name);
   }
   return { name, config, tensors: kept };
 }

@@ -4,6 +4,7 @@ import { type DType, STORED_DTYPES, type StoredDType } from "../dtype.ts";
 import { ModelError, mismatch } from "../errors.ts";
 import type { StoredTensor } from "../formats/checkpoint.ts";
 import { align } from "../machine/arena.ts";
+import { TensorNames } from "./names.ts";
 import type { Program, Weight } from "./program.ts";
 
 /** A weight, the tensor that holds it, and the format in which it will be computed with. */
@@ -79,9 +80,10 @@ export function resolveWeights(
   packed?: DType,
 ): Map<string, ResolvedWeight> {
   const resolved = new Map<string, ResolvedWeight>();
+  const stored = new TensorNames(tensors, name);
   const find = (weight: Weight): StoredTensor | undefined => {
     const names = packed ? [weight.name, ...weight.tensors] : weight.tensors;
-    return names.map((candidate) => tensors.get(candidate)).find((found) => found !== undefined);
+    return names.map((candidate) => stored.find(candidate)).find((found) => found !== undefined);
   };
   const ends = [...program.embed, ...program.head].flatMap((operation) => {
     const weight = operation.op === "embed" ? operation.table : operation.op === "matmul" ? operation.weight : "";
@@ -146,7 +148,7 @@ export function stagedBytes({ weight, tensor, packed }: ResolvedWeight): number 
 }
 
 /** Tensors that belong to no weight and are known to be harmless: buffers that old versions of transformers saved. */
-const KNOWN_BUFFERS = /\.(rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)$/;
+const KNOWN_BUFFERS = /(?:^|\.)(?:rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)$/;
 
 /** Names of stored tensors that the program does not use. */
 export function unusedTensors(

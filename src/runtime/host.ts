@@ -1,16 +1,22 @@
 /** What Bun, Deno and Node share: files, and downloads into the Hugging Face cache. */
 import { readFile } from "node:fs/promises";
 import { availableParallelism, freemem } from "node:os";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { LambentError, mismatch, OptionError } from "../errors.ts";
 import type { Build } from "../machine/kernels.ts";
 import type { ByteSource, Files } from "../source.ts";
+import { shownPlace } from "./address.ts";
 import { directory, isDirectory, isFile, openFile } from "./directory.ts";
-import { hubIdOf, isModelId } from "./model_id.ts";
+import { endpointOf, expandHome } from "./hub-options.ts";
+import { EXPECTED, folderOf, foreignError, foreignFile, type HubModel, hubModelAt } from "./model_id.ts";
+import { explainConnections } from "./network.ts";
+import { proxyNote } from "./proxy.ts";
 import type { FindOptions, Runtime } from "./types.ts";
 
 /** A host with files; the rest is its own. */
 export function host<Own extends Pick<Runtime, "name" | "startThread" | "startEngine">>(own: Own) {
+  explainConnections(proxyNote);
   return {
     ...own,
     kernels,
@@ -46,21 +52,46 @@ async function open(url: URL): Promise<ByteSource | undefined> {
   return url.protocol === "file:" ? openFile(fileURLToPath(url)) : (await import("./web.ts")).openOnWeb(url);
 }
 
-/** A directory, a URL of one, or a Hugging Face id, which is downloaded. */
+/**
+ * A directory, or one of the files in it; a URL of one; or a model on the hub, which is downloaded. `~` is the home directory,
+ * also where no shell has seen it.
+ */
 async function find(place: string, options: FindOptions): Promise<Files> {
-  const where = place.startsWith("file:") ? fileURLToPath(place) : place;
+  const where = pathOf(place);
   if (await isDirectory(where)) return directory(where);
-  const hub = hubIdOf(where);
-  // What only a download needs is imported by it: that takes longer than to read a small model.
-  if (/^https?:\/\//.test(where) && !hub)
-    return (await import("./url.ts")).filesFromUrl(where, { signal: options.signal });
-  const id = hub ?? where;
-  if (!isModelId(id) || (await isFile(where))) {
-    throw new OptionError(mismatch("model", "a directory, a URL or a Hugging Face id such as org/name", where));
+  if (await isFile(where)) {
+    if (folderOf(where) !== where) return directory(dirname(where));
+    throw new OptionError(mismatch("model", EXPECTED, `${where} (a file)`));
   }
+  const model = hubModelAt(place, options.revision, endpointOf());
+  if (model) return directory(await download(model, place, options));
+  // What only a URL needs is imported by it: that takes longer than to read a small model.
+  if (/^https?:\/\//i.test(where)) return (await import("./url.ts")).filesFromUrl(where, { signal: options.signal });
+  const foreign = foreignFile(where);
+  if (foreign) throw foreignError(`no file ${where} (it would be ${foreign})`);
+  throw new OptionError(mismatch("model", EXPECTED, shownPlace(where)));
+}
+
+/** A place in the file system as its functions take it; others as they are. */
+function pathOf(place: string): string {
+  try {
+    return /^file:/i.test(place) ? fileURLToPath(place) : expandHome(place);
+  } catch (error) {
+    throw new OptionError(mismatch("model", "a file URL of this machine", `${place} (${(error as Error).message})`));
+  }
+}
+
+/** The local directory of a model on the hub, which `place` names. */
+async function download({ id, revision, folder }: HubModel, place: string, options: FindOptions): Promise<string> {
   const { downloadModel } = await import("./hub.ts");
   const { onProgress, ...rest } = options;
-  return directory(
-    await downloadModel(id, { ...rest, onProgress: ({ loaded, total }) => onProgress?.(loaded, total) }),
-  );
+  const progress = ({ loaded, total }: { loaded: number; total: number }) => onProgress?.(loaded, total);
+  try {
+    return await downloadModel(id, { ...rest, revision, folder, onProgress: progress });
+  } catch (error) {
+    // Both that were tried; an error about one of the files is about something that is there.
+    const local = place.startsWith(id) && error instanceof LambentError && error.message.startsWith(`${id}:`);
+    if (local) error.message += `; and there is no directory ${place}`;
+    throw error;
+  }
 }

@@ -33,7 +33,16 @@ export const TOKENIZER = "tokenizer.json";
 export const WEIGHTS = "model.safetensors";
 export const INDEX = "model.safetensors.index.json";
 /** Files that a model may do without. */
-export const OPTIONAL = ["generation_config.json", "tokenizer_config.json", "chat_template.jinja"];
+export const OPTIONAL = [
+  "generation_config.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "chat_template.jinja",
+  "chat_template.json",
+];
+/** Those that stand in for tokenizer.json. */
+export const TOKENIZERS = ["tokenizer.model", "vocab.json", "merges.txt"];
 
 /** A partial file that was touched this recently may still be written to by a Python process. */
 const FRESH = 60_000;
@@ -45,7 +54,7 @@ const mine = new Set<string>();
 
 export const isCommit = (text: string): boolean => /^[0-9a-f]{40}$/.test(text);
 
-/** The shards that an index names. Plain names only: what a repository says must not lead out of the snapshot. */
+/** The shards that an index names. What a repository says must not lead out of the snapshot. */
 export function shards(index: string, subject: string): string[] {
   let map: unknown;
   try {
@@ -57,8 +66,11 @@ export function shards(index: string, subject: string): string[] {
     throw new ModelError(mismatch(subject, "a JSON object with weight_map", index));
   }
   const names = [...new Set<unknown>(Object.values(map))];
-  const wrong = names.find((name) => typeof name !== "string" || !/^\w[\w.-]*\.safetensors$/.test(name));
-  if (wrong !== undefined) throw new ModelError(mismatch(subject, "plain names of .safetensors files", wrong));
+  const wrong = names.find(
+    (name) => typeof name !== "string" || !/^(?:\w[\w.-]*\/)*\w[\w.-]*\.safetensors$/.test(name),
+  );
+  if (wrong !== undefined)
+    throw new ModelError(mismatch(subject, "names of .safetensors files beside it or in folders", wrong));
   if (names.length === 0) throw new ModelError(mismatch(subject, "at least one shard", "none"));
   return names as string[];
 }
@@ -67,9 +79,11 @@ export class Cache {
   private readonly folder: string;
   private readonly blobs: string;
 
+  /** `part`: the folder of the repository in which the model is; names of files are relative to it. */
   constructor(
     directory: string,
     id: string,
+    private readonly part = "",
     private readonly makeLink: typeof symlink = symlink,
   ) {
     this.folder = join(directory, ["models", ...id.split("/")].join("--"));
@@ -77,7 +91,11 @@ export class Cache {
   }
 
   snapshot(commit: string): string {
-    return join(this.folder, "snapshots", commit);
+    return join(this.folder, "snapshots", commit, this.part);
+  }
+
+  private absent(commit: string, name: string): string {
+    return join(this.folder, ".no_exist", commit, this.part, name);
   }
 
   /** The commit that a revision stood for when it was last fetched. */
@@ -94,7 +112,9 @@ export class Cache {
 
   /** The first file that a usable snapshot lacks; undefined if it is usable. */
   async missing(commit: string): Promise<string | undefined> {
-    for (const name of [CONFIG, TOKENIZER]) if (!(await this.accounted(commit, name))) return name;
+    if (!(await this.accounted(commit, CONFIG))) return CONFIG;
+    const tokenizers = await Promise.all(TOKENIZERS.map((name) => this.holds(commit, name)));
+    if (!tokenizers.includes(true) && !(await this.accounted(commit, TOKENIZER))) return TOKENIZER;
     if (await this.holds(commit, WEIGHTS)) return undefined;
     const index = await this.read(commit, INDEX);
     if (index === undefined) return WEIGHTS;
@@ -108,7 +128,8 @@ export class Cache {
 
   /** Whether nothing about the snapshot is left to ask: of the optional files too it is known if they exist. */
   async complete(commit: string): Promise<boolean> {
-    for (const name of OPTIONAL) if (!(await this.accounted(commit, name))) return false;
+    const others = (await this.holds(commit, TOKENIZER)) ? [] : [TOKENIZER, ...TOKENIZERS];
+    for (const name of [...OPTIONAL, ...others]) if (!(await this.accounted(commit, name))) return false;
     return (await this.missing(commit)) === undefined;
   }
 
@@ -122,12 +143,12 @@ export class Cache {
   }
 
   private async accounted(commit: string, name: string): Promise<boolean> {
-    return (await this.holds(commit, name)) || isFile(join(this.folder, ".no_exist", commit, name));
+    return (await this.holds(commit, name)) || isFile(this.absent(commit, name));
   }
 
   /** Notes that the commit has no such file. */
   async deny(commit: string, name: string): Promise<void> {
-    const path = join(this.folder, ".no_exist", commit, name);
+    const path = this.absent(commit, name);
     await mkdir(dirname(path), { recursive: true });
     await writeFile(path, "");
   }

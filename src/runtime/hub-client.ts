@@ -1,5 +1,8 @@
 /** Requests to a hub or another server: redirects without the token, silence that ends, retries. */
 import { LambentError, mismatch } from "../errors.ts";
+import { tick } from "../tick.ts";
+import { authorizationOf, shown, withoutSecrets } from "./address.ts";
+import { connectionFailure } from "./network.ts";
 
 /** The hub did not answer, or not as hoped; `status` and `code` (X-Error-Code) where there was an answer. */
 export class HubError extends LambentError {
@@ -32,20 +35,21 @@ export interface Timing {
   patience: number;
 }
 
-export const TIMING: Timing = { stall: 30_000, probe: 10_000, retries: 5, backoff: 1000, patience: 60_000 };
+export const TIMING: Timing = { stall: 30_000, probe: 10_000, retries: 5, backoff: 1000, patience: 300_000 };
 
 const REDIRECTS = 10;
 const API_LIMIT = 1 << 26;
 /** Failures that trying again does not mend: a certificate that is not trusted, a host that nobody knows. */
-const FINAL = /CERT|TLS|SSL|UNABLE_TO|ENOTFOUND/;
+const FINAL = /CERT|TLS|SSL|UNABLE_TO|ENOTFOUND|certificate|dns error/;
 const TRANSIENT = new Set([408, 425, 429, 500, 502, 503, 504]);
 
 export interface Ask {
   method?: string;
   headers?: Record<string, string>;
-  body?: string;
   /** What errors call it. */
   subject: string;
+  /** Whether a redirect that says how long the file is that it leads to (X-Linked-Size) is answer enough. */
+  linked?: boolean;
 }
 
 /** The part of the global fetch that is needed. */
@@ -63,6 +67,9 @@ export interface Answer {
 }
 
 export class Client {
+  /** Without credentials. */
+  readonly endpoint: string;
+  private readonly home: URL;
   /** What is for the endpoint alone. */
   private readonly secret: Readonly<Record<string, string>>;
   private readonly send: Fetch;
@@ -71,40 +78,49 @@ export class Client {
   /** Whether a server has ever answered. */
   private reached = false;
 
+  /** Credentials in the endpoint's address take the place of the token, as in Python's httpx. */
   constructor(
-    readonly endpoint: string,
+    endpoint: string,
     readonly token: string | undefined,
     readonly signal: AbortSignal,
     readonly timing: Timing,
     { fetch: own, headers }: { fetch?: Fetch | undefined; headers?: Readonly<Record<string, string>> | undefined } = {},
   ) {
-    this.secret = { ...headers, ...(token ? { authorization: `Bearer ${token}` } : undefined) };
+    this.home = new URL(endpoint);
+    this.endpoint = shown(endpoint);
+    const authorization = authorizationOf(this.home) ?? (token ? `Bearer ${token}` : undefined);
+    const given = Object.entries(headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]);
+    this.secret = { ...Object.fromEntries(given), ...(authorization ? { authorization } : undefined) };
     this.send = own ?? ((url, init) => fetch(url, init));
   }
 
-  /** A fetch for API calls: retried, and whole when it returns; it throws where the status is no success. */
-  fetch(subject: string): typeof fetch {
-    const call = (input: string | URL | Request, init?: RequestInit) =>
-      this.retry(async () => {
-        const { method = "GET", body } = init ?? {};
-        const headers = Object.fromEntries(new Headers(init?.headers as HeadersInit).entries());
-        const ask: Ask = { subject, method, headers };
-        if (typeof body === "string") ask.body = body;
-        const answer = await this.open(String(input), ask);
-        this.check(answer, subject);
-        const chunks: Uint8Array[] = [];
-        let length = 0;
-        for (let chunk = await answer.read(); chunk; chunk = await answer.read()) {
-          length += chunk.length;
-          if (length > API_LIMIT) {
-            answer.close();
-            throw new HubError(mismatch(subject, `an answer of at most ${API_LIMIT} bytes`, "more"));
-          }
-          chunks.push(chunk);
+  /** The same with other times. */
+  with(timing: Timing): Client {
+    return new Client(this.home.href.replace(/\/$/, ""), this.token, this.signal, timing);
+  }
+
+  /** The value of a JSON document, with retries; throws where the status is no success. */
+  json(address: string, subject: string): Promise<unknown> {
+    return this.retry(async () => {
+      const answer = await this.open(address, { subject });
+      this.check(answer, subject);
+      const chunks: Uint8Array[] = [];
+      let length = 0;
+      for (let chunk = await answer.read(); chunk; chunk = await answer.read()) {
+        length += chunk.length;
+        if (length > API_LIMIT) {
+          answer.close();
+          throw new HubError(mismatch(subject, `an answer of at most ${API_LIMIT} bytes`, "more"));
         }
-        return new Response(new Blob(chunks as BlobPart[]), { headers: { "content-type": "application/json" } });
-      });
-    return call as typeof fetch;
+        chunks.push(chunk);
+      }
+      const text = await new Blob(chunks as BlobPart[]).text();
+      try {
+        return JSON.parse(text);
+      } catch {
+        throw new HubError(mismatch(subject, `JSON from ${answer.host}`, text));
+      }
+    });
   }
 
   /** Tries again what fails in passing; the count starts anew whenever `advanced` says that it got further. */
@@ -126,30 +142,35 @@ export class Client {
 
   /** One request with its redirects. Only the endpoint gets the token, and If-Range, whose ETag is the endpoint's. */
   async open(address: string, ask: Ask): Promise<Answer> {
-    const { subject, headers: { "if-range": ifRange, ...headers } = {}, ...init } = ask;
-    const home = new URL(this.endpoint).origin;
+    const { subject, linked, headers: { "if-range": ifRange, ...headers } = {}, ...init } = ask;
+    const { home } = this;
     const control = new AbortController();
     let url = new URL(address);
     let etag: string | undefined;
     try {
       for (let hop = 0; hop <= REDIRECTS; hop++) {
+        // No fetch takes them, and those of a redirect are somebody else's.
+        url.username = url.password = "";
         const own: Record<string, string> = { ...headers };
-        if (url.origin === home) Object.assign(own, this.secret, ifRange && { "if-range": ifRange });
+        if (url.origin === home.origin) Object.assign(own, this.secret, ifRange && { "if-range": ifRange });
         const { redirect, send } = this;
         const request = send(url.href, { ...init, headers: own, redirect, signal: control.signal });
-        const response = await this.within(request, subject, url.host);
+        const response = await this.within(request, subject, url);
         this.reached = true;
         if (response.type === "opaqueredirect" && response.status === 0) {
           this.follow(subject, url.host);
           continue;
         }
-        const location = response.status >= 300 && response.status < 400 ? response.headers.get("location") : null;
-        if (url.origin === home) etag = response.headers.get("x-linked-etag") ?? response.headers.get("etag") ?? etag;
-        if (location === null) return this.answer(response, url.host, etag, subject, control);
+        const { status, headers: found } = response;
+        const location = status >= 300 && status < 400 ? found.get("location") : null;
+        if (url.origin === home.origin) etag = found.get("x-linked-etag") ?? found.get("etag") ?? etag;
+        if (location === null || (linked && found.has("x-linked-size")))
+          return this.answer(response, url, etag, subject, control);
         response.body?.cancel().catch(() => {});
         const next = URL.canParse(location, url) ? new URL(location, url) : undefined;
         const safe = next?.protocol === "https:" || (next?.protocol === "http:" && url.protocol === "http:");
-        if (!next || !safe) throw new HubError(mismatch(subject, `a redirect to https from ${url.host}`, location));
+        if (!next || !safe)
+          throw new HubError(mismatch(subject, `a redirect to https from ${url.host}`, shown(location)));
         url = next;
       }
       throw new HubError(mismatch(subject, `at most ${REDIRECTS} redirects`, "more"));
@@ -165,11 +186,10 @@ export class Client {
     if (response.ok) return;
     close();
     const text = mismatch(subject, `an answer from ${host}`, `HTTP ${status}`);
-    const own = host === new URL(this.endpoint).host;
+    const own = host === this.home.host;
     if (!TRANSIENT.has(status)) throw new HubError(text, own ? status : undefined, headers.get("x-error-code"));
     const error = new Transient(text, status);
-    const after = headers.get("retry-after");
-    if (after) error.after = (/^\d+$/.test(after) ? Number(after) * 1000 : Date.parse(after) - Date.now()) || 0;
+    error.after = pauseOf(headers);
     throw error;
   }
 
@@ -181,28 +201,38 @@ export class Client {
     this.redirect = "follow";
   }
 
-  private answer(response: Response, host: string, tag: string | undefined, subject: string, control: AbortController) {
+  private answer(response: Response, url: URL, tag: string | undefined, subject: string, control: AbortController) {
     const reader = response.body?.getReader();
-    const close = () => control.abort();
+    const close = () => {
+      control.abort();
+      reader?.cancel().catch(() => {});
+    };
+    // Chunks of no bytes are silence too.
+    const next = async () => {
+      let result = await reader?.read();
+      for (; result?.value?.length === 0 && !control.signal.aborted; result = await reader?.read()) await tick();
+      return result?.done ? undefined : (result?.value as Uint8Array | undefined);
+    };
     const read = async () => {
       try {
-        const result = await (reader && this.within(reader.read(), subject, host));
-        return result?.done ? undefined : (result?.value as Uint8Array | undefined);
+        return await this.within(next(), subject, url);
       } catch (error) {
         close();
         throw error;
       }
     };
-    return { response, host, etag: tag?.replace(/^W\//, "").replaceAll('"', ""), read, close };
+    return { response, host: url.host, etag: tag?.replace(/^W\//, "").replaceAll('"', ""), read, close };
   }
 
   /** The promise, or the abort, or an error after too long a silence: whichever is first. */
-  private async within<T>(work: Promise<T>, subject: string, host: string): Promise<T> {
+  private async within<T>(work: Promise<T>, subject: string, url: URL): Promise<T> {
     const { stall } = this.timing;
+    const { host } = url;
     let settle = () => {};
     const cut = new Promise<never>((_, reject) => {
-      const silent = new Transient(mismatch(subject, `bytes from ${host} within ${stall / 1000} s`, "none"));
-      const timer = setTimeout(() => reject(silent), stall);
+      const silence = () =>
+        mismatch(subject, `bytes from ${host} within ${stall / 1000} s`, connectionFailure(url, "none"));
+      const timer = setTimeout(() => reject(new Transient(silence())), stall);
       const abort = () => reject(this.signal.reason);
       this.signal.addEventListener("abort", abort, { once: true });
       settle = () => {
@@ -215,19 +245,34 @@ export class Client {
       return await Promise.race([work, cut]);
     } catch (error) {
       if (error instanceof LambentError || this.signal.aborted) throw error;
-      const { code, cause, message } = error as { code?: string; cause?: { code?: string }; message?: string };
-      const reason = code || cause?.code || message;
+      const { code, cause, message } = error as {
+        code?: string;
+        cause?: { code?: string; message?: string };
+        message?: string;
+      };
+      const text = withoutSecrets(`${code || cause?.code || cause?.message || message}`);
+      // One host names the address, as the error does already.
+      const reason = connectionFailure(url, text.replace(/^error sending request for url \(.*?\): /, ""));
       // Browsers say no more than this, and say it of servers that are there too.
-      if (error instanceof TypeError && !code && !cause?.code && !this.reached) {
+      if (error instanceof TypeError && !code && !cause && !this.reached) {
         const found = `${reason} (no connection, or not allowed by CORS)`;
         throw new HubError(mismatch(subject, `an answer from ${host}`, found));
       }
-      const text = mismatch(subject, `an answer from ${host}`, reason);
-      throw FINAL.test(String(reason)) ? new HubError(text) : new Transient(text);
+      const failure = mismatch(subject, `an answer from ${host}`, reason);
+      throw FINAL.test(reason) ? new HubError(failure) : new Transient(failure);
     } finally {
       settle();
     }
   }
+}
+
+/** Milliseconds that a server asks to wait: Retry-After, or what the hub says of its rate limit (`"api";r=0;t=55`). */
+function pauseOf(headers: Headers): number {
+  const reset = headers.get("ratelimit")?.match(/;\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)/)?.[1];
+  const after = headers.get("retry-after")?.trim();
+  if (reset) return (Number(reset) + 1) * 1000;
+  if (!after) return 0;
+  return (/^\d+$/.test(after) ? Number(after) * 1000 : Date.parse(after) - Date.now()) || 0;
 }
 
 /** Until the time is over or the signal is aborted. */

@@ -3,6 +3,8 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { LambentError, mismatch, OptionError } from "../errors.ts";
+import { shown } from "./address.ts";
+import { HUB } from "./model_id.ts";
 
 /** As git spells a branch, tag or commit; it becomes part of a path. */
 export function checkRevision(revision: string): void {
@@ -14,17 +16,19 @@ export function checkRevision(revision: string): void {
   }
 }
 
-export function checkEndpoint(endpoint: string): string {
+/** The hub's address without a slash at its end: the given one, or HF_ENDPOINT. Throws OptionError for what is none. */
+export function endpointOf(given?: string): string {
+  const endpoint = given ?? (process.env.HF_ENDPOINT || HUB);
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
   if (url?.protocol !== "http:" && url?.protocol !== "https:") {
-    throw new OptionError(mismatch("endpoint", "an http or https address", endpoint));
+    throw new OptionError(mismatch("endpoint", "an http or https address", shown(endpoint)));
   }
-  return endpoint.replace(/\/+$/, "");
+  return endpoint.replace(/[?#].*$/s, "").replace(/\/+$/, "");
 }
 
 /** The token without blanks around it; none if it is empty. Errors do not show it. */
 export function checkToken(token: string): string | undefined {
-  const text = token.trim();
+  const text = token.replace(/[\r\n]+/g, "").trim();
   if (/[^\x21-\x7e]/.test(text)) throw new OptionError(mismatch("token", "printable ASCII", "other characters"));
   return text || undefined;
 }
@@ -32,7 +36,7 @@ export function checkToken(token: string): string | undefined {
 export async function storedToken(): Promise<string> {
   const { env } = process;
   if (isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN)) return "";
-  const token = env.HF_TOKEN?.trim() || env.HUGGING_FACE_HUB_TOKEN?.trim();
+  const token = (env.HF_TOKEN || env.HUGGING_FACE_HUB_TOKEN)?.trim();
   if (token) return token;
   return readFile(expand(env.HF_TOKEN_PATH || join(home(), "token")), "utf8").catch(() => "");
 }
@@ -51,12 +55,15 @@ function home(): string {
   return expand(HF_HOME || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "huggingface"));
 }
 
+/** The path with the home directory in place of a leading `~`, as shells give it. */
+export function expandHome(path: string): string {
+  return path.replace(/^~(?=$|[/\\])/, () => homedir());
+}
+
 function expand(path: string): string {
-  return path
-    .replace(/^~(?=$|[/\\])/, () => homedir())
-    .replace(/\$(\w+)|\$\{(\w+)\}/g, (all, plain, braced) => {
-      return process.env[plain ?? braced] ?? all;
-    });
+  return expandHome(path).replace(/\$(\w+)|\$\{(\w+)\}/g, (all, plain, braced) => {
+    return process.env[plain ?? braced] ?? all;
+  });
 }
 
 function isTrue(value: string | undefined): boolean {

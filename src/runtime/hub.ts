@@ -1,17 +1,18 @@
 /**
  * Models by Hugging Face id: what a model needs is fetched into Python's cache, checked by its hash, and not fetched
- * again. The package @huggingface/hub asks the API; the transfer is ours, for it neither resumes nor checks.
+ * again.
  */
 import type { symlink } from "node:fs/promises";
-import { LambentError, ModelError, mismatch, OptionError } from "../errors.ts";
-import { Cache, CONFIG, INDEX, isCommit, OPTIONAL, shards, TOKENIZER, WEIGHTS } from "./hub-cache.ts";
+import { ModelError, mismatch, OptionError } from "../errors.ts";
+import { fileUrl, findFile, findRevision, type Revision } from "./hub-api.ts";
+import { Cache, CONFIG, INDEX, isCommit, OPTIONAL, shards, TOKENIZER, TOKENIZERS, WEIGHTS } from "./hub-cache.ts";
 import { Client, HubError, TIMING, type Timing } from "./hub-client.ts";
 import {
   cacheDirectory,
-  checkEndpoint,
   checkRevision,
   checkToken,
   diskError,
+  endpointOf,
   isOffline,
   storedToken,
 } from "./hub-options.ts";
@@ -29,6 +30,8 @@ export interface Progress {
 export interface HubOptions {
   /** Branch, tag or commit; `main` by default. */
   revision?: string | undefined;
+  /** Folder of the repository in which the model is; its root by default. */
+  folder?: string | undefined;
   /** Default: HF_HUB_CACHE, or HF_HOME/hub, or ~/.cache/huggingface/hub. */
   cacheDir?: string | undefined;
   /** Default: HF_HUB_OFFLINE. */
@@ -57,7 +60,7 @@ export async function downloadModel(
   { symlink: makeLink, ...timing }: HubInternals = {},
 ): Promise<string> {
   if (!isModelId(id)) throw new OptionError(mismatch("model id", '"org/name" or "name"', id));
-  const { revision = "main", signal } = options;
+  const { revision = "main", folder = "", signal } = options;
   checkRevision(revision);
   signal?.throwIfAborted();
   const stop = new AbortController();
@@ -65,7 +68,7 @@ export async function downloadModel(
   signal?.addEventListener("abort", abort, { once: true });
   const directory = options.cacheDir ?? cacheDirectory();
   try {
-    const cache = new Cache(directory, id, makeLink);
+    const cache = new Cache(directory, id, folder, makeLink);
     const cached = await cache.commit(revision);
     const lacks = cached === undefined ? undefined : await cache.missing(cached);
     const usable = cached !== undefined && lacks === undefined ? cache.snapshot(cached) : undefined;
@@ -75,10 +78,10 @@ export async function downloadModel(
       const what = lacks === undefined ? `revision ${revision}` : lacks;
       throw new HubError(mismatch(id, `${what} in the cache, being offline`, "none"));
     }
-    const endpoint = checkEndpoint(options.endpoint ?? (process.env.HF_ENDPOINT || "https://huggingface.co"));
+    const endpoint = endpointOf(options.endpoint);
     const token = checkToken(options.token ?? (await storedToken()));
     const client = new Client(endpoint, token, stop.signal, { ...TIMING, ...timing });
-    const fetcher = new Fetcher(id, client, cache, stop, options.onProgress);
+    const fetcher = new Fetcher(id, folder, client, cache, stop, options.onProgress);
     return await fetcher.run(revision, usable);
   } catch (error) {
     signal?.throwIfAborted();
@@ -92,37 +95,39 @@ class Fetcher {
   private readonly files = new Map<string, RemoteFile>();
   private readonly loaded = new Map<string, number>();
   private told = 0;
+  /** What errors call the model. */
+  private readonly subject: string;
 
   constructor(
     private readonly id: string,
+    private readonly folder: string,
     private readonly client: Client,
     private readonly cache: Cache,
     private readonly stop: AbortController,
     private readonly onProgress: HubOptions["onProgress"],
-  ) {}
+  ) {
+    this.subject = folder ? `${id}/${folder}` : id;
+  }
 
   async run(revision: string, usable: string | undefined): Promise<string> {
     const { id, cache, client } = this;
-    let info: { sha: string; filePaths: string[] };
+    let found: Revision;
     try {
       // With a usable cache one failed request is enough, and a short silence.
-      const { endpoint, token, signal, timing } = client;
-      const probe = usable ? { ...timing, retries: 0, stall: Math.min(timing.probe, timing.stall) } : timing;
-      const once = new Client(endpoint, token, signal, probe);
-      const params = { name: id, revision, hubUrl: endpoint, fetch: once.fetch(id) };
-      info = await this.ask(({ modelInfo }) => modelInfo({ ...params, additionalFields: ["sha", "filePaths"] }));
+      const { timing } = client;
+      const probe = { ...timing, retries: 0, stall: Math.min(timing.probe, timing.stall) };
+      found = await findRevision(usable ? client.with(probe) : client, id, revision);
     } catch (error) {
       if (usable && error instanceof HubError && error.code !== "RevisionNotFound") return usable;
       throw this.explain(error, revision);
     }
-    const commit = String(info.sha);
-    if (!isCommit(commit)) throw new HubError(mismatch(id, `a commit from ${client.endpoint}`, info.sha));
+    const { commit } = found;
     const before = await cache.commit(revision);
     // A revision does not move from a snapshot that is usable to one that is not yet.
     if (before === undefined || (await cache.missing(before)) !== undefined) await cache.setCommit(revision, commit);
     if (!(await cache.complete(commit))) {
       try {
-        await this.fetchAll(commit, info.filePaths);
+        await this.fetchAll(found);
       } catch (error) {
         throw this.explain(error);
       }
@@ -131,62 +136,65 @@ class Fetcher {
     return cache.snapshot(commit);
   }
 
-  private async fetchAll(commit: string, all: string[]): Promise<void> {
-    const { id, cache } = this;
-    const found = await this.look(commit, [CONFIG, TOKENIZER, ...OPTIONAL, WEIGHTS, INDEX]);
+  private async fetchAll({ commit, files }: Revision): Promise<void> {
+    const { cache, subject } = this;
+    const look = (names: string[]) => this.look(commit, names, files);
+    const found = await look([CONFIG, TOKENIZER, ...OPTIONAL, WEIGHTS]);
+    if (!found.has(CONFIG)) throw new ModelError(mismatch(subject, CONFIG, "none"));
+    const optional = [TOKENIZER, ...OPTIONAL];
+    if (!found.has(TOKENIZER)) {
+      for (const [name, file] of await look(TOKENIZERS)) found.set(name, file);
+      optional.push(...TOKENIZERS);
+    }
     const single = found.get(WEIGHTS);
-    const index = found.get(INDEX);
-    if (!found.has(CONFIG)) throw new ModelError(mismatch(id, CONFIG, "none"));
-    if (!single && !index) {
-      const other = all.filter((name) => /\.(safetensors|bin|gguf|pth?|h5|msgpack|onnx)$/.test(String(name)));
-      const names = other.length > 3 ? `${other.slice(0, 3).join(", ")}, ...` : other.join(", ");
-      throw new ModelError(mismatch(id, `${WEIGHTS} or ${INDEX}`, names || "neither"));
-    }
-    const small = [CONFIG, TOKENIZER, ...OPTIONAL].flatMap((name) => found.get(name) ?? []);
-    let weights: RemoteFile[] = [];
-    if (single) weights = [single];
-    else if (index) {
-      if (index.size > INDEX_LIMIT)
-        throw new ModelError(mismatch(`${id}: ${INDEX}`, `at most ${INDEX_LIMIT} bytes`, index.size));
-      await this.fetchFile(commit, index);
-      const names = shards((await cache.read(commit, INDEX)) ?? "", `${id}: ${INDEX}`);
-      const there = await this.look(commit, names);
-      const gone = names.find((name) => !there.has(name));
-      if (gone) throw new ModelError(mismatch(id, `${gone}, which ${INDEX} names`, "none"));
-      weights = [...there.values()];
-      this.files.set(INDEX, index);
-    }
+    const weights = single ? [single] : await this.findShards(commit, files);
+    const small = [CONFIG, ...optional].flatMap((name) => found.get(name) ?? []);
     for (const file of [...small, ...weights]) {
       this.files.set(file.name, file);
       this.loaded.set(file.name, (await cache.holds(commit, file.name, file.size)) ? file.size : 0);
     }
     // The weights come last: where they are, all the rest is.
     await this.together(small, (file) => this.fetchFile(commit, file));
-    for (const name of [TOKENIZER, ...OPTIONAL]) if (!found.has(name)) await cache.deny(commit, name);
+    for (const name of optional) if (!found.has(name)) await cache.deny(commit, name);
     await this.together(weights, (file) => this.fetchFile(commit, file));
     const last = weights.at(-1);
     if (last && this.told > 0) this.tell(last.name, true);
   }
 
-  /** Sizes and hashes of those of the named files that the repository has. */
-  private async look(commit: string, paths: string[]): Promise<Map<string, RemoteFile>> {
-    const { id, client } = this;
-    const { endpoint: hubUrl } = client;
-    const repo = { type: "model", name: id } as const;
-    const entries = await this.ask(({ pathsInfo }) =>
-      pathsInfo({ repo, paths, revision: commit, hubUrl, fetch: client.fetch(id) }),
-    );
-    const files = new Map<string, RemoteFile>();
-    for (const { path: name, type, size, oid, lfs } of entries) {
-      if (!paths.includes(name)) throw new HubError(mismatch(id, "only the files that were asked for", name));
-      const file = { name, size: lfs?.size ?? size, oid: String(lfs?.oid ?? oid) };
-      const valid = type === "file" && Number.isSafeInteger(file.size) && file.size >= 0;
-      if (!valid || !(lfs ? /^[0-9a-f]{64}$/ : /^[0-9a-f]{40}$/).test(file.oid)) {
-        throw new HubError(mismatch(`${id}: ${name}`, "a file with size and hash", { type, size, oid: file.oid }));
-      }
-      files.set(name, file);
+  /** The shards that the index names, which is fetched for that. */
+  private async findShards(commit: string, files: Revision["files"]): Promise<RemoteFile[]> {
+    const { subject } = this;
+    const index = (await this.look(commit, [INDEX], files)).get(INDEX);
+    if (!index) {
+      const other = [...(files ?? [])].filter((name) => /\.(safetensors|bin|gguf|pth?|h5|msgpack|onnx)$/.test(name));
+      const names = other.length > 3 ? `${other.slice(0, 3).join(", ")}, ...` : other.join(", ");
+      throw new ModelError(mismatch(subject, `${WEIGHTS} or ${INDEX}`, names || "neither"));
     }
-    return files;
+    if (index.size > INDEX_LIMIT)
+      throw new ModelError(mismatch(`${subject}: ${INDEX}`, `at most ${INDEX_LIMIT} bytes`, index.size));
+    await this.fetchFile(commit, index);
+    this.files.set(INDEX, index);
+    const names = shards((await this.cache.read(commit, INDEX)) ?? "", `${subject}: ${INDEX}`);
+    const there = await this.look(commit, names, files);
+    const gone = names.find((name) => !there.has(name));
+    if (gone) throw new ModelError(mismatch(subject, `${gone}, which ${INDEX} names`, "none"));
+    return [...there.values()];
+  }
+
+  /** Sizes and hashes of those of the named files that the model has; `files`: what the repository has, if that is known. */
+  private async look(commit: string, names: string[], files: Revision["files"]): Promise<Map<string, RemoteFile>> {
+    const found = new Map<string, RemoteFile>();
+    const asked = names.filter((name) => files?.has(this.pathOf(name)) ?? true);
+    await this.together(asked, async (name) => {
+      const file = await findFile(this.client, this.id, commit, this.pathOf(name));
+      if (file) found.set(name, { ...file, name });
+    });
+    return found;
+  }
+
+  /** Path of a file in the repository. */
+  private pathOf(name: string): string {
+    return this.folder ? `${this.folder}/${name}` : name;
   }
 
   private async fetchFile(commit: string, file: RemoteFile): Promise<void> {
@@ -195,7 +203,7 @@ class Fetcher {
     if (await cache.holds(commit, name, size)) return;
     const fresh = !(await cache.holdsBlob(oid, size));
     if (fresh) {
-      const url = `${client.endpoint}/${id}/resolve/${commit}/${encodeURIComponent(name)}`;
+      const url = fileUrl(client, id, commit, this.pathOf(name));
       const path = await cache.claim(oid);
       try {
         await download(client, url, file, path, (length) => {
@@ -213,13 +221,13 @@ class Fetcher {
   }
 
   /** Several at once; after the first failure the others stop too, and have stopped when it is thrown. */
-  private async together(files: RemoteFile[], work: (file: RemoteFile) => Promise<void>): Promise<void> {
-    const queue = [...files];
+  private async together<T extends object | string>(items: T[], work: (item: T) => Promise<void>): Promise<void> {
+    const queue = [...items];
     const failures: unknown[] = [];
     const worker = async () => {
-      for (let file = queue.shift(); file && failures.length === 0; file = queue.shift()) {
+      for (let item = queue.shift(); item && failures.length === 0; item = queue.shift()) {
         try {
-          await work(file);
+          await work(item);
         } catch (error) {
           failures.push(error);
           this.stop.abort(error);
@@ -241,18 +249,6 @@ class Fetcher {
       total += size;
     }
     this.onProgress({ file, loaded, total });
-  }
-
-  /** A call of the package, whose own errors are about what the server sent. It is loaded when it is needed. */
-  private async ask<T>(call: (hub: typeof import("@huggingface/hub")) => Promise<T>): Promise<T> {
-    const hub = await import("@huggingface/hub");
-    try {
-      return await call(hub);
-    } catch (error) {
-      if (error instanceof LambentError || this.stop.signal.aborted) throw error;
-      const found = error instanceof Error ? error.message : error;
-      throw new HubError(mismatch(this.id, `an answer of the Hugging Face API from ${this.client.endpoint}`, found));
-    }
   }
 
   /** Says of an HTTP status what it means for the user; 404 only of the request for the revision. */

@@ -5,18 +5,24 @@ import { ModelError, mismatch } from "../errors.ts";
 import { type Client, Transient } from "./hub-client.ts";
 
 export interface RemoteFile {
-  /** Name in the repository. */
+  /** Path in the repository. */
   name: string;
   size: number;
-  /** SHA-256 of its bytes (64 digits), or its git SHA-1 (40 digits). */
+  /** Its ETag, by which the cache knows it. */
   oid: string;
+  /**
+   * What the ETag is: the SHA-256 of the bytes, or the SHA-1 of them as git counts it or plain; undefined where it only tells
+   * versions apart.
+   */
+  hash: "sha256" | "sha1" | undefined;
 }
 
 /** A file on its way: how much of it is on disk, and the hash of that. */
 class Part {
   length = 0;
   excess = false;
-  private hash!: Hash;
+  /** By what errors call them. */
+  private hashes: Record<string, Hash> = {};
 
   constructor(
     private readonly handle: FileHandle,
@@ -28,8 +34,11 @@ class Part {
   private start(): void {
     this.length = 0;
     this.excess = false;
-    this.hash = createHash(this.file.oid.length === 64 ? "sha256" : "sha1");
-    if (this.file.oid.length !== 64) this.hash.update(`blob ${this.file.size}\0`);
+    const { hash, size } = this.file;
+    this.hashes = {};
+    if (hash === "sha256") this.hashes = { "SHA-256": createHash("sha256") };
+    const git = () => createHash("sha1").update(`blob ${size}\0`);
+    if (hash === "sha1") this.hashes = { "git SHA-1": git(), "SHA-1": createHash("sha1") };
   }
 
   /** Takes up what an earlier run left. */
@@ -41,7 +50,7 @@ class Part {
       signal.throwIfAborted();
       const { bytesRead } = await this.handle.read(buffer, 0, buffer.length, this.length);
       if (bytesRead === 0) break;
-      this.hash.update(buffer.subarray(0, bytesRead));
+      this.update(buffer.subarray(0, bytesRead));
       this.length += bytesRead;
     }
   }
@@ -52,8 +61,12 @@ class Part {
     for (let done = 0; done < chunk.length; ) {
       done += (await this.handle.write(chunk, done, chunk.length - done, this.length + done)).bytesWritten;
     }
-    this.hash.update(chunk);
+    this.update(chunk);
     this.length += chunk.length;
+  }
+
+  private update(bytes: Uint8Array): void {
+    for (const hash of Object.values(this.hashes)) hash.update(bytes);
   }
 
   async drop(): Promise<void> {
@@ -65,9 +78,10 @@ class Part {
   verdict(): string | undefined {
     const { name, size, oid } = this.file;
     if (this.excess) return mismatch(name, `${size} bytes`, "more");
-    const found = this.hash.digest("hex");
-    const kind = oid.length === 64 ? "SHA-256" : "git SHA-1";
-    return found === oid ? undefined : mismatch(name, `${kind} ${oid}`, found);
+    const found = Object.entries(this.hashes).map(([kind, hash]) => [kind, hash.digest("hex")] as const);
+    const [first] = found;
+    if (!first || found.some(([, digest]) => digest === oid)) return undefined;
+    return mismatch(name, `${first[0]} ${oid}`, first[1]);
   }
 }
 
@@ -125,7 +139,8 @@ async function receive(
   const { status } = answer.response;
   if (part.length > 0) {
     const range = answer.response.headers.get("content-range");
-    const other = answer.etag !== undefined && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(answer.etag) && answer.etag !== oid;
+    const tells = answer.etag !== undefined && (!file.hash || /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(answer.etag));
+    const other = tells && answer.etag !== oid;
     const fits = status === 206 && !other && range?.startsWith(`bytes ${part.length}-`);
     if (status === 416 || (status === 206 && !fits)) {
       answer.close();

@@ -1,7 +1,9 @@
-import { ModelError, mismatch, OptionError } from "../errors.ts";
+import { mismatch, OptionError } from "../errors.ts";
 import type { ByteSource, Files } from "../source.ts";
-import { FIRST, type Flow, ForwardSource } from "./forward.ts";
-import { type Answer, Client, type Fetch, HubError, TIMING, Transient } from "./hub-client.ts";
+import { shown } from "./address.ts";
+import { Client, type Fetch, HubError, TIMING } from "./hub-client.ts";
+import { folderOf } from "./model_id.ts";
+import { type Site, UrlFile } from "./url-file.ts";
 
 export interface UrlOptions {
   /** In place of the global one: that of a service binding, for instance. */
@@ -11,179 +13,98 @@ export interface UrlOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
-/** Answers that are left running, of all files; browsers and workers have six connections. */
-const RUNNING = 3;
-
 /**
- * A directory on an HTTP server, such as `https://example.com/models/small/`. Files are read by ranges where the server
- * gives them, else as one stream each, and nothing is kept; what breaks off goes on where it broke.
+ * A directory on an HTTP server, such as `https://example.com/models/small/`, or one of the files in it. A query, which may
+ * be a signature, goes along to every file; credentials become an Authorization header. Files are read by ranges where
+ * the server gives them, else as one stream each, and nothing is kept; what breaks off goes on where it broke.
+ *
+ * A file is not there where the server says so (404, 410), answers 400 or 403, as object stores do that do not tell, or
+ * sends a web page; for config.json and the weights the last three are errors.
  *
  * @example
  * const model = await load(filesFromUrl("https://example.com/models/small/"));
+ * @throws OptionError for what is no address of a directory.
  */
 export function filesFromUrl(url: string | URL, options: UrlOptions = {}, timing = TIMING): Files {
-  const { signal = new AbortController().signal, fetch, headers } = options;
-  const page = globalThis.location?.href;
-  if (!URL.canParse(url, page)) throw new OptionError(mismatch("url", "an http or https address", `${url}`));
-  const base = new URL(url, page);
-  if (!base.pathname.endsWith("/")) base.pathname += "/";
-  const client = new Client(base.origin, undefined, signal, timing, { fetch, headers });
-  const site: Site = { client, ranges: true, running: new Set() };
-  return { name: `${url}`, open: (file) => new RemoteFile(site, new URL(file, base).href).open() };
+  const { base, name } = directoryAt(url, options);
+  const directory = new UrlDirectory(base, name, siteAt(base, options, timing));
+  return { name, open: (file) => directory.open(file) };
 }
 
-/** What the files of a directory share. */
-interface Site {
-  readonly client: Client;
-  /** Whether parts are asked for, as they are stored: until that turns out to be of no use. */
-  ranges: boolean;
-  /** Files whose answers run, those first that were asked for first. */
-  readonly running: Set<ForwardSource>;
-}
-
-/** Of an empty file, which has no first byte. */
-const NOTHING: Flow = { begin: 0, end: 0, read: async () => undefined, close() {} };
-
-class RemoteFile {
-  #size = 0;
-  #etag: string | null = null;
+class UrlDirectory {
+  /** What was said of files that may be there or not. */
+  readonly #refused = new Map<string, string>();
+  /** Whether any other answer came. */
+  #told = false;
 
   constructor(
+    private readonly base: URL,
+    private readonly name: string,
     private readonly site: Site,
-    private readonly url: string,
   ) {}
 
-  /** Undefined if there is no such file, or a page in its place. */
-  async open(): Promise<ByteSource | undefined> {
-    const { url } = this;
-    const { client, running } = this.site;
-    this.#makeRoom();
-    const flow = await client.retry(() => this.#first());
-    if (!flow) return undefined;
-    const source: ForwardSource = new ForwardSource(
-      url,
-      this.#size,
-      (begin, end) => {
-        running.delete(source);
-        this.#makeRoom();
-        running.add(source);
-        return this.#start(begin, end);
-      },
-      (attempt, advanced) => client.retry(attempt, advanced),
-      flow,
-    );
-    running.add(source);
+  async open(file: string): Promise<ByteSource | undefined> {
+    const source = await this.#ask(file);
+    if (!source) await this.#require(file);
     return source;
   }
 
-  /** Ends the oldest answer if one more would be too many. */
-  #makeRoom(): void {
-    const { running } = this.site;
-    for (const source of running) if (!source.runs) running.delete(source);
-    const [oldest] = running;
-    if (oldest && running.size >= RUNNING) oldest.pause();
+  async #ask(file: string): Promise<ByteSource | undefined> {
+    const address = new URL(this.base);
+    address.pathname += file.split("/").map(encodeURIComponent).join("/");
+    const found = await new UrlFile(this.site, address.href, this.#nameOf(file)).open();
+    if ("absent" in found && !found.certain) this.#refused.set(file, found.absent);
+    else this.#told = true;
+    return "absent" in found ? undefined : found;
   }
 
-  /** Finds out how long the file is; the flow of its first bytes. */
-  async #first(): Promise<Flow | undefined> {
-    const { site, url } = this;
-    const { client } = site;
-    const answer = await this.#ask(0, FIRST).catch((error) => {
-      // A browser may have refused the answer for what was asked: as a part, or compressed all the same.
-      if (!site.ranges || !(error instanceof HubError) || error instanceof Transient) throw error;
-    });
-    if (!answer) return this.#firstAsPage();
-    const { status, headers, ok } = answer.response;
-    const page = ok && headers.get("content-type")?.startsWith("text/html");
-    if (status === 404 || status === 416 || page) {
-      answer.close();
-      return status === 416 ? NOTHING : undefined;
-    }
-    client.check(answer, url);
-    this.#etag = headers.get("etag");
-    const part = partOf(answer.response);
-    if (part?.begin === 0 && part.size !== undefined) {
-      this.#size = part.size;
-      return this.#flow(answer, 0, part.end ?? part.size);
-    }
-    if (site.ranges && (status === 206 || encoded(headers))) {
-      // A part of a file of unknown length, or one that a page is not told of; or compressed all the same.
-      answer.close();
-      return this.#firstAsPage();
-    }
-    if (status !== 200) {
-      answer.close();
-      throw new ModelError(mismatch(url, "the file, or a part of it and its length", foundIn(answer.response)));
-    }
-    // Nobody says how long it is: it is read once to know.
-    this.#size = 0;
-    for (let bytes = await answer.read(); bytes; bytes = await answer.read()) this.#size += bytes.length;
-    return this.#size === 0 ? NOTHING : this.#start(0, this.#size);
+  /** Throws HubError where the server refused a file that there must be; of a single file and an index, if one may be there. */
+  async #require(file: string): Promise<void> {
+    const needed = file === CONFIG || (file !== WEIGHTS && /\.safetensors$/.test(file));
+    const culprit = (file === INDEX ? [INDEX, WEIGHTS] : needed ? [file] : []).find((one) => this.#refused.has(one));
+    if (!culprit) return;
+    for (const other of [WEIGHTS, INDEX, TOKENIZER]) if (!this.#told) await (await this.#ask(other))?.close();
+    const why = this.#refused.get(culprit);
+    if (this.#told)
+      throw new HubError(mismatch(this.#nameOf(culprit), "the file", `${why}: there is none, or no access to it`));
+    const all = `${why} for every file: no access (check the address, its signature or credentials), or no model there`;
+    throw new HubError(mismatch(this.name, "a directory of files that may be read", all));
   }
 
-  /** From now on files are asked for as a page is. */
-  #firstAsPage(): Promise<Flow | undefined> {
-    this.site.ranges = false;
-    return this.#first();
-  }
-
-  async #start(from: number, to: number): Promise<Flow> {
-    const { url } = this;
-    const { client } = this.site;
-    const answer = await this.#ask(from, to);
-    client.check(answer, url);
-    const { begin = Infinity, size = this.#size, end = size } = partOf(answer.response) ?? {};
-    const etag = answer.response.headers.get("etag");
-    const same = !etag || !this.#etag || etag === this.#etag;
-    if (same && begin <= from && end > from && end <= size && size === this.#size)
-      return this.#flow(answer, begin, end);
-    answer.close();
-    throw new ModelError(
-      same
-        ? mismatch(url, `bytes ${from}-${to - 1}/${this.#size}`, foundIn(answer.response))
-        : mismatch(url, `the file that was opened, of ETag ${this.#etag}`, etag),
-    );
-  }
-
-  #ask(begin: number, end: number): Promise<Answer> {
-    const { client, ranges } = this.site;
-    const headers = { range: `bytes=${begin}-${end - 1}`, "accept-encoding": "identity" };
-    return client.open(this.url, { subject: this.url, headers: ranges ? headers : {} });
-  }
-
-  /** What ends before its time may come whole the next time. */
-  #flow(answer: Answer, begin: number, end: number): Flow {
-    const { url } = this;
-    let at = begin;
-    const read = async () => {
-      const bytes = await answer.read();
-      at += bytes?.length ?? 0;
-      // Read to its very end, so that the connection serves the next request.
-      const more = at === end ? await answer.read() : undefined;
-      if (more || at > end) throw new ModelError(mismatch(url, `${end - begin} bytes from ${begin} on`, "more"));
-      if (!bytes && at < end) throw new Transient(mismatch(url, `${end - begin} bytes from ${begin} on`, at - begin));
-      return bytes;
-    };
-    return { begin, end, read, close: answer.close };
+  #nameOf(file: string): string {
+    return `${this.name.replace(/\/$/, "")}/${file}`;
   }
 }
 
-/** The part of the file that an answer holds, as far as it says so; undefined if it is none, or not as it is stored. */
-function partOf({ status, headers }: Response): { begin: number; end?: number; size?: number } | undefined {
-  if (status === 200) {
-    const length = headers.get("content-length");
-    return encoded(headers) || length === null ? { begin: 0 } : { begin: 0, size: Number(length) };
-  }
-  const range = headers.get("content-range")?.match(/^bytes (\d+)-(\d+)\/(\d+)$/);
-  if (status !== 206 || encoded(headers) || !range) return undefined;
-  return { begin: Number(range[1]), end: Number(range[2]) + 1, size: Number(range[3]) };
+/** One file at a URL; undefined where the server says that there is none. */
+export async function fileAtUrl(url: URL, options: UrlOptions = {}): Promise<ByteSource | undefined> {
+  const found = await new UrlFile(siteAt(url, options, TIMING), url.href, shown(url)).open();
+  if (!("absent" in found)) return found;
+  if (found.certain) return undefined;
+  throw new HubError(mismatch(shown(url), "the file", found.absent));
 }
 
-function encoded(headers: Headers): boolean {
-  return (headers.get("content-encoding") ?? "identity") !== "identity";
+const CONFIG = "config.json";
+const WEIGHTS = "model.safetensors";
+const INDEX = "model.safetensors.index.json";
+const TOKENIZER = "tokenizer.json";
+
+/** The directory that is meant, and what errors call it. */
+function directoryAt(url: string | URL, { fetch }: UrlOptions): { base: URL; name: string } {
+  const page = globalThis.location?.href;
+  const base = URL.canParse(url, page) ? new URL(url, page) : undefined;
+  // Those who bring their own fetch, or a page of another scheme, know what they do.
+  const schemes = ["http:", "https:", globalThis.location?.protocol];
+  if (!base || (!fetch && !schemes.includes(base.protocol)))
+    throw new OptionError(mismatch("url", "an http or https address", shown(url)));
+  const name = folderOf(shown(url));
+  base.hash = "";
+  base.pathname = folderOf(base.pathname);
+  if (!/(?:\/|%2F)$/i.test(base.pathname)) base.pathname += "/";
+  return { base, name };
 }
 
-/** What an answer says of itself, as errors show it. */
-function foundIn({ status, headers }: Response): string {
-  return headers.get("content-range") ?? `HTTP ${status}, Content-Length ${headers.get("content-length")}`;
+function siteAt(base: URL, { signal, fetch, headers }: UrlOptions, timing: typeof TIMING): Site {
+  const client = new Client(base.href, undefined, signal ?? new AbortController().signal, timing, { fetch, headers });
+  return { client, ranges: true, running: new Set() };
 }

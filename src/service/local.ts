@@ -1,6 +1,6 @@
 import type { Engine } from "../engine.ts";
 import { mismatch, OptionError } from "../errors.ts";
-import type { Sampling } from "../sampler.ts";
+import type { Choosing } from "../sampler.ts";
 import { dtypesOf, readSnapshot, writeSnapshot } from "../snapshot.ts";
 import type { TextState } from "../state.ts";
 import type { ChosenToken, EngineFacts, EngineService, Opened, OpenOptions } from "./types.ts";
@@ -72,17 +72,17 @@ export class LocalService implements EngineService {
     return opened;
   }
 
-  async begin(id: number, seed: number | undefined): Promise<void> {
-    this.#open.begin(id, seed);
+  async begin(id: number, seed: number | undefined, choosing?: Choosing): Promise<void> {
+    this.#open.begin(id, seed, choosing);
   }
 
   async append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void> {
     return this.#open.append(id, tokens, signal);
   }
 
-  async next(id: number, sampling: Sampling): Promise<ChosenToken> {
+  async next(id: number, alone?: Choosing): Promise<ChosenToken> {
     const { hash } = this.#open.state(id);
-    const token = await this.#open.next(id, sampling);
+    const token = await this.#open.next(id, alone);
     return { ...token, logitsHash: hash.hex() };
   }
 

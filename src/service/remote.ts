@@ -1,7 +1,7 @@
 import { LambentError, mismatch, OptionError, show } from "../errors.ts";
 import { Forgotten } from "../forgotten.ts";
 import type { EngineThread } from "../runtime/types.ts";
-import type { Sampling } from "../sampler.ts";
+import type { Choosing } from "../sampler.ts";
 import type { Files } from "../source.ts";
 import type { TextState } from "../state.ts";
 import { serveFiles } from "./files.ts";
@@ -103,17 +103,16 @@ export class RemoteService implements EngineService {
     return this.#ask("fork", id, [wait], signal);
   }
 
-  begin(id: number, seed: number | undefined): Promise<void> {
-    return this.#ask("begin", id, [seed]);
+  begin(id: number, seed: number | undefined, choosing?: Choosing): Promise<void> {
+    return this.#ask("begin", id, [seed, choosing]);
   }
 
   append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void> {
     return this.#ask("append", id, [tokens], signal);
   }
 
-  next(id: number, sampling: Sampling): Promise<ChosenToken> {
-    const { doSample, temperature, topK, topP, minP, repetitionPenalty } = sampling;
-    return this.#ask("next", id, [{ doSample, temperature, topK, topP, minP, repetitionPenalty }]);
+  next(id: number, alone?: Choosing): Promise<ChosenToken> {
+    return this.#ask("next", id, [alone]);
   }
 
   logits(id: number): Promise<Float32Array<ArrayBuffer> | undefined> {

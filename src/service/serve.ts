@@ -1,5 +1,5 @@
 import type { Port } from "../runtime/types.ts";
-import type { Sampling } from "../sampler.ts";
+import type { Choosing } from "../sampler.ts";
 import type { Files } from "../source.ts";
 import type { TextState } from "../state.ts";
 import { remoteFiles } from "./files.ts";
@@ -64,9 +64,9 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
     ),
     restore: opens((signal, snapshot: Uint8Array, wait?: boolean) => service.restore(snapshot, { wait, signal })),
     fork: opens((signal, id: number, wait?: boolean) => service.fork(id, { wait, signal })),
-    begin: of((_, id, seed: number | undefined) => service.begin(id, seed)),
+    begin: of((_, id, seed: number | undefined, choosing?: Choosing) => service.begin(id, seed, choosing)),
     append: of((signal, id, tokens: readonly number[]) => service.append(id, tokens, signal)),
-    next: of((_, id, sampling: Sampling) => service.next(id, sampling)),
+    next: of((_, id, alone?: Choosing) => service.next(id, alone)),
     logits: (_: Call, id: number) => service.logits(id),
     snapshot: (_: Call, id: number, text: TextState) => service.snapshot(id, text),
     dispose: (_: Call, id: number) => service.dispose(id),

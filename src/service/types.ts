@@ -1,6 +1,6 @@
 import type { NextToken } from "../engine.ts";
 import type { Policy } from "../model/cache.ts";
-import type { Sampling } from "../sampler.ts";
+import type { Choosing } from "../sampler.ts";
 import type { TextState } from "../state.ts";
 
 /** What an engine is, as plain data. Bytes; Infinity where there is no bound. */
@@ -57,9 +57,11 @@ export interface EngineService {
   ): Promise<Opened>;
   restore(snapshot: Uint8Array, options?: OpenOptions): Promise<Opened>;
   fork(id: number, options?: OpenOptions): Promise<Opened>;
-  begin(id: number, seed: number | undefined): Promise<void>;
+  /** What is chosen by crosses here, once for all tokens of a generation. */
+  begin(id: number, seed: number | undefined, choosing?: Choosing): Promise<void>;
   append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
-  next(id: number, sampling: Sampling): Promise<ChosenToken>;
+  /** The next token of the generation that was begun, or, if given, of one of its own. */
+  next(id: number, alone?: Choosing): Promise<ChosenToken>;
   /** A copy; undefined while there are none. */
   logits(id: number): Promise<Float32Array<ArrayBuffer> | undefined>;
   snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>>;

@@ -43,6 +43,8 @@ const usage: [string, string[], RegExp][] = [
   ],
   ["a number of nothing", ["generate", "--seed", ""], /--seed.*'' is invalid/],
   ["fewer tokens than none", ["generate", "-n", "-2"], /--max-new-tokens.*'-2' is invalid.*from -1 on/],
+  ["a bias without a token", ["generate", "--logit-bias", "=5"], /--logit-bias.*'=5' is invalid.*expected an id=bias/],
+  ["a bias that is no number", ["generate", "--logit-bias", "5=a"], /--logit-bias.*'5=a' is invalid/],
   ["an unknown policy", ["inspect", "--attention", "mu"], /--attention.*'mu' is invalid.*lambda, full, window, sinks/],
   ["an unknown dtype", ["inspect", "--dtype", "q3"], /--dtype.*'q3' is invalid.*auto, f32, bf16/],
   ["an unknown output", ["generate", "--output", "xml"], /--output.*'xml' is invalid/],
@@ -113,8 +115,8 @@ const models: [string, () => string, RegExp][] = [
   ],
   [
     "whose generation_config.json is wrong",
-    () => write("generation_config.json", '{"top_k": "many"}'),
-    /top_k: expected/,
+    () => write("generation_config.json", '{"do_sample": true, "top_k": "many"}'),
+    /generation_config\.json: top_k: expected/,
   ],
 ];
 test.each(models)("a model %s is an error", async (_, where, expected) => {
@@ -124,6 +126,11 @@ test.each(models)("a model %s is an error", async (_, where, expected) => {
 describe("an error names", () => {
   const options: [string, string[], RegExp][] = [
     ["a limit below the window", ["inspect", "--n-local", "9", "--limit", "3"], /^limit: expected .*9.*, found 3$/],
+    [
+      "a bias of no token",
+      ["generate", "-m", TINY, "ab", "--logit-bias", "900=1"],
+      /^logitBias: expected .*, found .*900/,
+    ],
     ["a top-p of 0", ["generate", "-m", TINY, "ab", "--top-p", "0"], /^topP: expected .* above 0.*, found 0$/],
     ["a stop string of nothing", ["generate", "-m", TINY, "ab", "--stop", ""], /^stop string: expected some text/],
     ["a revision that is none", ["inspect", "-m", "org/name", "--revision", "a b"], /^revision: expected /],

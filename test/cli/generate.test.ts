@@ -70,6 +70,10 @@ describe("standard output is the text, to the byte, and nothing else", () => {
       [["--stop", "the", "--stop", "a"], { stopStrings: ["the", "a"] }],
       [["-n", "200"], { maxNewTokens: 200 }],
       [["-n", "200", "--ignore-eos"], { maxNewTokens: 200, ignoreEos: true }],
+      [["-n", "200", "--min-new-tokens", "60"], { maxNewTokens: 200, minNewTokens: 60 }],
+      [["--no-repeat-ngram-size", "1"], { noRepeatNgramSize: 1 }],
+      [["--bad-word", "a", "--bad-word", "the"], { badWords: ["a", "the"] }],
+      [["--logit-bias", "40=50.5", "--logit-bias", "41=50.5"], { logitBias: { 40: 50.5, 41: 50.5 } }],
     ];
     const folder = smallFolder("llama-gqa-tied", { ...SETTINGS, eos_token_id: [2, 15, 30] });
     const model = await load(folder);
@@ -96,6 +100,16 @@ describe("standard error", () => {
     const other = await good(["generate", "-m", TINY, "ab"]);
     expect(other.err).not.toBe(drawn.err);
     expect(other.out).not.toBe(drawn.out);
+  });
+
+  test("says once what generation_config.json asks for in vain, and nothing of what asks for nothing", async () => {
+    const folder = smallFolder("llama-gqa-tied", { ...SETTINGS, num_beams: 3, length_penalty: 1, penalty_alpha: 0.6 });
+    const { err } = await good(["generate", "-m", folder, "ab", "--seed", "5"]);
+    expect(err.split("\n")).toEqual([
+      "warning: generation_config.json: num_beams is not supported and has no effect, found 3",
+      "warning: generation_config.json: penalty_alpha is not supported and has no effect, found 0.6",
+      "",
+    ]);
   });
 
   test("--stats json: its last line is one object, and its seed gives the same text again", async () => {

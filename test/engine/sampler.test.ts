@@ -2,22 +2,27 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { exp } from "../../src/math.ts";
+import type { History } from "../../src/processors.ts";
 import { draw } from "../../src/random.ts";
 import { argmax, GREEDY, logSumExp, Sampler, type Sampling } from "../../src/sampler.ts";
 import { PATIENCE } from "./tiny.ts";
 
 setDefaultTimeout(PATIENCE);
 
-const NONE = Int32Array.of();
+const historyOf = (recent: Int32Array): History => {
+  return { recent, position: recent.length, length: recent.length, newTokens: 0 };
+};
+const NONE = historyOf(Int32Array.of());
 const sampled = (changes: Partial<Sampling> = {}): Sampling => ({ ...GREEDY, doSample: true, ...changes });
 
 /** The choice by its definition: sort everything, cut, and walk to the drawn share. Of equal scores the smaller id first. */
 function literal(logits: Float32Array, sampling: Sampling, recent: Int32Array, seed: number): number {
   const { temperature, topK, topP, minP, repetitionPenalty } = sampling;
   const seen = new Set(recent);
+  const penalty = Math.fround(repetitionPenalty);
   const scores = Array.from(logits, (score, id) => {
     if (repetitionPenalty === 1 || !seen.has(id)) return score;
-    return Math.fround(score < 0 ? score * repetitionPenalty : score / repetitionPenalty);
+    return Math.fround(score < 0 ? score * penalty : score / penalty);
   });
   const order = scores.map((_, id) => id).sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b);
   if (!sampling.doSample) return order[0] as number;
@@ -76,7 +81,7 @@ describe("the token of a literal implementation", () => {
         fc.pre(sampling.repetitionPenalty === 1 || logits.every((value) => Math.abs(value) < 1e38));
         const ids = Int32Array.from(recent.filter((id) => id < logits.length));
         const before = logits.slice();
-        const { id } = new Sampler(logits.length).choose(logits, sampling, ids, { seed, counter: 0 });
+        const { id } = new Sampler(logits.length).choose(logits, sampling, historyOf(ids), { seed, counter: 0 });
         expect(logits).toEqual(before);
         expect(id).toBe(literal(logits, sampling, ids, seed));
       }),
@@ -91,7 +96,7 @@ describe("the token of a literal implementation", () => {
       for (let seed = 0; seed < 10; seed++) {
         const sampling = sampled({ topK, topP: 0.95 });
         const found = sampler.choose(logits, sampling, NONE, { seed, counter: 0 }).id;
-        expect(found).toBe(literal(logits, sampling, NONE, seed));
+        expect(found).toBe(literal(logits, sampling, NONE.recent, seed));
       }
     }
   });
@@ -102,11 +107,8 @@ describe("the penalty is Hugging Face's", () => {
     new Sampler(logits.length).choose(
       Float32Array.from(logits),
       { ...GREEDY, repetitionPenalty },
-      Int32Array.from(recent),
-      {
-        seed: 0,
-        counter: 0,
-      },
+      historyOf(Int32Array.from(recent)),
+      { seed: 0, counter: 0 },
     );
 
   test("scores above 0 are divided, those below multiplied, each once however often the token occurs", () => {

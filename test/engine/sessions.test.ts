@@ -80,7 +80,8 @@ test("the penalty counts the last nLocal tokens, of the prompt and chosen, whate
   for (let i = 0; i < 40; i++) {
     const { id } = await engine.next(session, strong);
     const logits = await logitsAfter(text);
-    expect(id).toBe(sampler.choose(logits, strong, Int32Array.from(text.slice(-16)), random).id);
+    const recent = Int32Array.from(text.slice(-16));
+    expect(id).toBe(sampler.choose(logits, strong, { recent, position: 16, length: 16, newTokens: 0 }, random).id);
     text.push(id);
   }
   engine.dispose(session);

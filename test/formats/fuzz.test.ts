@@ -130,8 +130,8 @@ function sourceOf({ head, size }: Damaged): ByteSource & { read: number } {
 /** What is wrong with a file that was accepted, by other means than the reader's: every byte is claimed once. */
 function contradiction(file: SafetensorsFile, { head, size }: Damaged): string | undefined {
   const length = Number(new DataView(head.buffer, head.byteOffset).getBigUint64(0, true));
-  const { __metadata__: metadata = {}, ...header } = JSON.parse(new TextDecoder().decode(head.subarray(8, 8 + length)));
-  if (JSON.stringify(file.metadata) !== JSON.stringify(metadata)) return "other metadata";
+  const { __metadata__: metadata, ...header } = JSON.parse(new TextDecoder().decode(head.subarray(8, 8 + length)));
+  if (JSON.stringify(file.metadata) !== JSON.stringify(metadata ?? {})) return "other metadata";
   if (Object.values(file.metadata).some((value) => typeof value !== "string")) return "metadata that is no string";
   if (file.tensors.size !== Object.keys(header).length) return "other tensors";
   let at = 8 + length;

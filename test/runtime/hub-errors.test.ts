@@ -98,26 +98,37 @@ test("names that lead out of the snapshot", async () => {
     "../../../evil.safetensors",
     "/evil.safetensors",
     "a\\b.safetensors",
-    "x/y.safetensors",
+    "x/../y.safetensors",
+    "x//y.safetensors",
+    "./x.safetensors",
     "w.bin",
   ]) {
     s.hub.repos["org/name"] = sharded({ a: shard(1), b: name });
-    expect(await s.failure()).toStartWith(`ModelError: org/name: ${INDEX}: expected plain names of .safetensors files`);
+    expect(await s.failure()).toStartWith(`ModelError: org/name: ${INDEX}: expected names of .safetensors files`);
     rmSync(s.path(), { recursive: true });
   }
   s.hub.repos["org/name"] = small();
-  s.hub.twist = (path, answer) => (path.includes("paths-info") ? [{ path: "../../evil" }] : answer);
-  expect(await s.failure()).toContain("expected only the files that were asked for, found ../../evil");
   s.hub.twist = (path, answer) => (path.includes("revision") ? { ...(answer as object), sha: "../evil" } : answer);
+  s.hub.head = (_, headers) => void delete headers["x-repo-commit"];
   expect(await s.failure()).toContain("expected a commit");
-  const odd = (entry: object) => ({ ...entry, oid: "../evil", lfs: undefined });
-  s.hub.twist = (path, answer) => (path.includes("paths-info") ? (answer as object[]).map(odd) : answer);
-  expect(await s.failure()).toContain("expected a file with size and hash");
+  s.hub.twist = (_, answer) => answer;
+  for (const etag of ["../evil", "..", "a\\b", "a/b", "", "x".repeat(200)]) {
+    s.hub.head = (_, headers) => void Object.assign(headers, { etag: `"${etag}"`, "x-linked-etag": `"${etag}"` });
+    expect(await s.failure()).toContain("expected its size and an ETag that can name a file, found ");
+  }
+  s.hub.head = (_, headers) => void Object.assign(headers, { "x-linked-size": "-1" });
+  expect(await s.failure()).toContain("expected its size and an ETag that can name a file, found ");
 });
 
 test("an API that sends something else, or a damaged index", async () => {
+  s.hub.head = (_, headers) => void delete headers["x-repo-commit"];
   s.hub.faults.set("api", [{}]);
-  expect(await s.failure()).toContain("expected an answer of the Hugging Face API");
+  expect(await s.failure()).toMatch(/^HubError: org\/name: expected JSON from .*, found /);
+  for (const answer of [null, [], "x", {}, { sha: 1 }]) {
+    s.hub.twist = () => answer;
+    expect(await s.failure()).toMatch(/^HubError: org\/name: expected a commit from the Hugging Face API of /);
+  }
+  s.hub.twist = (_, answer) => answer;
   s.hub.repos["org/name"] = sharded();
   s.hub.repos["org/name"].files[INDEX] = bytes(100);
   expect(await s.failure()).toContain("expected a JSON object with weight_map");

@@ -51,6 +51,10 @@ export class HubServer {
   readonly faults = new Map<string, Fault[]>();
   /** Changes API answers. */
   twist: (path: string, answer: unknown) => unknown = (_, answer) => answer;
+  /** Changes the headers of files, answers with a status of its own, or with -1 not at all. */
+  head: (file: string, headers: Record<string, string>, method: string) => number | undefined = () => undefined;
+  /** What is before the paths of the hub, "/repository/hf" of a proxy. */
+  prefix = "";
   /** Returns when so many bytes of this content are on the client's disk. */
   arrived: (oids: string[], length: number) => Promise<void> = async () => {};
   /** Where files of LFS are. */
@@ -74,7 +78,7 @@ export class HubServer {
   /** The requests so far in short, "GET model.safetensors" or "GET api/revision", and forgets them. */
   requests(): string[] {
     const all = this.seen.splice(0).map(({ server, method, path }) => {
-      if (path.startsWith("/api/")) return `${method} api/${/\/(revision|paths-info|tree)\//.exec(path)?.[1]}`;
+      if (path.startsWith("/api/")) return `${method} api/${/\/(revision|tree)\//.exec(path)?.[1]}`;
       return `${method} ${server === "cdn" ? "cdn/" : ""}${path.split("/").at(-1)}`;
     });
     return all;
@@ -82,15 +86,13 @@ export class HubServer {
 
   private listen(name: Seen["server"]): Promise<string> {
     const server = createServer((request, response) => {
-      let body = "";
-      request.on("data", (data) => {
-        body += data;
-      });
+      request.resume();
       request.on("end", () => {
-        const path = decodeURIComponent(new URL(request.url ?? "/", "http://x").pathname);
+        const whole = decodeURIComponent(new URL(request.url ?? "/", "http://x").pathname);
+        const path = name === "hub" && whole.startsWith(this.prefix) ? whole.slice(this.prefix.length) : whole;
         this.seen.push({ server: name, method: request.method ?? "", path, headers: request.headers });
         if (name === "cdn") this.cdnFile(path, request, response);
-        else this.hub(path, body, request, response);
+        else this.hub(path, request, response);
       });
     });
     this.servers.push(server);
@@ -99,8 +101,8 @@ export class HubServer {
     });
   }
 
-  private hub(path: string, body: string, request: IncomingMessage, response: ServerResponse): unknown {
-    const api = /^\/api\/models\/(.+?)\/(revision|paths-info|tree)\/(.+)$/.exec(path);
+  private hub(path: string, request: IncomingMessage, response: ServerResponse): unknown {
+    const api = /^\/api\/models\/(.+?)\/(revision|tree)\/(.+)$/.exec(path);
     const resolve = /^\/(.+?)\/resolve\/(.+?)\/(.+)$/.exec(path);
     const [, id = "", rest = "", revision = ""] = api ?? [null, resolve?.[1], resolve?.[3], resolve?.[2]];
     const repo = this.repos[id];
@@ -126,9 +128,7 @@ export class HubServer {
       const answer =
         rest === "revision"
           ? { ...info, sha: repo.sha, siblings: names.map((rfilename) => ({ rfilename })) }
-          : rest === "tree"
-            ? names.map(entry)
-            : (JSON.parse(body) as { paths: string[] }).paths.filter((name) => names.includes(name)).map(entry);
+          : names.map(entry);
       response.writeHead(200, { "content-type": "application/json" });
       response.end(JSON.stringify(this.twist(path, answer)));
       return undefined;
@@ -136,20 +136,25 @@ export class HubServer {
     const bytes = repo.files[rest];
     if (!bytes) return refuse(404, "EntryNotFound");
     const headers: Record<string, string> = { "x-repo-commit": repo.sha };
+    const head = request.method === "HEAD";
     if (isLfs(rest)) {
       headers["x-linked-etag"] = `"${sha256(bytes)}"`;
       headers["x-linked-size"] = String(bytes.length);
-      headers.location = `${this.cdn}/${id}/${rest}`;
-      return response.writeHead(302, headers).end("Found");
-    }
-    return this.send(request, response, { ...headers, etag: `"${gitSha1(bytes)}"` }, bytes, this.take(rest));
+      headers.location = `${this.cdn}/${id}/-/${rest}`;
+    } else headers.etag = `"${gitSha1(bytes)}"`;
+    const status = this.head(rest, headers, request.method ?? "");
+    if (status === -1) return undefined;
+    if (status) return response.writeHead(status, headers).end();
+    if (headers.location) return response.writeHead(302, headers).end("Found");
+    return this.send(request, response, headers, bytes, head ? {} : this.take(rest));
   }
 
   private cdnFile(path: string, request: IncomingMessage, response: ServerResponse): void {
-    const [, id = "", name = ""] = /^\/(.+)\/(.+)$/.exec(path) ?? [];
+    const [, id = "", name = ""] = /^\/(.+)\/-\/(.+)$/.exec(path) ?? [];
     const bytes = this.repos[id]?.files[name];
     if (!bytes || request.headers.authorization) response.writeHead(400).end("no file, or a token sent to the CDN");
-    else this.send(request, response, { etag: '"of-the-cdn"' }, bytes, this.take(name));
+    else
+      this.send(request, response, { etag: '"of-the-cdn"' }, bytes, request.method === "HEAD" ? {} : this.take(name));
   }
 
   private take(name: string): Fault {

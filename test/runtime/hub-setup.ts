@@ -104,7 +104,8 @@ export class Setup {
 
   /** The Range headers of requests for a file, "" for none; forgets all requests. */
   ranges(name: string, server = "cdn"): string[] {
-    const all = this.hub.seen.splice(0).filter((one) => one.server === server && one.path.endsWith(`/${name}`));
+    const asked = this.hub.seen.splice(0).filter(({ method }) => method === "GET");
+    const all = asked.filter((one) => one.server === server && one.path.endsWith(`/${name}`));
     return all.map(({ headers }) => headers.range ?? "");
   }
 }

@@ -1,8 +1,17 @@
 /** Which files a model id brings into the cache, and with which requests. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { lstatSync, readdirSync, readFileSync, readlinkSync, rmSync, truncateSync } from "node:fs";
+import {
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { downloadFileToCacheDir, scanCacheDir, snapshotDownload } from "@huggingface/hub";
 import { oidOf } from "./hub-server.ts";
 import { bytes, INDEX, Setup, SHA, shard, sharded, small, WEIGHTS } from "./hub-setup.ts";
 
@@ -24,16 +33,48 @@ describe("what is fetched", () => {
       expect(readlinkSync(s.path("snapshots", SHA, name))).toBe(join("..", "..", "blobs", oidOf(name, right)));
     }
     expect(readdirSync(s.path("blobs"))).toHaveLength(NEEDED.length);
-    expect(readdirSync(s.path(".no_exist", SHA))).toEqual(["chat_template.jinja"]);
+    const absent = ["added_tokens.json", "chat_template.jinja", "chat_template.json", "special_tokens_map.json"];
+    expect(readdirSync(s.path(".no_exist", SHA)).sort()).toEqual(absent);
     expect(readdirSync(s.path()).sort()).toEqual([".no_exist", "blobs", "refs", "snapshots"]);
   });
 
-  test("one request to the API for the commit, one for the hashes, one for each file", async () => {
+  test("one request to the API for the commit, and two for each file that it lists: headers, bytes", async () => {
     await s.download();
-    const requests = s.hub.requests();
-    expect(requests.slice(0, 2)).toEqual(["GET api/revision", "POST api/paths-info"]);
+    const [first, ...requests] = s.hub.requests();
+    expect(first).toBe("GET api/revision");
+    expect(requests.slice(0, NEEDED.length).sort()).toEqual(NEEDED.map((name) => `HEAD ${name}`).sort());
     const files = NEEDED.map((name) => `GET ${name}`);
-    expect(requests.slice(2).sort()).toEqual([...files, `GET cdn/${WEIGHTS}`].sort());
+    expect(requests.slice(NEEDED.length).sort()).toEqual([...files, `GET cdn/${WEIGHTS}`].sort());
+  });
+
+  test("what stands in for tokenizer.json, only where that is missing", async () => {
+    const { files } = s.hub.repos["org/name"]!;
+    Object.assign(files, { "tokenizer.model": bytes(70), "vocab.json": bytes(80), "merges.txt": bytes(90) });
+    await s.download();
+    expect(readdirSync(s.path("snapshots", SHA)).sort()).toEqual(NEEDED);
+    rmSync(s.path(), { recursive: true });
+    delete files["tokenizer.json"];
+    await s.download();
+    for (const name of ["tokenizer.model", "vocab.json", "merges.txt"]) expect(s.read(name)).toEqual(files[name]!);
+    s.hub.requests();
+    expect(await s.download({ revision: SHA })).toBe(s.path("snapshots", SHA));
+    rmSync(s.path(".no_exist"), { recursive: true });
+    expect(await s.download({ offline: true })).toBe(s.path("snapshots", SHA));
+    expect(s.hub.requests()).toEqual([]);
+  });
+
+  test("a model in a folder of a repository, beside the one at its root", async () => {
+    const { files } = s.hub.repos["org/name"]!;
+    for (const name of NEEDED) files[`a/b/${name}`] = bytes(500 + name.length, 7);
+    expect(await s.download({ folder: "a/b" })).toBe(s.path("snapshots", SHA, "a", "b"));
+    for (const name of NEEDED) expect(s.read(`a/b/${name}`)).toEqual(files[`a/b/${name}`]!);
+    expect(readdirSync(s.path("snapshots", SHA))).toEqual(["a"]);
+    s.hub.requests();
+    expect(await s.download({ folder: "a/b", revision: SHA })).toBe(s.path("snapshots", SHA, "a", "b"));
+    expect(s.hub.requests()).toEqual([]);
+    await s.download();
+    expect(s.read("config.json")).toEqual(files["config.json"]!);
+    expect(await s.failure({ folder: "c" })).toBe("ModelError: org/name/c: expected config.json, found none");
   });
 
   test("the shards that the index names, and no others", async () => {
@@ -43,6 +84,15 @@ describe("what is fetched", () => {
     const got = readdirSync(s.path("snapshots", SHA)).filter((name) => name.endsWith(".safetensors"));
     expect(got.sort()).toEqual([shard(1), shard(3)]);
     expect(s.read(shard(3))).toEqual(bytes(30_000, 3));
+  });
+
+  test("shards in folders beside the index", async () => {
+    const repo = sharded({ a: "parts/a.safetensors", b: shard(3) });
+    repo.files["parts/a.safetensors"] = bytes(4000, 8);
+    s.hub.repos["org/name"] = repo;
+    expect(await s.download()).toBe(s.path("snapshots", SHA));
+    expect(s.read("parts/a.safetensors")).toEqual(bytes(4000, 8));
+    expect(await s.download({ offline: true })).toBe(s.path("snapshots", SHA));
   });
 
   test("a single file is preferred to shards", async () => {
@@ -110,7 +160,8 @@ describe("the cache", () => {
     repo.files["config.json"] = bytes(100, 9);
     s.hub.requests();
     expect(await s.download()).toBe(s.path("snapshots", repo.sha));
-    expect(s.hub.requests()).toEqual(["GET api/revision", "POST api/paths-info", "GET config.json"]);
+    const read = s.hub.requests().filter((request) => !request.startsWith("HEAD"));
+    expect(read).toEqual(["GET api/revision", "GET config.json"]);
     expect(readFileSync(s.path("refs", "main"), "utf8")).toBe(repo.sha);
   });
 
@@ -124,22 +175,19 @@ describe("the cache", () => {
     expect(await s.download({ offline: true })).toBe(s.path("snapshots", SHA));
   });
 
-  test("what the package fetched is used, and what we fetched the package uses", async () => {
-    const repo = { type: "model", name: "org/name" } as const;
-    await snapshotDownload({ repo, hubUrl: s.hub.endpoint, cacheDir: s.cache });
-    s.hub.requests();
-    await s.download();
-    expect(s.hub.requests()).toEqual(["GET api/revision", "POST api/paths-info"]);
-
-    rmSync(s.path(), { recursive: true });
-    await s.download();
-    s.hub.requests();
-    const params = { repo, hubUrl: s.hub.endpoint, cacheDir: s.cache, revision: SHA, path: WEIGHTS };
-    expect(await downloadFileToCacheDir(params)).toBe(s.path("snapshots", SHA, WEIGHTS));
+  test("what Python fetched is used: links to blobs by ETag, a commit for main, nothing about files that are not there", async () => {
+    const { files } = s.hub.repos["org/name"]!;
+    for (const name of ["blobs", "refs", join("snapshots", SHA)]) mkdirSync(s.path(name), { recursive: true });
+    writeFileSync(s.path("refs", "main"), SHA);
+    for (const [name, right] of Object.entries(files)) {
+      writeFileSync(s.path("blobs", oidOf(name, right)), right);
+      symlinkSync(join("..", "..", "blobs", oidOf(name, right)), s.path("snapshots", SHA, name));
+    }
+    expect(await s.download({ offline: true })).toBe(s.path("snapshots", SHA));
     expect(s.hub.requests()).toEqual([]);
-    const scan = await scanCacheDir(s.cache);
-    expect(scan.warnings).toEqual([]);
-    expect(scan.repos[0]?.revisions[0]).toMatchObject({ commitOid: SHA, refs: ["main"] });
+    await s.download();
+    const read = s.hub.requests().filter((request) => !request.startsWith("HEAD"));
+    expect(read).toEqual(["GET api/revision"]);
   });
 
   test("a file of the wrong length in the cache is fetched again", async () => {

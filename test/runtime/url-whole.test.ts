@@ -185,7 +185,7 @@ test("other bytes in place of weights, and a page in place of files", async () =
   const page = async () => new Response("<html>", { headers: { "content-type": "text/html; charset=utf-8" } });
   const opening = Checkpoint.open(filesFromUrl("http://test/models", { fetch: page }, QUICK));
   expect(await refusal(opening)).toMatch(
-    /^http:\/\/test\/models: expected model\.safetensors or .*, found none of them/,
+    /^http:\/\/test\/models: expected .* that may be read, found a web page of test for every file/,
   );
 });
 

@@ -139,8 +139,7 @@ test("files that are missing: those that a model can do without, and those that 
 test("a server that refuses is named with its answer; what may pass is asked again, what will not is not", async () => {
   for (const [status, times] of [
     [401, 1],
-    [403, 1],
-    [410, 1],
+    [418, 1],
     [500, 4],
     [503, 4],
   ] as const) {

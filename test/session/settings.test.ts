@@ -1,7 +1,8 @@
 /** Every setting of a generation: the caller's, else generation_config.json's, else Hugging Face's default. */
 import { describe, expect, test } from "bun:test";
 import { ModelError, OptionError } from "../../src/errors.ts";
-import { type GenerateOptions, resolveSettings, type Settings } from "../../src/generate.ts";
+import type { GenerateOptions } from "../../src/generate.ts";
+import { resolveSettings, type Settings } from "../../src/settings.ts";
 import { failure } from "./small.ts";
 
 type Json = Record<string, unknown>;
@@ -34,6 +35,9 @@ const ofFile: Settings = {
 
 test("generation_config.json comes before the defaults", () => expect(resolve({}, file)).toEqual(ofFile));
 
+/** Of greedy choice: numbers of the file that it does not use are not read. */
+const GREEDY_CHOICE = { doSample: false, temperature: 1, topK: 50, topP: 1, minP: 0 };
+
 const options: [GenerateOptions, Partial<Settings>][] = [
   [{ temperature: 2 }, { temperature: 2 }],
   [{ topK: 3 }, { topK: 3 }],
@@ -48,11 +52,11 @@ const options: [GenerateOptions, Partial<Settings>][] = [
   [{ stopStrings: [] }, { stopStrings: [] }],
   [{ ignoreEos: true }, { stopTokens: new Set() }],
   [{ ignoreEos: false }, {}],
-  [{ doSample: false }, { doSample: false }],
-  [{ temperature: 0 }, { doSample: false, temperature: expect.any(Number) }],
+  [{ doSample: false }, GREEDY_CHOICE],
+  [{ temperature: 0 }, GREEDY_CHOICE],
   [
     { temperature: 0, topK: 5, doSample: true },
-    { doSample: false, topK: 5, temperature: expect.any(Number) },
+    { ...GREEDY_CHOICE, topK: 5 },
   ],
   [{ temperature: undefined, topK: undefined, stopStrings: undefined, maxNewTokens: undefined }, {}],
 ];
@@ -109,6 +113,8 @@ const bad: [keyof GenerateOptions, unknown[]][] = [
   ["repetitionPenalty", [0, -1, Infinity, Number.NaN, "2"]],
   ["maxNewTokens", [-2, 1.5, Number.NaN, "5", 2 ** 53]],
   ["seed", [-1, 1.5, Number.NaN, 2 ** 53, "5"]],
+  ["minNewTokens", [-1, 1.5, Number.NaN, "5", Infinity]],
+  ["noRepeatNgramSize", [-1, 1.5, Number.NaN, "5"]],
 ];
 test.each(bad)("%s: a bad value is refused by name, and shown", async (name, values) => {
   for (const value of values) {
@@ -119,8 +125,8 @@ test.each(bad)("%s: a bad value is refused by name, and shown", async (name, val
 });
 
 const badFiles: [Json, string][] = [
-  [{ temperature: "warm" }, "temperature"],
-  [{ top_k: "5" }, "top_k"],
+  [{ do_sample: true, temperature: "warm" }, "temperature"],
+  [{ do_sample: true, top_k: "5" }, "top_k"],
   [{ do_sample: 1 }, "do_sample"],
   [{ max_new_tokens: [5] }, "max_new_tokens"],
   [{ eos_token_id: "2" }, "eos_token_id"],
@@ -129,5 +135,5 @@ const badFiles: [Json, string][] = [
 ];
 test.each(badFiles)("generation_config.json %j is refused by name: %s", async (config, name) => {
   const { message } = await failure(ModelError, () => resolve({}, config));
-  expect(message).toContain(`${name}: expected `);
+  expect(message).toStartWith(`generation_config.json: ${name}: expected `);
 });
