@@ -4,6 +4,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { OptionError } from "../../src/errors.ts";
 import { load, type Model } from "../../src/index.ts";
+import { TextStream } from "../../src/tokenizer/stream.ts";
 import { good, lambent } from "../cli/run.ts";
 import { BOS, FAMILIES, failure, removeTemporary, smallFolder, temporaryFolder, WILD } from "./small.ts";
 
@@ -59,7 +60,9 @@ test("what needs text says which files are missing, and leaves the model usable"
   }
   const chat = await failure(OptionError, () => model.generate([{ role: "user", content: "ab" }]).text());
   expect(chat.message).toContain(FILES);
-  expect([tokenizer.token(3), tokenizer.id("a"), tokenizer.bosTokenId]).toEqual([undefined, undefined, undefined]);
+  expect([tokenizer.token(60), tokenizer.id(""), tokenizer.bosTokenId]).toEqual([undefined, undefined, undefined]);
+  const stream = new TextStream(tokenizer);
+  expect(Array.from({ length: 61 }, (_, id) => stream.push(id) + stream.push(60)).join("")).toBe("");
 
   await session.append(PROMPT);
   const next = await session.next({ temperature: 0 });

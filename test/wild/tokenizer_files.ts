@@ -91,7 +91,7 @@ export function hardStrings(count: number): string[] {
       "\u{10ffff}",
     ],
   ];
-  const edges = ["", " ", "  ", "\n", "▁", "<s>", " <s> ", "a", " a", "a ", "  a  b  "];
+  const edges = ["", " ", "  ", "\n", "▁", "<s>", " <s> ", "a<s>b<|im_start|>c<extra> d", " a", "a ", "  a  b  "];
   return Array.from({ length: count }, (_, i) =>
     i < edges.length
       ? (edges[i] as string)
