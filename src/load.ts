@@ -2,7 +2,7 @@ import { Engine, type LoadingOptions } from "./engine.ts";
 import { chooseKernels, type EngineOptions, threadsOf } from "./engine_info.ts";
 import { mismatch, OptionError } from "./errors.ts";
 import { Checkpoint } from "./formats/checkpoint.ts";
-import { requireTexts, tokenizerOf } from "./load_tokenizer.ts";
+import { tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
 import { readBandwidth } from "./machine/roofline.ts";
 import { type Planned, planModel } from "./model/planning.ts";
 import { withoutTiedCopies } from "./model/tied.ts";
@@ -122,12 +122,12 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
     where,
     options,
     async (checkpoint) => {
-      const texts = await requireTexts(checkpoint);
+      const files = await tokenizerFiles(checkpoint);
       // Before the weights, for a bad one is found sooner.
-      const tokenizer = tokenizerOf(texts);
+      const tokenizer = tokenizerOf(files);
       const service = new LocalService(await loadEngine(checkpoint, runtime, options));
       const { config, generationConfig } = checkpoint;
-      return { runtime: runtime.name, config, generationConfig, service, tokenizer, texts };
+      return { runtime: runtime.name, config, generationConfig, service, tokenizer, files };
     },
     runtime,
   );
@@ -141,9 +141,9 @@ export async function loadRemotely(where: Where, options: LoadOptions, runtime: 
   const place = areFiles(where) ? where : runtime.locate(`${where}`);
   const onTell = (progress: LoadProgress) => onProgress?.(progress);
   const loaded = await RemoteService.load<RemoteRest>(runtime.startEngine(), place, rest, { signal, onTell });
-  const { texts, ...more } = loaded.rest;
+  const { files, ...more } = loaded.rest;
   try {
-    return { ...more, service: loaded.service, tokenizer: tokenizerOf(texts) };
+    return { ...more, service: loaded.service, tokenizer: tokenizerOf(files) };
   } catch (error) {
     loaded.service.close();
     throw error;

@@ -20,10 +20,8 @@ const PART = 4 * 2 ** 20;
 /** What a checkpoint has beside its weights and config. */
 const OTHERS = [
   "generation_config.json",
-  "tokenizer.json",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "chat_template.jinja",
+  ...["tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json"],
+  ...["special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json"],
 ];
 
 /**
@@ -58,11 +56,11 @@ export async function quantize(
   const config = { ...unpackedConfig(checkpoint.config), quantization_config: packingConfig(dtype) };
   const files = [weights];
   for (const name of OTHERS) {
-    const text = await checkpoint.text(name);
-    if (text !== undefined) files.push(textFile(name, text));
+    const bytes = await checkpoint.bytes(name);
+    if (bytes) files.push(wholeFile(name, bytes));
   }
   // Last: without it, nobody takes the directory for a model.
-  files.push(textFile("config.json", `${JSON.stringify(config, null, 2)}\n`));
+  files.push(wholeFile("config.json", new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`)));
   return files;
 }
 
@@ -71,7 +69,6 @@ function tensorOf({ weight, dtype }: PlacedWeight) {
   return { name: weight.name, dtype: packedType(dtype), shape: k === undefined ? [n] : panelsOf(n, k, dtype) };
 }
 
-function textFile(name: string, text: string): PackedFile {
-  const bytes = new TextEncoder().encode(text);
+function wholeFile(name: string, bytes: Uint8Array): PackedFile {
   return { name, bytes: bytes.length, parts: () => [bytes] };
 }

@@ -140,7 +140,7 @@ interface Copy {
 function planCopies(n: number, k: number, dtype: DType, pool: number) {
   const weights = new Weights();
   const program: Program = {
-    ...{ modelType: "matmul", vocabSize: 4, trainedLength: 1, slidingWindow: undefined },
+    ...{ modelType: "matmul", withoutEffect: [], vocabSize: 4, trainedLength: 1, slidingWindow: undefined },
     attention: { heads: 1, kvHeads: 1, headDim: 4, rotaryDim: 0, scale: 1 },
     positions: { kind: "alibi", slopes: [1] },
     buffers: { hidden: k, y: n, logits: 4 },

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { Op } from "../../assembly/op.ts";
+import { show } from "../errors.ts";
 import { inspect, measureReading } from "../load.ts";
 import { DEFAULT_MODEL, describeMiddle, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
 import { Stages } from "./progress.ts";
@@ -44,12 +45,13 @@ export function addInspect(program: Command, signal: AbortSignal): void {
       };
       if (flags.json) {
         const policy = Object.entries(plan.policy).map(([key, value]) => [key, value === Infinity ? null : value]);
-        const { modelType, vocabSize, trainedLength } = model;
+        const { modelType, vocabSize, trainedLength, withoutEffect } = model;
         const cacheDtype = plan.cache.dtype;
         const object = {
           modelType,
           vocabSize,
           trainedLength,
+          withoutEffect,
           cacheDtype,
           ...Object.fromEntries(policy),
           memory,
@@ -72,6 +74,7 @@ export function addInspect(program: Command, signal: AbortSignal): void {
         `${model.modelType}, ${operations.length} operations; bytes read and floating-point operations for one token\n` +
           `${lines.join("\n")}\n\n` +
           `attention   ${policy.attention}, nGlobal ${policy.nGlobal}, nLocal ${bound(policy.nLocal)}, limit ${bound(policy.limit)}, maxPositions ${bound(policy.maxPositions)}\n` +
+          (model.withoutEffect.length > 0 ? `no effect   ${model.withoutEffect.map(show).join(", ")}\n` : "") +
           (policy.middleK ? `middle      ${describeMiddle(policy)}\n` : "") +
           `one token   reads ${exact(total.weightBytes)} of weights, ${exact(total.cacheBytes)} of cache at full window; ${total.flops} flop\n` +
           (roofline

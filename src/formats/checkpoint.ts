@@ -21,7 +21,7 @@ const FOREIGN = {
 } as const;
 const CONFIG_LIMIT = 10_000_000;
 const INDEX_LIMIT = 100_000_000;
-const TEXT_LIMIT = 256_000_000;
+const FILE_LIMIT = 256_000_000;
 /** A shard's path relative to its index: nothing that leads out of the folder, or means something in a URL. */
 const SHARD = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}){0,8}$/;
 
@@ -71,9 +71,9 @@ export class Checkpoint {
     return versions.includes(undefined) ? undefined : versions.join(" ");
   }
 
-  /** The text of another file, such as tokenizer.json; undefined if there is none. */
-  async text(file: string): Promise<string | undefined> {
-    return (await readFile(this.#files, file, TEXT_LIMIT))?.text;
+  /** The bytes of another file, such as tokenizer.json; undefined if there is none. */
+  async bytes(file: string): Promise<Uint8Array | undefined> {
+    return (await readBytes(this.#files, file, FILE_LIMIT))?.bytes;
   }
 
   /** Closes every weight file. */
@@ -153,6 +153,15 @@ async function readFile(
   file: string,
   limit: number,
 ): Promise<{ name: string; text: string } | undefined> {
+  const found = await readBytes(files, file, limit);
+  return found && { name: found.name, text: decodeUtf8(found.bytes, found.name) };
+}
+
+async function readBytes(
+  files: Files,
+  file: string,
+  limit: number,
+): Promise<{ name: string; bytes: Uint8Array } | undefined> {
   const source = await files.open(file);
   if (!source) return undefined;
   try {
@@ -160,7 +169,7 @@ async function readFile(
     if (size > limit) throw new ModelError(mismatch(name, `at most ${limit} bytes`, size));
     const bytes = new Uint8Array(size);
     await source.readInto(bytes, 0);
-    return { name, text: decodeUtf8(bytes, name) };
+    return { name, bytes };
   } finally {
     await source.close();
   }

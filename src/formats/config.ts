@@ -1,34 +1,67 @@
 import { ModelError, mismatch, show } from "../errors.ts";
+import { COMMON, isHarmless } from "./config_keys.ts";
 import { isRecord } from "./json.ts";
 
 /**
  * What a model file says of one config key: how its value is read. `value` is undefined where the key is absent or null;
- * `name` is what errors call it.
+ * `name` is what errors call it. A reader that gives undefined for a value says that it changes nothing.
  */
 export type Key<T> = (value: unknown, name: string) => T;
 
-/** Every key of a config, used or not. */
+/** The keys that a kind of config has, used or not. */
 export type Schema = Readonly<Record<string, Key<unknown>>>;
-export type Values<S extends Schema> = { readonly [K in keyof S]: ReturnType<S[K]> };
+export type Values<S extends Schema> = { readonly [K in keyof S]: ReturnType<S[K]> } & WithoutEffect;
+
+/** Keys that were accepted and changed nothing; those that every Hugging Face config has are not listed. */
+export interface WithoutEffect {
+  readonly withoutEffect: readonly string[];
+}
+
+/** Matches every name: nothing may be off that is not declared. */
+const ANYTHING = /(?:)/;
 
 /**
- * Reads `raw` by its schema. A key that the schema does not declare is refused by name: a setting that nobody looked at
- * may change what the model computes.
+ * Reads `raw` by its schema. A key that is not declared may change what the model computes and is refused by name, unless
+ * it cannot; see: isHarmless, where `parts` is explained.
  */
 export function readConfig<S extends Schema>(
   raw: Readonly<Record<string, unknown>>,
   name: string,
   schema: S,
+  parts = ANYTHING,
 ): Values<S> {
-  for (const key of Object.keys(raw)) {
-    if (Object.hasOwn(schema, key) || COMMON.has(key) || raw[key] === null || /^unsloth_/.test(key)) continue;
-    throw new ModelError(mismatch(`${name}: ${show(key)}`, "a key that this kind of model has", raw[key]));
+  const withoutEffect: string[] = [];
+  for (const [key, value] of Object.entries(raw)) {
+    if (Object.hasOwn(schema, key)) continue;
+    if (!isHarmless(key, value, parts))
+      throw new ModelError(mismatch(`${name}: ${show(key)}`, "a key that this kind of model has", value));
+    if (!COMMON.has(key)) withoutEffect.push(key);
   }
   const values = Object.entries(schema).map(([key, read]) => {
-    const value = Object.hasOwn(raw, key) ? raw[key] : undefined;
-    return [key, read(value ?? undefined, `${name}: ${key}`)];
+    const given = (Object.hasOwn(raw, key) ? raw[key] : undefined) ?? undefined;
+    const value = read(given, `${name}: ${key}`);
+    if (given !== undefined && value === undefined) withoutEffect.push(key);
+    if (isRecord(value) && Array.isArray(value.withoutEffect))
+      withoutEffect.push(...value.withoutEffect.map((inner) => `${key}.${inner}`));
+    return [key, value];
   });
-  return Object.fromEntries(values) as Values<S>;
+  return { ...Object.fromEntries(values), withoutEffect } as Values<S>;
+}
+
+/**
+ * A config in the names that its schema declares: `aliases` are other names of keys, as attribute_map of transformers'
+ * config classes has them. There the alias wins.
+ */
+export function withoutAliases(
+  raw: Readonly<Record<string, unknown>>,
+  aliases: Readonly<Record<string, string>>,
+): Record<string, unknown> {
+  const named: Record<string, unknown> = { ...raw };
+  for (const [alias, key] of Object.entries(aliases)) {
+    if ((raw[alias] ?? undefined) !== undefined) named[key] = raw[alias];
+    delete named[alias];
+  }
+  return named;
 }
 
 /** The keys of a config that may change what the model computes, in an order of its own: what a model's hash begins with. */
@@ -76,11 +109,18 @@ export function boolean(fallback: boolean): Key<boolean> {
   };
 }
 
-/** The only values that are supported, of which the first is meant where the key is absent. */
-export function only<T extends string | number | boolean>(...values: T[]): Key<T> {
+/** One of the words that are supported, of which the first is meant where the key is absent. */
+export function oneOf<T extends string>(...words: [T, ...T[]]): Key<T> {
   return (value, name) => {
-    if (value === undefined) return values[0] as T;
-    if (values.includes(value as T)) return value as T;
+    const found = value === undefined ? words[0] : words.find((word) => word === value);
+    return found ?? fail(name, words.map((word) => JSON.stringify(word)).join(" or "), value);
+  };
+}
+
+/** The only values that are supported: what is computed anyway. */
+export function only(...values: (string | number | boolean)[]): Key<undefined> {
+  return (value, name) => {
+    if (value === undefined || values.includes(value as string)) return undefined;
     return fail(name, values.map((item) => JSON.stringify(item)).join(" or "), value);
   };
 }
@@ -114,30 +154,8 @@ export function divides(name: string, value: number, divisorName: string, diviso
   if (value % divisor !== 0) throw new ModelError(mismatch(name, `a multiple of ${divisorName} (${divisor})`, value));
 }
 
-/**
- * Keys that any Hugging Face config may have and that change nothing here: what transformers' PretrainedConfig has written
- * in versions 4 and 5, its old generation defaults (generation_config.json is what counts), and what trainers leave behind.
- */
-const COMMON: ReadonlySet<string> = new Set(
-  `model_type architectures _name_or_path name_or_path _commit_hash transformers_version dtype torch_dtype auto_map
-  _attn_implementation _attn_implementation_internal _attn_implementation_autoset attn_implementation
-  _experts_implementation _experts_implementation_internal experts_implementation _flash_attn_2_enabled
-  use_flash_attention_2 use_flash_attn use_cache return_dict use_return_dict output_attentions output_hidden_states
-  torchscript use_bfloat16 tf_legacy_loss xla_device chunk_size_feed_forward pruned_heads gradient_checkpointing
-  is_decoder is_encoder_decoder add_cross_attention cross_attention_hidden_size tie_encoder_decoder
-  finetuning_task task_specific_params problem_type id2label label2id num_labels initializer_range license
-  tokenizer_class tokenizer_name tokenizer_padding_side tokenizer_model_max_length model_max_length prefix
-  bos_token_id eos_token_id pad_token_id sep_token_id unk_token_id decoder_start_token_id vocab_file trust_remote_code
-  neftune_noise_alpha transformers.js_config transformers_weights distributed_config
-  max_length min_length max_new_tokens min_new_tokens do_sample early_stopping num_beams num_beam_groups
-  diversity_penalty temperature top_k top_p min_p top_h typical_p repetition_penalty length_penalty
-  no_repeat_ngram_size encoder_no_repeat_ngram_size encoder_repetition_penalty bad_words_ids num_return_sequences
-  output_scores output_logits return_dict_in_generate forced_bos_token_id forced_eos_token_id
-  remove_invalid_values exponential_decay_length_penalty suppress_tokens begin_suppress_tokens epsilon_cutoff
-  eta_cutoff renormalize_logits guidance_scale penalty_alpha low_memory max_time stop_strings use_mtp
-  cache_implementation cache_config max_cache_len disable_compile compile_config watermarking_config
-  assistant_confidence_threshold assistant_early_exit assistant_ensemble_weight assistant_lookbehind target_lookbehind
-  num_assistant_tokens num_assistant_tokens_schedule is_assistant max_matching_ngram_size prompt_lookup_num_tokens
-  token_healing prefill_chunk_size speculation_type continuous_batching_config constraints force_words_ids
-  sequence_bias dola_layers _from_model_config`.split(/\s+/),
-);
+/** Refuses a value that is given and is not what is computed anyway, but for rounding. */
+export function computed(name: string, given: number | undefined, value: number): void {
+  if (given === undefined || Math.abs(given - value) <= 1e-6 * Math.abs(value)) return;
+  throw new ModelError(mismatch(name, `${value}, which is what is computed`, given));
+}

@@ -5,45 +5,59 @@ import {
   integer,
   noEffect,
   number,
+  oneOf,
   only,
   optionalInteger,
   readConfig,
+  withoutAliases,
 } from "../formats/config.ts";
 import { inverseFrequencies } from "./positions.ts";
 import { MAX, type Operation, type Program, Weights } from "./program.ts";
 
+/** attribute_map of transformers' GPTJConfig. */
+const ALIASES = {
+  hidden_size: "n_embd",
+  num_attention_heads: "n_head",
+  num_hidden_layers: "n_layer",
+  max_position_embeddings: "n_positions",
+};
+/** What GPT-J has, in names of switches; see: isHarmless. */
+const PARTS =
+  /causal|rotary|bias|parallel|before|pre_?norm|gelu|^(use_)?(residual|attention|attn|mlp|norm|layer_?norm)s?$/;
+const unused = (...keys: string[]) => Object.fromEntries(keys.map((key) => [key, noEffect]));
+
 /** GPT-J: attention and MLP side by side on one LayerNorm, rotary pairs of neighbours. see: HF GPTJForCausalLM */
 export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Program {
-  const config = readConfig(raw, name, {
-    vocab_size: integer(MAX.vocab),
-    n_embd: integer(MAX.dim),
-    n_layer: integer(MAX.layers),
-    n_head: integer(MAX.heads),
-    n_positions: integer(MAX.positions),
-    n_inner: optionalInteger(MAX.dim),
-    rotary_dim: integer(MAX.dim, 64),
-    activation_function: only("gelu_new"),
-    layer_norm_epsilon: number(1e-5),
-    tie_word_embeddings: boolean(false),
-    rotary: only(true),
-    scale_attn_weights: only(true),
-    per_layer_config: absent,
-    quantization_config: absent,
-    layer_types: absent,
-    mlp_layer_types: absent,
-    ...Object.fromEntries(
-      [
-        ...["n_ctx", "attn_pdrop", "embd_pdrop", "resid_pdrop", "tie_last_hidden_states"],
-        ...[
-          "summary_activation",
-          "summary_first_dropout",
-          "summary_proj_to_labels",
-          "summary_type",
-          "summary_use_proj",
-        ],
-      ].map((key) => [key, noEffect]),
-    ),
-  });
+  const config = readConfig(
+    withoutAliases(raw, ALIASES),
+    name,
+    {
+      vocab_size: integer(MAX.vocab),
+      n_embd: integer(MAX.dim),
+      n_layer: integer(MAX.layers),
+      n_head: integer(MAX.heads),
+      n_positions: integer(MAX.positions),
+      n_inner: optionalInteger(MAX.dim),
+      rotary_dim: integer(MAX.dim, 64),
+      activation_function: oneOf("gelu_new"),
+      layer_norm_epsilon: number(1e-5),
+      tie_word_embeddings: boolean(false),
+      rotary: only(true),
+      scale_attn_weights: only(true),
+      per_layer_config: absent,
+      quantization_config: absent,
+      layer_types: absent,
+      mlp_layer_types: absent,
+      parallel_attn: only(true),
+      use_parallel_residual: only(true),
+      causal: only(true),
+      is_causal: only(true),
+      ...unused("n_ctx", "tie_last_hidden_states"),
+      // Other architectures' keys, which transformers does not read here.
+      ...unused("intermediate_size", "hidden_act", "layer_norm_eps", "rms_norm_eps"),
+    },
+    PARTS,
+  );
   const hidden = config.n_embd;
   const inner = config.n_inner ?? 4 * hidden;
   const heads = config.n_head;
@@ -78,6 +92,7 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
   ];
   return {
     modelType: "gptj",
+    withoutEffect: config.withoutEffect,
     vocabSize: config.vocab_size,
     trainedLength: config.n_positions,
     slidingWindow: undefined,

@@ -1,4 +1,4 @@
-import { ModelError, mismatch } from "../errors.ts";
+import { ModelError, mismatch, show } from "../errors.ts";
 import { gptj } from "./gptj.ts";
 import { llama } from "./llama.ts";
 import { mistral } from "./mistral.ts";
@@ -16,5 +16,13 @@ export function programOf(config: Readonly<Record<string, unknown>>, name: strin
   if (typeof type === "string" && Object.hasOwn(MODELS, type)) {
     return MODELS[type as keyof typeof MODELS](unpackedConfig(config), name);
   }
-  throw new ModelError(mismatch(`${name}: model_type`, `one of ${Object.keys(MODELS).join(", ")}`, type ?? "nothing"));
+  const expected = `one of ${Object.keys(MODELS).join(", ")}`;
+  throw new ModelError(mismatch(`${name}: model_type`, expected, type ?? `nothing${architectures(config)}`));
+}
+
+/** Where model_type is missing: what architectures would have it be. transformers refuses such a config too. */
+function architectures({ architectures: names }: Readonly<Record<string, unknown>>): string {
+  const name = Array.isArray(names) ? names.find((item) => typeof item === "string") : undefined;
+  const type = Object.keys(MODELS).find((key) => new RegExp(`^${key}(?=For|Model)`, "i").test(name ?? ""));
+  return type ? ` (architectures has ${show(name)}: add "model_type": "${type}")` : "";
 }

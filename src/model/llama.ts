@@ -1,14 +1,18 @@
 import {
   absent,
   boolean,
+  computed,
   divides,
   integer,
   listOf,
   noEffect,
   number,
+  oneOf,
   only,
   optionalInteger,
+  optionalNumber,
   readConfig,
+  type Values,
 } from "../formats/config.ts";
 import { inverseFrequencies } from "./positions.ts";
 import { MAX, type Operation, type Program, Weights } from "./program.ts";
@@ -23,31 +27,60 @@ export const gatedKeys = {
   num_attention_heads: integer(MAX.heads),
   num_key_value_heads: optionalInteger(MAX.heads),
   head_dim: optionalInteger(MAX.dim),
-  hidden_act: only("silu", "swish"),
+  hidden_act: oneOf("silu", "swish"),
   max_position_embeddings: integer(MAX.positions),
   rms_norm_eps: number(1e-6),
   tie_word_embeddings: boolean(false),
-  attention_dropout: noEffect,
   pretraining_tp: noEffect, // how the reference code cuts its matrices
   layer_types: listOf("full_attention"),
   mlp_layer_types: absent,
   per_layer_config: absent,
   quantization_config: absent,
   tie_last_hidden_states: noEffect,
+  // Other architectures' keys, which transformers does not read here.
+  layer_norm_eps: noEffect,
+  layer_norm_epsilon: noEffect,
+  // Other architectures' keys whose value is what is computed anyway.
+  ...Object.fromEntries(
+    ["causal", "is_causal", "use_rope", "use_rotary_emb", "use_rms_norm", "scale_attn_weights"].map((key) => [
+      key,
+      only(true),
+    ]),
+  ),
+  activation_function: only("silu", "swish"),
+  hidden_activation: only("silu", "swish"),
+  norm_type: only("rmsnorm", "rms_norm", "RMSNorm"),
+  normalization_type: only("rmsnorm", "rms_norm", "RMSNorm"),
+  position_embedding_type: only("rope", "rotary"),
+  rope_interleaved: only(false),
+  rotary_pct: only(1),
+  attention_multiplier: optionalNumber(),
+  query_pre_attn_scalar: optionalNumber(),
+  rotary_dim: optionalInteger(MAX.dim),
   ...ropeKeys,
 } as const;
 
+/** What LLaMA, Mistral and Qwen2 have, in names of switches; see: isHarmless. */
+export const GATED_PARTS =
+  /causal|^(use_|apply_|enable_)?(rope|rotary)(_pos\w*|_emb\w*)?$|rms|glu|gated?_(mlp|ffn|act)|before|pre_?norm|^(use_)?(residual|attention|attn|mlp|norm|final_norm|layer_?norm|positional_\w+)s?$|^scale_attn_weights$/;
+
 /** LLaMA, Llama-2, Llama-3.x, TinyLlama, SmolLM2. see: HF LlamaForCausalLM */
 export function llama(raw: Readonly<Record<string, unknown>>, name: string): Program {
-  const config = readConfig(raw, name, {
-    ...gatedKeys,
-    attention_bias: boolean(false),
-    mlp_bias: boolean(false),
-    sliding_window: absent,
-    rope_interleaved: only(false),
-    is_llama_config: noEffect,
-    max_sequence_length: noEffect,
-  });
+  const config = readConfig(
+    raw,
+    name,
+    {
+      ...gatedKeys,
+      attention_bias: boolean(false),
+      mlp_bias: boolean(false),
+      use_sliding_window: only(false),
+      max_window_layers: noEffect,
+      // A window that is off is none; transformers has none here either way.
+      sliding_window: raw.use_sliding_window === false ? noEffect : absent,
+      is_llama_config: noEffect,
+    },
+    GATED_PARTS,
+  );
   return gatedDecoder("llama", name, config, {
     qkvBias: config.attention_bias,
     outBias: config.attention_bias,
@@ -56,7 +89,7 @@ export function llama(raw: Readonly<Record<string, unknown>>, name: string): Pro
   });
 }
 
-type GatedConfig = ReturnType<typeof readConfig<typeof gatedKeys>>;
+type GatedConfig = Values<typeof gatedKeys>;
 
 /**
  * A decoder of RMSNorm, rotary attention and a gated SiLU MLP, each with a residual: what LLaMA, Mistral and Qwen2 are,
@@ -76,6 +109,10 @@ export function gatedDecoder(
   if (config.head_dim === undefined) divides(`${name}: hidden_size`, hidden, "num_attention_heads", heads);
   const headDim = integer(MAX.headDim)(config.head_dim ?? hidden / heads, `${name}: head_dim`);
   divides(`${name}: head_dim`, headDim, "a pair", 2);
+  const scale = 1 / Math.sqrt(headDim);
+  computed(`${name}: attention_multiplier`, config.attention_multiplier, scale);
+  computed(`${name}: query_pre_attn_scalar`, config.query_pre_attn_scalar, headDim);
+  computed(`${name}: rotary_dim`, config.rotary_dim, headDim);
   const { theta, scaling } = ropeOf(config, name, config.max_position_embeddings);
 
   const weights = new Weights();
@@ -105,10 +142,11 @@ export function gatedDecoder(
   ];
   return {
     modelType,
+    withoutEffect: config.withoutEffect,
     vocabSize: config.vocab_size,
     trainedLength: config.max_position_embeddings,
     slidingWindow: variant.slidingWindow,
-    attention: { heads, kvHeads, headDim, rotaryDim: headDim, scale: 1 / Math.sqrt(headDim) },
+    attention: { heads, kvHeads, headDim, rotaryDim: headDim, scale },
     positions: { kind: "rope", inverseFrequencies: inverseFrequencies(headDim, theta, scaling), interleaved: false },
     buffers: {
       hidden,

@@ -1,5 +1,5 @@
-import { integer, noEffect, optionalInteger, readConfig } from "../formats/config.ts";
-import { gatedDecoder, gatedKeys } from "./llama.ts";
+import { integer, noEffect, only, optionalInteger, readConfig } from "../formats/config.ts";
+import { GATED_PARTS, gatedDecoder, gatedKeys } from "./llama.ts";
 import { MAX, type Program } from "./program.ts";
 
 /**
@@ -7,13 +7,20 @@ import { MAX, type Program } from "./program.ts";
  * see: HF MistralForCausalLM
  */
 export function mistral(raw: Readonly<Record<string, unknown>>, name: string): Program {
-  const config = readConfig(raw, name, {
-    ...gatedKeys,
-    num_key_value_heads: integer(MAX.heads, 8),
-    // transformers' own default, 4096, holds only where the key is absent: null means none.
-    sliding_window: optionalInteger(MAX.positions),
-    max_sequence_length: noEffect,
-  });
+  const config = readConfig(
+    raw,
+    name,
+    {
+      ...gatedKeys,
+      // transformers' own defaults, 8 and 4096, hold only where the key is absent: null means as many as heads, and no window.
+      ...("num_key_value_heads" in raw ? {} : { num_key_value_heads: integer(MAX.heads, 8) }),
+      sliding_window: optionalInteger(MAX.positions),
+      max_window_layers: noEffect,
+      attention_bias: only(false),
+      mlp_bias: only(false),
+    },
+    GATED_PARTS,
+  );
   const slidingWindow = "sliding_window" in raw ? config.sliding_window : 4096;
   return gatedDecoder("mistral", name, config, { qkvBias: false, outBias: false, mlpBias: false, slidingWindow });
 }

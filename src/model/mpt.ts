@@ -6,9 +6,11 @@ import {
   noEffect,
   number,
   object,
+  oneOf,
   only,
   optionalNumber,
   readConfig,
+  withoutAliases,
 } from "../formats/config.ts";
 import { alibiSlopes } from "./positions.ts";
 import { MAX, type Operation, type Program, Weights } from "./program.ts";
@@ -19,7 +21,7 @@ const unused = (...keys: string[]) => Object.fromEntries(keys.map((key) => [key,
 const mlpKeys = { fc_type: only("torch"), ffn_type: only("mptmlp") };
 
 const attentionKeys = {
-  attn_type: only("multihead_attention"),
+  attn_type: oneOf("multihead_attention"),
   clip_qkv: optionalNumber(-1e-30),
   softmax_scale: optionalNumber(),
   alibi: only(true),
@@ -36,9 +38,14 @@ const attentionKeys = {
   fused_qkv: only(true),
   fc_type: only("torch"),
   // attn_uses_sequence_id packs several documents for training; the rope_* keys say nothing without rope.
-  ...unused("attn_impl", "attn_pdrop", "attn_uses_sequence_id", "verbose"),
+  ...unused("attn_impl", "attn_uses_sequence_id", "verbose"),
   ...unused("rope_impl", "rope_theta", "rope_dail_config", "rope_hf_config"),
 } as const;
+
+/** attribute_map of transformers' MptConfig. */
+const ALIASES = { hidden_size: "d_model", num_attention_heads: "n_heads", num_hidden_layers: "n_layers" };
+/** What MPT has, in names of switches; see: isHarmless. */
+const PARTS = /causal|alibi|bias|fused|before|pre_?norm|gelu|^(use_)?(residual|attention|attn|mlp|norm|layer_?norm)s?$/;
 
 /**
  * MPT-7B, MPT-7B-StoryWriter: LayerNorm, ALiBi, one matrix for query, key and value.
@@ -46,32 +53,42 @@ const attentionKeys = {
  * and no_bias: false. see: HF MptForCausalLM, llm-foundry MPTForCausalLM
  */
 export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Program {
-  const config = readConfig(raw, name, {
-    vocab_size: integer(MAX.vocab),
-    d_model: integer(MAX.dim),
-    n_heads: integer(MAX.heads),
-    n_layers: integer(MAX.layers),
-    max_seq_len: integer(MAX.positions),
-    expansion_ratio: number(4),
-    no_bias: boolean(true),
-    layer_norm_epsilon: number(1e-5),
-    norm_eps: number(1e-5),
-    tie_word_embeddings: boolean(true),
-    attn_config: object(attentionKeys),
-    logit_scale: absent,
-    final_logit_softcapping: absent,
-    block_overrides: absent,
-    norm_type: only("low_precision_layernorm", "layernorm"),
-    fc_type: only("torch"),
-    ffn_config: object(mlpKeys),
-    per_layer_config: absent,
-    quantization_config: absent,
-    layer_types: absent,
-    mlp_layer_types: absent,
-    // learned_pos_emb says nothing beside alibi; embedding_fraction scales gradients.
-    ...unused("learned_pos_emb", "embedding_fraction", "emb_pdrop", "resid_pdrop", "init_device", "init_config"),
-    ...unused("verbose", "use_norm_bias", "use_pad_tok_in_ffn", "tie_last_hidden_states"),
-  });
+  const config = readConfig(
+    withoutAliases(raw, ALIASES),
+    name,
+    {
+      vocab_size: integer(MAX.vocab),
+      d_model: integer(MAX.dim),
+      n_heads: integer(MAX.heads),
+      n_layers: integer(MAX.layers),
+      max_seq_len: integer(MAX.positions),
+      expansion_ratio: number(4),
+      no_bias: boolean(true),
+      layer_norm_epsilon: number(1e-5),
+      norm_eps: number(1e-5),
+      tie_word_embeddings: boolean(true),
+      attn_config: object(attentionKeys),
+      logit_scale: absent,
+      final_logit_softcapping: absent,
+      block_overrides: absent,
+      norm_type: oneOf("low_precision_layernorm", "layernorm"),
+      fc_type: only("torch"),
+      ffn_config: object(mlpKeys),
+      per_layer_config: absent,
+      quantization_config: absent,
+      layer_types: absent,
+      mlp_layer_types: absent,
+      // learned_pos_emb says nothing beside alibi; embedding_fraction scales gradients.
+      ...unused("learned_pos_emb", "embedding_fraction", "verbose", "use_norm_bias", "use_pad_tok_in_ffn"),
+      ...unused("tie_last_hidden_states"),
+      causal: only(true),
+      is_causal: only(true),
+      alibi: only(true),
+      // Other architectures' keys, which neither llm-foundry nor transformers reads here.
+      ...unused("intermediate_size", "hidden_act", "max_position_embeddings", "layer_norm_eps"),
+    },
+    PARTS,
+  );
   const attention = config.attn_config ?? readConfig({}, `${name}: attn_config`, attentionKeys);
   const hidden = config.d_model;
   const heads = config.n_heads;
@@ -126,6 +143,7 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
   ];
   return {
     modelType: "mpt",
+    withoutEffect: config.withoutEffect,
     vocabSize: config.vocab_size,
     trainedLength: config.max_seq_len,
     slidingWindow: undefined,

@@ -1,3 +1,4 @@
+import type { WithoutEffect } from "../formats/config.ts";
 import type { Positions } from "./positions.ts";
 
 /**
@@ -5,7 +6,7 @@ import type { Positions } from "./positions.ts";
  * names addresses; the Wasm executor and nothing else carries it out. No attention policy, weight format or memory bank
  * appears here.
  */
-export interface Program {
+export interface Program extends WithoutEffect {
   readonly modelType: string;
   readonly vocabSize: number;
   /** The trained length P in tokens: max_position_embeddings, n_positions or max_seq_len. */

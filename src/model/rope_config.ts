@@ -1,12 +1,20 @@
 import { ModelError, mismatch } from "../errors.ts";
-import { object, only, optionalInteger, optionalNumber } from "../formats/config.ts";
+import { type Key, object, only, optionalInteger, optionalNumber, type Values } from "../formats/config.ts";
+import { isRecord } from "../formats/json.ts";
 import type { RopeScaling } from "./positions.ts";
 
 const ROPE_TYPES = ["default", "linear", "llama3"] as const;
+type RopeType = (typeof ROPE_TYPES)[number];
+
+function ropeType(value: unknown, name: string): RopeType | undefined {
+  const found = ROPE_TYPES.find((type) => type === value);
+  if (found || value === undefined) return found;
+  throw new ModelError(mismatch(name, "rope type default, linear or llama3", value));
+}
 
 const scalingKeys = {
-  rope_type: (value: unknown, name: string) => (value === undefined ? undefined : only(...ROPE_TYPES)(value, name)),
-  type: (value: unknown, name: string) => (value === undefined ? undefined : only(...ROPE_TYPES)(value, name)),
+  rope_type: ropeType,
+  type: ropeType,
   rope_theta: optionalNumber(1),
   factor: optionalNumber(),
   low_freq_factor: optionalNumber(),
@@ -15,11 +23,17 @@ const scalingKeys = {
   partial_rotary_factor: only(1),
 } as const;
 
+/** One of the two objects. Its type comes first: the other keys of a type that is not supported say less. */
+const scaling: Key<Values<typeof scalingKeys> | undefined> = (value, name) => {
+  if (isRecord(value)) ropeType(value.rope_type ?? value.type ?? undefined, name);
+  return object(scalingKeys)(value, name);
+};
+
 /** The keys by which configs speak of RoPE: transformers 4's `rope_theta` and `rope_scaling`, 5's `rope_parameters`. */
 export const ropeKeys = {
   rope_theta: optionalNumber(1),
-  rope_scaling: object(scalingKeys),
-  rope_parameters: object(scalingKeys),
+  rope_scaling: scaling,
+  rope_parameters: scaling,
   original_max_position_embeddings: optionalInteger(2 ** 40),
   partial_rotary_factor: only(1),
 } as const;

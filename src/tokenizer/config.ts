@@ -1,6 +1,8 @@
 import type { AddedToken } from "./added.ts";
 import { MAX_ID } from "./bpe.ts";
-import type { Field } from "./field.ts";
+import { type Field, isRecord } from "./field.ts";
+
+type Json = Readonly<Record<string, unknown>>;
 
 /** What a tokenizer_config.json says that concerns tokenizing. Whatever else is in it is ignored. */
 export interface TokenizerConfig {
@@ -18,6 +20,50 @@ export interface TokenizerConfig {
 
 const ROLES = ["bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token", "mask_token"];
 
+/** Files beside tokenizer_config.json that older versions of transformers wrote, parsed. */
+export interface OlderFiles {
+  /** special_tokens_map.json: tokens by role. */
+  readonly specialTokensMap?: Json | undefined;
+  /** added_tokens.json: ids by token. */
+  readonly addedTokens?: Json | undefined;
+  /** chat_template.json: a chat template in the place that a processor keeps it. */
+  readonly chatTemplate?: Json | undefined;
+}
+
+/**
+ * A tokenizer_config.json together with older files. As in transformers 5, special_tokens_map.json and added_tokens.json
+ * count only where it has no `added_tokens_decoder`; then the former comes before it, and of the latter those tokens that
+ * `known`, the added_tokens of tokenizer.json, do not have. chat_template.json comes before its chat_template.
+ */
+export function withOlderFiles(config: Json, files: OlderFiles, known: unknown): Json {
+  const template = files.chatTemplate?.chat_template ?? undefined;
+  const merged: Record<string, unknown> = { ...config, ...(template === undefined ? {} : { chat_template: template }) };
+  // The name of transformers 5; special_tokens_map.json has the older one.
+  if ("additional_special_tokens" in merged && !merged.extra_special_tokens) {
+    merged.extra_special_tokens = merged.additional_special_tokens;
+    delete merged.additional_special_tokens;
+  }
+  if (isRecord(config.added_tokens_decoder)) return merged;
+  Object.assign(merged, files.specialTokensMap);
+  const texts = (value: unknown): unknown[] => (Array.isArray(value) ? value : [value]).map(contentOf);
+  const specials = new Set([
+    ...ROLES.flatMap((role) => texts(merged[role])),
+    ...[merged.additional_special_tokens, merged.extra_special_tokens].flatMap(texts),
+  ]);
+  const there = new Set(texts(known));
+  const added = Object.entries(files.addedTokens ?? {})
+    .filter(([content]) => !there.has(content))
+    .map(([content, id]) => [
+      String(id),
+      { content, special: specials.has(content), normalized: !specials.has(content) },
+    ]);
+  return added.length === 0 ? merged : { ...merged, added_tokens_decoder: Object.fromEntries(added) };
+}
+
+function contentOf(token: unknown): unknown {
+  return isRecord(token) ? token.content : token;
+}
+
 /** @throws ModelError naming the field */
 export function readConfig(config: Field): TokenizerConfig {
   config.object();
@@ -26,12 +72,17 @@ export function readConfig(config: Field): TokenizerConfig {
     const field = config.get(role);
     if (field.present) named.set(role, tokenText(field));
   }
-  const more = config.get("additional_special_tokens");
+  // transformers 5 writes extra_special_tokens: a list, or tokens by names of their own.
+  const more = ["additional_special_tokens", "extra_special_tokens"].map((key) => config.get(key));
+  const specials = more.flatMap((field) => {
+    if (!field.present) return [];
+    return isRecord(field.value) ? Object.keys(field.value).map((key) => field.get(key)) : field.array();
+  });
   const bos = config.get("add_bos_token");
   const eos = config.get("add_eos_token");
   return {
     named,
-    specials: more.present ? more.array().map(tokenText) : [],
+    specials: specials.map(tokenText),
     added: addedTokensDecoder(config.get("added_tokens_decoder")),
     addBosToken: bos.present ? bos.boolean() : undefined,
     addEosToken: eos.present ? eos.boolean() : undefined,

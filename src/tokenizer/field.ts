@@ -42,8 +42,7 @@ export class Field {
   }
 
   object(): Readonly<Record<string, unknown>> {
-    if (typeof this.value !== "object" || this.value === null || Array.isArray(this.value)) this.fail("an object");
-    return this.value as Record<string, unknown>;
+    return isRecord(this.value) ? this.value : this.fail("an object");
   }
 
   /** The field `key` of this object; its value is undefined where there is none. */
@@ -93,6 +92,11 @@ export class Field {
     const found = known.find((name) => name === this.value);
     return found ?? this.fail(`one of ${known.join(", ")}`);
   }
+}
+
+/** Whether a value is an object (no array, no null). */
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Whether a value is an integer in 0..max. */

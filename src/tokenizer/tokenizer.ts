@@ -15,9 +15,10 @@ const MOST_AROUND = 1000;
 /**
  * Text ↔ token ids, as a Hugging Face tokenizer.json says.
  *
- * tokenizer.json is followed as it stands; from tokenizer_config.json come the special tokens, `add_bos_token`,
- * `add_eos_token` and the chat templates. `clean_up_tokenization_spaces`, `legacy` and `add_prefix_space` of that file
- * are ignored: the first would change decoded text, the others are about files of older formats.
+ * tokenizer.json is followed as it stands; whatever there is in its place is made into one first (convert.ts). From
+ * tokenizer_config.json come the special tokens, `add_bos_token`, `add_eos_token` and the chat templates.
+ * `clean_up_tokenization_spaces`, `legacy` and `add_prefix_space` of that file are ignored: the first would change decoded
+ * text, the others are about files of older formats.
  */
 export class Tokenizer {
   /** What errors call it. */

@@ -136,6 +136,23 @@ describe("inspect", () => {
     expect(out).toStartWith("mpt, ");
     expect(err).toBe(`warning: ${folder}: tensor extra.weight is not used\n`);
   });
+
+  test("tells which keys of config.json changed nothing", async () => {
+    const folder = smallFolder("gptj");
+    const plain = await good(["inspect", "-m", folder]);
+    const file = join(folder, "config.json");
+    const config = JSON.parse(readFileSync(file, "utf8"));
+    const none = { hidden_dropout: 0.1, welcome: "Hello\nthere", use_moe: false, intermediate_size: 37 };
+    writeFileSync(file, JSON.stringify({ ...config, ...none }));
+    const [text, json] = await Promise.all([
+      good(["inspect", "-m", folder]),
+      good(["inspect", "-m", folder, "--json"]),
+    ]);
+    const line = text.out.split("\n").filter((line) => line.startsWith("no effect   "));
+    expect(line).toEqual([expect.stringContaining(Object.keys(none).join(", "))]);
+    expect(JSON.parse(json.out).withoutEffect).toEqual(expect.arrayContaining(Object.keys(none)));
+    expect(text.out.replace(/^no effect.*\n/m, "")).toBe(plain.out.replace(/^no effect.*\n/m, ""));
+  });
 });
 
 test("middle tokens: what every command is told is what is loaded, said and computed", async () => {

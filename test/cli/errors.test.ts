@@ -79,7 +79,11 @@ const models: [string, () => string, RegExp][] = [
   ["that is an empty folder", () => temporaryFolder(), /expected model\.safetensors/],
   ["without config.json", () => without("config.json"), /expected config\.json/],
   ["without weights", () => without("model.safetensors"), /expected model\.safetensors/],
-  ["without tokenizer.json", () => FIXTURE, /expected tokenizer\.json, found none/],
+  [
+    "without a tokenizer",
+    () => FIXTURE,
+    /expected tokenizer\.json, tokenizer\.model, or vocab\.json and merges\.txt, found none/,
+  ],
   ["whose config.json is not UTF-8", () => write("config.json", LATIN1), /config\.json: expected UTF-8/],
   ["whose tokenizer.json is not UTF-8", () => write("tokenizer.json", LATIN1), /tokenizer\.json: expected UTF-8/],
   ["whose config.json is cut", () => write("config.json", '{"model_type": "ll'), /config\.json: line 1, column /],

@@ -17,6 +17,11 @@ const OTHERS = {
   "special_tokens_map.json": '{"eos_token":"</s>"}',
   "tokenizer_config.json": "{ }\n",
   "chat_template.jinja": "{{ messages[0].content }} é",
+  "chat_template.json": '{"chat_template": "{{ messages }}"}',
+  "added_tokens.json": "{}",
+  "tokenizer.model": "\0\n",
+  "vocab.json": "{}",
+  "merges.txt": "#version\r\n",
 };
 
 function folderOf(fixture: string): string {

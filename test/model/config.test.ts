@@ -12,6 +12,7 @@ const known: {
   defaults: Record<string, Config>;
   pretrained_keys: Config;
   generation_keys: Config;
+  attribute_map: Record<string, Record<string, string>>;
   widespread: Record<string, Config>;
 } = read("configs.json");
 const published: Record<string, Config> = read("real-configs.json");
@@ -22,9 +23,9 @@ const attention = (changes: Config): Config => ({
   attn_config: { ...(known.defaults.mpt?.attn_config as Config), ...changes },
 });
 
-/** A hash of everything that a program says. */
+/** A hash of everything that a program says of computing. */
 function hashOf(config: Config): string {
-  const program = programOf(config, "config.json");
+  const { withoutEffect: _, ...program } = programOf(config, "config.json");
   return Bun.hash(JSON.stringify({ ...program, weights: [...program.weights] })).toString(16);
 }
 
@@ -159,14 +160,16 @@ describe.each(families)("%s: transformers' default config, key by key", (family)
       }
     };
     for (const key of Object.keys(defaults(family))) {
-      if (family === "mistral" && key === "sliding_window") continue; // null is no window, nothing is transformers' 4096
+      // null is no window, and as many as heads; nothing is transformers' 4096 and 8
+      if (family === "mistral" && ["sliding_window", "num_key_value_heads"].includes(key)) continue;
       const { [key]: _, ...without } = defaults(family);
       expect([key, outcome(defaults(family, { [key]: null }))]).toEqual([key, outcome(without)]);
     }
   });
 
   test("keys that other versions and trainers write are known; those of another architecture are not", () => {
-    const elsewhere = ["original_max_position_embeddings", "partial_rotary_factor", "rope_theta"];
+    const elsewhere = ["original_max_position_embeddings", "rope_theta"];
+    if (family === "gptj") elsewhere.push("partial_rotary_factor");
     const rotates = family !== "mpt" && family !== "gptj";
     for (const [key, value] of Object.entries({ ...known.pretrained_keys, ...known.generation_keys })) {
       if (key === "model_type") continue;
@@ -193,4 +196,144 @@ test("MPT's attn_config, key by key", () => {
   }
   expect(hashOf(defaults("mpt", { attn_config: null }))).toBe(plain);
   expect(hashOf(defaults("mpt", attention({ clip_qkv: 0 })))).toBe(plain);
+});
+
+/** What is accepted though no part of an architecture, by the reason for it. */
+const harmless: Record<string, Config> = {
+  dropouts: {
+    ...{ hidden_dropout: 0, hidden_dropout_prob: 0.1, attention_probs_dropout_prob: 0.1, attention_dropout: 0.3 },
+    ...{ embd_pdrop: 0.1, resid_pdrop: 0.1, attn_pdrop: 0.1, emb_pdrop: 0, classifier_dropout: null, layerdrop: 0.1 },
+    ...{ drop_path_rate: 0.1, dropout: 0.1, attn_dropout_prob: 0.2, activation_dropout: 0, ffn_dropout_rate: 0.5 },
+  },
+  "what transformers' model testers leave": {
+    ...{ type_vocab_size: 16, num_choices: 4, is_training: true, seq_length: 7, type_sequence_label_size: 2 },
+    ...{ use_input_mask: true, use_labels: true, use_token_type_ids: false, batch_size: 13, scope: null },
+    ...{ is_decoder: false, hidden_dropout_prob: 0.1, num_labels: 3, layer_norm_eps: 1e-12 },
+  },
+  training: {
+    ...{ router_aux_loss_coef: 0.001, label_smoothing: 0.1, init_std: 0.02, gradient_checkpointing: true, fp16: true },
+    ...{ initializer_factor: 1, deepspeed: { stage: 3 }, learning_rate: 2e-5, num_train_epochs: null, z_loss: 1e-4 },
+    ...{ attention_softmax_in_fp32: true, end_token_id: 2, unsloth_version: "2024.9", compute_dtype: "bfloat16" },
+  },
+  "front ends": {
+    ...{ badwordsids: [[0]], newlinemode: "s", welcome: "Hello\nthere", nobreakmodel: true, formatoptns: { a: false } },
+    ...{ temp: 0.7, rep_pen: 1.1, rep_pen_slope: 0.7, rep_pen_range: 1024, tfs: 0.9, top_a: 0, typical: 1 },
+    ...{ sampler_order: [6, 0, 1], antemplate: "[<|>]", default_preset: "Mayday", genamt: 80 },
+  },
+  "other tasks and other programs": {
+    ...{ summary_type: "cls_index", summary_use_proj: true, classifier_activation: "tanh", image_token_id: 32000 },
+    ...{ onnx_safe: null, use_xformers: true, device_map: "auto", tensor_parallel_size: 2, use_cache_kernel: true },
+    ...{
+      _some_private_key: 1,
+      model_name: "x",
+      dataset: "y",
+      max_sequence_length: 512,
+      context_length: 2048,
+      n_ctx: 1024,
+    },
+    ...{ num_nextn_predict_layers: 1, im_start_id: 5, pad_token: "<pad>", chat_template: "{{ messages }}" },
+  },
+  "switches that are off": {
+    ...{ qk_norm: false, qk_layernorm: false, use_sliding_window: false, use_moe: false, tie_encoder_decoder: false },
+    ...{ mup: false, scale_attn_by_inverse_layer_idx: false, add_cross_attention: false, use_dynamic_ntk: false },
+  },
+  "amounts of 0 and factors of 1": {
+    ...{ logits_soft_cap: 0, attn_logit_softcapping: 0, num_experts: 0, n_routed_experts: 0, attention_window: 0 },
+    ...{ embedding_multiplier: 1, residual_multiplier: 1.0, logits_scaling: 1, logit_scale: null, scale_emb: 1 },
+  },
+  nothing: { surprise: null, adapters: {}, mlp_only_layers: [], no_rope_layers: [], logits_soft_cap: null },
+};
+/** What stays refused: each may mean a computation that is not there. */
+const doubtful: Config = {
+  ...{ qk_layernorm: true, qk_norm: true, attn_logit_softcapping: 50, logits_soft_cap: 30, embedding_multiplier: 12 },
+  ...{ residual_multiplier: 0.22, logits_scaling: 8, use_dynamic_ntk: true, num_experts: 8, num_experts_per_tok: 2 },
+  ...{ attention_window: 512, sliding_window_size: 512, mup: true, scale_emb: 12, attention_scale: 1, qk_scale: 1 },
+  ...{ quantization: { bits: 4 }, quantization_config: { bits: 4 }, compression_config: { a: 1 }, is_causal: false },
+  ...{ pre_norm: false, normalize_before: false, attn_temperature: 0.5, kv_sharing: [1], surprise: 0, wonder: 1 },
+  ...{ expansion: "", use_alibi: true, num_hash_layers: 2, position_bias: true },
+};
+
+describe.each(families)("%s: keys that are no part of it", (family) => {
+  const plain = hashOf(defaults(family));
+
+  test.each(Object.entries(harmless))("accepted, and told: %s", (_, keys) => {
+    for (const [key, value] of Object.entries(keys)) {
+      const config = defaults(family, { [key]: value });
+      expect([key, hashOf(config)]).toEqual([key, plain]);
+      const told = programOf(config, "config.json").withoutEffect.includes(key);
+      const everywhere = key in known.pretrained_keys || key in (known.widespread[family] as Config);
+      if (value !== null && !everywhere) expect([key, told]).toEqual([key, true]);
+    }
+    expect(hashOf(defaults(family, keys))).toBe(plain);
+  });
+
+  test("what may change the result is refused by name", () => {
+    for (const [key, value] of Object.entries(doubtful)) {
+      expect(refusal(defaults(family, { [key]: value }))).toStartWith(`config.json: ${key}: expected `);
+    }
+  });
+});
+
+test.each([
+  ["llama", { use_sliding_window: false, sliding_window: 4096, max_window_layers: 28 }],
+  ["llama", { head_dim: 128, attention_multiplier: 128 ** -0.5, query_pre_attn_scalar: 128, rotary_dim: 128 }],
+  ["llama", { rope_scaling: { type: "default" }, partial_rotary_factor: 1.0, layer_types: ["full_attention"] }],
+  ["llama", { num_key_value_heads: null, head_dim: null, num_attention_heads: 32.0, use_rms_norm: true, causal: true }],
+  ["mistral", { attention_bias: false, mlp_bias: false, use_sliding_window: false, max_window_layers: 28 }],
+  ["qwen2", { qkv_bias: true, use_qkv_bias: true, mlp_bias: false, attention_bias: false }],
+  ["mpt", { hidden_size: 2048, num_attention_heads: 16, intermediate_size: 37, hidden_act: "gelu", n_positions: 512 }],
+  ["gptj", { hidden_size: 4096, max_position_embeddings: 2048, intermediate_size: 37, hidden_act: "gelu" }],
+])("%s: values that are what is computed anyway: %o", (family, changes) => {
+  expect(hashOf(defaults(family, changes))).toBe(hashOf(defaults(family)));
+});
+
+test.each([
+  ["llama", { use_sliding_window: true, sliding_window: 4096 }, "use_sliding_window: expected false, found true"],
+  ["llama", { attention_multiplier: 0.1 }, "attention_multiplier: expected 0.088388347"],
+  ["llama", { query_pre_attn_scalar: 256 }, "query_pre_attn_scalar: expected 128, which is what is computed"],
+  ["llama", { use_rms_norm: false }, "use_rms_norm: expected true, found false"],
+  ["llama", { position_embedding_type: "alibi" }, 'position_embedding_type: expected "rope" or "rotary", found alibi'],
+  ["mistral", { attention_bias: true }, "attention_bias: expected false, found true"],
+  ["gptj", { use_parallel_residual: false }, "use_parallel_residual: expected true, found false"],
+  ["gptj", { lm_head_bias: false }, "lm_head_bias: expected a key that this kind of model has, found false"],
+  ["mpt", { alibi: false }, "alibi: expected true, found false"],
+  ["mpt", { use_bias: false }, "use_bias: expected a key that this kind of model has, found false"],
+])("%s: values that are not: %o", (family, changes, message) => {
+  expect(refusal(defaults(family, changes))).toStartWith(`config.json: ${message}`);
+});
+
+test("attribute_map: the other names of keys that transformers reads, which win", () => {
+  expect(known.attribute_map.gptj).toMatchObject({ hidden_size: "n_embd" });
+  for (const [family, names] of Object.entries(known.attribute_map)) {
+    for (const [alias, key] of Object.entries(names)) {
+      const { [key]: value, ...rest } = defaults(family);
+      const renamed = { ...rest, [alias]: value };
+      expect(hashOf(renamed)).toBe(hashOf(defaults(family)));
+      expect(hashOf({ ...renamed, [key]: 12345 })).toBe(hashOf(defaults(family)));
+    }
+  }
+});
+
+test("null is as many key heads as heads, which the default is not", () => {
+  const kvHeads = (config: Config) => programOf(config, "config.json").attention.kvHeads;
+  const { num_key_value_heads: _, ...without } = defaults("mistral");
+  expect([kvHeads({ ...without, num_key_value_heads: null }), kvHeads(without)]).toEqual([32, 8]);
+});
+
+test("the type of a rope that is not supported comes before its other keys", () => {
+  const yarn = { rope_type: "yarn", factor: 4, beta_fast: 32, mscale: 1, original_max_position_embeddings: 4096 };
+  for (const key of ["rope_scaling", "rope_parameters"]) {
+    expect(refusal(defaults("llama", { [key]: yarn }))).toBe(
+      `config.json: ${key}: expected rope type default, linear or llama3, found yarn`,
+    );
+  }
+});
+
+test("a config without model_type is told what its architectures would have", () => {
+  const { model_type: _, ...config } = defaults("qwen2");
+  expect(refusal({ ...config, architectures: ["Qwen2ForCausalLM"] })).toBe(
+    "config.json: model_type: expected one of gptj, llama, mistral, mpt, qwen2, " +
+      'found nothing (architectures has Qwen2ForCausalLM: add "model_type": "qwen2")',
+  );
+  expect(refusal({ ...config, architectures: ["BertModel"] })).toEndWith("mpt, qwen2, found nothing");
 });

@@ -5,7 +5,6 @@ import { type Case, expect, refusal, type Setting, withModel } from "./case.ts";
 const REFUSED: readonly [name: string, model: string, options: object][] = [
   ["no such directory", "nothing-here", {}],
   ["no weights", "broken-no-weights", {}],
-  ["no tokenizer", "broken-no-tokenizer", {}],
   ["truncated weights", "broken-truncated", {}],
   ["a header that is none", "broken-header", {}],
   ["a config that is not JSON", "broken-config", {}],
@@ -28,6 +27,16 @@ export function errors(setting: Setting): Case[] {
       name: `error: ${name}`,
       run: () => refusal(setting, () => withModel(setting, model, options as LoadOptions, async () => {})),
     })),
+    {
+      name: "error: a text for a model without a tokenizer",
+      run: () =>
+        refusal(setting, () =>
+          withModel(setting, "broken-no-tokenizer", {}, async (model) => {
+            await model.generate([1], { maxNewTokens: 1 }).text();
+            await model.generate("a").text();
+          }),
+        ),
+    },
     {
       name: "error: in a session, which goes on after it",
       run: () =>
