@@ -4,7 +4,8 @@
  *
  *     bun test/wild/tokenizer_files.ts [golden]
  *
- * `golden`: writes tokenizer_files.json, which tokenizer_files.test.ts reads, from 18 of the strings.
+ * `golden`: writes tokenizer_files.json, which test/tokenizer/other_files.test.ts reads, from 18 of the strings; format it
+ * with `biome check --write`.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
