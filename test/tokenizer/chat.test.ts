@@ -75,7 +75,9 @@ describe("templates", () => {
       "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n";
     const tokenizer = with_(LLAMA3);
     expect(renderChat(tokenizer, [SYSTEM, USER], { now: NOW })).toBe(`${head}04 Jul 2024\n\nBe brief.${rest}`);
-    expect(renderChat(tokenizer, [USER], { variables: { date_string: "today" } })).toBe(`${head}today\n\n${rest}`);
+    expect(renderChat(tokenizer, [USER], { templateVariables: { date_string: "today" } })).toBe(
+      `${head}today\n\n${rest}`,
+    );
     const tools = [{ name: "f", n: [1] }];
     const shown = '{\n    "name": "f",\n    "n": [\n        1\n    ]\n}\n\n';
     expect(renderChat(tokenizer, [USER], { now: NOW, tools })).toBe(`${head}04 Jul 2024\n\n${shown}${rest}`);
@@ -132,7 +134,7 @@ describe("errors", () => {
     expect(error.message).toStartWith("model: chat template: ");
   });
 
-  test.each([[null], [[null]], [[{}]], [[{ role: "user" }]], [[{ role: 3, content: "" }]]])(
+  test.each([[null], [[null]], [[{}]], [[]], [["hi"]], [[{ role: "user", content: 3 }]], [[{ role: 3, content: "" }]]])(
     "messages %j",
     (messages) => {
       expect(fails(CHATML, messages)).toBeInstanceOf(OptionError);
