@@ -1,7 +1,7 @@
 /** What everything does with values: their types, truth, length, order of iteration. */
 
 import { TemplateError } from "./errors.ts";
-import { points, size } from "./points.ts";
+import { size } from "./points.ts";
 import {
   Dict,
   Float,
@@ -80,7 +80,7 @@ export function lengthOf(value: Value): number | undefined {
 
 /** What a value gives one after the other, undefined for what cannot be iterated. */
 export function iterableOf(value: Value): Iterable<Value> | undefined {
-  if (isText(value)) return points(textOf(value));
+  if (isText(value)) return textOf(value);
   if (Array.isArray(value)) return value;
   if (value instanceof Tuple) return value.items;
   if (value instanceof Dict) return value.keys();
@@ -90,7 +90,7 @@ export function iterableOf(value: Value): Iterable<Value> | undefined {
 
 export function iterate(value: Value): Iterable<Value> {
   const values = iterableOf(value);
-  if (!values) throw new TemplateError(`'${typeName(value)}' object is not iterable`);
+  if (values === undefined) throw new TemplateError(`'${typeName(value)}' object is not iterable`);
   return values;
 }
 

@@ -38,8 +38,8 @@ export class ExpressionParser {
       items.push(choice ? this.expression() : this.#or());
       if (!(comma = this.stream.skip("operator", ","))) break;
     }
-    if (!comma && items[0]) return items[0];
-    if (!comma && !empty) this.stream.fail("expected an expression");
+    if (items.length === 1 && !comma) return items[0]!;
+    if (items.length === 0 && !empty) this.stream.fail("expected an expression");
     return { type: "tuple", items, line };
   }
 

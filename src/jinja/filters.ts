@@ -276,7 +276,7 @@ const OTHERS: Readonly<Record<string, Filter>> = {
   },
   pprint: (value) => {
     const text = repr(value);
-    if (iterableOf(value) && text.length > 80)
+    if (iterableOf(value) !== undefined && text.length > 80)
       throw new TemplateError("pprint is not supported for more than one line");
     return text;
   },

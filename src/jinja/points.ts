@@ -19,10 +19,6 @@ export function size(text: string): number {
   return count;
 }
 
-export function points(text: string): Iterable<string> {
-  return text;
-}
-
 /** The unit where a code point starts, counted from the start. */
 export function unitOf(text: string, point: number): number {
   if (isPlain(text)) return point;
