@@ -182,7 +182,6 @@ function reversed(value: Value, message: string): Value[] {
   const isSequence =
     Array.isArray(value) || [Tuple, Dict, View, Range, Undefined].some((type) => value instanceof type);
   if (!isSequence && !isText(value)) throw new TemplateError(message);
-  if (value instanceof Undefined) value.fail();
   return [...iterate(value)].reverse();
 }
 

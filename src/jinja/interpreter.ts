@@ -155,15 +155,17 @@ export class Interpreter {
       return text.text;
     };
     const loop = new Loop(this.#chosen(node, values, scope), depth, node.recursive ? again : undefined);
-    let any = false;
+    let completed = false;
     for (let value = loop.next(); value !== undefined; value = loop.next()) {
-      any = true;
       const inner = new Scope(scope);
       inner.set("loop", loop);
       this.#assign(node.target, value, inner);
-      if (this.#run(node.body, inner, out) === "break") return;
+      const exit = this.#run(node.body, inner, out);
+      if (exit === "break") break;
+      completed ||= exit === undefined;
     }
-    if (!any) this.#run(node.otherwise, new Scope(scope), out);
+    // Jinja's else is for loops of which no turn came to its end: also those that always broke off or went on.
+    if (!completed) this.#run(node.otherwise, new Scope(scope), out);
   }
 
   /** The values of a for that its `if` lets through. */

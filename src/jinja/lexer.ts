@@ -89,6 +89,8 @@ class Lexer {
 
   #comment(): void {
     const end = this.#source.indexOf("#}", this.#at);
+    // At the very end of the template, Jinja takes it for closed.
+    if (this.#at === this.#source.length) return;
     if (end < 0) this.#fail("Missing end of comment tag");
     const sign = end > this.#at ? this.#source[end - 1]! : "";
     this.#close(end + 2, sign, true);
@@ -114,6 +116,7 @@ class Lexer {
     const stop = /\{%([-+]?)\s*endraw\s*([-+]?)%\}/g;
     stop.lastIndex = this.#at;
     const end = stop.exec(source);
+    if (this.#at === source.length) return true;
     if (!end) this.#fail("Missing end of raw directive");
     this.#data(source.slice(this.#at, end.index), end[1]!, true);
     this.#close(stop.lastIndex, end[2]!, true);

@@ -73,7 +73,7 @@ function itemOf(value: Value, key: Value): Value | undefined {
   return marked(isPlain(text) ? text[unit]! : String.fromCodePoint(text.codePointAt(unit)!), value);
 }
 
-/** `value[start:stop:step]`, undefined for what has no slices. */
+/** `value[start:stop:step]`. @throws TemplateError for what has no slices */
 export function getSlice(value: Value, slice: Slice): Value {
   if (value instanceof Undefined) value.fail();
   const [start, stop, step = 1] = [slice.start, slice.stop, slice.step].map((part) => {
@@ -86,7 +86,7 @@ export function getSlice(value: Value, slice: Slice): Value {
     return new Range(value.start + from * value.step, value.start + to * value.step, value.step * step);
   }
   const items = Array.isArray(value) ? value : value instanceof Tuple ? value.items : undefined;
-  if (!items) return missing(value, "slice");
+  if (!items) throw new TemplateError(`${describe(value)} has no slices`);
   spendItems(items.length);
   const picked = Array.from(sliceIndices(items.length, start, stop, step), (i) => items[i]!);
   return Array.isArray(value) ? picked : new Tuple(picked);

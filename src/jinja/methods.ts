@@ -6,7 +6,7 @@ import { spendItems, spendText } from "./limits.ts";
 import { join, type Method, replace, SEARCHES } from "./strings.ts";
 import { CASES } from "./strings_case.ts";
 import { escapeHtml, str } from "./text.ts";
-import { type Args, Dict, Float, Fn, Markup, NONE, Tuple, Undefined, type Value, View } from "./values.ts";
+import { type Args, Dict, Float, Fn, Markup, NONE, Range, Tuple, Undefined, type Value, View } from "./values.ts";
 
 const STRINGS: Readonly<Record<string, Method>> = { ...SEARCHES, ...CASES };
 /** What would change a value: the sandbox refuses the use of these. */
@@ -79,6 +79,10 @@ export function methodOf(value: Value, name: string): Value | undefined {
     return name === "copy" ? new Fn(name, () => [...value]) : method(SEQUENCES, value, name);
   }
   if (value instanceof Tuple) return method(SEQUENCES, value.items, name);
+  if (value instanceof Range) {
+    if (name === "start" || name === "stop" || name === "step") return value[name];
+    return method(SEQUENCES, [...value], name);
+  }
   if (value instanceof Float) {
     return name === "real" ? value : name === "imag" ? new Float(0) : method(FLOATS, value, name);
   }

@@ -6,7 +6,7 @@ import { spendText } from "./limits.ts";
 import { floatOf, numberOf, truncated } from "./numbers.ts";
 import { size, sliceText } from "./points.ts";
 import { escapeHtml, marked, repr, str } from "./text.ts";
-import { Dict, Float, Markup, Tuple, Undefined, type Value } from "./values.ts";
+import { Dict, Float, Markup, Range, Tuple, Undefined, type Value } from "./values.ts";
 
 interface Field {
   readonly flags: string;
@@ -39,7 +39,7 @@ export function percent(format: string | Markup, values: Value): string | Markup
     },
   );
   // Python takes whatever has items for a mapping.
-  const mapping = values instanceof Dict || Array.isArray(values) || values instanceof Undefined;
+  const mapping = Array.isArray(values) || [Dict, Range, Undefined].some((type) => values instanceof type);
   if (used < list.length && !mapping) {
     throw new TemplateError("not all arguments converted during string formatting");
   }

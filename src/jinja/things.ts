@@ -5,7 +5,7 @@ import { type Args, Dict, Fn, NONE, Thing, type Value } from "./values.ts";
 
 /** What `{% set name.attribute = … %}` can change. */
 export class Namespace extends Thing {
-  readonly type = "TemplateNamespace";
+  readonly type = "Namespace";
   readonly #attributes = new Map<string, Value>();
 
   attribute(name: string): Value | undefined {
@@ -20,7 +20,7 @@ export class Namespace extends Thing {
   }
 
   override get repr(): string {
-    return `<TemplateNamespace ${repr(new Dict(this.#attributes))}>`;
+    return `<Namespace ${repr(new Dict(this.#attributes))}>`;
   }
 }
 

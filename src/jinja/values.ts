@@ -174,6 +174,7 @@ function keyOf(key: Value): unknown {
   }
   if (Array.isArray(key)) throw new TemplateError("unhashable type: 'list'");
   if (key instanceof Dict) throw new TemplateError("unhashable type: 'dict'");
+  if (key instanceof View && key.kind !== "values") throw new TemplateError(`unhashable type: 'dict_${key.kind}'`);
   return key;
 }
 

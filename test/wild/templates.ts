@@ -26,7 +26,9 @@ const work = cases.map(({ template, chat }) => ({
   messages: chat.messages,
   options: pythonOptions(chat.options),
 }));
-const references: Rendering[] = JSON.parse(python("templates.py", ["render"], JSON.stringify({ templates, cases: work })));
+const references: Rendering[] = JSON.parse(
+  python("templates.py", ["render"], JSON.stringify({ templates, cases: work })),
+);
 
 const tokenizer = new Tokenizer(llamaJson(), { bos_token: "<s>", eos_token: "</s>" }, "wild");
 
@@ -38,7 +40,13 @@ function ours(template: string, chat: (typeof CHATS)[number]): Rendering {
   }
 }
 
-const counts = { equal: 0, "refused by both": 0, "refused by us alone": 0, "refused by transformers alone": 0, different: 0 };
+const counts = {
+  equal: 0,
+  "refused by both": 0,
+  "refused by us alone": 0,
+  "refused by transformers alone": 0,
+  different: 0,
+};
 for (const [i, { template, chat }] of cases.entries()) {
   const [found, expected] = [ours(templates[template]!, chat), references[i]!];
   let kind: keyof typeof counts = "different";
