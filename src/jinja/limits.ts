@@ -1,7 +1,9 @@
 import { TemplateError } from "./errors.ts";
 
-/** Nodes, iterations, values written as text …: a second or so of work. */
-const MOST_STEPS = 20_000_000;
+/** Nodes, iterations, values written as text …: about a second of work. */
+const STEPS = 4_000_000;
+/** More of them for each value that a template is given: long chats take long. */
+const STEPS_PER_VALUE = 200;
 /** Characters of one text: the shortest limit of a JavaScript engine. */
 const MOST_TEXT = 2 ** 29 - 25;
 /** Values of one list. */
@@ -9,14 +11,17 @@ const MOST_ITEMS = 10_000_000;
 
 /** A rendering is synchronous, so that there is only one at a time. */
 let steps = 0;
+let most = STEPS;
 
-export function begin(): void {
+/** A rendering begins, of so many values. */
+export function begin(values: number): void {
   steps = 0;
+  most = STEPS + values * STEPS_PER_VALUE;
 }
 
 /** Counts steps of the rendering. @throws TemplateError where there are too many: no template may hang the process. */
 export function spend(count = 1): void {
-  if ((steps += count) > MOST_STEPS) throw new TemplateError(`the template takes more than ${MOST_STEPS} steps`);
+  if ((steps += count) > most) throw new TemplateError(`the template takes more than ${most} steps`);
 }
 
 export function checkText(length: number): void {

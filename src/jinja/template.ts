@@ -6,7 +6,7 @@ import { begin } from "./limits.ts";
 import type { Statement } from "./nodes.ts";
 import { parse } from "./parser.ts";
 import { TESTS } from "./tests.ts";
-import type { Value } from "./values.ts";
+import { Dict, type Value } from "./values.ts";
 
 const KNOWN = { filters: new Set(FILTERS.keys()), tests: new Set(TESTS.keys()) };
 
@@ -27,11 +27,19 @@ export class Template {
 
   /** @throws TemplateError with the line */
   render(variables: ReadonlyMap<string, Value>): string {
-    begin();
+    begin([...variables.values()].reduce((sum: number, value) => sum + count(value), 0));
     return guarded(() => {
       return new Interpreter({ filters: FILTERS, tests: TESTS }).run(this.#body, new Map([...globals(), ...variables]));
     });
   }
+}
+
+/** How many values there are in one. */
+function count(value: Value): number {
+  const inner = value instanceof Dict ? value.values() : Array.isArray(value) ? value : [];
+  let sum = 1;
+  for (const item of inner) sum += count(item);
+  return sum;
 }
 
 /** Engines report a stack or a text that is too large as a RangeError. */
