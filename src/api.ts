@@ -11,5 +11,5 @@ export { filesFromStreams, type StreamedFile } from "./runtime/streams.ts";
 export { filesFromUrl, type UrlOptions } from "./runtime/url.ts";
 export { type Prompt, Session } from "./session.ts";
 export type { ByteSource, Files } from "./source.ts";
-export type { Message } from "./tokenizer/chat.ts";
+export type { ChatOptions, ContentPart, Message } from "./tokenizer/chat.ts";
 export { Tokenizer } from "./tokenizer/tokenizer.ts";

@@ -1,7 +1,8 @@
 import { TemplateError } from "./errors.ts";
-import { ExpressionParser, type Known } from "./expressions.ts";
+import { ExpressionParser } from "./expressions.ts";
 import { tokenize } from "./lexer.ts";
 import type { Expression, Signature, Statement } from "./nodes.ts";
+import type { Known } from "./operands.ts";
 import { Stream } from "./stream.ts";
 
 type Body = readonly Statement[];
@@ -29,7 +30,7 @@ class Parser {
 
   template(): Body {
     const body = this.#statements([]);
-    const { unknown } = this.#expressions;
+    const [unknown] = this.#expressions.unknown;
     if (unknown) throw new TemplateError(unknown.message, unknown.line);
     return body;
   }
