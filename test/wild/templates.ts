@@ -2,10 +2,12 @@
  * Public chat templates, of packages that PyPI has, with chats of ours: every rendering against transformers'.
  *
  *     bun test/wild/templates.ts [NAME]    only the templates whose name has that in it, with each difference in full
+ *     bun test/wild/templates.ts --write   templates of ours instead, and their renderings written for test/tokenizer
  */
 import { join } from "node:path";
 import { renderChat } from "../../src/tokenizer/chat.ts";
 import { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
+import { TEMPLATES } from "../tokenizer/chat_templates.ts";
 import { llamaJson } from "../tokenizer/files.ts";
 import { CHATS, pythonOptions } from "./chats.ts";
 import { python } from "./python.ts";
@@ -18,8 +20,11 @@ interface Rendering {
 const FOLDER = join(import.meta.dir, "../../build/wild-templates");
 const [wanted = ""] = process.argv.slice(2);
 
-const all = JSON.parse(python("templates.py", ["fetch", FOLDER])) as Record<string, string>;
-const templates = Object.fromEntries(Object.entries(all).filter(([name]) => name.includes(wanted)));
+const GOLDEN = join(import.meta.dir, "../golden/fixtures/chats.json");
+const write = wanted === "--write";
+
+const all: Readonly<Record<string, string>> = write ? TEMPLATES : JSON.parse(python("templates.py", ["fetch", FOLDER]));
+const templates = write ? all : Object.fromEntries(Object.entries(all).filter(([name]) => name.includes(wanted)));
 const cases = Object.keys(templates).flatMap((template) => CHATS.map((chat) => ({ template, chat })));
 const work = cases.map(({ template, chat }) => ({
   template,
@@ -29,6 +34,8 @@ const work = cases.map(({ template, chat }) => ({
 const references: Rendering[] = JSON.parse(
   python("templates.py", ["render"], JSON.stringify({ templates, cases: work })),
 );
+
+if (write) await Bun.write(GOLDEN, `${JSON.stringify(references, null, 1)}\n`);
 
 const tokenizer = new Tokenizer(llamaJson(), { bos_token: "<s>", eos_token: "</s>" }, "wild");
 
