@@ -13,5 +13,5 @@ export { filesFromUrl, type UrlOptions } from "./runtime/url.ts";
 export type { OpenOptions } from "./service/types.ts";
 export { type Prompt, Session } from "./session.ts";
 export type { ByteSource, Files } from "./source.ts";
-export type { Message } from "./tokenizer/chat.ts";
+export type { ChatOptions, ContentPart, Message } from "./tokenizer/chat.ts";
 export { Tokenizer } from "./tokenizer/tokenizer.ts";

@@ -6,6 +6,7 @@ import { ROOT } from "./setup.ts";
 /** The layers of ARCHITECTURE.md, lowest first; folders in one row do not know each other. */
 const LAYERS: readonly (readonly string[])[] = [
   ["errors", "dtype", "source", "math", "random", "tick", "forgotten", "version"],
+  ["jinja"],
   ["formats", "tokenizer"],
   ["machine"],
   ["runtime"],
@@ -37,7 +38,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["cli"],
 ];
 /** What the library may import beside itself. The command line may use a few more, and Node's modules anywhere. */
-const LIBRARY = ["@huggingface/jinja", "@huggingface/tokenizers"];
+const LIBRARY = ["@huggingface/tokenizers"];
 const COMMAND_LINE = ["cli-progress", "commander", "vega", "vega-lite"];
 /** The longest file that can be read in one sitting. */
 const MOST_LINES = 300;

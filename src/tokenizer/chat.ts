@@ -1,55 +1,55 @@
-import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
-import { LambentError, ModelError, mismatch, OptionError, show } from "../errors.ts";
+import { ModelError, mismatch, OptionError, show } from "../errors.ts";
+import { toValue } from "../jinja/convert.ts";
+import { RaisedError, TemplateError } from "../jinja/errors.ts";
+import { Template } from "../jinja/template.ts";
+import { str } from "../jinja/text.ts";
+import { Fn, type Value } from "../jinja/values.ts";
+import { continuation, type Message, readMessages } from "./conversation.ts";
 import { strftime } from "./strftime.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-/** One turn; what else a template may read (name, tool_calls …) goes along. */
-export interface Message {
-  role: string;
-  content: string;
-  [key: string]: unknown;
-}
+export type { ContentPart, Message } from "./conversation.ts";
 
+/** What a chat is rendered with; the names are those of transformers' apply_chat_template. */
 export interface ChatOptions {
-  /** End with the beginning of the assistant's turn; default true. */
+  /** End with the beginning of the assistant's turn; default true, unless the last message is continued. */
   addGenerationPrompt?: boolean;
-  /** Descriptions of tools (JSON schema), for templates that know them. */
-  tools?: readonly unknown[];
-  /** Documents, for templates that know them. */
-  documents?: readonly unknown[];
-  /** Further variables that the template reads. */
-  variables?: Readonly<Record<string, unknown>>;
+  /** Leave the last message open, so that its text goes on; or the text of that key of it, such as "reasoning_content". */
+  continueFinalMessage?: boolean | string;
+  /** Descriptions of tools (objects, JSON schema), for templates that know them. */
+  tools?: readonly object[];
+  /** Documents (objects, usually with `title` and `text`), for templates that know them. */
+  documents?: readonly object[];
+  /** The name of one of the model's templates, or the text of another. By default "tool_use" with tools, else "default". */
+  chatTemplate?: string;
+  /** Further variables that the template reads, such as enable_thinking. */
+  templateVariables?: Readonly<Record<string, unknown>>;
   /** What the template's strftime_now takes for now; default: the present, in local time. */
   now?: Date;
 }
 
-/** A template's `range` longer than this is a mistake or an attack. */
-const MAX_RANGE = 100_000;
-
-type Program = ReturnType<typeof parse>;
-const programs = new WeakMap<Tokenizer, Map<string, Program>>();
+const RESERVED = ["messages", "tools", "documents", "add_generation_prompt"];
+/** Parsed templates by their text; few programs use more than some. */
+const parsed = new Map<string, Template>();
+const MOST_PARSED = 16;
 
 /**
- * Messages as one text, by the model's chat template. Encode it without special tokens (`encodeChat` does): templates
- * write BOS themselves.
+ * Messages as one text, by the model's chat template, as transformers' apply_chat_template renders them. Encode it
+ * without special tokens (`encodeChat` does): templates write BOS themselves.
  *
- * @throws OptionError if there is no template, a message is malformed, or the template refuses the messages
- * @throws ModelError if the template itself is at fault
+ * @throws OptionError if there is no template, a message or an option is malformed, or the template refuses the messages
+ * @throws ModelError with the template's line, if the template itself is at fault or cannot do with these messages
  */
 export function renderChat(tokenizer: Tokenizer, messages: readonly Message[], options: ChatOptions = {}): string {
-  const thing = `${tokenizer.name}: chat template`;
-  const source = (options.tools && tokenizer.chatTemplates.get("tool_use")) ?? tokenizer.chatTemplate;
-  if (source === undefined) throw new OptionError(`${tokenizer.name} has no chat template: pass a prompt`);
-  checkMessages(messages);
-  try {
-    const environment = new Environment();
-    for (const [name, value] of variables(tokenizer, messages, options, thing)) environment.set(name, value);
-    const result = new Interpreter(environment).run(compile(tokenizer, source));
-    return String(result.value);
-  } catch (error) {
-    if (error instanceof LambentError) throw error;
-    throw new ModelError(`${thing}: ${show(error instanceof Error ? error.message : String(error))}`);
+  const source = chooseTemplate(tokenizer, options);
+  const chat = readMessages(messages);
+  const field = options.continueFinalMessage || undefined;
+  if (field === undefined) return render(tokenizer, source, chat, options);
+  if (options.addGenerationPrompt) {
+    throw new OptionError("continueFinalMessage: expected no addGenerationPrompt beside it, found both");
   }
+  const { messages: open, cut } = continuation(chat, field, source);
+  return cut(render(tokenizer, source, open, { ...options, addGenerationPrompt: false }));
 }
 
 /** The ids of `renderChat`, with no special token but those that the template writes. */
@@ -57,49 +57,68 @@ export function encodeChat(tokenizer: Tokenizer, messages: readonly Message[], o
   return tokenizer.encode(renderChat(tokenizer, messages, options), { addSpecialTokens: false });
 }
 
-function compile(tokenizer: Tokenizer, source: string): Program {
-  const known = programs.get(tokenizer) ?? new Map<string, Program>();
-  programs.set(tokenizer, known);
-  const program = known.get(source) ?? parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }));
-  known.set(source, program);
-  return program;
+function chooseTemplate(tokenizer: Tokenizer, { chatTemplate, tools }: ChatOptions): string {
+  const known = tokenizer.chatTemplates;
+  if (chatTemplate !== undefined) return known.get(chatTemplate) ?? chatTemplate;
+  const source = (tools ? known.get("tool_use") : undefined) ?? known.get("default");
+  if (source !== undefined) return source;
+  if (known.size === 0) throw new OptionError(`${tokenizer.name} has no chat template: pass a prompt`);
+  const names = [...known.keys()].sort().join(", ");
+  throw new OptionError(`${tokenizer.name} has no default chat template: pass one of ${names} as chatTemplate`);
 }
 
-/** What Hugging Face gives to templates. Later names replace earlier ones. */
-function variables(tokenizer: Tokenizer, messages: readonly Message[], options: ChatOptions, thing: string) {
-  const constants = { true: true, True: true, false: false, False: false, none: null, None: null };
-  return new Map<string, unknown>([
-    ...Object.entries(options.variables ?? {}),
-    ...tokenizer.specialTokens,
-    ["messages", messages],
-    ["tools", options.tools ?? null],
-    ["documents", options.documents ?? null],
-    ["add_generation_prompt", options.addGenerationPrompt ?? true],
-    ["range", range],
-    ["strftime_now", (format: unknown) => strftime(options.now ?? new Date(), String(format))],
-    [
-      "raise_exception",
-      (message: unknown) => {
-        throw new OptionError(`${thing}: ${show(String(message))}`);
-      },
-    ],
-    ...Object.entries(constants),
+function render(tokenizer: Tokenizer, source: string, messages: readonly Message[], options: ChatOptions): string {
+  const thing = `${tokenizer.name}: chat template`;
+  try {
+    return compile(source).render(variables(tokenizer, messages, options));
+  } catch (error) {
+    if (error instanceof RaisedError) throw new OptionError(`${thing}: ${show(error.message)}`);
+    if (!(error instanceof TemplateError)) throw error;
+    const line = error.line === undefined ? "" : `line ${error.line}: `;
+    throw new ModelError(`${thing}: ${line}${show(error.message)}`);
+  }
+}
+
+function compile(source: string): Template {
+  const template = parsed.get(source) ?? new Template(source);
+  // The one that was used last is the last to go.
+  parsed.delete(source);
+  parsed.set(source, template);
+  if (parsed.size > MOST_PARSED) parsed.delete(parsed.keys().next().value!);
+  return template;
+}
+
+/** What transformers gives to templates. Later names replace earlier ones. */
+function variables(tokenizer: Tokenizer, messages: readonly Message[], options: ChatOptions): Map<string, Value> {
+  const { templateVariables = {}, now } = options;
+  const taken = RESERVED.find((name) => Object.hasOwn(templateVariables, name));
+  if (taken) throw new OptionError(mismatch("templateVariables", `other names than ${RESERVED.join(", ")}`, taken));
+  const data: Record<string, unknown> = {
+    ...Object.fromEntries(tokenizer.specialTokens),
+    ...templateVariables,
+    messages,
+    tools: objects("tools", options.tools),
+    documents: objects("documents", options.documents),
+    add_generation_prompt: options.addGenerationPrompt ?? true,
+  };
+  const functions = [
+    new Fn("strftime_now", (args) => strftime(now ?? new Date(), str(args.take("strftime_now", ["format"], 1)[0]!))),
+    new Fn("raise_exception", (args) => {
+      throw new RaisedError(str(args.take("raise_exception", ["message"], 1)[0]!));
+    }),
+  ];
+  return new Map([
+    ...functions.map((fn) => [fn.name, fn] as const),
+    ...Object.entries(data).map(([name, value]) => [name, toValue(value)] as const),
   ]);
 }
 
-function checkMessages(messages: readonly Message[]): void {
-  if (!Array.isArray(messages)) throw new OptionError(mismatch("messages", "an array", messages));
-  messages.forEach((message: unknown, i) => {
-    const { role, content } = (message ?? {}) as { role?: unknown; content?: unknown };
-    if (typeof role !== "string") throw new OptionError(mismatch(`messages[${i}].role`, "a string", role));
-    if (typeof content !== "string") throw new OptionError(mismatch(`messages[${i}].content`, "a string", content));
-  });
-}
-
-/** Python's range. */
-function range(first: number, second?: number, step = 1): number[] {
-  const [start, stop] = second === undefined ? [0, first] : [first, second];
-  const length = Math.max(0, Math.ceil((stop - start) / step));
-  if (!(length <= MAX_RANGE)) throw new Error(mismatch("range()", `at most ${MAX_RANGE} numbers`, length));
-  return Array.from({ length }, (_, i) => start + i * step);
+function objects(name: string, list: readonly object[] | null | undefined): readonly object[] | null {
+  if (list === undefined || list === null) return null;
+  if (!Array.isArray(list)) throw new OptionError(mismatch(name, "an array of objects", list));
+  for (const [i, item] of list.entries()) {
+    if (typeof item === "object" && item !== null && !Array.isArray(item)) continue;
+    throw new OptionError(mismatch(`${name}[${i}]`, "an object", item));
+  }
+  return list;
 }

@@ -230,7 +230,7 @@ describe("a chat", () => {
     const { message } = await failure(OptionError, () => model.generate([{ role: "user", content: "a" }]).text());
     expect(message).toEndWith("has no chat template: pass a prompt");
     const chat = await load(embeddedFolder({ bos_token: "<|endoftext|>", chat_template: template }));
-    const bad = await failure(OptionError, () => chat.generate([{ role: "user" } as never]).text());
-    expect(bad.message).toBe("messages[0].content: expected a string, found undefined");
+    const bad = await failure(OptionError, () => chat.generate([{ role: "user", content: 3 } as never]).text());
+    expect(bad.message).toBe("messages[0].content: expected a string, an array of parts or null, found 3");
   });
 });

@@ -1,0 +1,40 @@
+import { TemplateError } from "./errors.ts";
+
+/** Nodes, iterations, values written as text …: about a second of work. */
+const STEPS = 4_000_000;
+/** More of them for each value that a template is given: long chats take long. */
+const STEPS_PER_VALUE = 200;
+/** Characters of one text: the shortest limit of a JavaScript engine. */
+const MOST_TEXT = 2 ** 29 - 25;
+/** Values of one list. */
+const MOST_ITEMS = 10_000_000;
+
+/** A rendering is synchronous, so that there is only one at a time. */
+let steps = 0;
+let most = STEPS;
+
+/** A rendering begins, of so many values. */
+export function begin(values: number): void {
+  steps = 0;
+  most = STEPS + values * STEPS_PER_VALUE;
+}
+
+/** Counts steps of the rendering. @throws TemplateError where there are too many: no template may hang the process. */
+export function spend(count = 1): void {
+  if ((steps += count) > most) throw new TemplateError(`the template takes more than ${most} steps`);
+}
+
+export function checkText(length: number): void {
+  if (length > MOST_TEXT) throw new TemplateError(`a text is longer than ${MOST_TEXT} characters`);
+}
+
+/** A whole text is read or written: long ones are not one step. */
+export function spendText(length: number): void {
+  checkText(length);
+  spend(1 + length / 2048);
+}
+
+export function spendItems(length: number): void {
+  if (length > MOST_ITEMS) throw new TemplateError(`a list is longer than ${MOST_ITEMS} items`);
+  spend(1 + length / 16);
+}

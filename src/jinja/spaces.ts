@@ -1,0 +1,34 @@
+/** What Python takes for whitespace and line ends; JavaScript's sets differ (U+FEFF, U+0085, U+001C …). */
+const CLASS = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+
+const SPACE = new RegExp(`[${CLASS}]`);
+/** What is between whitespace. */
+export const WORDS = new RegExp(`[^${CLASS}]+`, "g");
+const LINE_END_CLASS = "\\n-\\r\\x1c-\\x1e\\x85\\u2028\\u2029";
+const LINE_ENDS = new RegExp(`\\r\\n|[${LINE_END_CLASS}]`, "g");
+
+export const isSpace = (character: string) => SPACE.test(character);
+
+/** From `start` on, the first unit that is no whitespace. */
+export function skipSpaces(text: string, start: number): number {
+  while (start < text.length && isSpace(text[start]!)) start++;
+  return start;
+}
+
+export function stripSpaces(text: string, left = true, right = true): string {
+  const start = left ? skipSpaces(text, 0) : 0;
+  let end = text.length;
+  while (right && end > start && isSpace(text[end - 1]!)) end--;
+  return text.slice(start, end);
+}
+
+export function splitLines(text: string, keepEnds = false): string[] {
+  const lines: string[] = [];
+  let start = 0;
+  for (const { 0: end, index } of text.matchAll(LINE_ENDS)) {
+    lines.push(text.slice(start, keepEnds ? index + end.length : index));
+    start = index + end.length;
+  }
+  if (start < text.length) lines.push(text.slice(start));
+  return lines;
+}
