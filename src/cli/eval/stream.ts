@@ -5,7 +5,6 @@ import type { Engine } from "../../engine.ts";
 import { LambentError, ModelError, mismatch, OptionError } from "../../errors.ts";
 import { type Corpus, Stream, type StreamState, type Tally } from "../../eval/stream.ts";
 import { modelInfo } from "../../language_model.ts";
-import { resolvePolicy } from "../../model/cache.ts";
 import { LocalService } from "../../service/local.ts";
 import { quantity } from "../options.ts";
 import { Stages } from "../progress.ts";
@@ -65,7 +64,7 @@ async function stream(flags: StreamFlags, signal: AbortSignal): Promise<void> {
   const files = await textFiles(flags.text);
   const stages = new Stages();
   await withSubject(flags, signal, stages, async (subject) => {
-    const { maxPositions, attention } = resolvePolicy(flags, subject.trainedLength);
+    const { maxPositions, attention } = subject.plan({}).plan.policy;
     if (flags.tokens > maxPositions) {
       const expected = `at most ${maxPositions} under ${attention} attention (--max-positions)`;
       throw new OptionError(mismatch("tokens", expected, flags.tokens));
