@@ -13,7 +13,7 @@ import { type EvalFlags, evalOptions } from "./options.ts";
 import { csv, type Json, Results } from "./results.ts";
 import { HEADER, type Interval, line, plotOf, row, verdict } from "./stream_report.ts";
 import { type Subject, withSubject } from "./subject.ts";
-import { readPiece, type TextFile, textFiles } from "./texts.ts";
+import { type TextFile, textFiles } from "./texts.ts";
 
 const NAME = "stream";
 /** A checkpoint is due after so many tokens, or so long a time, unless told; it takes no more than a part of the time. */
@@ -114,7 +114,7 @@ function parametersOf(
 function corpusOf({ tokenizer, bos }: Subject, files: readonly TextFile[], seed: number): Corpus {
   return {
     documents: files.length,
-    read: (document, offset) => readPiece(files[document] as TextFile, offset),
+    read: (document, offset) => (files[document] as TextFile).piece(offset),
     encode: (text) => tokenizer.encode(text, { addSpecialTokens: false }),
     bos,
     seed,
