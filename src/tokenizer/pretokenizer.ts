@@ -95,8 +95,14 @@ export function split(text: string, pattern: RegExp, behavior: Behavior, invert:
   // [start, end) and whether it is a delimiter, without gaps over the whole text
   const spans: [start: number, end: number, delimiter: boolean][] = [];
   let at = 0;
-  for (const { 0: match, index } of text.matchAll(pattern)) {
-    if (match === "") continue;
+  // Not matchAll, which makes the expression anew: with our classes its source has some 40 kB.
+  pattern.lastIndex = 0;
+  for (let found = pattern.exec(text); found; found = pattern.exec(text)) {
+    const { 0: match, index } = found;
+    if (match === "") {
+      pattern.lastIndex += (text.codePointAt(index) ?? 0) > 0xffff ? 2 : 1;
+      continue;
+    }
     if (index > at) spans.push([at, index, invert]);
     at = index + match.length;
     spans.push([index, at, !invert]);

@@ -1,0 +1,37 @@
+/** Runs in every host, given golden.jsonl: prints which one it is and a hash of what src/tokenizer makes of every code point. */
+import { readFileSync } from "node:fs";
+import json from "../../models/lambent-llama-5m/tokenizer.json";
+import { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
+import { CODE_POINTS, hash } from "../tokenizer/code_points.ts";
+
+interface Case {
+  readonly name: string;
+  readonly base: "byte" | "char";
+  readonly changes: Record<string, unknown>;
+}
+
+// Of the configurations that golden.jsonl has for the embedded tokenizer those that look at characters.
+const NAMED =
+  /^(byte-level|Llama 3|Qwen|DeepSeek|o200k|Kimi|Digits|Punctuation Isolated|Whitespace|NF|StripAccents|Lowercase)/;
+const lines = readFileSync(process.argv[2] as string, "utf8");
+const cases = lines
+  .trimEnd()
+  .split("\n")
+  .slice(1)
+  .map((line) => JSON.parse(line) as Case);
+
+let value: number | undefined;
+for (const { name, base, changes } of cases) {
+  if (base !== "byte" || !NAMED.test(name)) continue;
+  const tokenizer = new Tokenizer({ ...json, ...changes }, {}, name);
+  for (const code of CODE_POINTS) {
+    const c = String.fromCodePoint(code);
+    // Of the large blocks of like characters some.
+    if ((code > 0x33500 || (code > 0x3400 && code < 0xa000)) && code % 89 && !(code >= 0xe0000 && code < 0xe0200))
+      continue;
+    value = hash(tokenizer.encode(`a${c}b1${c}2 ${c}.${c}\u0301 Σ${c}`).join(), value);
+  }
+}
+const { bun, deno, node, unicode } = process.versions as Record<string, string | undefined>;
+console.log(`${bun ? `Bun ${bun}` : deno ? `Deno ${deno}` : `Node ${node}`}, Unicode ${unicode ?? "?"}`);
+console.log((value ?? 0).toString(16).padStart(8, "0"));
