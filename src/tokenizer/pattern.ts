@@ -17,7 +17,7 @@ export function compilePattern(field: Field): RegExp {
   const source = field.get("Regex");
   if (!source.present) field.fail('{"String": …} or {"Regex": …}');
   try {
-    const pattern = { Regex: withoutCase(withJavaScriptNames(source.string())) };
+    const pattern = { Regex: withoutAtomic(withoutCase(withJavaScriptNames(source.string()))) };
     const config = { type: "Split", pattern, behavior: "Isolated", invert: false } as const;
     const translated = new SplitPreTokenizer(config as never).pattern;
     if (translated) return new RegExp(writeOut(translated.source), "gu");
@@ -84,4 +84,59 @@ function withoutCase(source: string): string {
     }
     return text;
   });
+}
+
+const TOKEN =
+  /\\[pPxu]\{[^}]*\}|\\k<[^>]*>|\\.|\(\?(?:<[=!]|<\w+>|[:=!>]|i:)|[?*+][+?]?|\{\d+(?:,\d*)?\}|\{,\d+\}|./gsuy;
+
+/**
+ * What gives nothing back, X++ and (?>X), as a group in a lookahead and a reference to it: JavaScript has no other way. The
+ * library would let X give back.
+ */
+function withoutAtomic(source: string): string {
+  let out = "";
+  /** Where in `out` the last atom begins; -1: there is none. */
+  let atom = -1;
+  let count = 0;
+  const groups: { readonly start: number; readonly atomic: boolean }[] = [];
+  const once = (inner: string) => {
+    count++;
+    out = `${out.slice(0, atom)}(?:(?=(?<_${count}>${inner}))\\k<_${count}>)`;
+  };
+  for (let at = 0; at < source.length; ) {
+    TOKEN.lastIndex = at;
+    const text = source[at] === "[" ? source.slice(at, classEnd(source, at)) : (TOKEN.exec(source)?.[0] ?? "");
+    at += text.length || 1;
+    if (atom >= 0 && /^[?*+]\+$/.test(text)) once(out.slice(atom) + text[0]);
+    else if (text[0] === "(") {
+      groups.push({ start: out.length, atomic: text === "(?>" });
+      out += text === "(?>" ? "(?:" : text;
+      atom = -1;
+    } else if (text === ")") {
+      out += text;
+      const group = groups.pop();
+      atom = group?.start ?? -1;
+      if (group?.atomic) once(out.slice(atom));
+    } else {
+      if (text === "|") atom = -1;
+      else if (!/^(?:[?*+]|\{.+\}$)/.test(text)) atom = out.length;
+      out += text;
+    }
+  }
+  return out;
+}
+
+/** Behind the character class that begins at `start`, which may contain others; the end of the source if it is open. */
+function classEnd(source: string, start: number): number {
+  let depth = 0;
+  for (let at = start; at < source.length; at++) {
+    if (source[at] === "\\") at++;
+    else if (source[at] === "]" && --depth === 0) return at + 1;
+    else if (source[at] === "[") {
+      depth++;
+      if (source[at + 1] === "^") at++;
+      if (source[at + 1] === "]") at++; // a literal one
+    }
+  }
+  return source.length;
 }

@@ -18,7 +18,7 @@ import {
 type Range = readonly [first: number, last: number];
 
 const LAST = 0x10ffff;
-/** The general categories by their signs in CATEGORY_RUNS, from "A" on and then SIGNS; Lu and Ll in turns come last. */
+/** General categories, in the order of their signs in CATEGORY_RUNS (SIGNS); Lu and Ll in turns come last. */
 const CATEGORIES =
   "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Cs Co Cn LuLl LlLu".split(" ");
 const SIGNS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%&(";

@@ -80,6 +80,9 @@ describe("patterns are Oniguruma's", () => {
     ["\\p{han}", "a漢\u{323b0}b", ["a", "漢", "\u{323b0}b"]],
     ["[\\p{Lu}&&[^\\p{Han}A]]", "AB\ua7ce", ["A", "B", "\ua7ce"]],
     ["\\\\p", "a\\p{L}", ["a", "\\p", "{L}"]],
+    ["\\s++$|\\s*[\r\n]|\\s", "a \n. ", ["a", " \n", ".", " "]],
+    ["(?>a|ab)c|[ab]?+b|.", "abcabb", ["ab", "c", "ab", "b"]],
+    ["(?i:[sk]++t)|(?:[]x]{2})+|s{1,2}+", "SKt]xssssk", ["SKt", "]x", "ssss", "k"]],
     ["s(?i:s)s", "sss sſs ſss", ["sss", " ", "sſs", " ſss"]],
   ])("%s", (source, text, pieces) => {
     expect(split(source, text)).toEqual(pieces);

@@ -186,6 +186,9 @@ def main():
     name, count = sys.argv[1], int(sys.argv[2])
     file = pathlib.Path(name)
     data = json.loads(file.read_text()) if file.suffix == ".json" else trained(name)
+    for token in data["added_tokens"]:
+        # Else this library, which looks for them by their normalized text, would not know them as special when it decodes.
+        token["normalized"] = token["normalized"] and not token["special"]
     tok = Tokenizer.from_str(json.dumps(data))
     texts = hard_texts(count)
     rows = []
