@@ -62,7 +62,7 @@ export function modelOptions(command: Command): Command {
     .option("--middle-distance <n>", "at this distance (default: half of limit)", whole(1))
     .option(
       "--first-layer <n>",
-      "in the layers from this one on, counted from 0 (default: 5, or the last one)",
+      "in the layers from this one on, counted from 0 (default: 5/32 of the layers)",
       whole(0),
     )
     .option("--max-middle <n>", "out of this many that are kept (default: 8 times the trained length)", whole(1))

@@ -28,7 +28,7 @@ export interface PolicyOptions {
   readonly middleK?: number | undefined;
   /** The distance that they are met at: half of limit, or of nLocal where limit has no bound. */
   readonly middleDistance?: number | undefined;
-  /** The first layer, from 0, that attends them: 5, of a model with fewer the last. */
+  /** The first layer, from 0, that attends them: 5 of 32 layers, as in the paper, and of others the same share. */
   readonly firstLayer?: number | undefined;
   /** They are chosen from so many tokens behind the latest nLocal, which are kept: 8 times the trained length. */
   readonly maxMiddle?: number | undefined;
@@ -59,6 +59,10 @@ const LARGEST = 2 ** 31;
 /** More would be a cache of its own. */
 const LARGEST_K = 256;
 
+/** The paper's (§3): in Llama 2 with its 32 layers, the first 5 attend no middle tokens. */
+const PAPER_LAYERS = 32;
+const PAPER_FIRST_LAYER = 5;
+
 function whole(name: string, value: number, min: number, max = LARGEST): number {
   if (Number.isInteger(value) && value >= min && value <= max) return value;
   throw new OptionError(mismatch(name, `a whole number from ${min} to ${max}`, value));
@@ -72,7 +76,7 @@ export function resolvePolicy(
   options: PolicyOptions,
   trainedLength: number,
   slidingWindow = Infinity,
-  layers = Infinity,
+  layers = PAPER_LAYERS,
 ): Policy {
   const attention = options.attention ?? "lambda";
   if (!POLICIES.includes(attention)) {
@@ -108,7 +112,8 @@ function resolveMiddle(
   if (!MIDDLE_QUERIES.includes(middleQueries)) {
     throw new OptionError(mismatch("middleQueries", `one of ${MIDDLE_QUERIES.join(", ")}`, middleQueries));
   }
-  const firstLayer = whole("firstLayer", options.firstLayer ?? Math.min(5, layers - 1), 0);
+  const share = Math.round((PAPER_FIRST_LAYER / PAPER_LAYERS) * layers);
+  const firstLayer = whole("firstLayer", options.firstLayer ?? share, 0);
   if (firstLayer >= layers) {
     throw new OptionError(mismatch("firstLayer", `less than the model's ${layers} layers`, firstLayer));
   }

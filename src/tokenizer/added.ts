@@ -1,4 +1,5 @@
 import { leadingSpace, trailingSpace } from "./normalizer.ts";
+import { unicode, WORD } from "./unicode.ts";
 
 /** A token that is found in text before anything else cuts it. */
 export interface AddedToken {
@@ -22,10 +23,6 @@ export interface Section {
   readonly end: number;
   readonly id?: number;
 }
-
-const WORD = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]";
-const WORD_AT_END = new RegExp(`${WORD}$`, "u");
-const WORD_AT_START = new RegExp(`^${WORD}`, "u");
 
 /** Finds added tokens in text: the leftmost, and of those that begin there the longest. */
 export class AddedTokens {
@@ -81,6 +78,11 @@ export class AddedTokens {
   }
 }
 
+let wordAtEnd: RegExp | undefined;
+let wordAtStart: RegExp | undefined;
+
 function touchesWord(text: string, start: number, end: number): boolean {
-  return WORD_AT_END.test(text.slice(Math.max(0, start - 2), start)) || WORD_AT_START.test(text.slice(end, end + 2));
+  wordAtEnd ??= unicode(`[${WORD}]$`, "u");
+  wordAtStart ??= unicode(`^[${WORD}]`, "u");
+  return wordAtEnd.test(text.slice(Math.max(0, start - 2), start)) || wordAtStart.test(text.slice(end, end + 2));
 }

@@ -1,22 +1,26 @@
-import { BPE } from "@huggingface/tokenizers";
 import { ModelError, mismatch, show } from "../errors.ts";
 import { BYTE_CHARS } from "./bytelevel.ts";
 import { type Field, isWhole } from "./field.ts";
+import { type Merge, Merger } from "./merger.ts";
 
 /** Ids above this are refused: tables are indexed by them. The largest vocabularies in use have about 2^18. */
 export const MAX_ID = 2 ** 24 - 1;
 
-/** Pieces longer than this (UTF-16 units) are cut at seams before they are merged. */
+/** Pieces of more characters are cut at seams before they are merged. */
 const LONG_PIECE = 64;
 
 const encoder = new TextEncoder();
 const BYTE_TOKENS = Array.from({ length: 256 }, (_, b) => `<0x${b.toString(16).toUpperCase().padStart(2, "0")}>`);
 
-/** Byte-pair encoding, the `model` of a tokenizer.json. The merging is the library's, everything around it is here. */
+/** Byte-pair encoding, the `model` of a tokenizer.json. see: tokenizers, models/bpe/model.rs */
 export class BpeModel {
   /** Token → id. */
   readonly vocab: ReadonlyMap<string, number>;
-  readonly #merger: BPE;
+  readonly #merger: Merger;
+  /** Before every character of a piece but the first (continuing_subword_prefix). */
+  readonly #prefix: string;
+  /** Behind the last one (end_of_word_suffix). */
+  readonly #suffix: string;
   readonly #unknown: number | undefined;
   readonly #fuseUnknown: boolean;
   readonly #ignoreMerges: boolean;
@@ -29,23 +33,21 @@ export class BpeModel {
   constructor(field: Field) {
     const type = field.get("type");
     if (type.present || !field.get("merges").present) type.oneOf(["BPE"]);
-    for (const key of ["continuing_subword_prefix", "end_of_word_suffix"]) {
-      const affix = field.get(key);
-      if (affix.present && affix.string() !== "") affix.fail('null or ""');
-    }
+    this.#prefix = field.get("continuing_subword_prefix").text() ?? "";
+    this.#suffix = field.get("end_of_word_suffix").text() ?? "";
     const dropout = field.get("dropout");
     if (dropout.present && dropout.value !== 0) dropout.fail("null or 0");
 
     this.vocab = readVocab(field.get("vocab"));
-    const merges = readMerges(field.get("merges"), this.vocab);
+    const merges = readMerges(field.get("merges"), this.vocab, this.#prefix);
     const unknown = field.get("unk_token").text();
     this.#unknown = unknown === undefined ? undefined : this.vocab.get(unknown);
     if (unknown !== undefined && this.#unknown === undefined) field.get("unk_token").fail("a token of the vocabulary");
     this.#fuseUnknown = field.get("fuse_unk").flag(false);
     this.#ignoreMerges = field.get("ignore_merges").flag(false);
     this.#byteFallback = field.get("byte_fallback").flag(false) && BYTE_TOKENS.some((token) => this.vocab.has(token));
-    this.#lossy = this.#unknown === undefined && !this.#coversBytes();
-    this.#merger = new BPE({ type: "BPE", vocab: {}, merges } as never);
+    this.#lossy = this.#unknown === undefined && (this.#prefix + this.#suffix !== "" || !this.#coversBytes());
+    this.#merger = new Merger(merges);
   }
 
   /** Appends the ids of one piece of text to `ids`. */
@@ -54,10 +56,10 @@ export class BpeModel {
       const whole = this.vocab.get(piece);
       if (whole !== undefined) return void ids.push(whole);
     }
-    const text = this.#lossy ? this.#withoutUnknown(piece) : piece;
+    const parts = this.#parts(piece);
     let fused = false;
-    for (const part of text.length > LONG_PIECE ? this.#seams(text) : [text]) {
-      for (const token of this.#merger.bpe(part)) {
+    for (const some of parts.length > LONG_PIECE ? this.#seams(parts) : [parts]) {
+      for (const token of this.#merger.merge(some)) {
         const id = this.vocab.get(token);
         const bytes = id === undefined ? this.#bytes(token) : undefined;
         if (id !== undefined) ids.push(id);
@@ -66,6 +68,17 @@ export class BpeModel {
         fused = this.#fuseUnknown && id === undefined && !bytes;
       }
     }
+  }
+
+  /**
+   * The characters of a piece, with prefix and suffix. Without an unknown token those that nothing stands for vanish, as in
+   * Hugging Face, so neighbours may merge.
+   */
+  #parts(piece: string): string[] {
+    const parts = [...piece];
+    if (this.#prefix !== "") for (let i = 1; i < parts.length; i++) parts[i] = this.#prefix + parts[i];
+    if (this.#suffix !== "" && parts.length > 0) parts.push(parts.pop() + this.#suffix);
+    return this.#lossy ? parts.filter((part) => this.vocab.has(part) || this.#bytes(part)) : parts;
   }
 
   /** The ids of a character's UTF-8 bytes, if byte_fallback is on and there is a token for each. */
@@ -86,39 +99,33 @@ export class BpeModel {
     return tokens.every((token) => this.vocab.has(token));
   }
 
-  /** As Hugging Face does without an unknown token: such characters vanish before merging, so neighbours may merge. */
-  #withoutUnknown(piece: string): string {
-    let text = "";
-    for (const char of piece) if (this.vocab.has(char) || this.#bytes(char)) text += char;
-    return text;
-  }
-
   /**
    * Cuts a long text where no merge can ever join: a merge's product is in the vocabulary, so two neighbouring
    * characters that no token contains side by side stay apart. The tokens are the same as without the cuts; time and
    * memory no longer grow with a whole book in one piece (Llama 2 has no pre-tokenizer), and the parts are cached.
    */
-  #seams(text: string): string[] {
+  #seams(parts: readonly string[]): string[][] {
     this.#inner ??= neighbours(this.vocab.keys());
-    const parts: string[] = [];
+    const cut: string[][] = [];
     let start = 0;
-    let at = 0;
-    let before = -1;
-    for (const char of text) {
-      const code = char.codePointAt(0)!;
-      if (before >= 0 && !this.#inner.has(pair(before, code))) {
-        parts.push(text.slice(start, at));
-        start = at;
-      }
-      before = code;
-      at += char.length;
+    for (let at = 1; at < parts.length; at++) {
+      const [before, after] = [parts[at - 1] as string, (parts[at] as string).slice(this.#prefix.length)];
+      if (this.#inner.has(pair(lastOf(before), after.codePointAt(0) as number))) continue;
+      cut.push(parts.slice(start, at));
+      start = at;
     }
-    parts.push(text.slice(start));
-    return parts;
+    cut.push(parts.slice(start));
+    return cut;
   }
 }
 
 const pair = (a: number, b: number) => a * 0x110000 + b;
+
+/** The last code point of a text. */
+function lastOf(text: string): number {
+  const unit = text.charCodeAt(text.length - 1);
+  return unit >= 0xdc00 && unit < 0xe000 ? (text.codePointAt(text.length - 2) as number) : unit;
+}
 
 /** All pairs of neighbouring characters inside the given tokens. */
 function neighbours(tokens: Iterable<string>): Set<number> {
@@ -151,9 +158,12 @@ function readVocab(field: Field): Map<string, number> {
   return vocab;
 }
 
-/** Merges as pairs; "a b" in older files, ["a", "b"] in newer ones. Both parts and the product are tokens. */
-function readMerges(field: Field, vocab: ReadonlyMap<string, number>): [string, string][] {
-  const merges: [string, string][] = [];
+/**
+ * Merges as pairs; "a b" in older files, ["a", "b"] in newer ones. Both parts are tokens, and so is the product, in which the
+ * second part has no prefix.
+ */
+function readMerges(field: Field, vocab: ReadonlyMap<string, number>, prefix: string): Merge[] {
+  const merges: Merge[] = [];
   for (const [i, merge] of field.items().entries()) {
     if (typeof merge === "string" && merge.startsWith("#version")) continue;
     const parts: unknown = typeof merge === "string" ? merge.split(" ") : merge;
@@ -162,11 +172,15 @@ function readMerges(field: Field, vocab: ReadonlyMap<string, number>): [string, 
     if (typeof a !== "string" || typeof b !== "string" || a === "" || b === "") {
       return (field.array()[i] as Field).fail("a pair of tokens, each a string that is not empty");
     }
-    if (!vocab.has(a) || !vocab.has(b) || !vocab.has(a + b)) {
-      const found = `${JSON.stringify([a, b].find((token) => !vocab.has(token)) ?? a + b)}, which is none`;
+    if (!b.startsWith(prefix)) {
+      return (field.array()[i] as Field).fail(`a second token that begins with ${JSON.stringify(prefix)}`);
+    }
+    const product = a + b.slice(prefix.length);
+    if (!vocab.has(a) || !vocab.has(b) || !vocab.has(product)) {
+      const found = `${JSON.stringify([a, b].find((token) => !vocab.has(token)) ?? product)}, which is none`;
       throw new ModelError(mismatch(field.array()[i]?.path as string, "tokens of the vocabulary", found));
     }
-    merges.push([a, b]);
+    merges.push([a, b, product]);
   }
   return merges;
 }

@@ -56,7 +56,8 @@ function sequence(steps: readonly Field[]): Decoder {
 
   for (const step of steps) {
     const type = step.get("type").oneOf(KNOWN_IN_SEQUENCE);
-    if (toBytes && type !== "Fuse" && type !== "Strip") step.fail(`${type} before the decoder that makes bytes`);
+    if (toBytes && type !== "Fuse" && !(fused && type === "Strip"))
+      step.fail(`${type} before the decoder that makes bytes`);
     if (fused && type !== "Fuse" && type !== "Strip") step.fail(`${type} before Fuse`);
     switch (type) {
       case "Replace": {
@@ -82,10 +83,15 @@ function sequence(steps: readonly Field[]): Decoder {
         fused = true;
         break;
       case "Strip": {
-        if (!fused) step.fail("Strip behind Fuse");
         const character = step.get("content").character();
-        step.get("stop").integer(0);
-        stripStart(step, character, step.get("start").integer(MAX_STRIP));
+        const start = step.get("start").integer(MAX_STRIP);
+        if (fused) {
+          step.get("stop").integer(0);
+          stripStart(step, character, start);
+        } else {
+          const stop = step.get("stop").integer(MAX_STRIP);
+          edits.push((token) => stripped(token, character, start, stop));
+        }
       }
     }
   }
@@ -101,6 +107,14 @@ function sequence(steps: readonly Field[]): Decoder {
     strip,
     stripCount,
   };
+}
+
+/** A token without up to `start` characters at its beginning and up to `stop` at its end, where they are `character`. */
+function stripped(token: string, character: string, start: number, stop: number): string {
+  let rest = token;
+  for (let i = 0; i < start && rest.startsWith(character); i++) rest = rest.slice(character.length);
+  for (let i = 0; i < stop && rest.endsWith(character); i++) rest = rest.slice(0, -character.length);
+  return rest;
 }
 
 /** `<0x0A>` → the byte; undefined for any other token. */

@@ -1,5 +1,6 @@
 import type { Field } from "./field.ts";
 import { compilePattern } from "./pattern.ts";
+import { accent, known, lowerCase } from "./unicode.ts";
 
 export type Normalizer = (text: string) => string;
 
@@ -36,7 +37,7 @@ export function compileNormalizer(field: Field): Normalizer {
       return (text) => text.replace(pattern, () => content);
     }
     case "Lowercase":
-      return (text) => text.toLowerCase();
+      return lowerCase();
     case "Strip": {
       const left = field.get("strip_left").flag(true);
       const right = field.get("strip_right").flag(true);
@@ -45,10 +46,14 @@ export function compileNormalizer(field: Field): Normalizer {
         return right ? rest.slice(0, rest.length - trailingSpace(rest)) : rest;
       };
     }
-    case "StripAccents":
-      return (text) => text.replace(/\p{M}/gu, "");
-    default:
-      return (text) => text.normalize(type);
+    case "StripAccents": {
+      const accents = accent();
+      return (text) => text.replace(accents, "");
+    }
+    default: {
+      const runs = known();
+      return (text) => text.replace(runs, (run) => run.normalize(type));
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import { bytesToChars } from "./bytelevel.ts";
 import type { Field } from "./field.ts";
 import { compilePattern, escapeRegExp } from "./pattern.ts";
+import { numeric, punctuation, unicode, WORD } from "./unicode.ts";
 
 /** Cuts normalized text into the pieces that merges do not cross. `first`: the piece begins the whole text. */
 export type PreTokenizer = (text: string, first: boolean) => string[];
@@ -21,10 +22,7 @@ type Behavior = (typeof BEHAVIORS)[number];
 
 // \p{White_Space} and not \s, which in JavaScript contains U+FEFF and lacks U+0085.
 const GPT2_WORDS =
-  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
-const PUNCTUATION = /[\p{P}!-/:-@[-`{-~]/gu;
-const WORDS =
-  /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu;
+  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\p{White_Space}\\p{L}\\p{N}]+|\\p{White_Space}+(?!\\P{White_Space})|\\p{White_Space}+";
 
 /** The `pre_tokenizer` of a tokenizer.json; null and missing leave text in one piece. */
 export function compilePreTokenizer(field: Field): PreTokenizer {
@@ -38,10 +36,10 @@ export function compilePreTokenizer(field: Field): PreTokenizer {
     }
     case "ByteLevel": {
       const prefix = field.get("add_prefix_space").flag(true);
-      const words = field.get("use_regex").flag(true);
+      const words = field.get("use_regex").flag(true) ? unicode(GPT2_WORDS) : undefined;
       return (text) => {
         const spaced = prefix && !text.startsWith(" ") ? ` ${text}` : text;
-        return (words ? split(spaced, GPT2_WORDS, "Isolated", false) : [spaced]).map(bytesToChars);
+        return (words ? split(spaced, words, "Isolated", false) : [spaced]).map(bytesToChars);
       };
     }
     case "Split": {
@@ -52,17 +50,21 @@ export function compilePreTokenizer(field: Field): PreTokenizer {
     }
     case "Digits": {
       const behavior = field.get("individual_digits").flag(false) ? "Isolated" : "Contiguous";
-      return (text) => split(text, /\p{N}/gu, behavior, false);
+      const digits = numeric();
+      return (text) => split(text, digits, behavior, false);
     }
     case "Punctuation": {
       const behavior = field.get("behavior");
       const kind = behavior.present ? behavior.oneOf(BEHAVIORS) : "Isolated";
-      return (text) => split(text, PUNCTUATION, kind, false);
+      const signs = punctuation();
+      return (text) => split(text, signs, kind, false);
     }
     case "Metaspace":
       return metaspace(field);
-    case "Whitespace":
-      return (text) => text.match(WORDS) ?? [];
+    case "Whitespace": {
+      const words = unicode(`[${WORD}]+|[^${WORD}\\p{White_Space}]+`);
+      return (text) => text.match(words) ?? [];
+    }
     case "WhitespaceSplit":
       return (text) => text.match(/\P{White_Space}+/gu) ?? [];
   }
@@ -93,8 +95,14 @@ export function split(text: string, pattern: RegExp, behavior: Behavior, invert:
   // [start, end) and whether it is a delimiter, without gaps over the whole text
   const spans: [start: number, end: number, delimiter: boolean][] = [];
   let at = 0;
-  for (const { 0: match, index } of text.matchAll(pattern)) {
-    if (match === "") continue;
+  // Not matchAll, which makes the expression anew: with our classes its source has some 40 kB.
+  pattern.lastIndex = 0;
+  for (let found = pattern.exec(text); found; found = pattern.exec(text)) {
+    const { 0: match, index } = found;
+    if (match === "") {
+      pattern.lastIndex += (text.codePointAt(index) ?? 0) > 0xffff ? 2 : 1;
+      continue;
+    }
     if (index > at) spans.push([at, index, invert]);
     at = index + match.length;
     spans.push([index, at, !invert]);

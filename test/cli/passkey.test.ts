@@ -22,7 +22,7 @@ describe("eval passkey", () => {
     expect(run.err).toBe("");
     // Within the window every policy finds the key; at 700 tokens, depth 0, only those do that see it.
     expect(run.out).toMatch(/^\nlambda: nGlobal 10, nLocal 512, limit 512;.*\n tokens {5}0 % {3}100 % {5}all/);
-    expect(run.out).toMatch(/\nlambda\+middle: .*middleK 5 of maxMiddle 700, middleDistance 256, firstLayer 1/);
+    expect(run.out).toMatch(/\nlambda\+middle: .*middleK 5 of maxMiddle 4096, middleDistance 256, firstLayer 1/);
     expect(run.out.trimEnd().split("\n").at(-1)).toMatch(
       /^keys found within the window and beyond it: lambda 100 % and 0 %, lambda\+middle 100 % and 100 %, truncation 100 % and 0 %, full \d+ % and \d+ %$/,
     );

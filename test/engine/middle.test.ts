@@ -229,13 +229,20 @@ describe.each([...FAMILIES])("%s", (family) => {
 });
 
 describe("options", () => {
-  test("defaults: off; half of limit, or of nLocal; layer 5; 8 times the trained length; all", () => {
-    const middleOf = (options: PolicyOptions) => {
-      const { middleK, middleDistance, firstLayer, maxMiddle, middleQueries } = resolvePolicy(options, 512);
+  test("defaults: off; half of limit, or of nLocal; 5/32 of the layers; 8 times the trained length; all", () => {
+    const middleOf = (options: PolicyOptions, layers = 32) => {
+      const { middleK, middleDistance, firstLayer, maxMiddle, middleQueries } = resolvePolicy(
+        options,
+        512,
+        Infinity,
+        layers,
+      );
       return [middleK, middleDistance, firstLayer, maxMiddle, middleQueries];
     };
     expect(middleOf({})).toEqual([0, 0, 0, 0, "all"]);
     expect(middleOf({ middleK: 5 })).toEqual([5, 256, 5, 4096, "all"]);
+    const firsts = [1, 2, 3, 4, 5, 6, 12, 22, 40, 80].map((layers) => middleOf({ middleK: 5 }, layers)[2]);
+    expect(firsts).toEqual([0, 0, 0, 1, 1, 1, 2, 3, 6, 13]);
     expect(middleOf({ middleK: 5, limit: 1001 })).toEqual([5, 500, 5, 4096, "all"]);
     expect(middleOf({ middleK: 5, nLocal: 1 })).toEqual([5, 1, 5, 4096, "all"]);
     expect(middleOf({ middleK: 5, attention: "window", nLocal: 100, limit: 7 })).toEqual([5, 50, 5, 4096, "all"]);

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { readPiece, type TextFile, textFiles } from "../../src/cli/eval/texts.ts";
+import { type TextFile, textFiles } from "../../src/cli/eval/texts.ts";
 import { type Corpus, Documents, documentOrder, mean, Stream, type StreamState } from "../../src/eval/stream.ts";
 import { withCheckpoint } from "../../src/load.ts";
 import { loadTokenizer } from "../../src/load_tokenizer.ts";
@@ -141,7 +141,7 @@ describe("pieces of a file", () => {
   async function pieces(text: TextFile, most: number): Promise<string[]> {
     const all: string[] = [];
     for (let offset: number | undefined = 0; offset !== undefined; ) {
-      const { text: piece, next } = await readPiece(text, offset, most);
+      const { text: piece, next } = await text.piece(offset, most);
       all.push(piece);
       offset = next;
     }
@@ -162,9 +162,26 @@ describe("pieces of a file", () => {
     for (let most = 200; most < 230; most++) expect((await pieces(text, most)).flatMap(encode)).toEqual(encode(prose));
   });
 
+  test.each(["\r\n", "\r"])("are never cut within a line end, and have LF for %j", async (end) => {
+    const prose = `${end}It was late${end}${end}in the “evening”, ${end}`.repeat(9) + end.repeat(40);
+    const text = await file(prose);
+    for (let most = 8; most < 90; most++) {
+      expect((await pieces(text, most)).join("")).toBe(prose.replaceAll(end, "\n"));
+    }
+    // Behind a line, as with LF.
+    expect(
+      (await pieces(await file(`a bc${end}def`.repeat(20)), 40)).every(
+        (piece) => piece.startsWith("def") || piece.startsWith("a bc"),
+      ),
+    ).toBe(true);
+  });
+
   test("name the byte where a file is no text, and a file that has shrunk", async () => {
-    const text = await file(Uint8Array.from({ length: 30 }, (_, i) => (i === 25 ? 0 : 97)));
-    await expect(readPiece(text, 20, 8)).rejects.toThrow("expected UTF-8 text, found a zero at byte 25");
-    await expect(readPiece(text, 31, 8)).rejects.toThrow("expected more than 31 bytes of UTF-8 text, found 30");
+    const bytes = Uint8Array.from({ length: 30 }, (_, i) => (i === 25 ? 0 : 97));
+    await expect((await file(bytes)).piece(20, 8)).rejects.toThrow("expected UTF-8 text, found a zero at byte 25");
+    const text = await file("a".repeat(30));
+    await expect(text.piece(31, 8)).rejects.toThrow("expected more than 31 bytes of UTF-8 text, found 30");
+    await file("é".repeat(15));
+    await expect(text.piece(1, 8)).rejects.toThrow("expected the UTF-8 text that it was, found other bytes");
   });
 });

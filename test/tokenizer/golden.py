@@ -22,6 +22,7 @@ POOLS = [
 ]
 WORDS = ["<s>", "</s>", "<unk>", "<|endoftext|>", " <tok> ", "<tok>", "<to", "tok", "   ", "hello", " world", "don't", "the "]
 FIXED = ["", " ", "  ", "\n", "hello world", " hello  world ", "<s>", "a<s>b", "x <tok> y", "<tok><tok>", "x<tok>", "<tok>hello",
+         "ΟΔΟΣ İΣ", "é\U000113c2\U000113c2\U000105d2\u0307", "a\U00011de0b\U00016ff4 \ua7ceA\U00016ea0\u1acf", "I'ſ WE'LL",
          "a" * 90, "the cat sat on the mat " * 5, "12345 ½ ٣٤", "\ufeff x", "a\u0085 b", "I'll DON'T"]
 
 
@@ -48,6 +49,15 @@ LLAMA_DECODER = {"type": "Sequence", "decoders": [
 LLAMA_NORMALIZER = {"type": "Sequence", "normalizers": [
     {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN35 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}").replace(r"]?\p{L}+", r"]?[\p{L}\p{M}]+")
+DEEPSEEK3 = (r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"""
+             r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+REST = r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+CASED = r"[^\r\n\p{L}\p{N}]?<U>*<L>+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?<U>+<L>*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+O200K = CASED.replace("<U>", UPPER).replace("<L>", LOWER) + REST
+NOT_HAN = [part[:-1] + r"&&[^\p{Han}]]" for part in (UPPER, LOWER)]
+KIMI = r"[\p{Han}]+|" + CASED.replace("<U>", NOT_HAN[0]).replace("<L>", NOT_HAN[1]) + REST
 
 
 def added(**flags):
@@ -83,6 +93,9 @@ def cases():
         yield f"Punctuation {behavior}", "byte", {"pre_tokenizer": sequence({"type": "Punctuation", "behavior": behavior}, byte_level(use_regex=False))}
     yield "Split string", "byte", {"pre_tokenizer": sequence(split("MergedWithNext", False, {"String": "."}), byte_level(use_regex=False))}
     yield "Llama 3", "byte", {"pre_tokenizer": sequence(split("Isolated", False, {"Regex": LLAMA3}), byte_level(use_regex=False)), "model.ignore_merges": True}
+    for name, patterns in {"Qwen 3.5": [QWEN35], "DeepSeek 3": [r"\p{N}{1,3}", "[一-龥\u3040-ゟ゠-ヿ]+", DEEPSEEK3], "o200k": [O200K], "Kimi": [KIMI]}.items():
+        steps = [split("Isolated", False, {"Regex": pattern}) for pattern in patterns]
+        yield name, "byte", {"pre_tokenizer": sequence(*steps, byte_level(use_regex=False))}
     yield "Digits contiguous", "byte", {"pre_tokenizer": sequence({"type": "Digits", "individual_digits": False}, byte_level(use_regex=False))}
     yield "Whitespace", "byte", {"pre_tokenizer": sequence({"type": "Whitespace"}, byte_level(use_regex=False))}
     yield "WhitespaceSplit", "byte", {"pre_tokenizer": sequence({"type": "WhitespaceSplit"}, byte_level(use_regex=False))}

@@ -17,7 +17,10 @@ export interface EvalFlags extends ResultFlags {
 
 /** Which model and how it attends, which texts, and where results go. */
 export function evalOptions(command: Command, name: string): Command {
-  return resultOptions(command, name).requiredOption("--text <paths...>", "text files, or directories of them (UTF-8)");
+  return resultOptions(command, name).requiredOption(
+    "--text <paths...>",
+    "text files, or directories of them (UTF-8; line ends CR LF and CR are read as LF)",
+  );
 }
 
 /** Which model and how it attends, and where results go: the flags of every evaluation. */

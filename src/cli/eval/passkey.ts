@@ -22,9 +22,8 @@ const DEFAULT_POLICIES = ["lambda", `lambda${MIDDLE}`, TRUNCATION, "full"];
 const DEFAULT_LENGTHS = [1 / 2, 1, 2, 4, 8];
 /** The paper's, which leaves out its end: randint(1, 10^7). */
 const DEFAULT_KEYS = { keyMin: 1, keyMax: 10 ** 7 - 1 };
-/** Middle tokens that a head meets, and the share of layers before the first that does, unless told: the paper's. */
+/** Middle tokens that a head meets by default: the paper's. */
 const MIDDLE_K = 5;
-const LAYERS_BEFORE = 5 / 32;
 
 interface PasskeyFlags extends ResultFlags {
   readonly policies?: readonly string[];
@@ -85,8 +84,7 @@ same for every policy. The answer is greedy; its first whole number must be the 
 the prompt; "other NLL": of another key of as many digits, which a model that found the key thinks much less likely.
 
 Policies are those of --attention, and
-  <policy>${MIDDLE}   with top-k middle tokens: --middle-k (default: ${MIDDLE_K}), --first-layer (default: as the paper's
-                    5 of 32 layers), --max-middle (default: the longest of --lengths)
+  <policy>${MIDDLE}   with top-k middle tokens: --middle-k (default: ${MIDDLE_K}), and the other options of them
   ${TRUNCATION}        full attention to BOS and the last tokens of the prompt, as many as the trained length (Table 2)`,
     )
     .action((flags: PasskeyFlags) => {
@@ -133,19 +131,15 @@ async function passkey(flags: PasskeyFlags, policies: readonly string[], signal:
 }
 
 function contestant(name: string, flags: PasskeyFlags, subject: Subject, grid: Grid, maker: PromptMaker): Contestant {
-  const { trainedLength, layers, bos } = subject;
-  const { middleK = MIDDLE_K, firstLayer = Math.round(LAYERS_BEFORE * layers) } = flags;
+  const { trainedLength, bos } = subject;
   const longest = Math.max(...grid.lengths);
   const answerTokens = maker.answerTokens(grid.keyMax);
-  const middle = name.endsWith(MIDDLE)
-    ? { middleK, firstLayer, maxMiddle: flags.maxMiddle ?? longest }
-    : { middleK: 0 };
   const read = name === TRUNCATION ? trainedLength : longest;
   const options: LoadOptions = {
     attention: name === TRUNCATION ? "full" : (name.replace(MIDDLE, "") as PolicyName),
     maxPositions: read + answerTokens,
     maxSessions: SESSIONS,
-    ...middle,
+    middleK: name.endsWith(MIDDLE) ? (flags.middleK ?? MIDDLE_K) : 0,
   };
   const prepare = (prompt: Prompt) => truncated(prompt, read, bos);
   return { name, options, policy: subject.plan(options).plan.policy, answerTokens, prepare };

@@ -5,7 +5,6 @@ import type { Engine } from "../../engine.ts";
 import { LambentError, ModelError, mismatch, OptionError } from "../../errors.ts";
 import { type Corpus, Stream, type StreamState, type Tally } from "../../eval/stream.ts";
 import { modelInfo } from "../../language_model.ts";
-import { resolvePolicy } from "../../model/cache.ts";
 import { LocalService } from "../../service/local.ts";
 import { quantity } from "../options.ts";
 import { Stages } from "../progress.ts";
@@ -14,7 +13,7 @@ import { type EvalFlags, evalOptions } from "./options.ts";
 import { csv, type Json, Results } from "./results.ts";
 import { HEADER, type Interval, line, plotOf, row, verdict } from "./stream_report.ts";
 import { type Subject, withSubject } from "./subject.ts";
-import { readPiece, type TextFile, textFiles } from "./texts.ts";
+import { type TextFile, textFiles } from "./texts.ts";
 
 const NAME = "stream";
 /** A checkpoint is due after so many tokens, or so long a time, unless told; it takes no more than a part of the time. */
@@ -65,7 +64,7 @@ async function stream(flags: StreamFlags, signal: AbortSignal): Promise<void> {
   const files = await textFiles(flags.text);
   const stages = new Stages();
   await withSubject(flags, signal, stages, async (subject) => {
-    const { maxPositions, attention } = resolvePolicy(flags, subject.trainedLength);
+    const { maxPositions, attention } = subject.plan({}).plan.policy;
     if (flags.tokens > maxPositions) {
       const expected = `at most ${maxPositions} under ${attention} attention (--max-positions)`;
       throw new OptionError(mismatch("tokens", expected, flags.tokens));
@@ -115,7 +114,7 @@ function parametersOf(
 function corpusOf({ tokenizer, bos }: Subject, files: readonly TextFile[], seed: number): Corpus {
   return {
     documents: files.length,
-    read: (document, offset) => readPiece(files[document] as TextFile, offset),
+    read: (document, offset) => (files[document] as TextFile).piece(offset),
     encode: (text) => tokenizer.encode(text, { addSpecialTokens: false }),
     bos,
     seed,

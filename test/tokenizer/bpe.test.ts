@@ -1,0 +1,191 @@
+/** The `model` of a tokenizer.json with what is seldom in it. Expected tokens are those of Hugging Face tokenizers 0.23.3. */
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { Merger } from "../../src/tokenizer/merger.ts";
+import { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
+
+const vocabOf = (...tokens: string[]) => Object.fromEntries(tokens.map((token, id) => [token, id]));
+const tokenizerOf = (model: unknown, more: object = {}) => new Tokenizer({ added_tokens: [], model, ...more }, {}, "x");
+const tokensOf = (tokenizer: Tokenizer, text: string) => tokenizer.encode(text).map((id) => tokenizer.token(id));
+
+const BYTES = Object.fromEntries(
+  Array.from({ length: 256 }, (_, b) => [`<0x${b.toString(16).toUpperCase().padStart(2, "0")}>`, 10 + b]),
+);
+const [AB, PREFIX, SUFFIX] = [
+  { type: "BPE", vocab: vocabOf("a", "b", "ab"), merges: ["a b"] },
+  {
+    continuing_subword_prefix: "##",
+    vocab: vocabOf("a", "##b", "##c", "ab", "##bc", "b", "abc", "<u>"),
+    unk_token: "<u>",
+    merges: [
+      ["##b", "##c"],
+      ["a", "##b"],
+      ["a", "##bc"],
+    ],
+  },
+  {
+    end_of_word_suffix: "</w>",
+    vocab: vocabOf("a", "b", "b</w>", "ab</w>", "a</w>", "<u>", "aa", "aab</w>"),
+    unk_token: "<u>",
+    merges: ["a b</w>", "a a", "aa b</w>"],
+  },
+];
+const BOTH = {
+  ...{ continuing_subword_prefix: "##", end_of_word_suffix: "</w>", merges: ["a ##b</w>", "a ##b"] },
+  vocab: vocabOf("a", "##b", "##b</w>", "ab</w>", "a</w>", "ab"),
+};
+const FALLBACK = {
+  ...{ byte_fallback: true, end_of_word_suffix: "</w>", unk_token: "<u>", merges: ["a b</w>"] },
+  vocab: { ...vocabOf("a", "b", "ab</w>", "b</w>", "<u>"), ...BYTES },
+};
+const SUFFIX_BYTES = ["<0x3C>", "<0x2F>", "<0x77>", "<0x3E>"];
+
+test.each<[name: string, model: object, expected: Record<string, string[]>]>([
+  ["merges as strings", AB, { ab: ["ab"] }],
+  ["merges as pairs", { ...AB, merges: [["a", "b"]] }, { ab: ["ab"] }],
+  ["merges with a version", { ...AB, merges: ["#version: 0.2", "a b"] }, { ab: ["ab"] }],
+  ["no type, dropout 0", { vocab: AB.vocab, merges: AB.merges, dropout: 0 }, { ab: ["ab"] }],
+  [
+    "a merge twice: the last counts",
+    { vocab: vocabOf("a", "b", "c", "ab", "bc"), merges: ["a b", "b c", "a b"] },
+    { abc: ["a", "bc"] },
+  ],
+  [
+    "continuing_subword_prefix",
+    PREFIX as object,
+    {
+      abc: ["abc"],
+      bc: ["b", "##c"],
+      ab: ["ab"],
+      bb: ["b", "##b"],
+      cab: ["<u>", "<u>", "##b"],
+      xb: ["<u>", "##b"],
+      ax: ["a", "<u>"],
+    },
+  ],
+  [
+    "end_of_word_suffix",
+    SUFFIX as object,
+    {
+      ab: ["ab</w>"],
+      a: ["a</w>"],
+      aab: ["a", "ab</w>"],
+      ba: ["b", "a</w>"],
+      bx: ["b", "<u>"],
+      xb: ["<u>", "b</w>"],
+      bbab: ["b", "b", "ab</w>"],
+    },
+  ],
+  [
+    "both, and no unknown token",
+    BOTH,
+    { ab: ["ab</w>"], a: ["a</w>"], abb: ["ab", "##b</w>"], axb: ["ab</w>"], xb: ["##b</w>"] },
+  ],
+  [
+    "byte_fallback with a suffix",
+    FALLBACK,
+    { ab: ["ab</w>"], ax: ["a", "<0x78>", ...SUFFIX_BYTES], é: ["<0xC3>", "<0xA9>", ...SUFFIX_BYTES] },
+  ],
+  [
+    "ignore_merges looks for the piece as it stands",
+    {
+      ignore_merges: true,
+      end_of_word_suffix: "</w>",
+      vocab: vocabOf("a", "b", "ab", "ab</w>", "b</w>", "c", "d", "cd", "d</w>"),
+      merges: ["a b</w>"],
+    },
+    { ab: ["ab"], cd: ["cd"] },
+  ],
+])("%s", (_, model, expected) => {
+  const tokenizer = tokenizerOf(model);
+  for (const [text, tokens] of Object.entries(expected)) expect(tokensOf(tokenizer, text)).toEqual(tokens);
+});
+
+test("affixes in long pieces, which are cut at seams", () => {
+  const long = `${"ab".repeat(60)}c`;
+  const prefix = tokenizerOf(PREFIX);
+  expect(tokensOf(prefix, `a${"b".repeat(100)}`)).toEqual(["ab", ...Array(99).fill("##b")]);
+  expect(tokensOf(prefix, `${"x".repeat(100)}bc`).slice(-2)).toEqual(["<u>", "##bc"]);
+  const suffix = tokenizerOf(SUFFIX);
+  expect(tokensOf(suffix, long.slice(0, -1)).slice(-2)).toEqual(["b", "ab</w>"]);
+});
+
+test("truncation and padding are for batches: they are left to the caller", () => {
+  const truncation = { max_length: 2, strategy: "LongestFirst", stride: 0, direction: "Right" };
+  const padding = {
+    strategy: { Fixed: 8 },
+    direction: "Left",
+    pad_id: 1,
+    pad_type_id: 0,
+    pad_token: "b",
+    pad_to_multiple_of: null,
+  };
+  expect(tokensOf(tokenizerOf(AB, { truncation, padding }), "aab")).toEqual(["a", "ab"]);
+});
+
+test.each<[post_processor: object, tokens: string[]]>([
+  [{ type: "BertProcessing", sep: ["b", 1], cls: ["a", 0] }, ["a", "ab", "b"]],
+  [{ type: "RobertaProcessing", sep: ["b", 1], cls: ["a", 0] }, ["a", "ab", "b"]],
+  [{ type: "Sequence", processors: [] }, ["ab"]],
+  [
+    {
+      type: "Sequence",
+      processors: [
+        { type: "ByteLevel", trim_offsets: false },
+        { type: "BertProcessing", sep: ["b", 1], cls: ["a", 0] },
+      ],
+    },
+    ["a", "ab", "b"],
+  ],
+  [
+    {
+      type: "TemplateProcessing",
+      single: [{ SpecialToken: { id: "x", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
+      special_tokens: { x: { id: "x", ids: [1, 0], tokens: ["b", "a"] } },
+    },
+    ["b", "a", "ab"],
+  ],
+])("%j", (post_processor, tokens) => {
+  expect(tokensOf(tokenizerOf(AB, { post_processor }), "ab")).toEqual(tokens);
+});
+
+test.each<[decoder: object, texts: [string, string]]>([
+  [{ type: "ByteFallback" }, ["aba", " b ba"]],
+  [{ type: "Fuse" }, ["aba", " b ba"]],
+  [{ type: "Strip", content: " ", start: 1, stop: 0 }, ["aba", "bba"]],
+  [{ type: "Strip", content: "b", start: 0, stop: 1 }, ["aa", "  a"]],
+  [{ type: "Sequence", decoders: [] }, ["aba", " b ba"]],
+])("decoder %j", (decoder, texts) => {
+  const tokenizer = tokenizerOf({ vocab: vocabOf("a", "b", " b"), merges: [] }, { decoder });
+  expect(
+    [
+      [0, 1, 0],
+      [2, 2, 0],
+    ].map((ids) => tokenizer.decode(ids)),
+  ).toEqual(texts);
+});
+
+test("merging is that of its definition: the first merge first, the leftmost of it", () => {
+  const parts = fc.array(fc.constantFrom("a", "b", "c"), { maxLength: 40 });
+  const pairs = fc.uniqueArray(
+    fc.tuple(fc.constantFrom("a", "b", "c", "ab", "aa", "bc"), fc.constantFrom("a", "b", "c", "ab", "aa", "bc")),
+    {
+      selector: String,
+      maxLength: 12,
+    },
+  );
+  const property = fc.property(parts, pairs, (given, merges) => {
+    const expected: string[] = [...given];
+    for (;;) {
+      const ranks = expected.slice(1).map((right, i) => merges.findIndex(([a, b]) => a === expected[i] && b === right));
+      const best = Math.min(...ranks.filter((rank) => rank >= 0));
+      if (best === Infinity) break;
+      const at = ranks.indexOf(best);
+      expected.splice(at, 2, `${expected[at]}${expected[at + 1]}`);
+    }
+    const merger = new Merger(merges.map(([a, b]) => [a, b, a + b]));
+    expect(merger.merge(given)).toEqual(expected);
+    expect(merger.merge(given)).toEqual(expected);
+  });
+  fc.assert(property, { numRuns: 500, seed: 3 });
+});
