@@ -11,7 +11,7 @@ export { type Bucket, filesFromBucket } from "./runtime/bucket.ts";
 export { filesFromStreams, type StreamedFile } from "./runtime/streams.ts";
 export { filesFromUrl, type UrlOptions } from "./runtime/url.ts";
 export type { OpenOptions } from "./service/types.ts";
-export { type Prompt, Session } from "./session.ts";
+export { type AppendOptions, type Prompt, Session } from "./session.ts";
 export type { ByteSource, Files } from "./source.ts";
 export type { ChatOptions, ContentPart, Message } from "./tokenizer/chat.ts";
 export { Tokenizer } from "./tokenizer/tokenizer.ts";

@@ -1,9 +1,10 @@
 import type { ChoosingOptions } from "./settings.ts";
+import type { ChatOptions } from "./tokenizer/chat.ts";
 
 export { resolveSettings } from "./settings.ts";
 
 /** How a text is continued. Names are Hugging Face's in camelCase; what is not given comes from generation_config.json. */
-export interface GenerateOptions extends ChoosingOptions {
+export interface GenerateOptions extends ChoosingOptions, ChatOptions {
   /** Tokens to add at most; −1: until stopped. Hugging Face's default is 20, if the file has no max_length either. */
   readonly maxNewTokens?: number | undefined;
   /** Stream of random numbers, 0 to 2^53 − 1; drawn unless told. */

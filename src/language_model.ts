@@ -6,6 +6,7 @@ import { shownPlace } from "./runtime/address.ts";
 import { currentRuntime } from "./runtime/index.ts";
 import type { EngineFacts, EngineService, OpenOptions } from "./service/types.ts";
 import { type Prompt, Session, type SessionModel } from "./session.ts";
+import type { ChatOptions, Message } from "./tokenizer/chat.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
 /** What a model is and takes, as `--stats json` prints it. */
@@ -42,6 +43,16 @@ export class Model {
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     return Session.generate(this.#parts, prompt, options);
+  }
+
+  /**
+   * Messages as the text that `generate` would read, by the model's chat template.
+   *
+   * @throws OptionError if there is no template, a message is malformed, or the template refuses the messages
+   */
+  async renderChat(messages: readonly Message[], options?: ChatOptions): Promise<string> {
+    const { renderChat } = await import("./tokenizer/chat.ts");
+    return renderChat(this.tokenizer, messages, options);
   }
 
   /**

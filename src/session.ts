@@ -5,7 +5,7 @@ import { type GeneratedToken, Generation, type Tally } from "./generation.ts";
 import type { EngineService, Opened, OpenOptions } from "./service/types.ts";
 import { SessionText } from "./session_text.ts";
 import { resolveSettings, type Settings, withoutEnds, withPrompt } from "./settings.ts";
-import type { Message } from "./tokenizer/chat.ts";
+import type { ChatOptions, Message } from "./tokenizer/chat.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
 /** A text to go on from: text, token ids, or the messages of a chat. */
@@ -17,6 +17,10 @@ export interface SessionModel {
   readonly tokenizer: Tokenizer;
   readonly config: Readonly<Record<string, unknown>>;
   readonly generationConfig: Readonly<Record<string, unknown>>;
+}
+
+export interface AppendOptions extends ChatOptions {
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Sessions that became garbage without being disposed of: their slots are given back. */
@@ -60,9 +64,12 @@ export class Session {
     return this.#model.service.length(this.#id);
   }
 
-  /** Reads a prompt. BOS and the like are added at the start of the session only. */
-  async append(prompt: Prompt, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
-    await this.#read(await this.#encode(prompt), options.signal);
+  /**
+   * Reads a prompt. BOS and the like are added at the start of the session only. Messages are new turns of the session's
+   * chat; if more of them follow before an answer, pass `addGenerationPrompt: false`.
+   */
+  async append(prompt: Prompt, options: AppendOptions = {}): Promise<void> {
+    await this.#read(await this.#encode(prompt, options), options.signal);
   }
 
   /**
@@ -121,7 +128,7 @@ export class Session {
     const { signal, skipSpecialTokens = true } = options;
     const decided = this.#settings(options);
     this.#text.begin(decided.stopStrings, skipSpecialTokens);
-    const ids = prompt === undefined ? [] : await this.#encode(prompt);
+    const ids = prompt === undefined ? [] : await this.#encode(prompt, options);
     tally.promptTokens = ids.length;
     const settings = withPrompt(decided, this.length + ids.length);
     await this.#model.service.begin(this.#id, options.seed, settings);
@@ -146,16 +153,16 @@ export class Session {
 
   /** Chooses a token of a generation, and ends it with a stop token or stop string. */
   async #choose(tally: Tally, settings: Settings, final: boolean): Promise<GeneratedToken> {
-    const { logitsHash, ...token } = await this.#model.service.next(this.#id);
+    const { id, logprob, position, logitsHash } = await this.#model.service.next(this.#id);
     tally.logitsHash = logitsHash;
     tally.newTokens++;
     tally.full = tally.newTokens >= settings.maxNewTokens || tally.milliseconds > 1000 * (settings.maxTime ?? Infinity);
-    const isStopToken = settings.stopTokens.has(token.id);
-    let { text, stopped } = this.#text.generate(token.id, isStopToken);
+    const isStopToken = settings.stopTokens.has(id);
+    let { text, stopped } = this.#text.generate(id, isStopToken);
     if (!stopped && (isStopToken || tally.full)) text += this.#text.end(final);
     tally.text += text;
     if (isStopToken || stopped) tally.finishReason = "stop";
-    return { ...token, text };
+    return { id, text, logprob, position };
   }
 
   /** Reads tokens; on abort, those that were read stay read. */
@@ -200,7 +207,7 @@ export class Session {
     return resolveSettings(options, config, generationConfig, tokenizer);
   }
 
-  async #encode(prompt: Prompt): Promise<readonly number[]> {
+  async #encode(prompt: Prompt, options: ChatOptions): Promise<readonly number[]> {
     const { tokenizer, config, generationConfig } = this.#model;
     const first = this.length === 0;
     if (typeof prompt === "string") {
@@ -213,8 +220,12 @@ export class Session {
       throw new OptionError(mismatch("prompt", "text, token ids, or the messages of a chat", prompt));
     if (prompt.every((item) => typeof item === "number")) return prompt;
     // Templates need an interpreter; few programs chat.
-    const { encodeChat } = await import("./tokenizer/chat.ts");
-    return encodeChat(tokenizer, prompt as readonly Message[]);
+    const { encodeTurns } = await import("./turns.ts");
+    const { turn, lastToken } = this.#text.state;
+    const ids = encodeTurns(tokenizer, prompt as readonly Message[], options, { turn, lastToken, length: this.length });
+    const open = options.addGenerationPrompt !== false || options.continueFinalMessage;
+    this.#text.turn = open ? "answer" : "turns";
+    return ids;
   }
 }
 

@@ -99,7 +99,7 @@ export const CONFIG_CASES = cases(LLAMA, [
   [
     "a temperature that is a word",
     (draft) => draft.setJson("generation_config.json", { do_sample: true, temperature: "hot" }),
-    /generation_config\.json: temperature: expected a number, found hot$/,
+    /generation_config\.json: temperature: expected a number above 0, or 0 for greedy choice, found hot$/,
   ],
 ]);
 

@@ -222,7 +222,7 @@ describe("a chat", () => {
     using session = await chat.session();
     await session.append([{ role: "system", content: "Speak." }]);
     await session.append([{ role: "user", content: "Now!" }]);
-    const rendered = "<|endoftext|>system: Speak.\nassistant:<|endoftext|>user: Now!\nassistant:";
+    const rendered = "<|endoftext|>system: Speak.\nassistant:\n<|endoftext|>user: Now!\nassistant:";
     expect(session.length).toBe(chat.tokenizer.encode(rendered, { addSpecialTokens: false }).length);
   });
 

@@ -1,0 +1,149 @@
+/** Turns of a chat in one session: only what is new is read, and together it is the whole chat. */
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { OptionError } from "../../src/errors.ts";
+import { load, type Message, type Model } from "../../src/index.ts";
+import { encodeChat } from "../../src/tokenizer/chat.ts";
+import { encodeTurns } from "../../src/turns.ts";
+import { EMBEDDED, embeddedFolder, failure, removeTemporary } from "./small.ts";
+
+setDefaultTimeout(60_000);
+afterAll(removeTemporary);
+
+/** Ends of answers: by the stop token and a line end, by it behind a space, by text alone. */
+const TEMPLATES = {
+  stop: `{% if messages[0].role != 'system' %}<system>Be kind.<|end|>
+{% endif %}{% for m in messages %}<{{ m.role }}>{{ m.content }}<|end|>
+{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}`,
+  space: `{% for m in messages %}{% if m.role == 'user' %}{{ bos_token }}[ {{ m.content }} ]{% else %} {{ m.content }} <|end|>{% endif %}{% endfor %}`,
+  text: `{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}
+{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}`,
+};
+
+const WORD = "\u0120he";
+
+/** The embedded model with a template, whose stop token is <|end|>, the id of a word that it likes. */
+function folderOf(template: string): { folder: string; end: number } {
+  const folder = embeddedFolder({ bos_token: "<|endoftext|>", chat_template: template });
+  const path = join(folder, "tokenizer.json");
+  const json = JSON.parse(readFileSync(path, "utf8"));
+  const end = json.model.vocab[WORD];
+  delete json.model.vocab[WORD];
+  json.model.vocab["<|end|>"] = end;
+  json.model.merges = json.model.merges.filter(([left, right]: [string, string]) => {
+    return ![left, right, left + right].includes(WORD);
+  });
+  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+  json.added_tokens.push({ id: end, content: "<|end|>", special: true, ...flags });
+  writeReplaced(path, JSON.stringify(json));
+  writeReplaced(join(folder, "generation_config.json"), JSON.stringify({ eos_token_id: end }));
+  return { folder, end };
+}
+
+/** The folder's files are links to those of the model. */
+function writeReplaced(path: string, text: string): void {
+  Bun.spawnSync(["rm", path]);
+  writeFileSync(path, text);
+}
+
+const user = (content: string): Message => ({ role: "user", content });
+const assistant = (content: string): Message => ({ role: "assistant", content });
+
+describe.each(Object.entries(TEMPLATES))("the template %s", (_, template) => {
+  test("a session of three turns has read what the whole chat renders to", async () => {
+    const { folder, end } = folderOf(template);
+    using model = await load(folder);
+    const { tokenizer } = model;
+    const read: number[] = [];
+    const chat: Message[] = [];
+    using session = await model.session();
+    for (const question of ["Who is there?", "Why?", "And then, <|end|> what?"]) {
+      chat.push(user(question));
+      const generation = session.generate([user(question)], { doSample: true, seed: 3, maxNewTokens: 1000, topK: 0 });
+      const ids: number[] = [];
+      for await (const { id } of generation.tokens()) ids.push(id);
+      const { finishReason, promptTokens } = await generation.result;
+      expect(finishReason).toBe("stop");
+      expect(ids.at(-1)).toBe(end);
+      const whole = encodeChat(tokenizer, chat);
+      read.push(...whole.slice(whole.length - promptTokens), ...ids);
+      chat.push(assistant(tokenizer.decode(ids)));
+      expect(session.length).toBe(read.length);
+    }
+    await session.append([user("Well?")]);
+    using other = await model.session();
+    const rest = session.length - read.length;
+    const whole = encodeChat(tokenizer, [...chat, user("Well?")]);
+    await other.append([...read, ...whole.slice(whole.length - rest)]);
+    expect(await session.logits()).toEqual((await other.logits()) as Float32Array<ArrayBuffer>);
+    // Neither the start of a chat nor the stop token comes a second time.
+    const starts = tokenizer.decode(read, { skipSpecialTokens: false }).split("Be kind.").length;
+    expect(starts).toBeLessThanOrEqual(2);
+    expect(tokenizer.decode(read, { skipSpecialTokens: false })).not.toContain("<|end|><|end|>");
+  });
+
+  test("snapshots and forks know where they are in the chat", async () => {
+    const { folder } = folderOf(template);
+    using model = await load(folder);
+    using session = await model.session();
+    await session.generate([user("Who?")], { maxNewTokens: 5, temperature: 0 }).text();
+    using restored = await model.restore(await session.snapshot());
+    using fork = await session.fork();
+    for (const one of [session, restored, fork]) await one.append([user("Why?")]);
+    expect(restored.length).toBe(session.length);
+    expect(await restored.logits()).toEqual((await session.logits()) as Float32Array<ArrayBuffer>);
+    expect(await fork.logits()).toEqual((await session.logits()) as Float32Array<ArrayBuffer>);
+  });
+});
+
+test("turns that more turns follow are read without a generation prompt", async () => {
+  const { folder } = folderOf(TEMPLATES.stop);
+  using model = await load(folder);
+  using session = await model.session();
+  const chat = [user("a"), assistant("b"), user("c")];
+  await session.append(chat.slice(0, 1), { addGenerationPrompt: false });
+  await session.append(chat.slice(1, 2), { addGenerationPrompt: false });
+  await session.append(chat.slice(2));
+  using whole = await model.session();
+  await whole.append(chat);
+  expect(session.length).toBe(whole.length);
+  expect(await session.logits()).toEqual((await whole.logits()) as Float32Array<ArrayBuffer>);
+});
+
+test("a chat behind other text begins without BOS; the last message can be continued", async () => {
+  using model = await load(folderOf(TEMPLATES.text).folder);
+  const { tokenizer } = model;
+  const bos = tokenizer.bosTokenId;
+  const place = { turn: "none", lastToken: 5 } as const;
+  const first = encodeTurns(tokenizer, [user("a")], {}, { ...place, length: 0 });
+  expect(first[0]).toBe(bos as number);
+  expect(encodeTurns(tokenizer, [user("a")], {}, { ...place, length: 3 })).toEqual(first.slice(1));
+  using session = await model.session();
+  const open = [user("Who?"), assistant("It was")];
+  const text = await session.generate(open, { continueFinalMessage: true, temperature: 0, maxNewTokens: 5 }).text();
+  expect(await model.renderChat(open, { continueFinalMessage: true })).toEndWith("assistant: It was");
+  const ids = encodeChat(tokenizer, open, { continueFinalMessage: true });
+  expect(text).toBe(await model.generate(ids, { temperature: 0, maxNewTokens: 5 }).text());
+});
+
+test("options of the chat reach the template", async () => {
+  const template =
+    "{{ tools | tojson if tools }}|{{ documents | length if documents }}|{{ mood }}|{{ messages[0].content }}|{{ add_generation_prompt }}";
+  using model = await load(folderOf(template).folder);
+  const tools = [{ type: "function", function: { name: "look" } }];
+  const options = {
+    tools,
+    documents: [{ text: "d" }],
+    templateVariables: { mood: "calm" },
+    addGenerationPrompt: false,
+  };
+  expect(await model.renderChat([user("hi")], options)).toBe(
+    '[{"type": "function", "function": {"name": "look"}}]|1|calm|hi|False',
+  );
+  const generation = model.generate([user("hi")], { ...options, maxNewTokens: 1 });
+  expect((await generation.result).promptTokens).toBe(encodeChat(model.tokenizer, [user("hi")], options).length);
+  await failure(OptionError, () => plainModel().then((plain) => plain.renderChat([user("hi")])));
+});
+
+const plainModel = (): Promise<Model> => load(EMBEDDED);
