@@ -130,7 +130,7 @@ test("a signature that is over is no missing file", async () => {
   ]) {
     const { url } = serve(EMBEDDED, answer(403, body));
     expect(await refusal(load(url))).toMatch(
-      /chat_template\.jinja: expected an answer .*, found HTTP 403: the signature/,
+      /[.]json: expected an answer .*, found HTTP 403: the signature/,
     );
   }
 });
