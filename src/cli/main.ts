@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { LambentError, show } from "../errors.ts";
+import { messageOf } from "../realm.ts";
 import { detectHost } from "../runtime/detect.ts";
 import { provideRuntime } from "../runtime/index.ts";
 import { VERSION } from "../version.ts";
@@ -50,7 +51,7 @@ function report(error: unknown): number {
     return 2;
   }
   if (abort.signal.aborted && error === abort.signal.reason) return 130;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = String(messageOf(error));
   process.stderr.write(`error: ${error instanceof LambentError ? message : show(message)}\n`);
   return 1;
 }

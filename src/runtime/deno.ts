@@ -1,13 +1,13 @@
-import { Worker } from "node:worker_threads";
 import type { Thread } from "../machine/pool.ts";
+import { codeAt } from "./beside.ts";
 import { host } from "./host.ts";
-import { engineThread, local, thread } from "./node.ts";
+import { engineThread, thread } from "./node.ts";
 import type { EngineThread } from "./types.ts";
 
 /** Deno. Its Web Workers do not say when they end, those of node:worker_threads do. */
 export const deno = host({
   name: `deno ${(globalThis as unknown as { Deno: { version: { deno: string } } }).Deno.version.deno}`,
-  startThread: () => punctual(thread(new Worker(local(new URL("./deno_thread.ts", import.meta.url))))),
+  startThread: () => punctual(thread(codeAt("./deno_thread.ts"))),
   startEngine: engineThread,
 });
 

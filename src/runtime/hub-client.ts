@@ -215,10 +215,10 @@ export class Client {
       return await Promise.race([work, cut]);
     } catch (error) {
       if (error instanceof LambentError || this.signal.aborted) throw error;
-      const { code, cause, message } = error as { code?: string; cause?: { code?: string }; message?: string };
+      const { name, code, cause, message } = error as Error & { code?: string; cause?: { code?: string } };
       const reason = code || cause?.code || message;
       // Browsers say no more than this, and say it of servers that are there too.
-      if (error instanceof TypeError && !code && !cause?.code && !this.reached) {
+      if (name === "TypeError" && !code && !cause?.code && !this.reached) {
         const found = `${reason} (no connection, or not allowed by CORS)`;
         throw new HubError(mismatch(subject, `an answer from ${host}`, found));
       }

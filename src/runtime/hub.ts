@@ -4,6 +4,7 @@
  */
 import type { symlink } from "node:fs/promises";
 import { LambentError, ModelError, mismatch, OptionError } from "../errors.ts";
+import { messageOf } from "../realm.ts";
 import { Cache, CONFIG, INDEX, isCommit, OPTIONAL, shards, TOKENIZER, WEIGHTS } from "./hub-cache.ts";
 import { Client, HubError, TIMING, type Timing } from "./hub-client.ts";
 import {
@@ -250,8 +251,8 @@ class Fetcher {
       return await call(hub);
     } catch (error) {
       if (error instanceof LambentError || this.stop.signal.aborted) throw error;
-      const found = error instanceof Error ? error.message : error;
-      throw new HubError(mismatch(this.id, `an answer of the Hugging Face API from ${this.client.endpoint}`, found));
+      const expected = `an answer of the Hugging Face API from ${this.client.endpoint}`;
+      throw new HubError(mismatch(this.id, expected, messageOf(error)));
     }
   }
 

@@ -1,4 +1,5 @@
 import { LambentError, mismatch, OptionError, show } from "../errors.ts";
+import { messageOf } from "../realm.ts";
 import type { EngineThread } from "../runtime/types.ts";
 import type { Sampling } from "../sampler.ts";
 import type { TextState } from "../snapshot.ts";
@@ -40,8 +41,7 @@ export class RemoteService implements EngineService {
     const files = typeof where === "string" ? undefined : serveFiles(where);
     const rpc = new Rpc(thread, files?.handlers ?? {});
     thread.ended.then((reason) => {
-      const cause = reason instanceof Error ? reason.message : reason;
-      const end = cause === undefined ? "its end" : `its end: ${show(cause)}`;
+      const end = reason === undefined ? "its end" : `its end: ${show(messageOf(reason))}`;
       rpc.end(new LambentError(mismatch("engine", "its worker at work", end)));
     });
     const place = typeof where === "string" ? where : { files: where.name };

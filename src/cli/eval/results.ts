@@ -165,7 +165,7 @@ async function writeWhole(path: string, content: Content): Promise<void> {
   try {
     const file = await open(`${path}.partial`, "w");
     try {
-      const parts = typeof content === "string" || content instanceof Uint8Array ? [content] : content;
+      const parts = typeof content === "string" || ArrayBuffer.isView(content) ? [content] : content;
       for await (const part of parts) {
         await writeAll(file, typeof part === "string" ? new TextEncoder().encode(part) : part);
       }
