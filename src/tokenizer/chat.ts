@@ -1,5 +1,6 @@
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
 import { LambentError, ModelError, mismatch, OptionError, show } from "../errors.ts";
+import { messageOf } from "../realm.ts";
 import { strftime } from "./strftime.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -48,7 +49,7 @@ export function renderChat(tokenizer: Tokenizer, messages: readonly Message[], o
     return String(result.value);
   } catch (error) {
     if (error instanceof LambentError) throw error;
-    throw new ModelError(`${thing}: ${show(error instanceof Error ? error.message : String(error))}`);
+    throw new ModelError(`${thing}: ${show(messageOf(error))}`);
   }
 }
 
