@@ -168,7 +168,7 @@ export class Pool {
 
   /** How many of `threads` threads there can be. */
   size(threads: number): number {
-    return this.#broken ? Math.min(threads, 1 + this.#helpers.size) : threads;
+    return this.#broken ? Math.min(threads, 1 + [...this.#helpers].filter(({ started }) => started).length) : threads;
   }
 
   /**

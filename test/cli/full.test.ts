@@ -24,7 +24,7 @@ async function shell(args: readonly string[], { before = "", after = "" }) {
 }
 
 describe.skipIf(!existsSync("/dev/full"))("a full device (needs /dev/full)", () => {
-  test.each([
+  const printing: string[][] = [
     ["generate", "ab", "-m", MODEL, "-n", "3", "--seed", "1"],
     ["generate", "ab", "-m", MODEL, "-n", "3", "--seed", "1", "--output", "jsonl", "--stats"],
     ["inspect", "-m", MODEL],
@@ -32,7 +32,8 @@ describe.skipIf(!existsSync("/dev/full"))("a full device (needs /dev/full)", () 
     ["--help"],
     ["generate", "--help"],
     ["--version"],
-  ])("as standard output of %s %s %s %s", async (...args) => {
+  ];
+  test.each(printing.map((args) => [args.join(" "), args] as const))("as standard output of %s", async (_, args) => {
     expect(await shell(args, { after: "> /dev/full" })).toEqual({
       ...{ code: 1, out: "", err: NO_ROOM("standard output", "ENOSPC") },
     });
