@@ -19,7 +19,7 @@ if (status !== 0) process.exit(1);
 // The compiler rewrites imports, but neither the addresses of workers nor what types import.
 for (const file of globSync("**/*.{js,d.ts}", { cwd: dist })) {
   const text = readFileSync(join(dist, file), "utf8");
-  const rewritten = text.replace(/((?:from |import\(|new URL\()"\.{1,2}\/[^"]+)\.ts"/g, '$1.js"');
+  const rewritten = text.replace(/((?:from |import\(|new URL\(|codeAt\()"\.{1,2}\/[^"]+)\.ts"/g, '$1.js"');
   if (rewritten !== text) writeFileSync(join(dist, file), rewritten);
 }
 // What the command line continues when no model is named.

@@ -1,6 +1,14 @@
 import { Size } from "../assembly/layout.ts";
 import { LambentError, mismatch, OptionError } from "./errors.ts";
-import { BUILDS, type Kernels, loadKernels } from "./machine/kernels.ts";
+import {
+  BUILDS,
+  type Build,
+  type KernelCode,
+  type KernelSource,
+  type Kernels,
+  loadKernels,
+} from "./machine/kernels.ts";
+import { isOf, messageOf } from "./realm.ts";
 import { currentRuntime } from "./runtime/index.ts";
 import type { Runtime } from "./runtime/types.ts";
 
@@ -12,27 +20,61 @@ export interface EngineOptions {
   readonly worker?: boolean | undefined;
   /** Which builds of the kernels may be used: with relaxed SIMD, or plain; either unless told. They give the same bits. */
   readonly simd?: "relaxed" | "plain" | undefined;
+  /**
+   * Where the kernels are, if not beside the code as in the package's dist/build: a folder of all four (a directory or a URL),
+   * or bytes or compiled modules by name, of which those that are there are used. For bundles, and for hosts that compile
+   * nothing.
+   */
+  readonly kernels?: string | URL | Partial<Readonly<Record<Build, KernelCode>>> | undefined;
 }
 
 /** Threads that are used unless told, at most: more are seldom all free. */
 const DEFAULT_THREADS = 16;
 
-const kernels = new Map<string, Promise<Kernels>>();
+type Compiled = Map<string, Promise<Kernels>>;
+
+/** By where they are from; undefined: beside the code. */
+const places = new Map<string | undefined, Compiled>();
+const given = new WeakMap<object, Compiled>();
+
+/** The kernels from a place, as those who load them see it, and what was compiled of them. */
+function kernelsOf({ kernels }: EngineOptions, runtime: Runtime): { source: KernelSource; compiled: Compiled } {
+  if (kernels === undefined || typeof kernels === "string" || isOf("URL", kernels)) {
+    const folder = kernels && `${kernels}`;
+    const compiled = places.get(folder) ?? new Map();
+    places.set(folder, compiled);
+    return { source: (build) => runtime.kernels(build, folder), compiled };
+  }
+  const builds: Partial<Record<string, KernelCode>> = Object(kernels);
+  const names = Object.keys(builds);
+  if (names.length === 0 || names.some((name) => !BUILDS.includes(name as Build)))
+    throw new OptionError(mismatch("kernels", `a folder, or one or more of ${BUILDS.join(", ")}`, kernels));
+  const compiled = given.get(builds) ?? new Map();
+  given.set(builds, compiled);
+  return { source: async (build) => builds[build], compiled };
+}
 
 /** The kernels of this process, compiled and tested once; those with shared memory have one pool of threads for all models. */
-function processKernels(runtime: Runtime, memory: "single" | "shared", simd: EngineOptions["simd"]): Promise<Kernels> {
+function processKernels(runtime: Runtime, memory: "single" | "shared", options: EngineOptions): Promise<Kernels> {
+  const { simd } = options;
   const builds = BUILDS.filter(
     (build) => build.startsWith(memory) && (simd === undefined || build === `${memory}-${simd}`),
   );
   if (builds.length === 0) throw new OptionError(mismatch("simd", "relaxed or plain", simd));
+  const { source, compiled } = kernelsOf(options, runtime);
   const key = builds.join();
-  let promise = kernels.get(key);
+  let promise = compiled.get(key);
   if (!promise) {
-    promise = loadKernels(runtime.kernels, builds, runtime.startThread);
-    promise.catch(() => kernels.delete(key));
-    kernels.set(key, promise);
+    promise = loadKernels(source, builds, runtime.startThread);
+    promise.catch(() => compiled.delete(key));
+    compiled.set(key, promise);
   }
   return promise;
+}
+
+/** The option `kernels` as a worker of this thread understands it. */
+export function locateKernels({ kernels }: EngineOptions, runtime: Runtime): EngineOptions["kernels"] {
+  return typeof kernels === "string" || isOf("URL", kernels) ? runtime.locate(`${kernels}`) : kernels;
 }
 
 /** The number asked for, or one per core. Throws OptionError if it is not from 1 to MaxSlices. */
@@ -53,13 +95,13 @@ export async function chooseKernels(
   let single = waits ? runtime.single : "a page's own thread may not wait for others";
   if (threads > 1 && runtime.startThread && waits) {
     try {
-      return { kernels: await processKernels(runtime, "shared", options.simd), threads };
+      return { kernels: await processKernels(runtime, "shared", options), threads };
     } catch (error) {
       if (!(error instanceof LambentError) || error instanceof OptionError) throw error;
       single = error.message;
     }
   }
-  return { kernels: await processKernels(runtime, "single", options.simd), threads, single };
+  return { kernels: await processKernels(runtime, "single", options), threads, single };
 }
 
 /** What computes here, and why. */
@@ -82,17 +124,19 @@ export interface EngineInfo {
 export async function engineInfo(options: EngineOptions = {}): Promise<EngineInfo> {
   const runtime = await currentRuntime();
   const { kernels, threads, single } = await chooseKernels(options, runtime);
+  const failure = await kernels.pool?.trial();
+  const alone = failure === undefined ? single : `${messageOf(failure)}`;
   const asked = options.threads === undefined ? `${runtime.cores} cores` : "as asked for";
   return {
     runtime: runtime.name,
     kernels: kernels.build,
-    threads: kernels.shared ? threads : 1,
+    threads: kernels.shared && failure === undefined ? threads : 1,
     cores: runtime.cores,
     worker: options.worker ?? runtime.worker,
     reasons: [
       ...kernels.reasons,
       `${kernels.build} gives the known answer`,
-      single && (threads > 1 || options.threads === undefined) ? `one thread: ${single}` : `threads: ${asked}`,
+      alone && (threads > 1 || options.threads === undefined) ? `one thread: ${alone}` : `threads: ${asked}`,
     ],
   };
 }

@@ -1,11 +1,12 @@
 import { Engine, type LoadingOptions } from "./engine.ts";
-import { chooseKernels, type EngineOptions, threadsOf } from "./engine_info.ts";
+import { chooseKernels, type EngineOptions, locateKernels, threadsOf } from "./engine_info.ts";
 import { mismatch, OptionError } from "./errors.ts";
 import { Checkpoint } from "./formats/checkpoint.ts";
 import { tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
 import { readBandwidth } from "./machine/roofline.ts";
 import { type Planned, planModel } from "./model/planning.ts";
 import { withoutTiedCopies } from "./model/tied.ts";
+import { isOf } from "./realm.ts";
 import { currentRuntime } from "./runtime/index.ts";
 import type { Runtime } from "./runtime/types.ts";
 import { LocalService } from "./service/local.ts";
@@ -41,7 +42,7 @@ export type Where = string | URL | Files;
 /** Whether files were given, and not a name. Throws OptionError for what is neither, such as an argument that was left out. */
 export function areFiles(where: Where): where is Files {
   if (typeof where === "object" && where && "open" in where) return true;
-  if (typeof where === "string" || where instanceof URL) return false;
+  if (typeof where === "string" || isOf("URL", where)) return false;
   throw new OptionError(mismatch("model", "a directory, a URL, a Hugging Face id, or files", where));
 }
 
@@ -83,7 +84,7 @@ const engines = new Map<string, WeakRef<Engine>>();
  * memory once.
  */
 export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
-  const { onProgress, signal, threads: _, ...rest } = options;
+  const { onProgress, signal, threads: _, kernels: __, ...rest } = options;
   const { kernels, threads } = await chooseKernels(options, runtime);
   signal?.throwIfAborted();
   for (const [key, engine] of engines) if (!engine.deref()) engines.delete(key);
@@ -137,7 +138,7 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
 export async function loadRemotely(where: Where, options: LoadOptions, runtime: Runtime): Promise<Loaded> {
   if (!runtime.startEngine)
     throw new OptionError(mismatch("worker", `false, as ${runtime.name} starts no workers`, true));
-  const { onProgress, signal, ...rest } = options;
+  const { onProgress, signal, ...rest } = { ...options, kernels: locateKernels(options, runtime) };
   const place = areFiles(where) ? where : runtime.locate(`${where}`);
   const onTell = (progress: LoadProgress) => onProgress?.(progress);
   const loaded = await RemoteService.load<RemoteRest>(runtime.startEngine(), place, rest, { signal, onTell });
@@ -157,7 +158,7 @@ type RemoteRest = Omit<Awaited<ReturnType<typeof loadLocally>>, "service" | "tok
 export function inspect(where: Where, options: LoadOptions = {}): Promise<Planned> {
   return withCheckpoint(where, options, async (checkpoint, runtime) => {
     threadsOf(options, runtime);
-    const kernels = async () => (await chooseKernels({ threads: 1, simd: options.simd }, runtime)).kernels;
+    const kernels = async () => (await chooseKernels({ ...options, threads: 1 }, runtime)).kernels;
     return planModel(await withoutTiedCopies(checkpoint, kernels), options);
   });
 }

@@ -2,7 +2,7 @@
 export const tick: () => Promise<void> =
   typeof setImmediate === "function"
     ? () => new Promise((resolve) => setImmediate(resolve))
-    : "document" in globalThis || "importScripts" in globalThis
+    : typeof MessageChannel === "function" && ("document" in globalThis || "importScripts" in globalThis)
       ? byMessage()
       : () => new Promise((resolve) => setTimeout(resolve, 0));
 

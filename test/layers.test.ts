@@ -5,7 +5,7 @@ import { ROOT } from "./setup.ts";
 
 /** The layers of ARCHITECTURE.md, lowest first; folders in one row do not know each other. */
 const LAYERS: readonly (readonly string[])[] = [
-  ["errors", "dtype", "source", "math", "random", "tick", "forgotten", "version"],
+  ["errors", "dtype", "source", "math", "random", "realm", "tick", "forgotten", "version"],
   ["jinja"],
   ["formats", "tokenizer"],
   ["machine"],

@@ -1,9 +1,10 @@
 import { open, rm } from "node:fs/promises";
 import { type Command, InvalidArgumentError } from "commander";
-import { LambentError, mismatch, OptionError, show } from "../errors.ts";
+import { mismatch, OptionError, show } from "../errors.ts";
 import { safetensorsHeader } from "../formats/safetensors.ts";
 import { loadEngine, withCheckpoint } from "../load.ts";
 import { requireTokenizer } from "../load_tokenizer.ts";
+import { unwritable, writeAll } from "./files.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, usageError } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { warnUnused } from "./streams.ts";
@@ -38,26 +39,25 @@ async function logits(flags: LogitsFlags, signal: AbortSignal): Promise<void> {
       maxPositions: options.maxPositions ?? ids.length,
     });
     warnUnused(where, engine.unused);
+    const shape = [ids.length, engine.program.vocabSize];
     const file = await open(flags.out, "w").catch((error) => {
-      throw new LambentError(mismatch(flags.out, "a file that can be written", error.code));
+      throw unwritable(flags.out, error);
     });
     try {
-      await file.write(
-        safetensorsHeader([{ name: "logits", dtype: "F32", shape: [ids.length, engine.program.vocabSize] }]),
-      );
+      await writeAll(file, safetensorsHeader([{ name: "logits", dtype: "F32", shape }]));
       const session = engine.open();
       await engine.forward(
         session,
         ids,
         async (row, position) => {
-          await file.write(new Uint8Array(row.buffer, row.byteOffset, row.byteLength));
+          await writeAll(file, new Uint8Array(row.buffer, row.byteOffset, row.byteLength));
           stages.update("computing", position + 1, ids.length);
         },
         signal,
       );
     } catch (error) {
       if ((await file.stat()).isFile()) await rm(flags.out);
-      throw error;
+      throw unwritable(flags.out, error);
     } finally {
       await file.close();
       stages.end();

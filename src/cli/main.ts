@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { LambentError, show } from "../errors.ts";
+import { messageOf } from "../realm.ts";
 import { detectHost } from "../runtime/detect.ts";
 import { provideRuntime } from "../runtime/index.ts";
 import { VERSION } from "../version.ts";
@@ -8,6 +9,7 @@ import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { addLogits } from "./logits.ts";
 import { addQuantize } from "./quantize.ts";
+import { lostOutput, warn, watchOutputs } from "./streams.ts";
 
 provideRuntime(detectHost);
 
@@ -17,8 +19,11 @@ process.once("SIGINT", () => {
   abort.abort();
   process.once("SIGINT", () => process.exit(130));
 });
-// Whoever reads our output may have enough of it.
-process.stdout.on("error", () => process.exit(0));
+watchOutputs();
+process.once("exit", () => {
+  const lost = lostOutput();
+  if (lost && !process.exitCode) process.exitCode = report(lost);
+});
 
 const program = new Command("lambent")
   .description("Language models in portable WebAssembly that never run out of context")
@@ -46,11 +51,11 @@ function report(error: unknown): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
     if (error.code === "commander.help") return 2; // no command: the help is on stderr already
-    process.stderr.write(`${error.message.split("\n")[0]}\n`);
+    warn(error.message.split("\n")[0] as string, "");
     return 2;
   }
   if (abort.signal.aborted && error === abort.signal.reason) return 130;
-  const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`error: ${error instanceof LambentError ? message : show(message)}\n`);
+  const message = String(messageOf(error));
+  warn(error instanceof LambentError ? message : show(message), "error: ");
   return 1;
 }

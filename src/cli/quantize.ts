@@ -7,6 +7,7 @@ import { chooseKernels } from "../engine_info.ts";
 import { LambentError, mismatch, OptionError } from "../errors.ts";
 import { type LoadOptions, withCheckpoint } from "../load.ts";
 import { type PackedFile, quantize } from "../quantize.ts";
+import { unwritable, writeAll } from "./files.ts";
 import { whole } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { warn } from "./streams.ts";
@@ -47,7 +48,9 @@ async function run(from: string, to: string, { dtype, ...where }: QuantizeFlags,
       ...{ threads, signal, availableMemory: runtime.availableMemory() },
       onProgress: (loaded, total) => stages.update("quantising", loaded, total),
     });
-    await mkdir(to, { recursive: true });
+    await mkdir(to, { recursive: true }).catch((error) => {
+      throw unwritable(to, error);
+    });
     const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
     let done = 0;
     const written: string[] = [];
@@ -88,7 +91,7 @@ async function writeFile(directory: string, file: PackedFile, onPart: (bytes: nu
     const handle = await open(partial, "w");
     try {
       for (const part of file.parts()) {
-        for (let done = 0; done < part.length; ) done += (await handle.write(part, done)).bytesWritten;
+        await writeAll(handle, part);
         onPart(part.length);
       }
     } finally {
@@ -97,8 +100,6 @@ async function writeFile(directory: string, file: PackedFile, onPart: (bytes: nu
     await rename(partial, join(directory, file.name));
   } catch (error) {
     await rm(partial, { force: true });
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === undefined || error instanceof LambentError) throw error;
-    throw new LambentError(mismatch(join(directory, file.name), `${file.bytes} bytes written`, code));
+    throw unwritable(join(directory, file.name), error);
   }
 }

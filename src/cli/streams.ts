@@ -1,11 +1,51 @@
-import { show } from "../errors.ts";
-
+import { LambentError, mismatch, show } from "../errors.ts";
 import { decodeUtf8 } from "../formats/json.ts";
 
-/** Writes to stdout and waits until it can take more; what an error means there is for its listener to say. */
+/** Whether the output is for somebody to read along; results may be files. */
+let readers = true;
+/** The first that could not be written to. */
+let lost: LambentError | undefined;
+
+/** Hears what becomes of the outputs: a command whose reader has had enough ends, with 0; see `lostOutput` for other errors. */
+export function watchOutputs(): void {
+  process.stdout.on("error", (error) => {
+    if (!hasLeft(error)) lose("standard output", error);
+    else if (readers) process.exit(0);
+  });
+  process.stderr.on("error", (error) => {
+    if (!hasLeft(error)) lose("standard error", error);
+  });
+}
+
+/** The command goes on when its reader has left. */
+export function needNoReader(): void {
+  readers = false;
+}
+
+/** The error of an output that could not be written to; some are only known when the process ends. */
+export function lostOutput(): LambentError | undefined {
+  return lost;
+}
+
+function hasLeft(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "EPIPE";
+}
+
+function lose(name: string, error: unknown): LambentError {
+  const { code, message } = error as NodeJS.ErrnoException;
+  lost ??= new LambentError(mismatch(name, "a place that can be written", code ?? message));
+  return lost;
+}
+
+/** Writes to stdout and waits until it can take more. Throws LambentError if it takes no more, but for want of a reader. */
 export function write(text: string | Uint8Array): Promise<void> {
-  return new Promise((resolve) => {
-    process.stdout.write(text, () => resolve());
+  return new Promise((resolve, reject) => {
+    const heard = (error?: unknown) => (error && !hasLeft(error) ? reject(lose("standard output", error)) : resolve());
+    try {
+      process.stdout.write(text, heard);
+    } catch (error) {
+      heard(error); // Deno throws it
+    }
   });
 }
 

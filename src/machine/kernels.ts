@@ -1,4 +1,5 @@
 import { LambentError } from "../errors.ts";
+import { isOf } from "../realm.ts";
 import { Pool, type StartThread } from "./pool.ts";
 import { selfTest } from "./selftest.ts";
 
@@ -32,8 +33,11 @@ export interface Kernels {
   instantiate(memory: WebAssembly.Memory): KernelExports;
 }
 
-/** Where the modules come from: as bytes, or compiled where the host compiles none; undefined if it lacks a build. */
-export type KernelSource = (build: Build) => Promise<Uint8Array<ArrayBuffer> | WebAssembly.Module | undefined>;
+/** A build as bytes, or compiled where the host compiles none. */
+export type KernelCode = ArrayBufferView | ArrayBuffer | WebAssembly.Module;
+
+/** Where the modules come from; undefined if it lacks a build. */
+export type KernelSource = (build: Build) => Promise<KernelCode | undefined>;
 
 /**
  * The first of `builds` that this host can compile and that computes what it must. Detection alone is not enough: there
@@ -47,7 +51,7 @@ export async function loadKernels(
   const reasons: string[] = [];
   for (const build of builds) {
     const code = await source(build);
-    const module = code instanceof Uint8Array ? await WebAssembly.compile(code).catch(() => undefined) : code;
+    const module = code && (await compiled(code));
     if (!module) {
       reasons.push(`${build} ${code ? "is not understood" : "is not there"}`);
       continue;
@@ -58,6 +62,11 @@ export async function loadKernels(
     reasons.push(`${build} ${failure}`);
   }
   throw new LambentError(`kernels: expected a build that runs here, found none: ${reasons.join("; ")}`);
+}
+
+async function compiled(code: KernelCode): Promise<WebAssembly.Module | undefined> {
+  if (isOf("WebAssembly.Module", code)) return code as WebAssembly.Module;
+  return WebAssembly.compile(code as BufferSource).catch(() => undefined);
 }
 
 function fromModule(

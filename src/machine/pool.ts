@@ -90,6 +90,7 @@ export class Pool {
   #nextBank = 0;
   /** Whether workers end before they have begun here. */
   #broken = false;
+  #trial: Promise<unknown> | undefined;
   #settled: Promise<void> | undefined;
   /** Turns of the kernels' spin loop that take LOOKING here. */
   #spins: number | undefined;
@@ -142,9 +143,32 @@ export class Pool {
     }
   }
 
+  /** Whether workers start here: undefined, or what they end by instead. Tried once, by one that ends then. */
+  trial(): Promise<unknown> {
+    this.#trial ??= this.#try();
+    return this.#trial;
+  }
+
+  async #try(): Promise<unknown> {
+    try {
+      const helper = new Helper(this.#start());
+      let end: { readonly reason: unknown } | undefined;
+      helper.thread.ended.then((reason = "they end at once") => (end = { reason }));
+      helper.attach(this.#module, 0, new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }));
+      while (!helper.started && !end) await new Promise((resolve) => setTimeout(resolve, 1));
+      helper.thread.terminate();
+      if (helper.started) return undefined;
+      this.#broken = true;
+      return end?.reason;
+    } catch (error) {
+      this.#broken = true;
+      return error;
+    }
+  }
+
   /** How many of `threads` threads there can be. */
   size(threads: number): number {
-    return this.#broken ? Math.min(threads, 1 + this.#helpers.size) : threads;
+    return this.#broken ? Math.min(threads, 1 + [...this.#helpers].filter(({ started }) => started).length) : threads;
   }
 
   /**

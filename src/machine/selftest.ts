@@ -18,6 +18,7 @@ import {
   Rope,
   Rows,
 } from "../../assembly/op.ts";
+import { messageOf } from "../realm.ts";
 import { Arena } from "./arena.ts";
 import type { Kernels } from "./kernels.ts";
 
@@ -54,7 +55,7 @@ export function selfTest(kernels: Kernels): string | undefined {
     if (wrong < 0) return undefined;
     return `computes ${(answers[wrong] as bigint).toString(16)} for ${KNOWN_ANSWER.toString(16)} in run ${wrong + 1}`;
   } catch (error) {
-    return `fails its test: ${error instanceof Error ? error.message : error}`;
+    return `fails its test: ${messageOf(error)}`;
   }
 }
 

@@ -8,8 +8,15 @@ import { type Attachment, abort, Mail } from "./mailbox.ts";
  */
 const SPIN = 0.02;
 
+/**
+ * How long it sleeps at a time, in ms. Then it looks at its event loop: Deno wakes no thread that sleeps, and ends a worker, or
+ * those that an ended worker had started, only there; until then they keep their memories.
+ */
+const NAP = 500;
+
 const banks = new Map<number, { kernels: KernelExports; memory: WebAssembly.Memory }>();
 let last = 0;
+let later: ReturnType<typeof setTimeout> | undefined;
 
 globalThis.onmessage = ({ data }: MessageEvent<Attachment>): void => {
   const { mailbox, module, bank, memory } = data;
@@ -19,8 +26,9 @@ globalThis.onmessage = ({ data }: MessageEvent<Attachment>): void => {
   serve(mailbox);
 };
 
-/** Does jobs until there is a message, which only the event loop can bring. */
+/** Does jobs until there is a message, which only the event loop can bring, or for a nap's length nothing. */
 function serve(mailbox: Int32Array): void {
+  clearTimeout(later);
   for (;;) {
     const turn = Atomics.load(mailbox, Mail.turn);
     if (Atomics.load(mailbox, Mail.posted) !== Atomics.load(mailbox, Mail.handled)) return;
@@ -31,8 +39,9 @@ function serve(mailbox: Int32Array): void {
     }
     const until = performance.now() + SPIN;
     while (Atomics.load(mailbox, Mail.turn) === turn && performance.now() < until);
-    Atomics.wait(mailbox, Mail.turn, turn);
+    if (Atomics.wait(mailbox, Mail.turn, turn, NAP) === "timed-out") break;
   }
+  later = setTimeout(serve, 0, mailbox);
 }
 
 function work(mailbox: Int32Array): void {

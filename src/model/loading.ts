@@ -86,8 +86,9 @@ function createMachine(kernels: Kernels, plan: Plan, threads: number | undefined
   try {
     return new Machine(kernels, plan, threads);
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw new LambentError(mismatch("memory", `${plan.memoryBytes} bytes`, `less: ${error.message}`));
+    const { name, message } = error as Error;
+    if (name !== "RangeError") throw error;
+    throw new LambentError(mismatch("memory", `${plan.memoryBytes} bytes`, `less: ${message}`));
   }
 }
 

@@ -1,5 +1,7 @@
 import { LambentError, mismatch } from "../errors.ts";
 import type { Build } from "../machine/kernels.ts";
+import { messageOf } from "../realm.ts";
+import { KERNELS } from "./addresses.ts";
 import type { EngineThread, Runtime } from "./types.ts";
 import { findOnWeb, openOnWeb } from "./web.ts";
 
@@ -18,30 +20,24 @@ export const browser: Runtime = {
     : "the page is not cross-origin isolated (headers COOP: same-origin, COEP: require-corp)",
   worker: false,
   availableMemory: () => undefined,
-  locate(where) {
-    const relative = /^\.{0,2}\//.test(where);
-    return relative ? new URL(where, globalThis.document?.baseURI ?? location.href).href : where;
-  },
+  locate,
   open: openOnWeb,
   find: findOnWeb,
 };
 
-/** The modules by addresses that a bundler can see. */
-const ADDRESSES: Record<Build, URL> = {
-  "shared-relaxed": new URL("../../build/shared-relaxed.wasm", import.meta.url),
-  "shared-plain": new URL("../../build/shared-plain.wasm", import.meta.url),
-  "single-relaxed": new URL("../../build/single-relaxed.wasm", import.meta.url),
-  "single-plain": new URL("../../build/single-plain.wasm", import.meta.url),
-};
+/** From a folder, relative to the page's address, or as they come with the code. */
+async function kernels(build: Build, folder?: string): Promise<ArrayBuffer> {
+  const url = folder === undefined ? KERNELS[build]() : new URL(`${build}.wasm`, `${locate(folder)}/`);
+  const response = await fetch(url).catch((error) => {
+    throw new LambentError(mismatch(url.href, "the kernels there", messageOf(error)));
+  });
+  if (!response.ok) throw new LambentError(mismatch(url.href, "the kernels there", `HTTP ${response.status}`));
+  return response.arrayBuffer();
+}
 
-async function kernels(build: Build): Promise<Uint8Array<ArrayBuffer>> {
-  const url = ADDRESSES[build];
-  const response = await fetch(url).catch((error: Error) => error);
-  if (response instanceof Error || !response.ok) {
-    const found = response instanceof Error ? response.message : `HTTP ${response.status}`;
-    throw new LambentError(mismatch(url.href, "the kernels there", found));
-  }
-  return new Uint8Array(await response.arrayBuffer());
+function locate(where: string): string {
+  const relative = /^\.{0,2}\//.test(where);
+  return relative ? new URL(where, globalThis.document?.baseURI ?? location.href).href : where;
 }
 
 /** Product and version that most resembles a name: the last of "Mozilla/5.0 (…) … Chrome/156.0.0.0 Safari/537.36" is not. */

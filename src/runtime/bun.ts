@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { codeAt, endOf } from "./beside.ts";
 import { filesFromBlobs } from "./blobs.ts";
 import { host } from "./host.ts";
 import type { EngineThread, Runtime } from "./types.ts";
@@ -10,8 +11,8 @@ const { Bun } = globalThis as unknown as {
 
 const shared = host({
   name: `bun ${Bun.version}`,
-  startThread: () => thread(new Worker(new URL("../machine/worker.ts", import.meta.url), OPTIONS)),
-  startEngine: () => thread(new Worker(new URL("../host_worker.ts", import.meta.url), OPTIONS)),
+  startThread: () => thread(codeAt("../machine/worker.ts")),
+  startEngine: () => thread(codeAt("../host_worker.ts")),
 });
 
 /** Bun. */
@@ -31,13 +32,14 @@ export const bun = {
 const OPTIONS = { ref: false } as WorkerOptions;
 
 /** A Web Worker: it is there after 3 ms and costs this thread 0.5; node:worker_threads takes 14 and 12 (docs/LOG.md). */
-function thread(worker: Worker): EngineThread {
+function thread(url: URL): EngineThread {
+  const worker = new Worker(url, OPTIONS);
   const counted = worker as unknown as { ref(): void; unref(): void };
   let reason: unknown;
   worker.addEventListener("error", (event) => {
     // It has ended then, and says so by the next event; unheard, the error would be printed.
     event.preventDefault();
-    reason = event.error ?? event.message;
+    reason = endOf(event.error ?? event.message);
   });
   return {
     post: (message, transfer = []) => worker.postMessage(message, { transfer }),

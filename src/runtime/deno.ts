@@ -1,8 +1,31 @@
+import type { Thread } from "../machine/pool.ts";
+import { codeAt } from "./beside.ts";
 import { host } from "./host.ts";
-import { startersOf } from "./node.ts";
+import { engineThread, thread } from "./node.ts";
+import type { EngineThread } from "./types.ts";
 
 /** Deno. Its Web Workers do not say when they end, those of node:worker_threads do. */
 export const deno = host({
   name: `deno ${(globalThis as unknown as { Deno: { version: { deno: string } } }).Deno.version.deno}`,
-  ...startersOf(),
+  startThread: () => punctual(thread(codeAt("./deno_thread.ts"))),
+  startEngine: engineThread,
 });
+
+/**
+ * A thread that is sent nothing before it says that it is there: that takes a second in an engine's worker (Deno waits
+ * twice 0.5 s for debuggers of workers that workers start), and memories in messages that are not received are never freed.
+ */
+function punctual({ post, listen, terminate, ended }: EngineThread): Thread {
+  const waiting: unknown[] = [];
+  let there = false;
+  listen(() => {
+    there = true;
+    for (const message of waiting.splice(0)) post(message);
+  });
+  post("");
+  return {
+    post: (message) => void (there ? post(message) : waiting.push(message)),
+    terminate,
+    ended,
+  };
+}

@@ -5,21 +5,34 @@
  * const model = await load(embedded);
  */
 
+import { LambentError } from "../errors.ts";
 import type { Files } from "../source.ts";
 import { currentRuntime } from "./index.ts";
 
-const ADDRESSES: Record<string, URL> = {
-  "config.json": new URL("../../models/lambent-llama-5m/config.json", import.meta.url),
-  "generation_config.json": new URL("../../models/lambent-llama-5m/generation_config.json", import.meta.url),
-  "model.safetensors": new URL("../../models/lambent-llama-5m/model.safetensors", import.meta.url),
-  "tokenizer.json": new URL("../../models/lambent-llama-5m/tokenizer.json", import.meta.url),
-  "tokenizer_config.json": new URL("../../models/lambent-llama-5m/tokenizer_config.json", import.meta.url),
+const ADDRESSES: Record<string, () => URL> = {
+  "config.json": () => new URL("../../models/lambent-llama-5m/config.json", import.meta.url),
+  "generation_config.json": () => new URL("../../models/lambent-llama-5m/generation_config.json", import.meta.url),
+  "model.safetensors": () => new URL("../../models/lambent-llama-5m/model.safetensors", import.meta.url),
+  "tokenizer.json": () => new URL("../../models/lambent-llama-5m/tokenizer.json", import.meta.url),
+  "tokenizer_config.json": () => new URL("../../models/lambent-llama-5m/tokenizer_config.json", import.meta.url),
 };
 
 /** Its files. */
 export const embedded: Files = {
   name: "lambent-llama-5m",
   async open(file) {
-    return Object.hasOwn(ADDRESSES, file) ? (await currentRuntime()).open(ADDRESSES[file] as URL) : undefined;
+    const address = Object.hasOwn(ADDRESSES, file) ? ADDRESSES[file] : undefined;
+    return address && (await currentRuntime()).open(known(address));
   },
 };
+
+function known(address: () => URL): URL {
+  try {
+    return address();
+  } catch {
+    // A CommonJS bundle has no import.meta.url.
+    throw new LambentError(
+      "lambent/embedded: expected its files beside the code, found a bundle: name their folder instead",
+    );
+  }
+}

@@ -1,4 +1,5 @@
 import { LambentError, ModelError, mismatch } from "../errors.ts";
+import { isOf, messageOf } from "../realm.ts";
 import type { ByteSource } from "../source.ts";
 import { tick } from "../tick.ts";
 
@@ -140,7 +141,7 @@ export function streamFlow(stream: ReadableStream<Uint8Array>, name: string, beg
         throw sourceError(name, error);
       });
       if (done) return undefined;
-      if (!(value instanceof Uint8Array)) throw new ModelError(mismatch(name, "a stream of Uint8Arrays", value));
+      if (!isOf("Uint8Array", value)) throw new ModelError(mismatch(name, "a stream of Uint8Arrays", value));
       return value;
     },
     close: () => void reader.cancel().catch(() => {}),
@@ -150,5 +151,5 @@ export function streamFlow(stream: ReadableStream<Uint8Array>, name: string, beg
 /** What somebody else's code threw, as an error of the source. */
 export function sourceError(name: string, error: unknown): LambentError {
   if (error instanceof LambentError) return error;
-  return new ModelError(mismatch(name, "bytes", error instanceof Error ? error.message : error), { cause: error });
+  return new ModelError(mismatch(name, "bytes", messageOf(error)), { cause: error });
 }

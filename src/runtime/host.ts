@@ -2,11 +2,12 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism, freemem } from "node:os";
 import { dirname } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { LambentError, mismatch, OptionError } from "../errors.ts";
 import type { Build } from "../machine/kernels.ts";
 import type { ByteSource, Files } from "../source.ts";
 import { shownPlace } from "./address.ts";
+import { kernelsAt } from "./beside.ts";
 import { directory, isDirectory, isFile, openFile } from "./directory.ts";
 import { endpointOf, expandHome } from "./hub-options.ts";
 import { EXPECTED, folderOf, foreignError, foreignFile, type HubModel, hubModelAt } from "./model_id.ts";
@@ -29,14 +30,27 @@ export function host<Own extends Pick<Runtime, "name" | "startThread" | "startEn
   } satisfies Runtime;
 }
 
-async function kernels(build: Build): Promise<Uint8Array<ArrayBuffer>> {
-  const url = new URL(`../../build/${build}.wasm`, import.meta.url);
-  try {
-    // Code that came from a server has them there.
-    return url.protocol === "file:" ? await readFile(url) : new Uint8Array(await (await fetch(url)).arrayBuffer());
-  } catch {
-    throw new LambentError(`${url.pathname}: expected the kernels there, found none: run \`npm run kernels\``);
+async function kernels(build: Build, folder?: string): Promise<Uint8Array<ArrayBuffer>> {
+  const places = folder === undefined ? kernelsAt(build) : [new URL(`${build}.wasm`, `${urlOf(folder)}/`)];
+  for (const url of places) {
+    const bytes = await read(url).catch(() => undefined);
+    if (bytes) return bytes;
   }
+  const expected = places.map((url) => (url.protocol === "file:" ? fileURLToPath(url) : url.href)).join(" or ");
+  const remedy =
+    "bundled code has them beside it or is given their folder (option kernels); a clone makes them by `npm run kernels`";
+  throw new LambentError(`kernels: expected ${expected}, found none: ${remedy}`);
+}
+
+function urlOf(folder: string): string {
+  return /^[a-z][a-z\d+.-]+:/i.test(folder) ? folder : pathToFileURL(folder).href;
+}
+
+/** Code that came from a server has its files there. */
+async function read(url: URL): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  if (url.protocol === "file:") return readFile(url);
+  const response = await fetch(url);
+  return response.ok ? new Uint8Array(await response.arrayBuffer()) : undefined;
 }
 
 function availableMemory(): number | undefined {

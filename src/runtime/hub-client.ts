@@ -245,7 +245,8 @@ export class Client {
       return await Promise.race([work, cut]);
     } catch (error) {
       if (error instanceof LambentError || this.signal.aborted) throw error;
-      const { code, cause, message } = error as {
+      const { name, code, cause, message } = error as {
+        name?: string;
         code?: string;
         cause?: { code?: string; message?: string };
         message?: string;
@@ -254,7 +255,7 @@ export class Client {
       // One host names the address, as the error does already.
       const reason = connectionFailure(url, text.replace(/^error sending request for url \(.*?\): /, ""));
       // Browsers say no more than this, and say it of servers that are there too.
-      if (error instanceof TypeError && !code && !cause && !this.reached) {
+      if (name === "TypeError" && !code && !cause && !this.reached) {
         const found = `${reason} (no connection, or not allowed by CORS)`;
         throw new HubError(mismatch(subject, `an answer from ${host}`, found));
       }

@@ -1,27 +1,28 @@
 import { Worker } from "node:worker_threads";
+import { codeAt, endOf } from "./beside.ts";
 import { host } from "./host.ts";
 import type { EngineThread } from "./types.ts";
 
 /** Node. */
-export const node = host({ name: `node ${process.versions.node}`, ...startersOf() });
+export const node = host({
+  name: `node ${process.versions.node}`,
+  startThread: () => thread(codeAt("./node_thread.ts")),
+  startEngine: engineThread,
+});
 
-/** Threads by node:worker_threads, which Deno has too. */
-export function startersOf() {
-  return {
-    startThread: () => thread(new Worker(local(new URL("./node_thread.ts", import.meta.url)))),
-    startEngine: () => thread(new Worker(local(new URL("../host_worker.ts", import.meta.url)))),
-  };
+/** A worker with an engine, in Node and in Deno. */
+export function engineThread(): EngineThread {
+  return thread(codeAt("../host_worker.ts"));
 }
 
-/** Code that came from a server, as Deno's may, is no worker by itself. */
-function local(url: URL): URL {
-  return url.protocol === "file:" ? url : new URL(`data:text/javascript,import ${JSON.stringify(url.href)}`);
-}
-
-function thread(worker: Worker): EngineThread {
+/** A worker of node:worker_threads, which Deno has too. */
+export function thread(url: URL): EngineThread {
+  // Code that came from a server, as Deno's may, is no worker by itself.
+  const local = url.protocol === "file:" ? url : new URL(`data:text/javascript,import ${JSON.stringify(url.href)}`);
+  const worker = new Worker(local);
   let reason: unknown;
   // It has ended then, and says so by the next event; unheard, the error would end the process.
-  worker.on("error", (error) => (reason = error));
+  worker.on("error", (error) => (reason = endOf(error)));
   worker.unref();
   return {
     post: (message, transfer = []) => worker.postMessage(message, transfer),

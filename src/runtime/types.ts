@@ -1,4 +1,4 @@
-import type { KernelSource } from "../machine/kernels.ts";
+import type { Build, KernelSource } from "../machine/kernels.ts";
 import type { StartThread, Thread } from "../machine/pool.ts";
 import type { ByteSource, Files } from "../source.ts";
 
@@ -29,7 +29,8 @@ export type EngineThread = Omit<Thread, "post"> & Port;
 export interface Runtime {
   /** As `--stats` prints it: name and version. */
   readonly name: string;
-  readonly kernels: KernelSource;
+  /** A build of the kernels as it comes with the code, or from a folder: a directory or a URL. */
+  readonly kernels: (build: Build, folder?: string) => ReturnType<KernelSource>;
   /** How many threads can run at once. */
   readonly cores: number;
   /** A thread of the pool; without it, `single` says why there are none. */

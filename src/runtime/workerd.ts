@@ -1,3 +1,4 @@
+import { mismatch, OptionError } from "../errors.ts";
 import type { Build } from "../machine/kernels.ts";
 import type { Runtime } from "./types.ts";
 import { findOnWeb, openOnWeb } from "./web.ts";
@@ -12,7 +13,10 @@ const ISOLATE_BYTES = 128 * 2 ** 20;
 export function edge(name: string, modules: Partial<Record<Build, WebAssembly.Module>>): Runtime {
   return {
     name,
-    kernels: async (build) => modules[build],
+    async kernels(build, folder) {
+      if (folder === undefined) return modules[build];
+      throw new OptionError(mismatch("kernels", `modules by name, as ${name} compiles nothing`, folder));
+    },
     cores: 1,
     single: `${name} has no workers`,
     worker: false,

@@ -1,5 +1,6 @@
 import { LambentError, mismatch, OptionError, show } from "../errors.ts";
 import { Forgotten } from "../forgotten.ts";
+import { messageOf } from "../realm.ts";
 import type { EngineThread } from "../runtime/types.ts";
 import type { Choosing } from "../sampler.ts";
 import type { Files } from "../source.ts";
@@ -41,8 +42,7 @@ export class RemoteService implements EngineService {
     const files = typeof where === "string" ? undefined : serveFiles(where);
     const rpc = new Rpc(thread, files?.handlers ?? {});
     thread.ended.then((reason) => {
-      const cause = reason instanceof Error ? reason.message : reason;
-      const end = cause === undefined ? "its end" : `its end: ${show(cause)}`;
+      const end = reason === undefined ? "its end" : `its end: ${show(messageOf(reason))}`;
       rpc.end(new LambentError(mismatch("engine", "its worker at work", end)));
     });
     const place = typeof where === "string" ? where : { files: where.name };

@@ -1,4 +1,5 @@
 import { LambentError, ModelError, mismatch, OptionError, show } from "../errors.ts";
+import { isOf, messageOf } from "../realm.ts";
 import type { Port } from "../runtime/types.ts";
 
 /** What a handler gets beside its arguments: the caller's abort, and a way to tell it something meanwhile. */
@@ -121,14 +122,15 @@ export class Rpc {
 
 /** Numbers that are an answer of their own are not copied. */
 function givenAway(value: unknown): ArrayBuffer[] {
-  return ArrayBuffer.isView(value) && value.buffer instanceof ArrayBuffer ? [value.buffer] : [];
+  return ArrayBuffer.isView(value) && isOf("ArrayBuffer", value.buffer) ? [value.buffer as ArrayBuffer] : [];
 }
 
 /** What crosses of an error. Files and callbacks may throw whatever they like, also what cannot be read. */
 function describe(error: unknown): { name: string; message: string } {
   try {
-    const { name, message } = error instanceof Error ? error : { name: "Error", message: show(error) };
-    return { name: `${name}`, message: `${message}` };
+    const message = messageOf(error);
+    if (message === error) return { name: "Error", message: show(error) };
+    return { name: `${(error as Error).name ?? "Error"}`, message: `${message}` };
   } catch {
     return { name: "Error", message: "an error that cannot be shown" };
   }

@@ -12,3 +12,6 @@ await import("./types.ts");
 await import("./projects.ts");
 await import("./command.ts");
 await import("./executable.ts");
+await import("./bundles.ts");
+await import("./realms.ts");
+await import("./rounds_test.ts");

@@ -129,9 +129,7 @@ test("a signature that is over is no missing file", async () => {
     XML("AuthenticationFailed", "Signature not valid in the specified time frame"),
   ]) {
     const { url } = serve(EMBEDDED, answer(403, body));
-    expect(await refusal(load(url))).toMatch(
-      /[.]json: expected an answer .*, found HTTP 403: the signature/,
-    );
+    expect(await refusal(load(url))).toMatch(/[.]json: expected an answer .*, found HTTP 403: the signature/);
   }
 });
 

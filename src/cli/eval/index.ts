@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { needNoReader } from "../streams.ts";
 import { addAblation } from "./ablation.ts";
 import { addContinuation } from "./continuation.ts";
 import { addDiagnose } from "./diagnose.ts";
@@ -10,7 +11,7 @@ import { addStream } from "./stream.ts";
 /** The paper's tables and figures: `eval nll`, `eval passkey` and so on, `diagnose` and `reproduce`. */
 export function addEvaluations(program: Command, signal: AbortSignal): void {
   // Results are files: nobody has to read along.
-  process.stdout.removeAllListeners("error").on("error", () => {});
+  needNoReader();
   const evaluation = program
     .command("eval")
     .description("measure a model on a text: the tables and figures of the LM-Infinite paper");

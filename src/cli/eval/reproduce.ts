@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
@@ -8,6 +8,7 @@ import { LambentError, mismatch, OptionError } from "../../errors.ts";
 import { type Claim, claimsOf } from "../../eval/claims.ts";
 import type { Evaluations } from "../../eval/evaluations.ts";
 import { inspect } from "../../load.ts";
+import { unwritable, writeWhole } from "../files.ts";
 import { whole } from "../options.ts";
 import { warn, write } from "../streams.ts";
 import { ownNames } from "./options.ts";
@@ -109,13 +110,18 @@ async function reproduce(flags: ReproduceFlags, signal: AbortSignal): Promise<vo
       }
       const evaluations = await Promise.all(models.map((model) => evaluationsOf(model, done, work)));
       const claims = evaluations.flatMap(claimsOf);
-      await mkdir(join(out, "figures"), { recursive: true });
+      await mkdir(join(out, "figures"), { recursive: true }).catch((error) => {
+        throw unwritable(out, error);
+      });
       for (const step of done) {
         for (const file of Object.keys(step.figures)) {
-          await copyFile(join(folderOf(step, work), file), join(out, "figures", figureName(step, file)));
+          await writeWhole(
+            join(out, "figures", figureName(step, file)),
+            await readFile(join(folderOf(step, work), file)),
+          );
         }
       }
-      await writeFile(join(out, "RESULTS.md"), resultsPage(claims, done, commandLine()));
+      await writeWhole(join(out, "RESULTS.md"), resultsPage(claims, done, commandLine()));
       await report(claims, join(out, "RESULTS.md"));
     },
   );

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { type FileHandle, mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { LambentError, mismatch, OptionError, show } from "../../errors.ts";
 import { VERSION } from "../../version.ts";
+import { appendLine, type Content, unwritable, writeAll, writeWhole } from "../files.ts";
 import { warn } from "../streams.ts";
 
 /** What JSON can hold; numbers that are not finite become null there. */
@@ -68,23 +69,15 @@ export class Results {
   /** Keeps what a unit found: on disk when this returns. */
   async keep(unit: string, found: Json): Promise<void> {
     this.#units.set(unit, found);
-    try {
-      // Bun's appendFile does not flush.
-      await writeFile(this.#journal, `${JSON.stringify([unit, found], marked)}\n`, { flag: "a", flush: true });
-    } catch (error) {
+    await appendLine(this.#journal, JSON.stringify([unit, found], marked)).catch((error) => {
       throw unwritable(this.directory, error);
-    }
+    });
   }
 
   /** Writes a file of the results, whole or not at all; `undefined`: there is none. */
   async write(file: string, content: Content | undefined): Promise<void> {
     if (content === undefined) return;
-    const path = join(this.directory, file);
-    try {
-      await writeWhole(path, content);
-    } catch (error) {
-      throw unwritable(path, error);
-    }
+    await writeWhole(join(this.directory, file), content);
   }
 
   /** Lets another process have the directory. */
@@ -134,8 +127,12 @@ export class FloatFile {
   }
 
   async append(values: Float32Array): Promise<void> {
-    this.#file ??= await open(this.#path, "w");
-    await writeAll(this.#file, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    try {
+      this.#file ??= await open(this.#path, "w");
+      await writeAll(this.#file, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    } catch (error) {
+      throw unwritable(this.#path, error);
+    }
   }
 
   async close(): Promise<void> {
@@ -156,35 +153,6 @@ export class FloatFile {
       await file?.close();
     }
   }
-}
-
-type Content = string | Uint8Array | AsyncIterable<string | Uint8Array>;
-
-/** On disk when this returns, under its name only if it is whole, whatever happens on the way. */
-async function writeWhole(path: string, content: Content): Promise<void> {
-  try {
-    const file = await open(`${path}.partial`, "w");
-    try {
-      const parts = typeof content === "string" || content instanceof Uint8Array ? [content] : content;
-      for await (const part of parts) {
-        await writeAll(file, typeof part === "string" ? new TextEncoder().encode(part) : part);
-      }
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(`${path}.partial`, path);
-  } catch (error) {
-    await rm(`${path}.partial`, { force: true });
-    throw error;
-  }
-  const directory = await open(dirname(path));
-  await directory.sync().finally(() => directory.close());
-}
-
-/** All bytes: where a disk becomes full, fewer are written at once, and Bun's writeFile takes that for the end. */
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, bytes.length - at)).bytesWritten;
 }
 
 const LOCK = "lock";
@@ -249,12 +217,6 @@ function difference(found: unknown, expected: unknown): string {
     (name) => JSON.stringify(before[name]) !== JSON.stringify(now[name]),
   );
   return key === undefined ? "another" : `one with ${key} ${show(before[key])}`;
-}
-
-function unwritable(path: string, error: unknown): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  if (error instanceof LambentError || code === undefined) return error;
-  return new LambentError(mismatch(path, "a place that can be written", code));
 }
 
 /** Rows as CSV: a header of the keys of the first, then the values; what is not finite or missing stays empty, NaN is NaN. */

@@ -4,6 +4,7 @@ import { Bands, between, type Retruncation, scoreDocument, scoreRetruncated, tai
 import { bootstrapRatio, type Interval } from "../../eval/statistics.ts";
 import type { Policy, PolicyOptions } from "../../model/cache.ts";
 import type { Stages } from "../progress.ts";
+import { write } from "../streams.ts";
 import type { EvalFlags } from "./options.ts";
 import { FloatFile, type Json, type Results } from "./results.ts";
 import type { Subject } from "./subject.ts";
@@ -132,7 +133,7 @@ export async function scoreAll(
     const scored = { variant, policy: policyOf(subject, variant, length), documents: found, files };
     all.push(scored);
     const tail = between(found, edges, tailOf(from, length), length).mean;
-    process.stdout.write(
+    await write(
       `${variant.name.padEnd(13)} NLL of the last ${length - tailOf(from, length)} tokens ${tail.toFixed(3)}\n`,
     );
   }

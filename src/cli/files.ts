@@ -1,0 +1,51 @@
+/** Files that commands write: all of their bytes, or an error that names the file. */
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { LambentError, mismatch } from "../errors.ts";
+
+export type Content = string | Uint8Array | AsyncIterable<string | Uint8Array>;
+
+/** On disk when this returns, under its name only if it is whole, whatever happens on the way. */
+export async function writeWhole(path: string, content: Content): Promise<void> {
+  try {
+    const file = await open(`${path}.partial`, "w");
+    try {
+      const parts = typeof content === "string" || ArrayBuffer.isView(content) ? [content] : content;
+      for await (const part of parts) {
+        await writeAll(file, typeof part === "string" ? new TextEncoder().encode(part) : part);
+      }
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(`${path}.partial`, path);
+  } catch (error) {
+    await rm(`${path}.partial`, { force: true });
+    throw unwritable(path, error);
+  }
+  const directory = await open(dirname(path));
+  await directory.sync().finally(() => directory.close());
+}
+
+/** A line more at a file's end, on disk when this returns. */
+export async function appendLine(path: string, line: string): Promise<void> {
+  const file = await open(path, "a");
+  try {
+    await writeAll(file, new TextEncoder().encode(`${line}\n`));
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** All bytes: where a disk becomes full, fewer are written at once, and Bun's writeFile takes that for the end. */
+export async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, bytes.length - at)).bytesWritten;
+}
+
+/** An error of the file system, as one that names the file; every other as it is. */
+export function unwritable(path: string, error: unknown): unknown {
+  const { code } = error as { readonly code?: unknown };
+  if (error instanceof LambentError || typeof code !== "string") return error;
+  return new LambentError(mismatch(path, "a place that can be written", code));
+}

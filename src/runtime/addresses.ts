@@ -1,0 +1,9 @@
+/** Where the kernels are that come with the code, by addresses that bundlers see; in a CommonJS bundle they throw. */
+import type { Build } from "../machine/kernels.ts";
+
+export const KERNELS: Record<Build, () => URL> = {
+  "shared-relaxed": () => new URL("../../build/shared-relaxed.wasm", import.meta.url),
+  "shared-plain": () => new URL("../../build/shared-plain.wasm", import.meta.url),
+  "single-relaxed": () => new URL("../../build/single-relaxed.wasm", import.meta.url),
+  "single-plain": () => new URL("../../build/single-plain.wasm", import.meta.url),
+};

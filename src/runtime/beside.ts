@@ -1,0 +1,36 @@
+/** Where Bun, Deno and Node find what comes with the code, and may not be there in a bundle. */
+import { pathToFileURL } from "node:url";
+import type { Build } from "../machine/kernels.ts";
+import { messageOf } from "../realm.ts";
+import { KERNELS } from "./addresses.ts";
+
+/** Set in CommonJS, where `import.meta.url` is not. */
+declare const __filename: string | undefined;
+
+/** The address of this file or of the bundle that it is in. Bundlers shall not see that it is one. */
+const HERE: string = import.meta.url ?? pathToFileURL(typeof __filename === "string" ? __filename : "a bundle").href;
+
+/** A worker's code, relative to this file. */
+export function codeAt(path: string): URL {
+  return new URL(path, HERE);
+}
+
+/** Where a build of the kernels may be: in the package, where a bundler has put it, beside a bundle. */
+export function kernelsAt(build: Build): URL[] {
+  const places = [() => codeAt(`../../build/${build}.wasm`), KERNELS[build], () => codeAt(`${build}.wasm`)];
+  const found = places.flatMap((address) => {
+    try {
+      return address().href;
+    } catch {
+      return [];
+    }
+  });
+  return [...new Set(found)].map((href) => new URL(href));
+}
+
+/** Why a worker has ended: where its code was not found, with what to do about it. */
+export function endOf(error: unknown): unknown {
+  const text = `${messageOf(error)}`;
+  const missing = /module ?not ?found|cannot find (module|package)/i.test(text);
+  return missing ? `workers need the package outside of a bundle (external): ${text}` : error;
+}

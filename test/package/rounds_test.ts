@@ -1,0 +1,18 @@
+/** A few rounds of load, generate and dispose: nothing is left of one, in memory or as a thread. */
+import { expect, test } from "bun:test";
+import { HOSTS, PLACES, rounds, TOLD } from "./rounds.ts";
+
+/** A model takes 28 MB, a thread some 10; left after each of 20 rounds, they would take 760. Garbage takes 60 for a while. */
+const SLACK_MB = 150;
+const SLACK_THREADS = 4;
+
+const cases = HOSTS.flatMap(({ host, words }) => PLACES.map((place) => [host, place, words] as const));
+
+test.skipIf(!TOLD).each(cases)(
+  "%s, %s: memory and threads after 30 rounds as after 10 (needs /proc)",
+  async (_, place, words) => {
+    const [early, late] = await rounds(words(), place, [10, 30]);
+    expect(late!.megabytes - early!.megabytes).toBeLessThan(SLACK_MB);
+    expect(late!.threads - early!.threads).toBeLessThan(SLACK_THREADS);
+  },
+);
