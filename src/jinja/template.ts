@@ -48,7 +48,8 @@ function guarded<T>(run: () => T): T {
     return run();
   } catch (error) {
     if (error instanceof TemplateError) throw error;
-    if (error instanceof RangeError) throw new TemplateError(`nested too deeply, or too long (${error.message})`);
+    const { name, message } = error as Error;
+    if (name === "RangeError") throw new TemplateError(`nested too deeply, or too long (${message})`);
     throw error;
   }
 }
