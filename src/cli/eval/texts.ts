@@ -115,15 +115,14 @@ async function readBytes(file: FileHandle, offset: number, length: number): Prom
 
 /**
  * Where a piece ends that is not the last: behind a line in the later half, else before the last character, which may not be
- * complete; never between CR and LF.
+ * complete. So it never ends between CR and LF.
  */
 function endOf(bytes: Uint8Array): number {
   const line = lastLine(bytes);
   if (line > bytes.length / 2) return line;
   let end = bytes.length;
   while (end > 0 && ((bytes[end - 1] as number) & 0xc0) === 0x80) end--;
-  end = Math.max(0, end - 1);
-  return end > 1 && bytes[end - 1] === 13 ? end - 1 : end;
+  return Math.max(0, end - 1);
 }
 
 /**
