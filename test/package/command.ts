@@ -73,6 +73,11 @@ describe("the command line of the package", () => {
       ...{ code: 1, err: expect.stringMatching(/^error: reproduce: expected a clone of the repository.*\n$/) },
     });
 
+    const full = await run(["sh", "-c", '"$0" "$@" > /dev/full', ...words, ...GENERATE], cwd, { env });
+    expect(full).toMatchObject({
+      ...{ code: 1, err: expect.stringMatching(/^error: standard output: expected a place that can be written.*\n$/) },
+    });
+
     const begin = () => Bun.spawn([...words, ...ENDLESS], { cwd, env: { ...process.env, ...env }, stderr: "pipe" });
     for (const end of ["interrupted", "not listened to"] as const) {
       const child = begin();

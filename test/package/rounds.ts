@@ -4,7 +4,6 @@
  */
 import { copyFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
-import { command } from "../platforms/command.ts";
 import { project, removeProjects } from "./tarball.ts";
 import { bun, deno, installAllTools, node22, node24 } from "./tools.ts";
 
@@ -35,7 +34,10 @@ export async function rounds(words: readonly string[], place: Place, marks: read
   folder ??= project("rounds");
   const program = join(await folder, "rounds.ts");
   copyFileSync(join(import.meta.dir, "rounds_program.ts"), program);
-  const printed = await command([...words, program, place, "2", ...marks.map(String)], await folder);
+  const child = Bun.spawn([...words, program, place, "2", ...marks.map(String)], { cwd: await folder });
+  const printed = await new Response(child.stdout).text();
+  const code = await child.exited;
+  if (code !== 0) throw new Error(`${words[0]}: exit code ${code} after ${printed}`);
   return printed
     .trim()
     .split("\n")
