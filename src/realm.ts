@@ -11,5 +11,5 @@ export function isOf(name: "ArrayBuffer" | "URL" | "Uint8Array" | "WebAssembly.M
 /** What an error says; of anything else that was thrown, itself. */
 export function messageOf(thrown: unknown): unknown {
   const { message } = (thrown ?? {}) as { readonly message?: unknown };
-  return typeof message === "string" ? message : thrown;
+  return message === undefined ? thrown : message;
 }
