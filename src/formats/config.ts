@@ -140,12 +140,12 @@ export function object<S extends Schema>(schema: S): Key<Values<S> | undefined> 
   };
 }
 
-/** A list whose entries are all `item`, such as layer_types. */
-export function listOf(item: string): Key<undefined> {
+/** A list whose entries are all the same one of `items`, such as layer_types. */
+export function listOf(...items: string[]): Key<undefined> {
   return (value, name) => {
     if (value === undefined) return undefined;
-    if (Array.isArray(value) && value.every((entry) => entry === item)) return undefined;
-    return fail(name, `a list of "${item}" alone`, value);
+    if (Array.isArray(value) && items.some((item) => value.every((entry) => entry === item))) return undefined;
+    return fail(name, `a list of ${items.map((item) => JSON.stringify(item)).join(" alone or of ")} alone`, value);
   };
 }
 

@@ -35,7 +35,7 @@ export const COMMON: ReadonlySet<string> = new Set(
   assistant_confidence_threshold assistant_early_exit assistant_ensemble_weight assistant_lookbehind target_lookbehind
   num_assistant_tokens num_assistant_tokens_schedule is_assistant max_matching_ngram_size prompt_lookup_num_tokens
   token_healing prefill_chunk_size speculation_type continuous_batching_config constraints force_words_ids
-  sequence_bias dola_layers _from_model_config`.split(/\s+/),
+  sequence_bias dola_layers _from_model_config keys_to_ignore_at_inference`.split(/\s+/),
 );
 
 /** Names that are about something else than how logits are computed. */
@@ -43,13 +43,15 @@ const UNRELATED: readonly RegExp[] = [
   // training: dropouts, initial values, losses, precision
   /drop_?out|pdrop|layer_?drop|drop_(path|rate|prob)|(^|_)(noise|jitter)(_|$)/i,
   /^init(_|ial)|_init(_|$)|initiali[sz]|_init(ial)?_(std|value|scale)/,
-  /(^|_)loss(es)?(_|$)|label_smoothing|gradient|(^|_)(is_)?train(ing|er|able)?(_|$)|learning_rate|weight_decay|deepspeed/,
+  /(^|_)loss(es)?(_|$)|label_smoothing|gradient|(^|_)(is_)?train(ing|er|able)?(_|$)|learning_rate|weight_decay|deepspeed|^(lr|optim(izer)?|epochs?|warmup)(_|$)/,
   /(^|_)(fp16|bf16|fp32|float32|dtype|amp)$|(^|_)upcast/,
   // heads and inputs of other tasks
   /^(summary|classifier|pooler)_|^num_(choices|classes)$|^type_(vocab|sequence_label)_size$|^problem_|(^|_)(id2|label2)/,
   /^use_(labels|input_mask|token_type_ids|mc_token_ids)$|^(batch_size|scope|expert_interval)$/,
+  // other sizes of the vocabulary: that of the weights is vocab_size
+  /(^|_)vocab_size(_|$)/,
   // special tokens, by id or by name
-  /(^|_)tokens?_?(ids?|index)$|^(bos|eos|pad|unk|sep|mask|cls|eod|eot|im_start|im_end)(_token|_id)$/,
+  /(^|_)tokens?_?(ids?|index)$|(^|_)special(_tokens?)?(_|$)|^(bos|eos|pad|unk|sep|mask|cls|eod|eot|im_start|im_end)(_token|_id)$/,
   // lengths of training or of other files; the trained length has a key of its own
   /^n_(ctx|positions)$|^(model_|train_|pretrain_)?(max_)?(seq(uence)?|context|position)_?(len|length|window|size)$/,
   // how code runs, and what serves or stores it
@@ -57,7 +59,7 @@ const UNRELATED: readonly RegExp[] = [
   /(tensor|pipeline|sequence|model)_parallel|(^|_)(tp|pp|dp)(_size)?$|^world_size$|checkpoint|(^|_)(mtp|nextn)(_|$)/,
   // versions and names
   /(^|_)(version|date|author|license|description|comment|language|languages|tags?|url|dataset|datasets)$|^(un)?sloth_/,
-  /^(tokenizer|processor)_|^((base_)?model_|project_|run_|hub_)?(name|id|path|revision)$/,
+  /^(tokenizer|processor)_|^((base_)?model_|project_|run_|hub_)?(name|id|path|revision)$|(^|_)name_or_path$|^base_model$/,
   // KoboldAI's and others' presets and texts
   /^(badwordsids|bad_?words|newlinemode|nobreakmodel|welcome|antemplate|formatoptns|sampler_(order|seed)|temp|tfs|top_a)$/,
   /^(typical|rep_pen(_range|_slope)?|genamt|numseqs|ikmax|ikgen|useprompt|adventure|chatmode|dynamicscan|singleline)$/,

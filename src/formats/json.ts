@@ -8,11 +8,18 @@ import { ModelError, mismatch } from "../errors.ts";
 const MAX_DEPTH = 127;
 const SPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-const LITERALS = [
+const LITERALS: readonly (readonly [string, unknown])[] = [
   ["true", true],
   ["false", false],
   ["null", null],
-] as const;
+];
+/** What Python's json module writes and reads beside them. */
+const PYTHON_LITERALS: typeof LITERALS = [
+  ...LITERALS,
+  ["NaN", Number.NaN],
+  ["Infinity", Number.POSITIVE_INFINITY],
+  ["-Infinity", Number.NEGATIVE_INFINITY],
+];
 
 /** Entries that a later one of the same key took the place of, by the object that they were written in. */
 export type Replaced = Map<object, [key: string, value: unknown][]>;
@@ -27,11 +34,11 @@ class NotDigits {
 }
 
 /**
- * The object that `text` is the JSON of; a ModelError with `name`, line and column if it is none. The last of two equal
- * keys counts.
+ * The object that `text` is the JSON of, as Python's json module writes and reads it, with NaN and Infinity; a ModelError
+ * with `name`, line and column if it is none. The last of two equal keys counts.
  */
 export function parseObject(text: string, name: string): Record<string, unknown> {
-  return parseQuickly(text) ?? parseExactly(text, name, new Map());
+  return parseQuickly(text) ?? new Parser(text, name).document();
 }
 
 /**
@@ -80,10 +87,11 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 class Parser {
   readonly #text: string;
   readonly #name: string;
-  readonly #replaced: Replaced;
+  /** Only where text is read exactly. */
+  readonly #replaced: Replaced | undefined;
   #at = 0;
 
-  constructor(text: string, name: string, replaced: Replaced) {
+  constructor(text: string, name: string, replaced?: Replaced) {
     this.#text = text;
     this.#name = name;
     this.#replaced = replaced;
@@ -105,7 +113,7 @@ class Parser {
       if (depth > MAX_DEPTH) this.#fail(`at most ${MAX_DEPTH} nested values`);
       return first === "{" ? this.#object(depth) : this.#array(depth);
     }
-    for (const [word, value] of LITERALS) {
+    for (const [word, value] of this.#replaced ? LITERALS : PYTHON_LITERALS) {
       if (this.#text.startsWith(word, this.#at)) {
         this.#at += word.length;
         return value;
@@ -119,6 +127,7 @@ class Parser {
     const text = this.#match(NUMBER);
     if (text === "") this.#fail("a value");
     const number = Number(text);
+    if (!this.#replaced) return number;
     if (!Number.isFinite(number)) this.#fail("a number in the range of f64", start);
     return Number.isSafeInteger(number) && !/^-?[1-9][0-9]*$|^0$/.test(text) ? new NotDigits(text) : number;
   }
@@ -133,7 +142,7 @@ class Parser {
       this.#at++;
       this.#match(SPACE);
       const value = this.#value(depth + 1);
-      if (Object.hasOwn(object, key)) {
+      if (this.#replaced && Object.hasOwn(object, key)) {
         const entries = this.#replaced.get(object) ?? [];
         this.#replaced.set(object, entries);
         entries.push([key, object[key]]);

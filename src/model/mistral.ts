@@ -1,4 +1,4 @@
-import { integer, noEffect, only, optionalInteger, readConfig } from "../formats/config.ts";
+import { integer, listOf, noEffect, only, optionalInteger, readConfig } from "../formats/config.ts";
 import { GATED_PARTS, gatedDecoder, gatedKeys } from "./llama.ts";
 import { MAX, type Program } from "./program.ts";
 
@@ -16,6 +16,8 @@ export function mistral(raw: Readonly<Record<string, unknown>>, name: string): P
       ...("num_key_value_heads" in raw ? {} : { num_key_value_heads: integer(MAX.heads, 8) }),
       sliding_window: optionalInteger(MAX.positions),
       max_window_layers: noEffect,
+      // The window is all that transformers reads: every layer has it, or none.
+      layer_types: listOf("full_attention", ...(raw.sliding_window === null ? [] : ["sliding_attention"])),
       attention_bias: only(false),
       mlp_bias: only(false),
     },

@@ -3,6 +3,7 @@ import {
   boolean,
   divides,
   integer,
+  type Key,
   noEffect,
   number,
   object,
@@ -12,13 +13,16 @@ import {
   readConfig,
   withoutAliases,
 } from "../formats/config.ts";
+import { isRecord } from "../formats/json.ts";
 import { alibiSlopes } from "./positions.ts";
 import { MAX, type Operation, type Program, Weights } from "./program.ts";
 
 const unused = (...keys: string[]) => Object.fromEntries(keys.map((key) => [key, noEffect]));
 
 /** Linear layers and norms by name only: other kinds compute something else. */
-const mlpKeys = { fc_type: only("torch"), ffn_type: only("mptmlp") };
+const linearKind: Key<undefined> = (value, name) =>
+  only("torch")(isRecord(value) ? readConfig(value, name, { name: oneOf("torch") }).name : value, name);
+const mlpKeys = { fc_type: linearKind, ffn_type: only("mptmlp") };
 
 const attentionKeys = {
   attn_type: oneOf("multihead_attention"),
@@ -36,7 +40,7 @@ const attentionKeys = {
   kv_dim: absent,
   reuse_kv_layer_idx: absent,
   fused_qkv: only(true),
-  fc_type: only("torch"),
+  fc_type: linearKind,
   // attn_uses_sequence_id packs several documents for training; the rope_* keys say nothing without rope.
   ...unused("attn_impl", "attn_uses_sequence_id", "verbose"),
   ...unused("rope_impl", "rope_theta", "rope_dail_config", "rope_hf_config"),
@@ -72,7 +76,7 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
       final_logit_softcapping: absent,
       block_overrides: absent,
       norm_type: oneOf("low_precision_layernorm", "layernorm"),
-      fc_type: only("torch"),
+      fc_type: linearKind,
       ffn_config: object(mlpKeys),
       per_layer_config: absent,
       quantization_config: absent,

@@ -58,4 +58,11 @@ export class TensorNames {
     }
     return found[0];
   }
+
+  /** The name of a tensor that ends as one of those that are wanted: what an unknown wrapper may have made of it. */
+  similar(wanted: readonly string[]): string | undefined {
+    const ends = wanted.map((name) => `.${bareName(name)}`);
+    const names = [...this.#byBareName.values()].flatMap((tensors) => tensors.map(({ name }) => name));
+    return names.find((name) => ends.some((end) => name.endsWith(end)));
+  }
 }

@@ -93,7 +93,10 @@ export function resolveWeights(
     (format === "q4" || format === "q7") && ends.includes(tensor) ? "q8" : format;
   for (const weight of program.weights.values()) {
     const tensor = find(weight);
-    if (!tensor) throw new ModelError(`${name}: expected a tensor ${weight.tensors.join(" or ")}, found none`);
+    if (!tensor) {
+      const expected = `a tensor ${weight.tensors.join(" or ")}`;
+      throw new ModelError(mismatch(name, expected, stored.similar(weight.tensors) ?? "none"));
+    }
     const where = `${name}: ${tensor.name}`;
     const [n, k] = weight.shape;
     const bytes = (target: DType) => packedBytes(weight.shape, target);

@@ -83,7 +83,10 @@ async function find(place: string, options: FindOptions): Promise<Files> {
   if (/^https?:\/\//i.test(where)) return (await import("./url.ts")).filesFromUrl(where, { signal: options.signal });
   const foreign = foreignFile(where);
   if (foreign) throw foreignError(`no file ${where} (it would be ${foreign})`);
-  throw new OptionError(mismatch("model", EXPECTED, shownPlace(where)));
+  const found = where === "" ? '""' : shownPlace(where);
+  throw new OptionError(
+    mismatch("model", EXPECTED, /^[a-z][a-z\d+.-]+:\/\//i.test(where) ? found : `no directory ${found}`),
+  );
 }
 
 /** A place in the file system as its functions take it; others as they are. */

@@ -50,13 +50,18 @@ export async function findFile(
   const etag = answer.etag ?? headers.get("etag") ?? "";
   const hash = /^[0-9a-f]{64}$/.test(etag) ? "sha256" : /^[0-9a-f]{40}$/.test(etag) ? "sha1" : undefined;
   const html = headers.get("content-type")?.startsWith("text/html") && !hash && !headers.has("x-repo-commit");
-  if (html) throw new HubError(mismatch(subject, "a file", `a web page of ${host}`));
+  if (html) throw new HubError(mismatch(subject, "a file", `a web page of ${host}`), status);
   const encoded = (headers.get("content-encoding") ?? "identity") !== "identity";
   const length = headers.get("x-linked-size") ?? (encoded ? null : headers.get("content-length"));
   const size = length !== null && /^\d+$/.test(length) ? Number(length) : Number.NaN;
   if (!Number.isSafeInteger(size) || !/^[\w{}+=.-]{1,128}$/.test(etag) || etag.startsWith("."))
     throw new HubError(mismatch(subject, "its size and an ETag that can name a file", { size: length, etag }));
   return { name: path, size, oid: etag, hash };
+}
+
+/** Whether a server refused a file without the hub's reasons, as some do for files that they do not have. */
+export function mayBeAbsent(error: unknown): error is HubError {
+  return error instanceof HubError && !error.code && [200, 400, 403].includes(error.status ?? 0);
 }
 
 /** Where a file is. */

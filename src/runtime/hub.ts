@@ -4,7 +4,7 @@
  */
 import type { symlink } from "node:fs/promises";
 import { ModelError, mismatch, OptionError } from "../errors.ts";
-import { fileUrl, findFile, findRevision, type Revision } from "./hub-api.ts";
+import { fileUrl, findFile, findRevision, mayBeAbsent, type Revision } from "./hub-api.ts";
 import { Cache, CONFIG, INDEX, isCommit, OPTIONAL, shards, TOKENIZER, TOKENIZERS, WEIGHTS } from "./hub-cache.ts";
 import { Client, HubError, TIMING, type Timing } from "./hub-client.ts";
 import {
@@ -94,6 +94,8 @@ export async function downloadModel(
 class Fetcher {
   private readonly files = new Map<string, RemoteFile>();
   private readonly loaded = new Map<string, number>();
+  /** Files that the server did not give, which may mean that it has none. */
+  private readonly refused = new Map<string, HubError>();
   private told = 0;
   /** What errors call the model. */
   private readonly subject: string;
@@ -155,7 +157,9 @@ class Fetcher {
     }
     // The weights come last: where they are, all the rest is.
     await this.together(small, (file) => this.fetchFile(commit, file));
-    for (const name of optional) if (!found.has(name)) await cache.deny(commit, name);
+    for (const name of optional) {
+      if (!found.has(name) && !this.refused.has(name)) await cache.deny(commit, name);
+    }
     await this.together(weights, (file) => this.fetchFile(commit, file));
     const last = weights.at(-1);
     if (last && this.told > 0) this.tell(last.name, true);
@@ -166,6 +170,8 @@ class Fetcher {
     const { subject } = this;
     const index = (await this.look(commit, [INDEX], files)).get(INDEX);
     if (!index) {
+      const refusal = this.refused.get(INDEX) ?? this.refused.get(WEIGHTS);
+      if (refusal) throw refusal;
       const other = [...(files ?? [])].filter((name) => /\.(safetensors|bin|gguf|pth?|h5|msgpack|onnx)$/.test(name));
       const names = other.length > 3 ? `${other.slice(0, 3).join(", ")}, ...` : other.join(", ");
       throw new ModelError(mismatch(subject, `${WEIGHTS} or ${INDEX}`, names || "neither"));
@@ -177,7 +183,8 @@ class Fetcher {
     const names = shards((await this.cache.read(commit, INDEX)) ?? "", `${subject}: ${INDEX}`);
     const there = await this.look(commit, names, files);
     const gone = names.find((name) => !there.has(name));
-    if (gone) throw new ModelError(mismatch(subject, `${gone}, which ${INDEX} names`, "none"));
+    if (gone)
+      throw this.refused.get(gone) ?? new ModelError(mismatch(subject, `${gone}, which ${INDEX} names`, "none"));
     return [...there.values()];
   }
 
@@ -186,8 +193,13 @@ class Fetcher {
     const found = new Map<string, RemoteFile>();
     const asked = names.filter((name) => files?.has(this.pathOf(name)) ?? true);
     await this.together(asked, async (name) => {
-      const file = await findFile(this.client, this.id, commit, this.pathOf(name));
-      if (file) found.set(name, { ...file, name });
+      try {
+        const file = await findFile(this.client, this.id, commit, this.pathOf(name));
+        if (file) found.set(name, { ...file, name });
+      } catch (error) {
+        if (name === CONFIG || !mayBeAbsent(error)) throw error;
+        this.refused.set(name, error);
+      }
     });
     return found;
   }

@@ -159,7 +159,7 @@ export class UrlFile {
 /** Whether an answer says that there is no such file, or may mean it; those who cannot be asked any more do not. */
 async function absence(answer: Answer, name: string): Promise<Absent | undefined> {
   const { status } = answer.response;
-  if (status !== 400 && status !== 403 && status !== 404 && status !== 410) return undefined;
+  if (![204, 400, 403, 404, 410].includes(status)) return undefined;
   const certain = status === 404 || status === 410;
   const absent = `HTTP ${status}`;
   const { text } = certain ? { text: "" } : await peek(answer, ERROR_BYTES);

@@ -19,7 +19,7 @@ export interface UrlOptions {
  * the server gives them, else as one stream each, and nothing is kept; what breaks off goes on where it broke.
  *
  * A file is not there where the server says so (404, 410), answers 400 or 403, as object stores do that do not tell, or
- * sends a web page; for config.json and the weights the last three are errors.
+ * sends nothing (204) or a web page; for config.json and the weights all but the first are errors.
  *
  * @example
  * const model = await load(filesFromUrl("https://example.com/models/small/"));

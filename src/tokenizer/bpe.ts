@@ -22,6 +22,8 @@ export class BpeModel {
   /** Behind the last one (end_of_word_suffix). */
   readonly #suffix: string;
   readonly #unknown: number | undefined;
+  /** The unk_token, if the vocabulary lacks it: an error only where it is needed. */
+  readonly #absent: Field | undefined;
   readonly #fuseUnknown: boolean;
   readonly #ignoreMerges: boolean;
   readonly #byteFallback: boolean;
@@ -42,11 +44,11 @@ export class BpeModel {
     const merges = readMerges(field.get("merges"), this.vocab, this.#prefix);
     const unknown = field.get("unk_token").text();
     this.#unknown = unknown === undefined ? undefined : this.vocab.get(unknown);
-    if (unknown !== undefined && this.#unknown === undefined) field.get("unk_token").fail("a token of the vocabulary");
+    if (unknown !== undefined && this.#unknown === undefined) this.#absent = field.get("unk_token");
     this.#fuseUnknown = field.get("fuse_unk").flag(false);
     this.#ignoreMerges = field.get("ignore_merges").flag(false);
     this.#byteFallback = field.get("byte_fallback").flag(false) && BYTE_TOKENS.some((token) => this.vocab.has(token));
-    this.#lossy = this.#unknown === undefined && (this.#prefix + this.#suffix !== "" || !this.#coversBytes());
+    this.#lossy = unknown === undefined && (this.#prefix + this.#suffix !== "" || !this.#coversBytes());
     this.#merger = new Merger(merges);
   }
 
@@ -65,6 +67,7 @@ export class BpeModel {
         if (id !== undefined) ids.push(id);
         else if (bytes) ids.push(...bytes);
         else if (this.#unknown !== undefined && !fused) ids.push(this.#unknown);
+        else this.#absent?.fail(`a token of the vocabulary, to stand for ${JSON.stringify(token)}`);
         fused = this.#fuseUnknown && id === undefined && !bytes;
       }
     }

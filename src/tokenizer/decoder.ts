@@ -20,7 +20,6 @@ export interface Decoder {
 
 /** More than one space to strip is not seen in practice; the count is part of a snapshot. */
 const MAX_STRIP = 255;
-const KNOWN = ["ByteLevel", "Metaspace", "Sequence"] as const;
 const KNOWN_IN_SEQUENCE = ["Replace", "ByteFallback", "Fuse", "Strip", "ByteLevel", "Metaspace"] as const;
 
 const encoder = new TextEncoder();
@@ -30,7 +29,7 @@ export function compileDecoder(field: Field): Decoder {
   if (!field.present) {
     return { bytes: (token) => encoder.encode(token), separator: " ", strip: "", stripCount: 0 };
   }
-  const type = field.get("type").oneOf([...KNOWN, ...KNOWN_IN_SEQUENCE]);
+  const type = field.get("type").oneOf(["Sequence", ...KNOWN_IN_SEQUENCE]);
   return sequence(type === "Sequence" ? flatten(field) : [field]);
 }
 

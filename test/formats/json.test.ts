@@ -24,7 +24,7 @@ describe("parseObject", () => {
 
   test("accepts what JSON.parse accepts and nothing else", () => {
     const pieces = fc.constantFrom(
-      ...'{ } [ ] , : " "a" "b":1 \\ \\u00e9 \\ud800 "\\n" "\\q" - 0 01 1 -1 1. .5 1.5 1e9 1E+3 1e 1e308 1e999 NaN'.split(
+      ...'{ } [ ] , : " "a" "b":1 \\ \\u00e9 \\ud800 "\\n" "\\q" - 0 01 1 -1 1. .5 1.5 1e9 1E+3 1e 1e308 1e999 nan'.split(
         " ",
       ),
       ...["true", "false", "null", "tru", " ", "\n", "\t", "\u00a0", "\ufeff", "\u0000", "// c", "'a'", "é"],
@@ -73,7 +73,8 @@ describe("parseObject", () => {
     ['{"a":tru}', "a value, found tru}", 1, 6],
     ['{"a":}', "a value, found }", 1, 6],
     ['{"a":01}', "',' or '}', found 1}", 1, 7],
-    ['{"a":NaN}', "a value, found NaN}", 1, 6],
+    ['{"a":nan}', "a value, found nan}", 1, 6],
+    ['{"a":-NaN}', "a value, found -NaN}", 1, 6],
     ['{"a":"x', "the rest of a string, found the end", 1, 8],
     ['{"a":"x\ny"}', 'the rest of a string, found  y"}', 1, 8],
     ['{"a":"\\q"}', 'a string with valid escapes, found "\\q"}', 1, 6],
@@ -83,6 +84,15 @@ describe("parseObject", () => {
     expect(await modelError(() => parseObject(text, "f.json"))).toBe(
       `f.json: line ${line}, column ${column}: expected ${rest}`,
     );
+  });
+
+  test("Python's NaN and Infinity are values, as json.loads has them; not where text is read exactly", async () => {
+    const text = '{"a":NaN,"b":[Infinity,-Infinity,1.0,-0,1e2],"NaN":"NaN","b2":1e999,"a":2.0}';
+    expect(parseObject(text, "x")).toEqual({ a: 2, b: [Infinity, -Infinity, 1, -0, 100], NaN: "NaN", b2: Infinity });
+    for (const word of ["NaN", "Infinity", "-Infinity"])
+      expect(await modelError(() => parseExactly(`{"a":${word}}`, "x", new Map()))).toContain(
+        "expected a value, found",
+      );
   });
 
   test("nests up to 127 values, and a million brackets are no crash", async () => {

@@ -302,6 +302,34 @@ test.each([
   expect(refusal(defaults(family, changes))).toStartWith(`config.json: ${message}`);
 });
 
+test("special tokens, vocabularies and training by other names change nothing", () => {
+  const keys = {
+    ...{ additional_special_tokens: ["<x>"], n_special: 0, padded_vocab_size: 50432, base_model: "a/b", lr: 1e-5 },
+    ...{ base_model_name_or_path: "a/b", keys_to_ignore_at_inference: ["past_key_values"], optimizer: "adamw" },
+  };
+  for (const family of families) expect(hashOf(defaults(family, keys))).toBe(hashOf(defaults(family)));
+});
+
+test("mistral's layers all have the window, however layer_types says it; one without a window has none", () => {
+  const layers = (type: string) => ({ layer_types: [type, type] });
+  const window = { sliding_window: 128 };
+  const plain = hashOf(defaults("mistral", window));
+  for (const type of ["sliding_attention", "full_attention"])
+    expect(hashOf(defaults("mistral", { ...window, ...layers(type) }))).toBe(plain);
+  const none = { sliding_window: null, ...layers("sliding_attention") };
+  expect(refusal(defaults("mistral", none))).toContain('layer_types: expected a list of "full_attention" alone, found');
+  const mixed = { ...window, layer_types: ["sliding_attention", "full_attention"] };
+  expect(refusal(defaults("mistral", mixed))).toContain('"full_attention" alone or of "sliding_attention" alone');
+});
+
+test("MPT's kind of linear layer, as a word or as an object", () => {
+  for (const fc_type of ["torch", { name: "torch" }]) {
+    const changes = { fc_type, ffn_config: { ffn_type: "mptmlp", fc_type }, ...attention({ fc_type }) };
+    expect(hashOf(defaults("mpt", changes))).toBe(hashOf(defaults("mpt")));
+  }
+  expect(refusal(defaults("mpt", { fc_type: { name: "te" } }))).toContain('fc_type: name: expected "torch", found te');
+});
+
 test("attribute_map: the other names of keys that transformers reads, which win", () => {
   expect(known.attribute_map.gptj).toMatchObject({ hidden_size: "n_embd" });
   for (const [family, names] of Object.entries(known.attribute_map)) {

@@ -73,6 +73,10 @@ test("a model without its head needs one that is not tied: refused by its name",
   expect(await modelError(() => engineOf({ config, tensors }))).toBe(
     "tiny: expected a tensor lm_head.weight, found none",
   );
+  const wrapped = renamed("llama-untied", (tensor) => `pretrained_model.${tensor}`);
+  expect(await modelError(() => engineOf(wrapped))).toMatch(
+    /^tiny: expected a tensor (.*), found pretrained_model\.\1$/,
+  );
 });
 
 test("two tensors of one name are refused where the model needs it, by both names", async () => {

@@ -69,6 +69,28 @@ test("an API that lists no files: each is asked for", async () => {
   ]);
 });
 
+test("a mirror that refuses what it does not have: optional files are absent, and asked for again the next time", async () => {
+  s.hub.twist = (_, answer) => ({ ...(answer as object), siblings: undefined });
+  const refusing = (refused: string, status: number) => {
+    s.hub.head = (file) => (file === refused ? status : undefined);
+  };
+  for (const status of [403, 400]) {
+    refusing("generation_config.json", status);
+    await s.download();
+    expect(readdirSync(s.path("snapshots", SHA))).not.toContain("generation_config.json");
+    expect(readdirSync(s.path(".no_exist", SHA))).not.toContain("generation_config.json");
+    refusing("", 0);
+    await s.download();
+    expect(readdirSync(s.path("snapshots", SHA))).toContain("generation_config.json");
+    wipe();
+  }
+  for (const name of ["config.json", WEIGHTS]) {
+    refusing(name, 403);
+    expect(await s.failure()).toContain("none without a token (403)");
+    wipe();
+  }
+});
+
 const tags: [string, (bytes: Uint8Array) => string, RegExp | undefined][] = [
   ["the plain SHA-1", (b) => createHash("sha1").update(b).digest("hex"), /expected git SHA-1 /],
   ["a weak one", (b) => `W/"${sha256(b)}"`, /expected SHA-256 /],

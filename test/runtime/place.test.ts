@@ -106,6 +106,13 @@ test("paths that lead nowhere are paths, and no request is made for them", async
         /^OptionError: model: expected a directory, a URL/,
       );
     }
+    for (const [where, found] of [
+      ["/missing/model", "no directory /missing/model"],
+      ["C:\\models\\x", "no directory C:\\models\\x"],
+      ["", 'no directory ""'],
+      ["s3://bucket/x", "s3://bucket/x"],
+    ] as const)
+      expect(await find(where).catch((error) => `${error}`)).toEndWith(`org/name, found ${found}`);
     for (const where of ["model.gguf", "models/foo.gguf", "pytorch_model.bin", "x/y.onnx", "./x.pt"]) {
       expect(await find(where).catch((error) => `${error}`)).toMatch(
         /^OptionError: model: expected a directory with config\.json .*, found no file .* \(it would be /,

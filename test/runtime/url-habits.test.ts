@@ -56,6 +56,7 @@ const habits: [string, Reply][] = [
   ["404", answer(404)],
   ["404 with a page", answer(404, PAGE, HTML)],
   ["410", answer(410)],
+  ["204", answer(204)],
   ["403, as stores do that may not list", answer(403, XML("AccessDenied", "Access Denied"))],
   ["400 with a 404 inside", answer(400, '{"statusCode":"404","error":"not_found"}')],
   ["its one page", answer(200, PAGE, HTML)],
@@ -129,7 +130,7 @@ test("a signature that is over is no missing file", async () => {
     XML("AuthenticationFailed", "Signature not valid in the specified time frame"),
   ]) {
     const { url } = serve(EMBEDDED, answer(403, body));
-    expect(await refusal(load(url))).toMatch(/[.]json: expected an answer .*, found HTTP 403: the signature/);
+    expect(await refusal(load(url))).toMatch(/\/[\w.]+: expected an answer .*, found HTTP 403: the signature/);
   }
 });
 

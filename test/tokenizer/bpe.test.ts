@@ -1,6 +1,8 @@
 /** The `model` of a tokenizer.json with what is seldom in it. Expected tokens are those of Hugging Face tokenizers 0.23.3. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { BpeModel } from "../../src/tokenizer/bpe.ts";
+import { Field } from "../../src/tokenizer/field.ts";
 import { Merger } from "../../src/tokenizer/merger.ts";
 import { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 
@@ -38,6 +40,17 @@ const FALLBACK = {
   ...{ byte_fallback: true, end_of_word_suffix: "</w>", unk_token: "<u>", merges: ["a b</w>"] },
   vocab: { ...vocabOf("a", "b", "ab</w>", "b</w>", "<u>"), ...BYTES },
 };
+
+test("an unk_token that is no token is an error only where it is needed, as in Hugging Face", () => {
+  const model = new BpeModel(new Field({ ...AB, unk_token: "[UNK]" }, "model"));
+  const ids: number[] = [];
+  model.encode("abb", ids);
+  expect(ids).toEqual([AB.vocab.ab, AB.vocab.b] as number[]);
+  expect(() => model.encode("ax", [])).toThrow(
+    'model: unk_token: expected a token of the vocabulary, to stand for "x", found "[UNK]"',
+  );
+});
+
 const SUFFIX_BYTES = ["<0x3C>", "<0x2F>", "<0x77>", "<0x3E>"];
 
 test.each<[name: string, model: object, expected: Record<string, string[]>]>([

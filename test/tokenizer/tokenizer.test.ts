@@ -140,13 +140,15 @@ describe("errors name the field", () => {
     [{ "model.merges": ["h i", "h"] }, 'model.merges[1]: expected a pair of tokens, "a b" or ["a","b"], found "h"'],
     [{ "model.merges": [["h", 3]] }, "model.merges[0]: expected a pair of tokens, each a string"],
     [{ "model.merges": ["q i"] }, 'model.merges[0]: expected tokens of the vocabulary, found "q", which is none'],
-    [{ "model.unk_token": "<?>" }, 'model.unk_token: expected a token of the vocabulary, found "<?>"'],
     [{ "model.dropout": 0.1 }, "model.dropout: expected null or 0, found 0.1"],
     [{ "model.end_of_word_suffix": 3 }, "model.end_of_word_suffix: expected a string, found 3"],
     [{ "model.continuing_subword_prefix": "##" }, 'model.merges[0]: expected a second token that begins with "##"'],
     [{ normalizer: { type: "Precompiled" } }, "normalizer.type: expected one of Sequence, Prepend, Replace,"],
     [{ pre_tokenizer: { type: "Bert" } }, "pre_tokenizer.type: expected one of Sequence, ByteLevel, Split,"],
-    [{ decoder: { type: "CTC" } }, "decoder.type: expected one of ByteLevel, Metaspace, Sequence,"],
+    [
+      { decoder: { type: "CTC" } },
+      "decoder.type: expected one of Sequence, Replace, ByteFallback, Fuse, Strip, ByteLevel, Metaspace, found",
+    ],
     [{ post_processor: 3 }, "post_processor: expected an object, found 3"],
     [
       {
