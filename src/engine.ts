@@ -80,7 +80,7 @@ export class Engine {
       position: origin,
       pending: -1,
       hasLogits: false,
-      recent: new Int32Array(this.plan.cache.ring).fill(-1),
+      recent: new Int32Array(this.plan.options.repeatLastN).fill(-1),
       random: { seed, counter: 0 },
       hash: new Xxh64(this.kernels),
       generation: { choosing: GREEDY, promptTokens: -1 },
@@ -237,11 +237,11 @@ export class Engine {
       throw new OptionError(mismatch(`token ${i}`, `an id from 0 to ${this.program.vocabSize - 1}`, token));
     }
     const all = session.pending >= 0 ? [session.pending, ...tokens] : [...tokens];
-    const { maxPositions, attention } = this.plan.policy;
+    const { maxPositions, policy } = this.plan;
     const length = session.position - session.origin + all.length;
     if (length <= maxPositions) return all;
     throw new OptionError(
-      mismatch("maxPositions", `at most ${maxPositions} tokens under ${attention} attention`, length),
+      mismatch("maxPositions", `at most ${maxPositions} tokens under ${policy.attention} attention`, length),
     );
   }
 

@@ -1,5 +1,6 @@
 import type { Engine } from "./engine.ts";
 import { mismatch, OptionError } from "./errors.ts";
+import { headsOf } from "./model/program.ts";
 
 /** Where the numbers of a row of attention(layer) are. */
 export const STATISTICS = { entropy: 0, largest: 1, sinkShare: 2 } as const;
@@ -25,7 +26,7 @@ export class Observation {
    * ALiBi's bias), and the share that goes to the session's first `sinks` tokens.
    */
   attention(layer: number): Float32Array {
-    const { heads } = this.#engine.program.attention;
+    const heads = headsOf(this.#engine.program, layer);
     const address = this.#engine.plan.observed[layer + 1]?.attention?.statistics;
     return this.#copy(`attention of layer ${layer}`, layer + 1, address, 3 * heads * this.rows);
   }
@@ -36,7 +37,7 @@ export class Observation {
    */
   logits(layer: number): Float32Array {
     const { plan, program } = this.#engine;
-    const length = program.attention.heads * (plan.options.observe?.attention?.span ?? 0);
+    const length = headsOf(program, layer) * (plan.options.observe?.attention?.span ?? 0);
     const address = plan.observed[layer + 1]?.attention?.logits;
     return this.#copy(`attention of layer ${layer}`, layer + 1, address, length);
   }

@@ -6,7 +6,7 @@ export interface Processing {
   readonly sequenceBias?: readonly (readonly [sequence: readonly number[], bias: number])[] | undefined;
   /** Above 1 makes tokens of the prompt more likely. */
   readonly encoderRepetitionPenalty?: number | undefined;
-  /** Above 1 makes tokens that occur among the last nLocal less likely. 1: off. */
+  /** Above 1 makes tokens that occur among the last repeatLastN less likely. 1: off. */
   readonly repetitionPenalty: number;
   /** No n tokens in a row occur twice. */
   readonly noRepeatNgramSize?: number | undefined;
@@ -34,7 +34,7 @@ export interface Processing {
   readonly stopTokens?: ReadonlySet<number> | undefined;
 }
 
-/** The text that a token is chosen for, as far back as a session remembers it: nLocal tokens. */
+/** The text that a token is chosen for, as far back as a session remembers it: repeatLastN tokens. */
 export interface History {
   /** A ring: the token at position p is in slot p mod length. −1: none. */
   readonly recent: Int32Array;

@@ -16,7 +16,7 @@ export interface Sampling {
   readonly topP: number;
   /** Keep tokens at least this times as likely as the most likely one; 0: all. */
   readonly minP: number;
-  /** Above 1 makes tokens that occur among the last nLocal less likely. 1: off. */
+  /** Above 1 makes tokens that occur among the last repeatLastN less likely. 1: off. */
   readonly repetitionPenalty: number;
 }
 

@@ -20,7 +20,7 @@ export interface ChoosingOptions extends OptionalSampling {
   readonly badWords?: readonly (string | readonly number[])[] | undefined;
   /** Token ids that are never chosen. */
   readonly suppressTokens?: readonly number[] | undefined;
-  /** No n tokens in a row occur twice among the last nLocal, prompt included; 0: off. */
+  /** No n tokens in a row occur twice among the last repeatLastN, prompt included; 0: off. */
   readonly noRepeatNgramSize?: number | undefined;
   /** New tokens before a stop token may be chosen. */
   readonly minNewTokens?: number | undefined;

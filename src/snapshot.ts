@@ -3,12 +3,16 @@ import { ModelError, mismatch } from "./errors.ts";
 import { parseSafetensors, safetensorsHeader, type TensorInfo } from "./formats/safetensors.ts";
 import { Xxh64 } from "./machine/hash.ts";
 import { CACHE_PARTS, MIDDLE_QUERIES, POLICIES, type Policy } from "./model/cache.ts";
+import { attentionOf } from "./model/program.ts";
 import { NO_TEXT, type SessionState, type TextState, TURNS, type Turn } from "./state.ts";
 import { StopStrings } from "./tokenizer/stop.ts";
 import { TextStream } from "./tokenizer/stream.ts";
 
-/** The format of the fields below; a snapshot of another one is refused. */
-const VERSION = 1;
+/**
+ * The format of the fields below; a snapshot of another one is refused. Version 1 has the same fields but for
+ * layer_policies, and is read as what it is where all layers have one policy.
+ */
+const VERSION = 2;
 const NAME = "snapshot";
 const TAIL_BYTES = StopStrings.MAX_BYTES;
 
@@ -61,15 +65,21 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
   // new Uint8Array copies; slice of a Node Buffer would be a view of a larger buffer.
   const read: Reader = (name, dtype, length) =>
     new Uint8Array(sameShape({ name, dtype, shape: [length] }, tensors.get(name), snapshot));
-  expectSame("version", `${VERSION}`, integers(read("version", "I64", 1)).join());
+  const version = integers(read("version", "I64", 1)).join();
+  if (version !== "1" || layerPolicies(engine)) expectSame("version", `${VERSION}`, version);
   expectSame(
     "model_hash",
     hex(engine.modelHash),
     hex(new BigUint64Array(read("model_hash", "U64", 1).buffer)[0] ?? 0n),
   );
   expectSame("weight_dtype", dtypesOf(engine), ascii(read("weight_dtype", "U8", 32)));
-  expectSame("cache_dtype", engine.plan.cache.dtype, ascii(read("cache_dtype", "U8", 8)));
+  expectSame("cache_dtype", engine.plan.options.cacheDtype, ascii(read("cache_dtype", "U8", 8)));
   expectSame("policy", showPolicy(policyNumbers(engine.plan.policy)), showPolicy(integers(read("policy", "I64", 5))));
+  const own = layerPolicies(engine);
+  const found = own && inFives(integers(read("layer_policies", "I64", 5 * own.length)));
+  for (const [layer, policy] of own?.entries() ?? []) {
+    expectSame(`layer_policies of layer ${layer}`, showPolicy(policy), showPolicy(found?.[layer] ?? []));
+  }
   const middle = tensors.has("middle") ? integers(read("middle", "I64", 5)) : undefined;
   expectSame("middle", showMiddle(middleNumbers(engine.plan.policy)), showMiddle(middle));
 
@@ -91,13 +101,15 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
 function numbers(engine: Engine, session: SessionState, text: TextState): Field[] {
   const { position, origin, pending, hasLogits, random } = session;
   const middle = middleNumbers(engine.plan.policy);
+  const own = layerPolicies(engine);
   const progress = [position, origin, pending, hasLogits ? 1 : 0, random.seed, random.counter];
   return [
     bigInts("version", [VERSION]),
     { name: "model_hash", dtype: "U64", shape: [1], bytes: bytesOf(BigUint64Array.of(engine.modelHash)) },
     { name: "weight_dtype", dtype: "U8", shape: [32], bytes: padded(dtypesOf(engine), 32) },
-    { name: "cache_dtype", dtype: "U8", shape: [8], bytes: padded(engine.plan.cache.dtype, 8) },
+    { name: "cache_dtype", dtype: "U8", shape: [8], bytes: padded(engine.plan.options.cacheDtype, 8) },
     bigInts("policy", policyNumbers(engine.plan.policy)),
+    ...(own ? [bigInts("layer_policies", own.flat())] : []),
     ...(middle ? [bigInts("middle", middle)] : []),
     bigInts("progress", progress),
     { name: "recent", dtype: "I32", shape: [session.recent.length], bytes: bytesOf(session.recent) },
@@ -134,11 +146,13 @@ function restoreText(read: Reader, turns: boolean, vocabSize: number): TextState
 /** The slot: last logits, and every part of every layer's cache. Views of Wasm memory. */
 function memory(engine: Engine, session: SessionState): Field[] {
   const logits = engine.logits(session);
-  const { kvHeads, headDim } = engine.program.attention;
-  const dtype = CACHE_TENSORS[engine.plan.cache.dtype];
+  const dtype = CACHE_TENSORS[engine.plan.options.cacheDtype];
   const fields: Field[] = [{ name: "logits", dtype: "F32", shape: [logits.length], bytes: bytesOf(logits) }];
   for (const [layer, { cache }] of engine.plan.layers.entries()) {
     const { parts, ring, pinned, middle, headBytes } = cache;
+    const attention = attentionOf(engine.program, layer);
+    if (!attention) continue;
+    const { kvHeads, headDim } = attention.shape;
     const width = dtype === "U8" ? headBytes : headDim;
     for (const part of CACHE_PARTS) {
       if (parts[part] < 0) continue;
@@ -166,7 +180,7 @@ function restoreNumbers(engine: Engine, id: number, read: Reader): SessionState 
   const good =
     [position, origin, seed, counter].every((number) => Number.isSafeInteger(number) && (number as number) >= 0) &&
     (position as number) >= (origin as number) &&
-    (position as number) - (origin as number) <= engine.plan.policy.maxPositions &&
+    (position as number) - (origin as number) <= engine.plan.maxPositions &&
     isToken(pending as number) &&
     (hasLogits === 0 || hasLogits === 1);
   if (!good) throw new ModelError(mismatch(`${NAME}: progress`, "numbers of a session of this model", "others"));
@@ -206,6 +220,17 @@ function expectSame(field: string, expected: string, found: string): void {
 export function dtypesOf(engine: Pick<Engine, "plan">): string {
   const matrices = engine.plan.weights.filter(({ weight }) => weight.shape.length === 2);
   return [...new Set(matrices.map(({ dtype }) => dtype))].sort().join();
+}
+
+/** The policy of every layer where one has another than the model's; its middle tokens are told apart. */
+function layerPolicies({ plan }: Engine): number[][] | undefined {
+  const common = policyNumbers(plan.policy).join();
+  const numbers = plan.layers.map(({ policy }) => policyNumbers(policy));
+  return numbers.some((own) => own.join() !== common) ? numbers : undefined;
+}
+
+function inFives(numbers: readonly number[]): number[][] {
+  return Array.from({ length: numbers.length / 5 }, (_, i) => numbers.slice(5 * i, 5 * i + 5));
 }
 
 /** The policy as numbers, −1 where there is no bound. */

@@ -28,7 +28,7 @@ export interface SessionState {
   broken: boolean;
   /** Whether the slot's logits are those of the token before `position`. */
   hasLogits: boolean;
-  /** The last nLocal tokens, those that choosing looks back at, in a ring by position; −1: none. */
+  /** The last repeatLastN tokens, those that choosing looks back at, in a ring by position; −1: none. */
   readonly recent: Int32Array;
   readonly random: Random;
   /** Of every logits row that chose a token since generation began. */

@@ -140,9 +140,7 @@ interface Copy {
 function planCopies(n: number, k: number, dtype: DType, pool: number) {
   const weights = new Weights();
   const program: Program = {
-    ...{ modelType: "matmul", withoutEffect: [], vocabSize: 4, trainedLength: 1, slidingWindow: undefined },
-    attention: { heads: 1, kvHeads: 1, headDim: 4, rotaryDim: 0, scale: 1 },
-    positions: { kind: "alibi", slopes: [1] },
+    ...{ modelType: "matmul", withoutEffect: [], vocabSize: 4, trainedLength: 1 },
     buffers: { hidden: k, y: n, logits: 4 },
     weights: weights.all,
     ...{ embed: [], head: [] },
@@ -167,6 +165,7 @@ function planCopies(n: number, k: number, dtype: DType, pool: number) {
     maxSessions: 1,
     bankBytes: LARGEST_BANK,
     cacheDtype: "f32" as const,
+    repeatLastN: 1,
   };
   const planned = plan(program, resolveWeights(program, tensors, dtype, "random"), policy, options);
   // A copy's records end with the one that reads its weight.

@@ -46,7 +46,7 @@ export function addInspect(program: Command, signal: AbortSignal): void {
       if (flags.json) {
         const policy = Object.entries(plan.policy).map(([key, value]) => [key, value === Infinity ? null : value]);
         const { modelType, vocabSize, trainedLength, withoutEffect } = model;
-        const cacheDtype = plan.cache.dtype;
+        const cacheDtype = plan.options.cacheDtype;
         const object = {
           modelType,
           vocabSize,
@@ -81,7 +81,7 @@ export function addInspect(program: Command, signal: AbortSignal): void {
             ? `roofline    ${roofline.millisecondsPerToken.toFixed(2)} ms for it at ${(roofline.bytesPerSecond / 1e9).toFixed(1)} GB/s, read by ${roofline.threads} thread${roofline.threads > 1 ? "s" : ""}\n`
             : "") +
           `weights     ${exact(memory.weightBytes)}\n` +
-          `cache       ${exact(memory.cacheBytes)} of keys and values per session, ${plan.cache.dtype}\n` +
+          `cache       ${exact(memory.cacheBytes)} of keys and values per session, ${plan.options.cacheDtype}\n` +
           `session     ${exact(memory.sessionBytes)} per session\n` +
           `memory      ${exact(memory.memoryBytes)} with one session, ${exact(memory.maximumBytes)} with ${plan.options.maxSessions}, in ${memory.banks} bank${memory.banks > 1 ? "s" : ""}\n`,
       );

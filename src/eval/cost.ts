@@ -1,6 +1,6 @@
 import { Op, Rows } from "../../assembly/op.ts";
 import type { Policy } from "../model/cache.ts";
-import type { Plan } from "../model/plan.ts";
+import type { Plan, PlannedLayer } from "../model/plan.ts";
 
 /** Rows that a session reads: positions from `begin` to before `end`, counted from its first; `logits` of them want logits. */
 export interface Reading {
@@ -20,14 +20,19 @@ export function keysAttended({ nGlobal, nLocal }: Policy, position: number): num
  * that want logits; attention's, which the plan counts for a full window, for the keys that each query attends: of
  * `heads · headDim` numbers a product and a sum for its logit, and as many for its value.
  */
-export function flopsOf({ records, cache, policy }: Plan, { begin, end, logits }: Reading): number {
-  let keys = 0;
-  for (let position = begin; position < end; position++) keys += keysAttended(policy, position);
-  const windows = keys / (cache.pinned + cache.ring);
+export function flopsOf({ records, layers }: Plan, { begin, end, logits }: Reading): number {
+  const attending = layers.filter(({ cache }) => cache.ring > 0);
   let sum = 0;
   for (const { op, words, flops } of records.flat()) {
     const rows = ((words[1] as number) & ~Rows.OnTheSide) === Rows.Logits ? logits : end - begin;
-    sum += flops * (op === Op.Attention ? windows : rows);
+    sum += flops * (op === Op.Attention ? windowsOf(attending.shift() as PlannedLayer, begin, end) : rows);
   }
   return sum;
+}
+
+/** How many full windows of a layer the keys are that queries from `begin` to before `end` attend. */
+function windowsOf({ policy, cache }: PlannedLayer, begin: number, end: number): number {
+  let keys = 0;
+  for (let position = begin; position < end; position++) keys += keysAttended(policy, position);
+  return keys / (cache.pinned + cache.ring);
 }

@@ -2,8 +2,11 @@
  * Why models fail on texts longer than those they were trained on (paper §2, Fig 1), and whether they have attention sinks:
  * numbers that an engine loaded with `observe` notes of its own steps.
  */
+
 import type { Engine } from "../engine.ts";
 import type { Policy } from "../model/cache.ts";
+import type { PlannedLayer } from "../model/plan.ts";
+import { headsOf } from "../model/program.ts";
 import { Observation, STATISTICS } from "../observe.ts";
 
 /** Where curves over a text of some length are sampled. */
@@ -128,12 +131,13 @@ export async function readCurves(
   signal?: AbortSignal,
 ): Promise<Curves> {
   const { program, plan } = engine;
-  const curves = new Curves(program.layers.length, program.attention.heads, grid);
+  const curves = new Curves(program.layers.length, headsOf(program, 0), grid);
   const after = (position: number, rows: number) => {
     const step = new Observation(engine, position, rows);
     for (let layer = 0; layer < curves.layers; layer++) {
       addRows(curves, layer, step);
-      if (position + rows === grid.length) setBounds(curves, layer, step.logits(layer), plan.policy);
+      if (position + rows === grid.length)
+        setBounds(curves, layer, step.logits(layer), (plan.layers[layer] as PlannedLayer).policy);
     }
     onStep?.(step);
   };

@@ -5,10 +5,12 @@
  * query under Λ must be those of the same pairs of tokens in short texts under full attention: a pinned key's at distance
  * `limit`, a local key's at its own.
  */
+
 import type { Engine } from "../engine.ts";
 import { mismatch } from "../errors.ts";
 import type { Policy } from "../model/cache.ts";
 import type { PlanningOptions } from "../model/planning.ts";
+import { headsOf } from "../model/program.ts";
 import { observe } from "../observe.ts";
 import { attends } from "./diagnose.ts";
 
@@ -51,7 +53,7 @@ export async function measureKeys(
   const full = await load({ attention: "full", maxPositions, ...observing(Math.max(nLocal, limit + 1)) });
   const pinned = await pinnedLogits(full, short.pinned, policy, signal);
   const local = await lastLogits(full, short.local, signal);
-  return compare(policy, text.length - 1, full.program.attention.heads, found, pinned, local);
+  return compare(policy, text.length - 1, headsOf(full.program, 0), found, pinned, local);
 }
 
 /**
@@ -95,7 +97,7 @@ async function pinnedLogits(
   { nGlobal, limit }: Policy,
   signal?: AbortSignal,
 ): Promise<Float32Array[]> {
-  const { heads } = engine.program.attention;
+  const heads = headsOf(engine.program, 0);
   const found: Float32Array[] = [];
   const session = engine.open();
   try {

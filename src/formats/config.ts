@@ -149,6 +149,16 @@ export function listOf(...items: string[]): Key<undefined> {
   };
 }
 
+/** A list of so many words, each one of these, such as layer_types with windows; undefined where it is absent. */
+export function wordsOf<T extends string>(length: number, ...words: T[]): Key<readonly T[] | undefined> {
+  return (value, name) => {
+    if (value === undefined) return undefined;
+    const good = Array.isArray(value) && value.length === length && value.every((word) => words.includes(word));
+    if (good) return value as T[];
+    return fail(name, `a list of ${length} times ${words.map((word) => JSON.stringify(word)).join(" or ")}`, value);
+  };
+}
+
 /** Refuses a config unless `divisor` divides `value`. */
 export function divides(name: string, value: number, divisorName: string, divisor: number): void {
   if (value % divisor !== 0) throw new ModelError(mismatch(name, `a multiple of ${divisorName} (${divisor})`, value));

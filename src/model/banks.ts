@@ -1,91 +1,67 @@
-import { Size } from "../../assembly/layout.ts";
 import { ModelError, mismatch } from "../errors.ts";
-import { Arena, align } from "../machine/arena.ts";
-import { LOGITS_BUFFERS } from "./lower.ts";
-import { placeObserved } from "./observing.ts";
-import type { PlanOptions } from "./plan.ts";
-import { type Operation, type Program, weightNames } from "./program.ts";
-import { type ResolvedWeight, STAGED, STAGING_BYTES } from "./weights.ts";
-
-/** Operations that must stay together: the embedding, a layer, the head. */
-export interface Unit {
-  readonly operations: readonly Operation[];
-  readonly layer: number | undefined;
-  /** Bytes of the layer's cache. */
-  readonly cacheBytes: number;
-}
+import { Arena } from "../machine/arena.ts";
+import { programBytes, recordsOf } from "./link.ts";
+import { type Draft, placeBank, type Unit } from "./place.ts";
+import { weightNames } from "./program.ts";
 
 /** Banks are few: engines slow down with many memories. */
 const MOST_BANKS = 8;
 
 /**
- * The bank of every unit: as many layers in each as fit, in order. A tied head goes back to the bank of its table, so that
- * the table is kept once.
+ * The units of every bank: as many layers in each as fit, in order. A head that shares its matrix with the table is in the
+ * first bank with it, so that the matrix is kept once.
  */
-export function assignBanks(
-  units: readonly Unit[],
-  resolved: ReadonlyMap<string, ResolvedWeight>,
-  program: Program,
-  widths: Readonly<Record<string, number>>,
-  options: PlanOptions,
-): number[] {
-  const overhead = fixedBytes(units, program, widths, options);
-  const banks: number[] = [];
-  const keys: Set<string>[] = [new Set()];
-  let used = overhead;
-  for (const [i, unit] of units.entries()) {
-    const mine = new Map(unit.operations.flatMap(weightNames).map((name) => [resolved.get(name)?.key as string, name]));
-    const home = keys.findIndex((bank) => [...mine.keys()].some((key) => bank.has(key)));
-    const fresh = [...mine].filter(([key]) => !keys.some((bank) => bank.has(key)));
-    const cost = fresh.reduce((sum, [, name]) => sum + align((resolved.get(name) as ResolvedWeight).bytes), 0);
-    const observers = new Arena();
-    placeObserved(observers, i, program, options);
-    const bytes = cost + observers.end + unit.cacheBytes;
-    if (home < 0 && used + bytes > options.bankBytes && used > overhead) {
-      keys.push(new Set());
-      used = overhead;
-    }
-    const bank = home < 0 ? keys.length - 1 : home;
-    for (const [key] of fresh) keys[bank]?.add(key);
-    banks.push(bank);
-    if (bank === keys.length - 1) used += bytes;
-    if (used > options.bankBytes || keys.length > MOST_BANKS) {
-      const total = [...resolved.values()].reduce((sum, weight) => sum + weight.bytes, 0);
-      const needed = units.reduce((sum, { cacheBytes }) => sum + cacheBytes, total);
-      throw new ModelError(
-        mismatch(
-          "memory",
-          `at most ${MOST_BANKS} banks of ${options.bankBytes} bytes, each with whole layers`,
-          `${needed} bytes of weights and cache`,
-        ),
-      );
-    }
+export function assignBanks(draft: Draft, units: readonly Unit[], bankBytes: number): Unit[][] {
+  const head = units.at(-1) as Unit;
+  const shared = keysOf(draft, head).some((key) => keysOf(draft, units[0] as Unit).includes(key));
+  const home = shared ? [head] : [];
+  const others = shared ? units.slice(0, -1) : units;
+  const banks: Unit[][] = [];
+  for (let first = 0; first < others.length; ) {
+    const bank = (count: number) => [...others.slice(first, first + count), ...(first === 0 ? home : [])];
+    const count = most(others.length - first, (count) => bankSize(draft, bank(count)) <= bankBytes);
+    if (count === 0 || banks.length === MOST_BANKS) throw tooLarge(draft, bankBytes);
+    banks.push(bank(count));
+    first += count;
   }
   return banks;
 }
 
-/** What every bank needs beside weights and caches, at most. */
-function fixedBytes(
-  units: readonly Unit[],
-  program: Program,
-  widths: Readonly<Record<string, number>>,
-  options: PlanOptions,
-): number {
-  const arena = new Arena(Size.ControlBytes);
-  arena.take(stepBytes(options.chunkSize));
-  for (const [name, width] of Object.entries(widths)) {
-    arena.take(4 * width * (LOGITS_BUFFERS.has(name) ? options.logitsRows : options.chunkSize));
-  }
-  arena.take(8 * program.attention.rotaryDim * options.chunkSize);
-  arena.take((Size.ScratchBytes + Size.WorkBytes) * Size.MaxSlices);
-  arena.take(4 * (program.attention.rotaryDim + program.attention.heads));
-  arena.take(4 * program.vocabSize);
-  // No operation becomes more than 9 records.
-  arena.take(units.reduce((sum, unit) => sum + 9 * unit.operations.length + 2, 0) * Size.RecordBytes);
-  return arena.end + STAGED.numbers + align(4 * Math.max(...Object.values(widths))) + STAGING_BYTES;
+/** Bytes of a bank with one session, by a dry run of its placement. */
+function bankSize(draft: Draft, units: readonly Unit[]): number {
+  const placement = placeBank(draft, 0, units);
+  const arena = new Arena(placement.end);
+  for (const { records } of recordsOf(draft, placement, units)) arena.take(programBytes(records.length));
+  return initialBytes(placement, arena.end);
 }
 
-/** The step: its header, the row table, the rows that want logits. */
-export function stepBytes(chunkSize: number): number {
-  return Size.StepHeaderBytes + chunkSize * (Size.RowBytes + 4);
+/** What a bank needs while weights are read, and then with one session: `slots` is where the session slots begin. */
+export function initialBytes(
+  { staging, stagingBytes, slotBytes }: { staging: number; stagingBytes: number; slotBytes: number },
+  slots: number,
+): number {
+  return Math.max(staging + stagingBytes, slots + slotBytes);
+}
+
+/** The largest count from 0 to `end` that fits, where fewer fit as well. */
+function most(end: number, fits: (count: number) => boolean): number {
+  if (fits(end)) return end;
+  let [least, beyond] = [0, end];
+  while (beyond - least > 1) {
+    const middle = (least + beyond) >> 1;
+    if (fits(middle)) least = middle;
+    else beyond = middle;
+  }
+  return least;
+}
+
+function keysOf({ resolved }: Draft, { operations }: Unit): string[] {
+  return operations.flatMap(weightNames).flatMap((name) => resolved.get(name)?.key ?? []);
+}
+
+function tooLarge({ resolved, layers }: Draft, bankBytes: number): ModelError {
+  const weights = [...resolved.values()].reduce((sum, weight) => sum + weight.bytes, 0);
+  const needed = layers.reduce((sum, { cache }) => sum + cache.bytes, weights);
+  const expected = `at most ${MOST_BANKS} banks of ${bankBytes} bytes, each with whole layers`;
+  return new ModelError(mismatch("memory", expected, `${needed} bytes of weights and cache`));
 }

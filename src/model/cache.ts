@@ -3,7 +3,7 @@ import { Clamp, Offset } from "../../assembly/op.ts";
 import type { CacheDType } from "../dtype.ts";
 import { mismatch, OptionError } from "../errors.ts";
 import { align } from "../machine/arena.ts";
-import type { AttentionShape } from "./program.ts";
+import type { AttentionOperation } from "./program.ts";
 
 /** Λ-attention and the baselines that the same machinery gives: which keys a query meets, and at what distance. */
 export const POLICIES = ["lambda", "full", "window", "sinks", "lambda-only", "ceiling-only"] as const;
@@ -54,6 +54,8 @@ export interface Middle {
   readonly middleQueries: MiddleQueries;
 }
 
+const NO_MIDDLE: Middle = { middleK: 0, middleDistance: 0, firstLayer: 0, maxMiddle: 0, middleQueries: "all" };
+
 const LARGEST = 2 ** 31;
 
 /** More would be a cache of its own. */
@@ -68,9 +70,37 @@ function whole(name: string, value: number, min: number, max = LARGEST): number 
   throw new OptionError(mismatch(name, `a whole number from ${min} to ${max}`, value));
 }
 
+/** The trained window of every layer, in tokens; undefined: the whole text. */
+type Windows = readonly (number | undefined)[];
+
+/** Whether some layers of a model were trained with a window of their own. */
+function mixesWindows(windows: Windows): boolean {
+  return windows.some((window) => window !== windows[0]);
+}
+
+/** The window that all layers share, which bounds nLocal; Infinity where there is none, or not one for all. */
+export function sharedWindow(windows: Windows): number {
+  return mixesWindows(windows) ? Infinity : (windows[0] ?? Infinity);
+}
+
 /**
- * Decides every number of a policy for a model of `layers` trained at `trainedLength` tokens (and with a sliding window, if
- * any). Numbers that the policy does not use are accepted and ignored, so that one set of flags serves them all.
+ * The policy of every layer. In a model that mixes windows, a layer that was trained with one keeps exactly this window:
+ * nothing is pinned there, no distance has a ceiling, no middle token is attended.
+ */
+export function layerPolicies(policy: Policy, windows: Windows): Policy[] {
+  const mixes = mixesWindows(windows);
+  return windows.map((window, layer) => {
+    if (mixes && window !== undefined) {
+      const unbounded = { limit: Infinity, maxPositions: Infinity };
+      return { attention: "window", nGlobal: 0, nLocal: window, ...unbounded, ...NO_MIDDLE };
+    }
+    return layer < policy.firstLayer ? { ...policy, ...NO_MIDDLE } : policy;
+  });
+}
+
+/**
+ * Decides every number of a policy for a model of `layers` trained at `trainedLength` tokens (and with a sliding window in
+ * all layers, if any). Numbers that the policy does not use are accepted and ignored, so that one set of flags serves them all.
  */
 export function resolvePolicy(
   options: PolicyOptions,
@@ -105,7 +135,7 @@ function resolveMiddle(
   layers: number,
 ): Middle {
   const middleK = whole("middleK", options.middleK ?? 0, 0, LARGEST_K);
-  if (middleK === 0) return { middleK, middleDistance: 0, firstLayer: 0, maxMiddle: 0, middleQueries: "all" };
+  if (middleK === 0) return NO_MIDDLE;
   if (nLocal === Infinity) throw new OptionError(mismatch("middleK", `0 under ${attention} attention`, middleK));
   const half = Math.max(1, Math.floor((limit === Infinity ? nLocal : limit) / 2));
   const middleQueries = options.middleQueries ?? "all";
@@ -169,21 +199,27 @@ export const CACHE_PARTS = [
 ] as const;
 export type CachePart = (typeof CACHE_PARTS)[number];
 
+/** That of a layer without attention. */
+export const NO_CACHE: CacheLayout = {
+  ...{ dtype: "f32", headBytes: 0, ring: 0, pinned: 0, clamp: Clamp.None, limit: 0, middle: undefined },
+  parts: Object.fromEntries(CACHE_PARTS.map((part) => [part, Offset.Unused])) as Record<CachePart, number>,
+  ...{ valueBytes: 0, bytes: 0 },
+};
+
 /**
- * Lays out the cache of layer `layer`: kvHeads · headDim · (2 · nLocal + 3 · nGlobal) values with RoPE, 2 · nGlobal with
+ * Lays out the cache of a layer under its policy: kvHeads · headDim · (2 · nLocal + 3 · nGlobal) values with RoPE, 2 · nGlobal with
  * ALiBi; `ceiling-only` keeps every key unrotated as well, and a layer that attends middle tokens the last nLocal +
  * maxMiddle keys, unrotated, and values.
  */
 export function cacheLayout(
   policy: Policy,
-  shape: AttentionShape,
+  { shape, positions }: Pick<AttentionOperation, "shape" | "positions">,
   dtype: CacheDType = "f32",
-  layer = policy.firstLayer,
 ): CacheLayout {
-  const middle = policy.middleK > 0 && layer >= policy.firstLayer ? policy : undefined;
+  const middle = policy.middleK > 0 ? policy : undefined;
   const ring = policy.nLocal === Infinity ? policy.maxPositions : policy.nLocal;
   const pinned = policy.nGlobal;
-  const rotates = shape.rotaryDim > 0;
+  const rotates = positions.kind === "rope";
   const bytesOfHead = headBytes(dtype, shape.headDim);
   const width = shape.kvHeads * bytesOfHead;
   const sizes: Record<CachePart, number> = {
@@ -205,6 +241,8 @@ export function cacheLayout(
   ) as Record<CachePart, number>;
   const valueBytes = CACHE_PARTS.reduce((sum, part) => sum + sizes[part], 0);
   const common = { dtype, headBytes: bytesOfHead, ring, pinned, middle, parts, valueBytes, bytes: end };
+  // Where no logit depends on a distance, none is clamped.
+  if (positions.kind === "none") return { ...common, clamp: Clamp.None, limit: 0 };
   if (policy.attention === "sinks") return { ...common, clamp: Clamp.Sinks, limit: pinned + ring - 1 };
   const clamp = policy.limit === Infinity ? Clamp.None : Clamp.Distance;
   return { ...common, clamp, limit: clamp === Clamp.None ? 0 : policy.limit };

@@ -12,7 +12,7 @@ import {
   withoutAliases,
 } from "../formats/config.ts";
 import { inverseFrequencies } from "./positions.ts";
-import { MAX, type Operation, type Program, Weights } from "./program.ts";
+import { type AttentionOperation, MAX, type Operation, type Program, Weights } from "./program.ts";
 
 /** attribute_map of transformers' GPTJConfig. */
 const ALIASES = {
@@ -66,6 +66,17 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
   const rotaryDim = integer(headDim)(config.rotary_dim, `${name}: rotary_dim`);
   divides(`${name}: rotary_dim`, rotaryDim, "a pair", 2);
 
+  const attention: AttentionOperation = {
+    ...({ op: "attention", y: "attended", q: "q", k: "k", v: "v" } as const),
+    shape: { heads, kvHeads: heads, headDim, scale: 1 / Math.sqrt(headDim) },
+    positions: {
+      kind: "rope",
+      // The base is not in the config. see: HF GPTJ create_sinusoidal_positions
+      inverseFrequencies: inverseFrequencies(rotaryDim, 10000, { type: "default" }),
+      interleaved: true,
+    },
+    window: undefined,
+  };
   const weights = new Weights();
   const norm = (y: string, x: string, tensor: string) =>
     weights.layerNorm(y, x, tensor, hidden, config.layer_norm_epsilon, true);
@@ -78,7 +89,7 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
       weights.linear("q", "normed", `${layer}.attn.q_proj`, hidden, hidden, false),
       weights.linear("k", "normed", `${layer}.attn.k_proj`, hidden, hidden, false),
       weights.linear("v", "normed", `${layer}.attn.v_proj`, hidden, hidden, false),
-      { op: "attention", y: "attended", q: "q", k: "k", v: "v" },
+      attention,
       weights.update("attended", `${layer}.attn.out_proj`, hidden, hidden, false),
       weights.linear("inner", "normed", `${layer}.mlp.fc_in`, inner, hidden, true),
       { op: "geluTanh", y: "inner", a: "inner" },
@@ -95,14 +106,6 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
     withoutEffect: config.withoutEffect,
     vocabSize: config.vocab_size,
     trainedLength: config.n_positions,
-    slidingWindow: undefined,
-    attention: { heads, kvHeads: heads, headDim, rotaryDim, scale: 1 / Math.sqrt(headDim) },
-    positions: {
-      kind: "rope",
-      // The base is not in the config. see: HF GPTJ create_sinusoidal_positions
-      inverseFrequencies: inverseFrequencies(rotaryDim, 10000, { type: "default" }),
-      interleaved: true,
-    },
     buffers: {
       hidden,
       normed: hidden,

@@ -85,22 +85,25 @@ export function llama(raw: Readonly<Record<string, unknown>>, name: string): Pro
     qkvBias: config.attention_bias,
     outBias: config.attention_bias,
     mlpBias: config.mlp_bias,
-    slidingWindow: undefined,
   });
 }
 
-type GatedConfig = Values<typeof gatedKeys>;
+/** layer_types is for each model to read. */
+type GatedConfig = Omit<Values<typeof gatedKeys>, "layer_types">;
+
+export interface GatedVariant {
+  readonly qkvBias: boolean;
+  readonly outBias: boolean;
+  readonly mlpBias: boolean;
+  /** The trained window of a layer; without it no layer has one. */
+  readonly window?: ((layer: number) => number | undefined) | undefined;
+}
 
 /**
  * A decoder of RMSNorm, rotary attention and a gated SiLU MLP, each with a residual: what LLaMA, Mistral and Qwen2 are,
  * but for their biases.
  */
-export function gatedDecoder(
-  modelType: string,
-  name: string,
-  config: GatedConfig,
-  variant: { qkvBias: boolean; outBias: boolean; mlpBias: boolean; slidingWindow: number | undefined },
-): Program {
+export function gatedDecoder(modelType: string, name: string, config: GatedConfig, variant: GatedVariant): Program {
   const hidden = config.hidden_size;
   const inner = config.intermediate_size;
   const heads = config.num_attention_heads;
@@ -114,6 +117,11 @@ export function gatedDecoder(
   computed(`${name}: query_pre_attn_scalar`, config.query_pre_attn_scalar, headDim);
   computed(`${name}: rotary_dim`, config.rotary_dim, headDim);
   const { theta, scaling } = ropeOf(config, name, config.max_position_embeddings);
+  const attention = {
+    ...({ op: "attention", y: "attended", q: "q", k: "k", v: "v" } as const),
+    shape: { heads, kvHeads, headDim, scale },
+    positions: { kind: "rope", inverseFrequencies: inverseFrequencies(headDim, theta, scaling), interleaved: false },
+  } as const;
 
   const weights = new Weights();
   const norm = (y: string, x: string, tensor: string) => weights.rmsNorm(y, x, tensor, hidden, config.rms_norm_eps);
@@ -126,7 +134,7 @@ export function gatedDecoder(
       weights.linear("q", "normed", `${layer}.self_attn.q_proj`, heads * headDim, hidden, variant.qkvBias),
       weights.linear("k", "normed", `${layer}.self_attn.k_proj`, kvHeads * headDim, hidden, variant.qkvBias),
       weights.linear("v", "normed", `${layer}.self_attn.v_proj`, kvHeads * headDim, hidden, variant.qkvBias),
-      { op: "attention", y: "attended", q: "q", k: "k", v: "v" },
+      { ...attention, window: variant.window?.(i) },
       weights.update("attended", `${layer}.self_attn.o_proj`, hidden, heads * headDim, variant.outBias),
       norm("normed", "hidden", `${layer}.post_attention_layernorm`),
       weights.linear("gate", "normed", `${layer}.mlp.gate_proj`, inner, hidden, variant.mlpBias),
@@ -145,9 +153,6 @@ export function gatedDecoder(
     withoutEffect: config.withoutEffect,
     vocabSize: config.vocab_size,
     trainedLength: config.max_position_embeddings,
-    slidingWindow: variant.slidingWindow,
-    attention: { heads, kvHeads, headDim, rotaryDim: headDim, scale },
-    positions: { kind: "rope", inverseFrequencies: inverseFrequencies(headDim, theta, scaling), interleaved: false },
     buffers: {
       hidden,
       normed: hidden,

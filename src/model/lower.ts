@@ -18,19 +18,26 @@ const QUANTIZED = "quantized";
 /** Buffers of the rows that want logits; the others have a row for every row of the step. */
 export const LOGITS_BUFFERS: ReadonlySet<string> = new Set(["last", "logits"]);
 
+/** f32 values per row of every buffer. */
+export type Widths = Readonly<Record<string, number>>;
+
+/** The cache of an operation's layer, and the byte offset in a session slot where it begins. */
+export interface LoweredLayer {
+  readonly cache: CacheLayout;
+  readonly offset: number;
+}
+
 /**
- * The records of one operation. `layerOffset`: where the layer's cache begins in a session slot, in bytes. `quantized`
- * goes from operation to operation, so that matmuls of one x share its quantised form.
+ * The records of one operation. `layer`: undefined for those before and after the layers. `quantized` goes from operation to operation, so that matmuls of one x share its quantised form.
  */
 export function lower(
   operation: Operation,
-  program: Program,
-  cache: CacheLayout,
-  layerOffset: number,
+  widths: Widths,
+  layer: LoweredLayer | undefined,
   at: Addresses,
   quantized: Quantized,
 ): PlannedRecord[] {
-  const records = lowerOne(operation, program, cache, layerOffset, at, quantized);
+  const records = lowerOne(operation, widths, layer, at, quantized);
   const written = "y" in operation ? operation.y : operation.x;
   if (written === quantized.x) quantized.x = "";
   return records;
@@ -38,13 +45,12 @@ export function lower(
 
 function lowerOne(
   operation: Operation,
-  program: Program,
-  cache: CacheLayout,
-  layerOffset: number,
+  widths: Widths,
+  layer: LoweredLayer | undefined,
   at: Addresses,
   quantized: Quantized,
 ): PlannedRecord[] {
-  const width = (buffer: string): number => program.buffers[buffer] as number;
+  const width = (buffer: string): number => widths[buffer] as number;
   const rowsOf = (buffer: string): Rows => (LOGITS_BUFFERS.has(buffer) ? Rows.Logits : Rows.All);
   const shape = (buffer: string): string => `${buffer}[${width(buffer)}]`;
   switch (operation.op) {
@@ -129,8 +135,10 @@ function lowerOne(
       const text = `${shape(operation.x)} within ±${operation.bound}`;
       return [record(Op.Clip, Rows.All, fields, text, { flops: 2 * dim })];
     }
-    case "attention":
-      return lowerAttention(operation, program, cache, layerOffset, at);
+    case "attention": {
+      const { cache, offset } = layer as LoweredLayer;
+      return lowerAttention(operation, cache, offset, at);
+    }
     default: {
       const n = width(operation.y);
       const b = "b" in operation ? operation.b : operation.a;

@@ -1,63 +1,64 @@
 import { Angles, Attention, Cast, Clamp, Offset, Op, Rope, Rows } from "../../assembly/op.ts";
 import { CACHE_FORMATS, type CacheLayout } from "./cache.ts";
-import type { Operation, Program } from "./program.ts";
-import { type Addresses, bits, type PlannedRecord, record } from "./record.ts";
+import type { AttentionOperation } from "./program.ts";
+import { type Addresses, type AngleKey, bits, type PlannedRecord, record } from "./record.ts";
 
-/** The records that make the rotary angles of a step, at the begin of every segment that attends; `cache`: any layer's. */
-export function anglesRecords(program: Program, cache: CacheLayout, at: Addresses): PlannedRecord[] {
-  if (program.positions.kind !== "rope") return [];
-  const pairs = program.attention.rotaryDim / 2;
-  const angles = (out: number, clamp: Clamp, limit: number, fixed: string): PlannedRecord => {
-    const fields = {
-      [Angles.out]: out,
-      [Angles.turns]: at.turns,
-      [Angles.pairs]: pairs,
-      [Angles.clamp]: clamp,
-      [Angles.limit]: limit,
-    };
-    return record(Op.Angles, Rows.All, fields, `angles[2,2,${pairs}] of the position and ${fixed}`, {
-      flops: 160 * pairs,
-    });
+/** The angles that a layer's attention rotates by: those of its clamp, and of the distance that middle keys are met at. */
+export function anglesOf({ positions }: AttentionOperation, cache: CacheLayout): AngleKey[] {
+  if (positions.kind !== "rope") return [];
+  const { clamp, limit, middle } = cache;
+  const own = { positions, clamp, limit };
+  return middle ? [own, { positions, clamp: Clamp.Distance, limit: middle.middleDistance }] : [own];
+}
+
+/** The record that makes angles of the step's rows from the turns at `turns`. */
+export function anglesRecord({ positions, clamp, limit }: AngleKey, turns: number, out: number): PlannedRecord {
+  const pairs = positions.inverseFrequencies.length;
+  const fields = {
+    [Angles.out]: out,
+    [Angles.turns]: turns,
+    [Angles.pairs]: pairs,
+    [Angles.clamp]: clamp,
+    [Angles.limit]: limit,
   };
-  const records = [angles(at.angles, cache.clamp, cache.limit, "the fixed one")];
-  const distance = cache.middle?.middleDistance;
-  if (distance) records.push(angles(at.buffer("anglesMiddle"), Clamp.Distance, distance, "that of middle keys"));
-  return records;
+  const fixed = clamp === Clamp.None ? "" : ` and ${limit}${clamp === Clamp.Sinks ? " after the first" : ""}`;
+  const text = `angles[2,2,${pairs}] of the position${fixed}`;
+  return record(Op.Angles, Rows.All, fields, text, { flops: 160 * pairs });
 }
 
 /** Rotations of query and key, keys and values in the cache's format, Λ-attention, and the step's own into the cache. */
 export function lowerAttention(
-  operation: Extract<Operation, { op: "attention" }>,
-  program: Program,
+  operation: AttentionOperation,
   cache: CacheLayout,
   layerOffset: number,
   at: Addresses,
 ): PlannedRecord[] {
-  const { heads, kvHeads, headDim, rotaryDim, scale } = program.attention;
-  const { positions } = program;
-  const rotates = positions.kind === "rope";
+  const { heads, kvHeads, headDim, scale } = operation.shape;
+  const [own, ofMiddle] = anglesOf(operation, cache);
   const records: PlannedRecord[] = [];
-  const rotate = (y: string, x: string, count: number, fixed?: number, angles = at.angles): void => {
+  const rotate = (angles: AngleKey, y: string, x: string, count: number, fixed?: number): void => {
+    const { inverseFrequencies, interleaved } = angles.positions;
+    const rotaryDim = 2 * inverseFrequencies.length;
     const fields = {
       [Rope.y]: at.buffer(y),
       [Rope.x]: at.buffer(x),
-      [Rope.angles]: angles,
+      [Rope.angles]: at.angles(angles),
       [Rope.heads]: count,
       [Rope.headDim]: headDim,
       [Rope.rotaryDim]: rotaryDim,
-      [Rope.interleaved]: rotates && positions.interleaved ? 1 : 0,
+      [Rope.interleaved]: interleaved ? 1 : 0,
       [Rope.fixed]: fixed === undefined ? 0 : 1,
     };
     const text = `${y}[${count},${headDim}] = ${x} rotated by ${fixed ?? "its position"}`;
     records.push(record(Op.Rope, Rows.All, fields, text, { flops: 3 * count * rotaryDim }));
   };
-  const fixed = rotates && cache.clamp !== Clamp.None;
+  const fixed = own !== undefined && cache.clamp !== Clamp.None;
   const { middle } = cache;
-  if (rotates) rotate("qRotated", operation.q, heads);
-  if (fixed) rotate("qFixed", operation.q, heads, cache.limit);
-  if (rotates && middle) rotate("qMiddle", operation.q, heads, middle.middleDistance, at.buffer("anglesMiddle"));
-  if (rotates) rotate("kRotated", operation.k, kvHeads);
-  const q = rotates ? "qRotated" : operation.q;
+  if (own) rotate(own, "qRotated", operation.q, heads);
+  if (fixed) rotate(own, "qFixed", operation.q, heads, own.limit);
+  if (ofMiddle) rotate(ofMiddle, "qMiddle", operation.q, heads, ofMiddle.limit);
+  if (own) rotate(own, "kRotated", operation.k, kvHeads);
+  const q = own ? "qRotated" : operation.q;
   const format = { format: CACHE_FORMATS[cache.dtype], headBytes: cache.headBytes };
   /** The buffer of keys or values x as they are cached: a cast one, or with f32 x itself. */
   const cached = (y: string, x: string): number => {
@@ -74,7 +75,7 @@ export function lowerAttention(
     records.push(record(Op.Cast, Rows.All, fields, text, { flops: 4 * kvHeads * headDim }));
     return at.buffer(y);
   };
-  const k = cached("kCached", rotates ? "kRotated" : operation.k);
+  const k = cached("kCached", own ? "kRotated" : operation.k);
   const part = (name: keyof CacheLayout["parts"]): number =>
     cache.parts[name] === Offset.Unused ? Offset.Unused : layerOffset + cache.parts[name];
   const fields = {
@@ -82,7 +83,7 @@ export function lowerAttention(
     [Attention.q]: at.buffer(q),
     [Attention.qFixed]: at.buffer(fixed ? "qFixed" : q),
     [Attention.k]: k,
-    [Attention.kUnrotated]: takesUnrotated(program, cache) ? cached("kUnrotatedCached", operation.k) : k,
+    [Attention.kUnrotated]: takesUnrotated(operation, cache) ? cached("kUnrotatedCached", operation.k) : k,
     [Attention.v]: cached("vCached", operation.v),
     [Attention.kRing]: part("kRing"),
     [Attention.kRingUnrotated]: part("kRingUnrotated"),
@@ -94,7 +95,7 @@ export function lowerAttention(
     [Attention.kvHeads]: kvHeads,
     [Attention.headDim]: headDim,
     [Attention.scale]: bits(scale),
-    [Attention.slopes]: at.slopes,
+    [Attention.slopes]: at.slopes(operation.positions),
     [Attention.nGlobal]: cache.pinned,
     [Attention.nLocal]: cache.ring,
     [Attention.clamp]: cache.clamp,
@@ -106,7 +107,7 @@ export function lowerAttention(
       [Attention.middleK]: middle.middleK,
       [Attention.maxMiddle]: middle.maxMiddle,
       [Attention.middleDistance]: middle.middleDistance,
-      [Attention.qMiddle]: at.buffer(rotates ? "qMiddle" : q),
+      [Attention.qMiddle]: at.buffer(ofMiddle ? "qMiddle" : q),
       [Attention.kvMiddle]: part("kvMiddle"),
       [Attention.chosen]: at.buffer("chosen"),
     }),
@@ -126,25 +127,26 @@ export function lowerAttention(
 }
 
 /** Whether attention needs unrotated keys beside the rotated ones. */
-function takesUnrotated({ positions }: Program, { parts, middle }: CacheLayout): boolean {
+function takesUnrotated({ positions }: AttentionOperation, { parts, middle }: CacheLayout): boolean {
   const kept = parts.kRingUnrotated !== Offset.Unused || parts.kPinnedUnrotated !== Offset.Unused;
   return kept || (middle !== undefined && positions.kind === "rope");
 }
 
-/** The buffers that attention needs beside the model's own: f32 values per row. `cache`: that of the layer with most parts. */
-export function attentionBuffers(program: Program, cache: CacheLayout): Record<string, number> {
-  const { heads, kvHeads, headDim, rotaryDim } = program.attention;
+/** The buffers that attention of a layer needs beside the model's own: f32 values per row. */
+export function attentionBuffers(operation: AttentionOperation, cache: CacheLayout): Record<string, number> {
+  const { heads, kvHeads, headDim } = operation.shape;
+  const rotates = operation.positions.kind === "rope";
   const buffers: Record<string, number> = {};
-  if (program.positions.kind === "rope") {
+  if (rotates) {
     Object.assign(buffers, { qRotated: heads * headDim, kRotated: kvHeads * headDim });
     if (cache.clamp !== Clamp.None) buffers.qFixed = heads * headDim;
-    if (cache.middle) Object.assign(buffers, { qMiddle: heads * headDim, anglesMiddle: 2 * rotaryDim });
+    if (cache.middle) buffers.qMiddle = heads * headDim;
   }
   if (cache.middle) buffers.chosen = 2 * heads * cache.middle.middleK;
   if (cache.dtype !== "f32") {
     const width = Math.ceil((kvHeads * cache.headBytes) / 4);
     Object.assign(buffers, { kCached: width, vCached: width });
-    if (takesUnrotated(program, cache)) buffers.kUnrotatedCached = width;
+    if (takesUnrotated(operation, cache)) buffers.kUnrotatedCached = width;
   }
   return buffers;
 }

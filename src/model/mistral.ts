@@ -24,5 +24,6 @@ export function mistral(raw: Readonly<Record<string, unknown>>, name: string): P
     GATED_PARTS,
   );
   const slidingWindow = "sliding_window" in raw ? config.sliding_window : 4096;
-  return gatedDecoder("mistral", name, config, { qkvBias: false, outBias: false, mlpBias: false, slidingWindow });
+  const variant = { qkvBias: false, outBias: false, mlpBias: false, window: () => slidingWindow };
+  return gatedDecoder("mistral", name, config, variant);
 }

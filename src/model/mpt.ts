@@ -15,7 +15,7 @@ import {
 } from "../formats/config.ts";
 import { isRecord } from "../formats/json.ts";
 import { alibiSlopes } from "./positions.ts";
-import { MAX, type Operation, type Program, Weights } from "./program.ts";
+import { type AttentionOperation, MAX, type Operation, type Program, Weights } from "./program.ts";
 
 const unused = (...keys: string[]) => Object.fromEntries(keys.map((key) => [key, noEffect]));
 
@@ -93,7 +93,7 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
     },
     PARTS,
   );
-  const attention = config.attn_config ?? readConfig({}, `${name}: attn_config`, attentionKeys);
+  const attn = config.attn_config ?? readConfig({}, `${name}: attn_config`, attentionKeys);
   const hidden = config.d_model;
   const heads = config.n_heads;
   divides(`${name}: d_model`, hidden, "n_heads", heads);
@@ -101,6 +101,12 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
   const inner = integer(MAX.dim)(config.expansion_ratio * hidden, `${name}: expansion_ratio · d_model`);
   const eps = raw.norm_eps === undefined ? config.layer_norm_epsilon : config.norm_eps;
 
+  const attention: AttentionOperation = {
+    ...({ op: "attention", y: "attended", q: "q", k: "k", v: "v" } as const),
+    shape: { heads, kvHeads: heads, headDim, scale: attn.softmax_scale ?? 1 / Math.sqrt(headDim) },
+    positions: { kind: "alibi", slopes: alibiSlopes(heads, attn.alibi_bias_max) },
+    window: undefined,
+  };
   const weights = new Weights();
   const bias = !config.no_bias;
   const norm = (y: string, x: string, tensor: string) => weights.layerNorm(y, x, tensor, hidden, eps, bias);
@@ -121,7 +127,7 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
       weight: part("weight", hidden),
       bias: bias ? part("bias") : undefined,
     };
-    return attention.clip_qkv ? [matmul, { op: "clip", x: y, bound: attention.clip_qkv }] : [matmul];
+    return attn.clip_qkv ? [matmul, { op: "clip", x: y, bound: attn.clip_qkv }] : [matmul];
   };
   const tied = config.tie_word_embeddings;
   const table = weights.table("transformer.wte.weight", config.vocab_size, hidden, tied);
@@ -132,7 +138,7 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
       ...third("q", layer, 0),
       ...third("k", layer, 1),
       ...third("v", layer, 2),
-      { op: "attention", y: "attended", q: "q", k: "k", v: "v" },
+      attention,
       weights.update("attended", `${layer}.attn.out_proj`, hidden, hidden, bias),
       norm("normed", "hidden", `${layer}.norm_2`),
       weights.linear("inner", "normed", `${layer}.ffn.up_proj`, inner, hidden, bias),
@@ -150,15 +156,6 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
     withoutEffect: config.withoutEffect,
     vocabSize: config.vocab_size,
     trainedLength: config.max_seq_len,
-    slidingWindow: undefined,
-    attention: {
-      heads,
-      kvHeads: heads,
-      headDim,
-      rotaryDim: 0,
-      scale: attention.softmax_scale ?? 1 / Math.sqrt(headDim),
-    },
-    positions: { kind: "alibi", slopes: alibiSlopes(heads, attention.alibi_bias_max) },
     buffers: {
       hidden,
       normed: hidden,

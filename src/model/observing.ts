@@ -1,7 +1,7 @@
 import { Attention, Nll, Observe, Op, Rows, Tap } from "../../assembly/op.ts";
 import { mismatch, OptionError } from "../errors.ts";
 import type { Arena } from "../machine/arena.ts";
-import type { Program } from "./program.ts";
+import { headsOf, type Program } from "./program.ts";
 import { type Addresses, type PlannedRecord, record } from "./record.ts";
 
 /** What a model's steps are to note beside their results. Each costs memory and time; without it no record of it exists. */
@@ -77,17 +77,20 @@ export function placeObserved(
 ): Observed {
   const { observe, logitsRows, chunkSize } = options;
   if (!observe) return {};
-  const { heads } = program.attention;
   const head = unit === program.layers.length + 1;
   const { nll, attention } = observe;
   return {
     nll: head && nll ? { out: arena.take(16 * logitsRows), targets: arena.take(4 * logitsRows) } : undefined,
     attention:
       unit > 0 && !head && attention
-        ? { statistics: arena.take(12 * chunkSize * heads), logits: arena.take(4 * heads * attention.span) }
+        ? placeAttention(arena, headsOf(program, unit - 1), chunkSize, attention.span)
         : undefined,
     hidden: observe.hidden.includes(unit) ? arena.take(4 * chunkSize * (program.buffers.hidden as number)) : undefined,
   };
+}
+
+function placeAttention(arena: Arena, heads: number, chunkSize: number, span: number) {
+  return { statistics: arena.take(12 * chunkSize * heads), logits: arena.take(4 * heads * span) };
 }
 
 /** The records of a unit with those of its observers among them. */

@@ -1,17 +1,17 @@
-import { Size } from "../../assembly/layout.ts";
 import type { CacheDType } from "../dtype.ts";
-import { Arena, align } from "../machine/arena.ts";
+import { Arena } from "../machine/arena.ts";
 import type { BankPlan, MachinePlan, Segment } from "../machine/machine.ts";
-import { assignBanks, stepBytes, type Unit } from "./banks.ts";
-import { type CacheLayout, cacheLayout, type Policy } from "./cache.ts";
+import { assignBanks, initialBytes } from "./banks.ts";
+import { type CacheLayout, cacheLayout, layerPolicies, NO_CACHE, type Policy } from "./cache.ts";
 import { type Folding, foldings } from "./fold.ts";
-import { LOGITS_BUFFERS, lower, type Quantized, quantizedBuffer, runAhead } from "./lower.ts";
-import { anglesRecords, attentionBuffers } from "./lower_attention.ts";
-import { type Observed, type Observers, placeObserved, withObservers } from "./observing.ts";
-import { turns } from "./positions.ts";
-import { type Program, weightNames } from "./program.ts";
-import type { Addresses, PlannedRecord } from "./record.ts";
-import { type PlacedWeight, type ResolvedWeight, stagedBytes } from "./weights.ts";
+import { bytesOf, programBytes, recordsOf } from "./link.ts";
+import { quantizedBuffer } from "./lower.ts";
+import { attentionBuffers } from "./lower_attention.ts";
+import type { Observed, Observers } from "./observing.ts";
+import { type Constant, type Draft, type Placement, placeBank, type Unit, unitsOf } from "./place.ts";
+import { attentionOf, type Program } from "./program.ts";
+import type { PlannedRecord } from "./record.ts";
+import type { PlacedWeight, ResolvedWeight } from "./weights.ts";
 
 export interface PlanOptions {
   readonly cacheDtype: CacheDType;
@@ -22,22 +22,18 @@ export interface PlanOptions {
   readonly maxSessions: number;
   /** The most bytes that a bank may take: a Wasm memory has at most 4 GiB. */
   readonly bankBytes: number;
+  /** How many of the last tokens a session remembers for what is chosen next. */
+  readonly repeatLastN: number;
   /** Observers; without them none of their records and bytes exist. */
   readonly observe?: Observers | undefined;
 }
 
-/** What is written into a bank before the first step. */
-export interface Constant {
-  readonly bank: number;
-  readonly address: number;
-  readonly bytes: Uint8Array;
-}
-
 /** Every byte and every record of a model under a policy, decided before any weight is read. */
 export interface Plan extends MachinePlan {
+  /** The policy of every layer that was not trained with a window of its own; `layers` has what each one does. */
   readonly policy: Policy;
-  /** The cache of a layer that attends middle tokens, if any does; else of every layer. */
-  readonly cache: CacheLayout;
+  /** The longest text in tokens: the least of what the layers allow. */
+  readonly maxPositions: number;
   readonly options: PlanOptions;
   readonly weights: readonly PlacedWeight[];
   readonly constants: readonly Constant[];
@@ -56,168 +52,121 @@ export interface Plan extends MachinePlan {
   readonly memoryBytes: number;
 }
 
-/** A layer's bank, the byte offset of its cache in a session slot there, and what is where in it. */
-interface PlannedLayer {
+/** A layer's bank, the byte offset of its cache in a session slot there, its policy, and what is where in its cache. */
+export interface PlannedLayer {
   readonly bank: number;
   readonly offset: number;
+  readonly policy: Policy;
   readonly cache: CacheLayout;
 }
 
 /** Bytes below 4 GiB: an end address of exactly 4 GiB would wrap to 0. */
 export const LARGEST_BANK = 2 ** 32 - 65536;
+
 export function plan(
   program: Program,
   resolved: ReadonlyMap<string, ResolvedWeight>,
   policy: Policy,
   options: PlanOptions,
 ): Plan {
-  const cache = cacheLayout(policy, program.attention, options.cacheDtype);
-  const caches = program.layers.map((_, layer) => cacheLayout(policy, program.attention, options.cacheDtype, layer));
-  const units: Unit[] = [
-    { operations: program.embed, layer: undefined, cacheBytes: 0 },
-    ...program.layers.map((operations, i) => ({ operations, layer: i, cacheBytes: caches[i]?.bytes ?? 0 })),
-    { operations: program.head, layer: undefined, cacheBytes: 0 },
-  ];
-  const dtypeOf = (name: string) => (resolved.get(name) as ResolvedWeight).dtype;
-  const widths = {
-    ...program.buffers,
-    ...attentionBuffers(program, cache),
-    ...quantizedBuffer(program, dtypeOf),
-  };
-  const banks = assignBanks(units, resolved, program, widths, options);
-  const headBank = banks.at(-1) as number;
-
-  const bankPlans: BankPlan[] = [];
-  const weights: PlacedWeight[] = [];
-  const constants: Constant[] = [];
-  const addresses: Addresses[] = [];
-  const staging: number[] = [];
-  const layers: PlannedLayer[] = [];
-  const observed: (Observed & { bank: number })[] = [];
-  const records: PlannedRecord[][] = [];
-  const segments: Segment[] = [];
-  let logits = 0;
-
-  for (let bank = 0; bank <= Math.max(...banks); bank++) {
-    const mine = units.filter((_, i) => banks[i] === bank);
-    const arena = new Arena();
-    const control = arena.take(Size.ControlBytes);
-    const step = arena.take(stepBytes(options.chunkSize));
-    const constant = (bytes: Uint8Array): number => {
-      const address = arena.take(bytes.length);
-      constants.push({ bank, address, bytes });
-      return address;
-    };
-    const turnsAddress =
-      program.positions.kind === "rope" ? constant(turnBytes(program.positions.inverseFrequencies)) : 0;
-    const slopes =
-      program.positions.kind === "alibi" ? constant(bytesOf(Float32Array.from(program.positions.slopes))) : 0;
-    const placed = new Map<string, PlacedWeight>();
-    for (const name of mine.flatMap((unit) => unit.operations.flatMap(weightNames))) {
-      const weight = resolved.get(name) as ResolvedWeight;
-      if (!placed.has(weight.key)) placed.set(weight.key, { ...weight, bank, address: arena.take(weight.bytes) });
-    }
-    weights.push(...placed.values());
-    staging.push(arena.end);
-    const buffers = new Map<string, number>();
-    for (const [name, width] of Object.entries(widths)) {
-      buffers.set(name, arena.take(4 * width * (LOGITS_BUFFERS.has(name) ? options.logitsRows : options.chunkSize)));
-    }
-    const at: Addresses = {
-      buffer: (name) => buffers.get(name) as number,
-      weight: (name) => placed.get((resolved.get(name) as ResolvedWeight).key) as PlacedWeight,
-      angles: arena.take(8 * program.attention.rotaryDim * options.chunkSize),
-      turns: turnsAddress,
-      slopes,
-      scratch: arena.take(Size.ScratchBytes * Size.MaxSlices),
-      work: arena.take(Size.WorkBytes * Size.MaxSlices),
-    };
-    addresses.push(at);
-    for (const unit of mine) {
-      const number = units.indexOf(unit);
-      observed[number] = { ...placeObserved(arena, number, program, options), bank };
-    }
-
-    // A slot: the last row of logits where the head is, then the caches of the bank's layers.
-    let slotBytes = 0;
-    if (bank === headBank) {
-      logits = at.buffer("logits");
-      slotBytes = align(4 * program.vocabSize);
-    }
-    for (const { layer, cacheBytes } of mine) {
-      if (layer === undefined) continue;
-      layers[layer] = { bank, offset: slotBytes, cache: caches[layer] as CacheLayout };
-      slotBytes += cacheBytes;
-    }
-    bankPlans.push({ control, step, slots: arena.end, slotBytes, initialBytes: 0, maximumBytes: 0 });
-  }
-
-  // Records come last: they hold addresses of all the rest.
-  for (let i = 0; i < units.length; ) {
-    const bank = banks[i] as number;
-    const at = addresses[bank] as Addresses;
-    const list: PlannedRecord[] = [];
-    const quantized: Quantized = {};
-    const first = i;
-    for (; i < units.length && banks[i] === bank; i++) {
-      const { operations, layer } = units[i] as Unit;
-      const mine = layer === undefined ? { cache, offset: 0 } : (layers[layer] as PlannedLayer);
-      if (layer !== undefined && !list.some((record) => record.cacheBytes))
-        list.push(...anglesRecords(program, cache, at));
-      const own = operations.flatMap((one) => lower(one, program, mine.cache, mine.offset, at, quantized));
-      list.push(...withObservers(own, observed[i] as Observed, program, options.observe, at));
-    }
-    runAhead(list);
-    records.push(list);
-    const from = first ? (banks[first - 1] as number) : bank;
-    const target = bankPlans[bank] as BankPlan;
-    const words = new Uint32Array((list.length + 1) * (Size.RecordBytes / 4));
-    for (const [n, record] of list.entries()) words.set(record.words, n * (Size.RecordBytes / 4));
-    const arena = new Arena(target.slots);
-    const address = arena.take(words.byteLength);
-    bankPlans[bank] = { ...target, slots: arena.end };
-    constants.push({ bank, address, bytes: bytesOf(words) });
-    const width = program.buffers.hidden as number;
-    const source = (addresses[from] as Addresses).buffer("hidden");
-    const carry = from === bank ? undefined : { bank: from, from: source, to: at.buffer("hidden"), width };
-    segments.push({ bank, program: address, carry });
-  }
-  const finished = bankPlans.map((bank, i) => {
-    const largest = Math.max(0, ...weights.filter((weight) => weight.bank === i).map(stagedBytes));
-    return finish(bank, (staging[i] as number) + largest, options);
-  });
+  const draft = draftOf(program, resolved, policy, options);
+  const units = unitsOf(program);
+  const banks = assignBanks(draft, units, options.bankBytes);
+  const linked = banks.map((mine, bank) => linkBank(draft, bank, mine, options));
+  const bankOf = (number: number) => banks.findIndex((mine) => mine.some((unit) => unit.number === number));
+  const stretches = linked.flatMap(({ stretches }) => stretches).sort((a, b) => a.first - b.first);
+  const head = bankOf(program.layers.length + 1);
+  const weights = linked.flatMap(({ placement }) => placement.weights);
   return {
     policy,
-    cache,
     options,
     chunkSize: options.chunkSize,
-    banks: finished,
-    segments,
+    maxPositions: Math.min(...draft.layers.map((layer) => layer.policy.maxPositions)),
+    banks: linked.map(({ bank }) => bank),
+    segments: stretches.map(({ bank, program: address, first }) => {
+      return { bank, program: address, carry: first ? carry(linked, bankOf(first - 1), bank, draft) : undefined };
+    }),
     weights,
-    constants,
-    records,
-    staging,
+    constants: linked.flatMap(({ constants }) => constants),
+    records: stretches.map(({ records }) => records),
+    staging: linked.map(({ placement }) => placement.staging),
     foldings: foldings(program, resolved),
-    layers,
-    observed,
-    head: { bank: headBank, logits },
+    layers: draft.layers.map((layer, i) => {
+      const bank = bankOf(i + 1);
+      return { ...layer, bank, offset: linked[bank]?.placement.offsets.get(i) as number };
+    }),
+    observed: units.map(({ number }) => {
+      const bank = bankOf(number);
+      return { ...linked[bank]?.placement.observed.get(number), bank };
+    }),
+    head: { bank: head, logits: linked[head]?.placement.at.buffer("logits") as number },
     weightBytes: weights.reduce((sum, weight) => sum + weight.bytes, 0),
-    cacheBytes: caches.reduce((sum, { valueBytes }) => sum + valueBytes, 0),
-    memoryBytes: finished.reduce((sum, bank) => sum + bank.initialBytes, 0),
+    cacheBytes: draft.layers.reduce((sum, { cache }) => sum + cache.valueBytes, 0),
+    memoryBytes: linked.reduce((sum, { bank }) => sum + bank.initialBytes, 0),
   };
 }
 
-/** Bytes with one session and with all of them, as far as a memory can hold them; `loading`: what reading weights needs. */
-function finish(bank: BankPlan, loading: number, options: PlanOptions): BankPlan {
-  const initialBytes = Math.max(loading, bank.slots + bank.slotBytes);
-  const all = Math.max(loading, bank.slots + options.maxSessions * bank.slotBytes);
-  return { ...bank, initialBytes, maximumBytes: Math.max(initialBytes, Math.min(options.bankBytes, all)) };
+/** What is decided before anything is placed: the policy and cache of every layer, the widths of all buffers. */
+function draftOf(
+  program: Program,
+  resolved: ReadonlyMap<string, ResolvedWeight>,
+  policy: Policy,
+  options: PlanOptions,
+): Draft {
+  const attentions = program.layers.map((_, layer) => attentionOf(program, layer));
+  const policies = layerPolicies(
+    policy,
+    attentions.map((attention) => attention?.window),
+  );
+  const layers = policies.map((mine, layer) => {
+    const attention = attentions[layer];
+    return { policy: mine, cache: attention ? cacheLayout(mine, attention, options.cacheDtype) : NO_CACHE };
+  });
+  const widths: Record<string, number> = { ...program.buffers };
+  for (const [layer, { cache }] of layers.entries()) {
+    const attention = attentions[layer];
+    const buffers = attention ? attentionBuffers(attention, cache) : {};
+    for (const [name, width] of Object.entries(buffers)) widths[name] = Math.max(widths[name] ?? 0, width);
+  }
+  Object.assign(
+    widths,
+    quantizedBuffer(program, (name) => (resolved.get(name) as ResolvedWeight).dtype),
+  );
+  return { program, resolved, layers, widths, ...options };
 }
 
-function turnBytes(inverseFrequencies: readonly number[]): Uint8Array {
-  return bytesOf(BigUint64Array.from(inverseFrequencies.map(turns)));
+interface LinkedBank {
+  readonly placement: Placement;
+  readonly bank: BankPlan;
+  readonly constants: readonly Constant[];
+  /** `first`: number of the stretch's first unit; `program`: address of its records. */
+  readonly stretches: readonly { bank: number; first: number; program: number; records: readonly PlannedRecord[] }[];
 }
 
-function bytesOf(array: Uint32Array | Float32Array | BigUint64Array): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+/** Places a bank's units, then their records, which hold addresses of all the rest, and the session slots last. */
+function linkBank(draft: Draft, bank: number, units: readonly Unit[], options: PlanOptions): LinkedBank {
+  const placement = placeBank(draft, bank, units);
+  const arena = new Arena(placement.end);
+  const stretches = recordsOf(draft, placement, units).map(({ units: mine, records }) => {
+    return { bank, first: mine[0]?.number as number, program: arena.take(programBytes(records.length)), records };
+  });
+  const programs = stretches.map(({ program, records }) => ({ bank, address: program, bytes: bytesOf(records) }));
+  const { control, step, slotBytes, staging, stagingBytes } = placement;
+  const initial = initialBytes(placement, arena.end);
+  const all = Math.max(staging + stagingBytes, arena.end + options.maxSessions * slotBytes);
+  // With all sessions, as far as a memory can hold them.
+  const maximumBytes = Math.max(initial, Math.min(options.bankBytes, all));
+  return {
+    placement,
+    stretches,
+    constants: [...placement.constants, ...programs],
+    bank: { control, step, slots: arena.end, slotBytes, initialBytes: initial, maximumBytes },
+  };
+}
+
+/** The hidden state that a segment takes over from another bank. */
+function carry(linked: readonly LinkedBank[], from: number, to: number, { widths }: Draft): Segment["carry"] {
+  if (from === to) return undefined;
+  const hidden = (bank: number) => linked[bank]?.placement.at.buffer("hidden") as number;
+  return { bank: from, from: hidden(from), to: hidden(to), width: widths.hidden as number };
 }

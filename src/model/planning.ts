@@ -1,12 +1,12 @@
 import { CACHE_DTYPES, type CacheDType, DTYPES, type DType } from "../dtype.ts";
 import { mismatch, OptionError } from "../errors.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
-import { type PolicyOptions, resolvePolicy } from "./cache.ts";
+import { type Policy, type PolicyOptions, resolvePolicy, sharedWindow } from "./cache.ts";
 import { programOf } from "./index.ts";
 import { logitsRows, type ObserveOptions, resolveObservers } from "./observing.ts";
 import { packedDtype } from "./packed.ts";
 import { LARGEST_BANK, type Plan, plan } from "./plan.ts";
-import type { Program } from "./program.ts";
+import { attentionOf, type Program } from "./program.ts";
 import { resolveWeights, unusedTensors } from "./weights.ts";
 
 /** How a model is planned. */
@@ -24,6 +24,11 @@ export interface PlanningOptions extends PolicyOptions {
   readonly maxSessions?: number | undefined;
   /** The most bytes that one Wasm memory may take; models beyond it are spread over several. 4 GiB less 64 KiB unless told. */
   readonly bankBytes?: number | undefined;
+  /**
+   * How many of a session's last tokens repetitionPenalty, noRepeatNgramSize and the other settings that look back count;
+   * nLocal by default, or maxPositions where nothing is forgotten.
+   */
+  readonly repeatLastN?: number | undefined;
   /** What steps note beside their results; nothing unless told. */
   readonly observe?: ObserveOptions | undefined;
 }
@@ -55,7 +60,9 @@ export function planModel(checkpoint: CheckpointHeaders, options: PlanningOption
     throw new OptionError(mismatch("dtype", `auto or ${packed}, which ${checkpoint.name} is packed as`, dtype));
   }
   const resolved = resolveWeights(program, checkpoint.tensors, dtype, checkpoint.name, packed);
-  const policy = resolvePolicy(options, program.trainedLength, program.slidingWindow, program.layers.length);
+  const { layers, trainedLength } = program;
+  const windows = layers.map((_, layer) => attentionOf(program, layer)?.window);
+  const policy = resolvePolicy(options, trainedLength, sharedWindow(windows), layers.length);
   const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
   const observe = resolveObservers(options.observe, program.layers.length);
   if (observe.attention && policy.middleK) {
@@ -67,9 +74,15 @@ export function planModel(checkpoint: CheckpointHeaders, options: PlanningOption
     logitsRows: logitsRows(chunkSize, program.vocabSize, observe),
     maxSessions: count("maxSessions", options.maxSessions ?? 16, 2 ** 16),
     bankBytes: count("bankBytes", options.bankBytes ?? LARGEST_BANK, LARGEST_BANK),
+    repeatLastN: lookBack(options.repeatLastN, policy),
     observe,
   });
   return { program, plan: made, unused: unusedTensors(resolved, checkpoint.tensors) };
+}
+
+function lookBack(given: number | undefined, { nLocal, maxPositions }: Policy): number {
+  if (given === undefined) return nLocal === Infinity ? maxPositions : nLocal;
+  return count("repeatLastN", given, 2 ** 24);
 }
 
 function count(name: string, value: number, max: number): number {

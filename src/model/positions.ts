@@ -3,19 +3,26 @@
  * Powers are computed in fixed point (Math.pow, exp and log differ between engines in the last bit).
  */
 
-export type Positions =
-  | {
-      readonly kind: "rope";
-      /** θ_i in radians per position, [rotaryDim / 2] */
-      readonly inverseFrequencies: readonly number[];
-      /** pairs are neighbours (GPT-J) instead of half the rotary dimensions apart (LLaMA) */
-      readonly interleaved: boolean;
-    }
-  | {
-      readonly kind: "alibi";
-      /** [heads]: the logit of a pair at distance d is lowered by slope · d */
-      readonly slopes: readonly number[];
-    };
+export type Positions = Rope | Alibi | NoPositions;
+
+export interface Rope {
+  readonly kind: "rope";
+  /** θ_i in radians per position, [rotaryDim / 2]: the first rotaryDim dimensions of each head are rotated. */
+  readonly inverseFrequencies: readonly number[];
+  /** Pairs are neighbours (GPT-J) instead of half the rotary dimensions apart (LLaMA). */
+  readonly interleaved: boolean;
+}
+
+export interface Alibi {
+  readonly kind: "alibi";
+  /** [heads]: the logit of a pair at distance d is lowered by slope · d. */
+  readonly slopes: readonly number[];
+}
+
+/** The order of keys says nothing but by the causal mask (NoPE). */
+export interface NoPositions {
+  readonly kind: "none";
+}
 
 const BITS = 128n;
 const ONE = 1n << BITS;

@@ -11,10 +11,6 @@ export interface Program extends WithoutEffect {
   readonly vocabSize: number;
   /** The trained length P in tokens: max_position_embeddings, n_positions or max_seq_len. */
   readonly trainedLength: number;
-  /** The span in tokens that attention was trained with where that is shorter (sliding_window). */
-  readonly slidingWindow: number | undefined;
-  readonly attention: AttentionShape;
-  readonly positions: Positions;
   /** Buffers of activations: f32 values per row of the step. `hidden` is carried from one bank to the next. */
   readonly buffers: Readonly<Record<string, number>>;
   readonly weights: ReadonlyMap<string, Weight>;
@@ -28,10 +24,21 @@ export interface AttentionShape {
   readonly heads: number;
   readonly kvHeads: number;
   readonly headDim: number;
-  /** Rotated dimensions of each head; 0 with ALiBi. */
-  readonly rotaryDim: number;
   /** Factor of q · k. */
   readonly scale: number;
+}
+
+/** Attention of a layer, with everything that one layer may have and another not. A layer has at most one. */
+export interface AttentionOperation {
+  readonly op: "attention";
+  readonly y: string;
+  readonly q: string;
+  readonly k: string;
+  readonly v: string;
+  readonly shape: AttentionShape;
+  readonly positions: Positions;
+  /** The span in tokens that it was trained with: a query meets keys at distances 0 ≤ d < window. Undefined: all of them. */
+  readonly window: number | undefined;
 }
 
 /** A matrix [n, k] or vector [n] that is some rows of a tensor of the checkpoint. */
@@ -68,9 +75,19 @@ export type Operation =
       readonly residual?: string | undefined;
     }
   | { readonly op: "clip"; readonly x: string; readonly bound: number }
-  | { readonly op: "attention"; readonly y: string; readonly q: string; readonly k: string; readonly v: string }
+  | AttentionOperation
   | { readonly op: "siluMul"; readonly y: string; readonly a: string; readonly b: string }
   | { readonly op: "gelu" | "geluTanh"; readonly y: string; readonly a: string };
+
+/** The attention of a layer, if it has one. */
+export function attentionOf({ layers }: Program, layer: number): AttentionOperation | undefined {
+  return layers[layer]?.find((operation) => operation.op === "attention");
+}
+
+/** Query heads of a layer; 0 where it does not attend. */
+export function headsOf(program: Program, layer: number): number {
+  return attentionOf(program, layer)?.shape.heads ?? 0;
+}
 
 /** The weights that an operation names. */
 export function weightNames(operation: Operation): string[] {

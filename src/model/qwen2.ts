@@ -1,9 +1,14 @@
-import { integer, noEffect, only, readConfig } from "../formats/config.ts";
+import { integer, listOf, noEffect, only, optionalInteger, readConfig, wordsOf } from "../formats/config.ts";
 import { GATED_PARTS, gatedDecoder, gatedKeys } from "./llama.ts";
 import { MAX, type Program } from "./program.ts";
 
-/** Qwen2 and Qwen2.5: LLaMA with biases on the query, key and value projections. see: HF Qwen2ForCausalLM */
+/**
+ * Qwen2 and Qwen2.5: LLaMA with biases on the query, key and value projections, and, with use_sliding_window, a window in
+ * some layers: those that layer_types names, or else all from max_window_layers on. see: HF Qwen2ForCausalLM, Qwen2Config
+ */
 export function qwen2(raw: Readonly<Record<string, unknown>>, name: string): Program {
+  const slides = raw.use_sliding_window === true;
+  const layers = gatedKeys.num_hidden_layers(raw.num_hidden_layers ?? undefined, `${name}: num_hidden_layers`);
   const config = readConfig(
     raw,
     name,
@@ -11,11 +16,12 @@ export function qwen2(raw: Readonly<Record<string, unknown>>, name: string): Pro
       ...gatedKeys,
       // transformers' own default, 32, holds only where the key is absent: null means as many as heads.
       ...("num_key_value_heads" in raw ? {} : { num_key_value_heads: integer(MAX.heads, 32) }),
-      use_sliding_window: only(false),
+      use_sliding_window: slides ? noEffect : only(false),
       use_mrope: only(false),
-      // Without use_sliding_window these say nothing.
-      sliding_window: noEffect,
-      max_window_layers: noEffect,
+      // Without use_sliding_window these say nothing. Defaults are transformers'; a window that is null is none.
+      sliding_window: slides ? optionalInteger(MAX.positions) : noEffect,
+      max_window_layers: slides ? integer(MAX.layers, 28, 0) : noEffect,
+      layer_types: slides ? wordsOf(layers, "full_attention", "sliding_attention") : listOf("full_attention"),
       // transformers does not read this one: query, key and value have biases, the rest has none.
       attention_bias: noEffect,
       mlp_bias: only(false),
@@ -24,6 +30,12 @@ export function qwen2(raw: Readonly<Record<string, unknown>>, name: string): Pro
     },
     GATED_PARTS,
   );
-  const variant = { qkvBias: true, outBias: false, mlpBias: false, slidingWindow: undefined };
+  const window = "sliding_window" in raw ? config.sliding_window : 4096;
+  const { layer_types: types, max_window_layers: first = 0 } = config;
+  const isWindowed = (layer: number) => (types ? types[layer] === "sliding_attention" : layer >= first);
+  const variant = {
+    ...{ qkvBias: true, outBias: false, mlpBias: false },
+    window: (layer: number) => (slides && isWindowed(layer) ? window : undefined),
+  };
   return gatedDecoder("qwen2", name, config, variant);
 }

@@ -1,6 +1,7 @@
 import { Size } from "../../assembly/layout.ts";
-import type { Op, Rows } from "../../assembly/op.ts";
+import type { Clamp, Op, Rows } from "../../assembly/op.ts";
 import type { DType } from "../dtype.ts";
+import type { Positions, Rope } from "./positions.ts";
 
 /** One record, ready to be written, and what `inspect` says of it. */
 export interface PlannedRecord {
@@ -14,14 +15,23 @@ export interface PlannedRecord {
   readonly flops: number;
 }
 
+/** What the angles of a step depend on: the frequencies, and the fixed position that clamped queries are rotated by. */
+export interface AngleKey {
+  readonly positions: Rope;
+  readonly clamp: Clamp;
+  /** As Angles.limit; 0 with Clamp.None. */
+  readonly limit: number;
+}
+
 /** Where things are, for the operations of one bank. */
 export interface Addresses {
   buffer(name: string): number;
   weight(name: string): { readonly address: number; readonly bytes: number; readonly dtype: DType };
-  /** Angles of the step's rows, the turns that they are made from, ALiBi's slopes (0: none), and attention's scratch. */
-  readonly angles: number;
-  readonly turns: number;
-  readonly slopes: number;
+  /** Angles of the step's rows, which are made once for every distinct key. */
+  angles(key: AngleKey): number;
+  /** ALiBi's slopes; 0 where there are none. */
+  slopes(positions: Positions): number;
+  /** Attention's scratch: MaxSlices areas of ScratchBytes. */
   readonly scratch: number;
   /** MaxSlices areas of WorkBytes. */
   readonly work: number;

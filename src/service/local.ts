@@ -113,13 +113,13 @@ export class LocalService implements EngineService {
 }
 
 export function factsOf(engine: Engine): EngineFacts {
-  const { policy, weightBytes, cacheBytes, memoryBytes, cache, options } = engine.plan;
+  const { policy, weightBytes, cacheBytes, memoryBytes, options } = engine.plan;
   return {
     modelType: engine.program.modelType,
     trainedLength: engine.program.trainedLength,
     kernels: engine.kernels.build,
     dtype: dtypesOf(engine),
-    cacheDtype: cache.dtype,
+    cacheDtype: options.cacheDtype,
     ...policy,
     ...{ weightBytes, cacheBytes, memoryBytes },
     chunkSize: options.chunkSize,

@@ -40,7 +40,9 @@ test("a step at the full window costs what inspect says, an earlier one less", a
   const bytes = records.reduce((sum, record) => sum + record.weightBytes + record.cacheBytes, 0);
   expect(stepCost(plan, 10_000).bytes).toBe(bytes);
   expect(stepCost(plan, 10).bytes).toBeLessThan(bytes);
-  expect([0, 511, 512, 521, 10_000].map((position) => keysAt(plan.cache, position))).toEqual([1, 512, 513, 522, 522]);
+  expect([0, 511, 512, 521, 10_000].map((position) => keysAt(plan.layers[0]!.cache, position))).toEqual([
+    1, 512, 513, 522, 522,
+  ]);
 });
 
 test("a place stays where it is and gives finite logits far beyond what was read", async () => {

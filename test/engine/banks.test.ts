@@ -1,5 +1,6 @@
 /** A model that is spread over several memories computes the same bits, and its sessions hold the same bytes. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { Size } from "../../assembly/layout.ts";
 import type { Engine } from "../../src/engine.ts";
 import { POLICIES, type PolicyOptions } from "../../src/model/cache.ts";
 import { planModel } from "../../src/model/planning.ts";
@@ -36,8 +37,8 @@ const shape: PolicyOptions = { nLocal: 16, nGlobal: 3, limit: 20 };
 async function limits(tiny: Tiny, options: PolicyOptions): Promise<Map<number, number>> {
   const checkpoint = await checkpointOf(tiny);
   const found = new Map<number, number>();
-  // Every bank is planned with 4 MiB beside weights, caches and activations.
-  for (let bankBytes = 2 ** 22; !found.has(1); bankBytes += 2048) {
+  // Every bank has its areas of scratch beside weights, caches and activations.
+  for (let bankBytes = Size.MaxSlices * Size.ScratchBytes; !found.has(1); bankBytes += 2048) {
     try {
       const { banks } = planModel(checkpoint, { ...options, chunkSize: 16, bankBytes }).plan;
       if (!found.has(banks.length)) found.set(banks.length, bankBytes);

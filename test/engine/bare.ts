@@ -32,16 +32,22 @@ export class Bare {
     this.machine = machine;
   }
 
-  /** As Engine.load does, but every row of a step may want logits. */
-  static async load(model: string | Tiny, options: PlanningOptions, build?: Build): Promise<Bare> {
+  /** As Engine.load does, but every row of a step may want logits. `adapt` makes another program of the model's. */
+  static async load(
+    model: string | Tiny,
+    options: PlanningOptions,
+    build?: Build,
+    adapt = (program: Program): Program => program,
+  ): Promise<Bare> {
     const checkpoint = await checkpointOf(typeof model === "string" ? fixture(model) : model);
     const planned = planModel(checkpoint, options);
     const { policy, options: decided } = planned.plan;
-    const resolved = resolveWeights(planned.program, checkpoint.tensors, options.dtype ?? "auto", checkpoint.name);
-    const made = plan(planned.program, resolved, policy, { ...decided, logitsRows: decided.chunkSize });
+    const program = adapt(planned.program);
+    const resolved = resolveWeights(program, checkpoint.tensors, options.dtype ?? "auto", checkpoint.name);
+    const made = plan(program, resolved, policy, { ...decided, logitsRows: decided.chunkSize });
     const { machine } = await loadMachine(made, checkpoint.config, await kernels(build));
     for (const bank of machine.banks) bank.reserve(bank.slot(decided.maxSessions));
-    return new Bare(planned.program, made, machine);
+    return new Bare(program, made, machine);
   }
 
   /** One step; the logits of every row, or of the last one alone. */

@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { PolicyName } from "../../src/model/cache.ts";
 import { GREEDY } from "../../src/sampler.ts";
 import { Bare } from "./bare.ts";
-import { engineOf, FAMILIES, fixture, PATIENCE, policyOf, randomIds, type Tiny } from "./tiny.ts";
+import { engineOf, FAMILIES, fixture, kvHeadsOf, PATIENCE, policyOf, randomIds, type Tiny } from "./tiny.ts";
 
 setDefaultTimeout(PATIENCE);
 
@@ -60,7 +60,7 @@ describe("keys visited and records executed by one token", () => {
     const [near, there] = (await countsAt(model, [10_000, far])) as [Count, Count];
     expect(there).toEqual(near);
     const keys = (attention === "window" ? 0 : nGlobal) + nLocal;
-    expect(near.keys).toBe(BigInt(keys * model.program.attention.kvHeads));
+    expect(near.keys).toBe(BigInt(keys * kvHeadsOf(model.program)));
     expect(near.records).toBe(model.plan.records.flat().length);
   });
 
@@ -70,7 +70,7 @@ describe("keys visited and records executed by one token", () => {
       const options = { ...policyOf(attention, { limit: 10 }, 1001), chunkSize: CHUNK, maxSessions: 1 };
       const model = await Bare.load(oneLayer("gptj"), options);
       const [near, far] = await countsAt(model, [99, 999]);
-      const { kvHeads } = model.program.attention;
+      const kvHeads = kvHeadsOf(model.program);
       expect([near?.keys, far?.keys]).toEqual([BigInt(100 * kvHeads), BigInt(1000 * kvHeads)]);
     },
   );
@@ -88,7 +88,7 @@ describe("keys visited and records executed by one token", () => {
       (_, p) => Math.min(p + 1, nLocal) + Math.min(nGlobal, Math.max(0, p + 1 - nLocal)),
     );
     const { plan, program } = await Bare.load(family, { nLocal, nGlobal });
-    const sum = perHead.reduce((a, b) => a + b) * plan.layers.length * program.attention.kvHeads;
+    const sum = perHead.reduce((a, b) => a + b) * plan.layers.length * kvHeadsOf(program);
     expect(counted).toEqual([BigInt(sum), BigInt(sum), BigInt(sum)]);
   });
 });

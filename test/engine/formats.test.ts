@@ -113,7 +113,7 @@ async function smallest(banks: number, family: string, options: LoadingOptions):
     }
   };
   // Every bank is planned with 4 MiB beside weights, caches and activations.
-  let [low, high] = [2 ** 22, 2 ** 24];
+  let [low, high] = [2 ** 18, 2 ** 24];
   while (high - low > 1) {
     const middle = (low + high) >> 1;
     if (fits(middle)) high = middle;

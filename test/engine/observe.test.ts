@@ -1,4 +1,5 @@
 /** What observers note of a step, against the softmax and the hidden states of the dense mask in f64. */
+
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import type { Engine } from "../../src/engine.ts";
@@ -6,6 +7,7 @@ import type { Checkpoint } from "../../src/formats/checkpoint.ts";
 import { POLICIES, type PolicyName, type PolicyOptions } from "../../src/model/cache.ts";
 import type { ObserveOptions } from "../../src/model/observing.ts";
 import { type PlanningOptions, planModel } from "../../src/model/planning.ts";
+import { headsOf } from "../../src/model/program.ts";
 import { observe } from "../../src/observe.ts";
 import { Crew } from "../machine/crew.ts";
 import type { AttentionRow } from "../reference/attention.ts";
@@ -154,7 +156,7 @@ describe.each([...FAMILIES])("%s: entropy, largest logit, share, logits and hidd
 
 /** The least bytes of a bank that the model fits in, spread over several. */
 function bankBytesOf(checkpoint: Checkpoint, options: PlanningOptions): number {
-  for (let bankBytes = 2 ** 22; ; bankBytes += 2048) {
+  for (let bankBytes = 2 ** 18; ; bankBytes += 2048) {
     try {
       planModel(checkpoint, { ...options, chunkSize: 16, bankBytes });
       return bankBytes;
@@ -213,8 +215,8 @@ describe("the same bits", () => {
         engines.map(async (engine) => {
           const id = engine.open(0, 1);
           await engine.append(id, ids);
-          const caches = engine.plan.layers.map((_, layer) =>
-            engine.cacheBytes(engine.state(id), layer, 0, engine.plan.cache.bytes).slice(),
+          const caches = engine.plan.layers.map(({ cache }, layer) =>
+            engine.cacheBytes(engine.state(id), layer, 0, cache.bytes).slice(),
           );
           return { logits: rowOf(engine, id), caches };
         }),
@@ -229,7 +231,7 @@ test("memory, records and the list of them: as planned, and nothing without obse
   const options = { chunkSize: 32, nLocal: 16 };
   const plain = planModel(checkpoint, options);
   const { plan } = planModel(checkpoint, { ...options, observe: { attention: { span: 64 }, hidden: [0, 2] } });
-  const { heads } = plain.program.attention;
+  const heads = headsOf(plain.program, 0);
   const layers = plain.program.layers.length;
   const dim = plain.program.buffers.hidden as number;
   const more = layers * (12 * 32 * heads + 4 * heads * 64) + 2 * 4 * 32 * dim + 128 * (layers + 2);

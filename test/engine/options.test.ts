@@ -1,8 +1,10 @@
 /** The numbers of a policy, their defaults, what a session's memory is, and what is refused before anything is read. */
+
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { LambentError } from "../../src/errors.ts";
 import { POLICIES, type PolicyOptions, resolvePolicy } from "../../src/model/cache.ts";
 import { type PlanningOptions, planModel } from "../../src/model/planning.ts";
+import { attentionOf } from "../../src/model/program.ts";
 import { checkSampling, GREEDY, type Sampling } from "../../src/sampler.ts";
 import { checkpointOf, engineOf, FAMILIES, fixture, PATIENCE } from "./tiny.ts";
 
@@ -45,15 +47,17 @@ describe.each([...FAMILIES])("%s: a session's keys and values are as many as the
     const planned = (changes: PlanningOptions) =>
       planModel(checkpoint, { attention, nGlobal: 5, nLocal: 48, limit: 60, maxPositions: 100, ...changes });
     const { plan, program } = planned({});
-    const { kvHeads, headDim, rotaryDim } = program.attention;
-    const pinned = (rotaryDim ? 3 : 2) * 5;
+    const { shape, positions } = attentionOf(program, 0)!;
+    const { kvHeads, headDim } = shape;
+    const rotates = positions.kind === "rope";
+    const pinned = (rotates ? 3 : 2) * 5;
     const values = {
       lambda: 2 * 48 + pinned,
       sinks: 2 * 48 + pinned,
       "lambda-only": 2 * 48 + pinned,
       window: 2 * 48,
       full: 2 * 100,
-      "ceiling-only": (rotaryDim ? 3 : 2) * 100,
+      "ceiling-only": (rotates ? 3 : 2) * 100,
     }[attention];
     expect(plan.cacheBytes).toBe(4 * values * kvHeads * headDim * program.layers.length);
     // Alignment aside, a slot is that and the last row of logits; the chunk size does not enter.

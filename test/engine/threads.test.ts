@@ -108,7 +108,7 @@ test("a model in several banks", async () => {
   const crew = await crewOf();
   const wanted = await hashOf(await crew.engine("llama-untied", 1, SMALL));
   const checkpoint = await checkpointOf(fixture("llama-untied"));
-  let bankBytes = 2 ** 22;
+  let bankBytes = 2 ** 18;
   const banks = () => {
     try {
       return planModel(checkpoint, { ...SMALL, bankBytes }).plan.banks.length;

@@ -1,4 +1,5 @@
 /** What the engine's tests share: tiny checkpoints in memory, variants of them, and logits by the dense mask. */
+
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Engine, type LoadingOptions } from "../../src/engine.ts";
@@ -6,6 +7,7 @@ import { Checkpoint } from "../../src/formats/checkpoint.ts";
 import { memorySource, parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
 import type { Build } from "../../src/machine/kernels.ts";
 import type { PolicyName, PolicyOptions } from "../../src/model/cache.ts";
+import { attentionOf, type Program } from "../../src/model/program.ts";
 import type { Policy } from "../reference/attention.ts";
 import { type Config, forward, type Watch } from "../reference/model.ts";
 import { readTensors, type Tensors } from "../reference/safetensors.ts";
@@ -88,6 +90,11 @@ export function dense(name: string, ids: readonly number[], options: PolicyOptio
   const { attention = "lambda", nGlobal = 0, nLocal = Infinity, limit = nLocal } = options;
   const policy: Policy = { policy: attention, nGlobal, nLocal, limit };
   return forward(found.config, found.tensors, ids, policy, watch);
+}
+
+/** Key heads of a model's layers. */
+export function kvHeadsOf(program: Program): number {
+  return attentionOf(program, 0)?.shape.kvHeads ?? 0;
 }
 
 /** A policy's options with room for `tokens` where its cache grows. */

@@ -7,7 +7,7 @@ import { flopsOf, keysAttended } from "../../src/eval/cost.ts";
 import type { PolicyName } from "../../src/model/cache.ts";
 import { argmax, logSumExp } from "../../src/sampler.ts";
 import { Bare } from "../engine/bare.ts";
-import { engineOf, FAMILIES, fixture, PATIENCE, policyOf, randomIds, rowOf } from "../engine/tiny.ts";
+import { engineOf, FAMILIES, fixture, kvHeadsOf, PATIENCE, policyOf, randomIds, rowOf } from "../engine/tiny.ts";
 
 setDefaultTimeout(PATIENCE);
 
@@ -165,7 +165,7 @@ describe("floating-point operations", () => {
         chunkSize: 1,
         maxSessions: 1,
       });
-      const visits = model.plan.layers.length * model.program.attention.kvHeads;
+      const visits = model.plan.layers.length * kvHeadsOf(model.program);
       for (let position = 0; position < 20; position++) {
         const before = model.keysVisited();
         model.step([{ session: 0, token: 1, position }], "last");

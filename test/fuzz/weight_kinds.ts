@@ -149,7 +149,7 @@ const option = fc.oneof(
   { weight: 1, arbitrary: value },
   { weight: 1, arbitrary: fc.constantFrom(Number.NaN, Infinity, -Infinity, undefined, 5n, Symbol("x"), () => 1) },
 );
-const bankBytes = fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 4_400_000, max: 6_000_000 }) }, option);
+const bankBytes = fc.oneof({ weight: 4, arbitrary: fc.integer({ min: 350_000, max: 2_000_000 }) }, option);
 const named = (...names: string[]) => fc.oneof({ weight: 20, arbitrary: fc.constantFrom(...names) }, value);
 const DTYPE_OPTIONS = ["auto", "f32", "bf16", "f16"];
 /** What a program that knows no types may pass. */

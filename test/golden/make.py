@@ -187,6 +187,7 @@ def check(root):
         assert (d[:first] < 1e-4).all() and d[first:].max() > 0.1, (name, d)
 
     differs("mistral-window", lambda m: setattr(m.config, "sliding_window", None), first=16)
+    differs("qwen2-window", lambda m: setattr(m.config, "layer_types", ["full_attention"] * 3), first=16)
     for name in ("llama-rope-llama3", "llama-rope-linear"):
         plain = 1.0 / 10000 ** (torch.arange(0, 1, 2 / (16 if "llama3" in name else 8)))
         differs(name, lambda m: m.model.rotary_emb.inv_freq.copy_(plain))

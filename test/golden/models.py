@@ -47,6 +47,8 @@ def configs():
         "qwen2": (Qwen2Config(**{**SMALL, "tie_word_embeddings": True}), {}),
         "qwen2-untied": (Qwen2Config(**{**SMALL, "vocab_size": 73, "num_key_value_heads": 1},
                                      rope_parameters=rope("default", theta=1000000.0)), {}),
+        "qwen2-window": (Qwen2Config(**{**SMALL, "num_hidden_layers": 3}, use_sliding_window=True, sliding_window=16,
+                                     layer_types=["sliding_attention", "full_attention", "sliding_attention"]), {}),
         "mpt-pow2": (MptConfig(**MPT), {}),
         "mpt-heads6": (MptConfig(**{**MPT, "d_model": 24, "n_heads": 6, "n_layers": 3}), {}),
         "mpt-clip": (MptConfig(**MPT, attn_config=dict(clip_qkv=1.0, softmax_scale=0.5)), {}),

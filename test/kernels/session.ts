@@ -1,8 +1,10 @@
 /** One session's attention by records, chunk by chunk, as the planner would write them; and the reference for it. */
+
 import { Size } from "../../assembly/layout.ts";
 import { Angles, Attention, Cast, Clamp, Op, Rope } from "../../assembly/op.ts";
 import type { CacheDType } from "../../src/dtype.ts";
 import { CACHE_FORMATS, type CacheLayout, cacheLayout, type Policy } from "../../src/model/cache.ts";
+import type { Positions } from "../../src/model/positions.ts";
 import { turns } from "../../src/model/positions.ts";
 import * as reference from "../reference/attention.ts";
 import { rounded } from "../reference/cache_format.ts";
@@ -69,7 +71,7 @@ export function attend(
   bench.clear();
   const { heads, kvHeads, headDim, rotaryDim, policy } = setup;
   const [qWidth, kvWidth] = [heads * headDim, kvHeads * headDim];
-  const cache = cacheLayout(policy, { ...setup }, setup.cacheDtype);
+  const cache = cacheLayout(policy, { shape: setup, positions: positionsOf(setup) }, setup.cacheDtype);
   const most = Math.max(...chunks);
   const slot = bench.output(cache.bytes / 4);
   const scratch = bench.take(Size.ScratchBytes * slices);
@@ -173,6 +175,12 @@ export function attend(
   let visited = 0;
   for (let i = 0; i < slices; i++) visited += Number(bench.view.getBigUint64(scratch + i * Size.ScratchBytes, true));
   return { out, kRotated, slot: bench.read(slot, cache.bytes / 4), cache, visited, chosen: chosenOf };
+}
+
+function positionsOf({ heads, rotaryDim, layout }: Setup): Positions {
+  if (!rotaryDim) return { kind: "alibi", slopes: [...alibiSlopes(heads)] };
+  const interleaved = layout === "interleaved";
+  return { kind: "rope", inverseFrequencies: [...inverseFrequencies(rotaryDim, 100)], interleaved };
 }
 
 /**

@@ -1,9 +1,11 @@
 /** What a config.json may say: every key is used, known to have no effect, or refused by name. */
+
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ModelError } from "../../src/errors.ts";
 import { programOf } from "../../src/model/index.ts";
+import { attentionOf } from "../../src/model/program.ts";
 import { FIXTURES } from "../setup.ts";
 
 type Config = Record<string, unknown>;
@@ -76,25 +78,22 @@ describe("configs of published models are accepted, with as many weights as the 
 
   test("what they say of positions and windows", () => {
     const program = (name: string) => programOf(published[name] as Config, name);
-    const spans = (name: string) => [program(name).trainedLength, program(name).slidingWindow];
+    const spans = (name: string) => [program(name).trainedLength, attentionOf(program(name), 0)?.window];
     expect(spans("mistralai/Mistral-7B-v0.1")).toEqual([32768, 4096]);
     expect(spans("mistralai/Mistral-7B-Instruct-v0.2")).toEqual([32768, undefined]);
     expect(spans("Qwen/Qwen2.5-7B")).toEqual([131072, undefined]);
     expect(spans("mosaicml/mpt-7b-storywriter")).toEqual([65536, undefined]);
-    const { positions, layers } = program("mosaicml/mpt-7b-storywriter");
-    const slopes = positions.kind === "alibi" ? positions.slopes : [];
+    const { layers } = program("mosaicml/mpt-7b-storywriter");
+    const positions = layers[0]?.flatMap((operation) => (operation.op === "attention" ? operation.positions : []))[0];
+    const slopes = positions?.kind === "alibi" ? positions.slopes : [];
     expect(slopes.map((slope) => Math.round(2 * Math.log2(slope)))).toEqual(slopes.map((_, i) => -(i + 1)));
     expect(slopes.length).toBe(32);
     expect(layers[0]?.filter(({ op }) => op === "clip")).toEqual(
       ["q", "k", "v"].map((x) => ({ op: "clip", x, bound: 6 })),
     );
-    expect(program("EleutherAI/gpt-j-6b").attention).toEqual({
-      heads: 16,
-      kvHeads: 16,
-      headDim: 256,
-      rotaryDim: 64,
-      scale: 1 / 16,
-    });
+    const gptj = attentionOf(program("EleutherAI/gpt-j-6b"), 0);
+    expect(gptj?.shape).toEqual({ heads: 16, kvHeads: 16, headDim: 256, scale: 1 / 16 });
+    expect(gptj?.positions.kind === "rope" && gptj.positions.inverseFrequencies.length).toBe(32);
   });
 });
 
@@ -129,7 +128,7 @@ used.qwen2 = { ...used.llama, model_type: "llama" };
 const single: Record<string, Config> = {
   llama: { hidden_act: "gelu" },
   mistral: { hidden_act: "gelu" },
-  qwen2: { hidden_act: "gelu", use_sliding_window: true, layer_types: ["full_attention", "sliding_attention"] },
+  qwen2: { hidden_act: "gelu", use_sliding_window: 1, layer_types: ["full_attention", "sliding_attention"] },
   mpt: { logit_scale: 2, norm_type: "rmsnorm" },
   gptj: { activation_function: "gelu" },
 };
@@ -343,7 +342,7 @@ test("attribute_map: the other names of keys that transformers reads, which win"
 });
 
 test("null is as many key heads as heads, which the default is not", () => {
-  const kvHeads = (config: Config) => programOf(config, "config.json").attention.kvHeads;
+  const kvHeads = (config: Config) => attentionOf(programOf(config, "config.json"), 0)?.shape.kvHeads;
   const { num_key_value_heads: _, ...without } = defaults("mistral");
   expect([kvHeads({ ...without, num_key_value_heads: null }), kvHeads(without)]).toEqual([32, 8]);
 });

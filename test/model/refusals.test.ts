@@ -134,7 +134,17 @@ const refused: [family: string, changes: Config, message: string][] = [
   ["llama", { tie_word_embeddings: "false" }, "tie_word_embeddings: expected true or false, found false"],
   ["llama", { attention_bias: 1 }, "attention_bias: expected true or false, found 1"],
   ["llama", { quantization_config: { bits: 4 } }, 'quantization_config: expected no value, found {"bits":4}'],
-  ["qwen2", { use_sliding_window: true }, "use_sliding_window: expected false, found true"],
+  ["qwen2", { use_sliding_window: 1 }, "use_sliding_window: expected false, found 1"],
+  [
+    "qwen2",
+    { use_sliding_window: true, sliding_window: 0 },
+    "sliding_window: expected a whole number from 1 to 1099511627776, found 0",
+  ],
+  [
+    "qwen2",
+    { use_sliding_window: true, num_hidden_layers: 2, layer_types: ["sliding_attention"] },
+    'layer_types: expected a list of 2 times "full_attention" or "sliding_attention", found ["sliding_attention"]',
+  ],
   [
     "qwen2",
     { layer_types: ["sliding_attention"] },

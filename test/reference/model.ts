@@ -40,10 +40,17 @@ export function forward(
   }
 }
 
+/** What layer_types says of a layer; where windows are mixed, one that has its own keeps it. */
+function layerType(config: Config, layer: number): string {
+  return (config.layer_types as string[] | null | undefined)?.[layer] ?? "full_attention";
+}
+
 /** What attention takes of the policy and the observer in layer `layer`: middle keys from firstLayer on. */
-function inLayer(policy: Policy, watch: Watch | undefined, layer: number) {
+function inLayer(policy: Policy, watch: Watch | undefined, layer: number, window?: number) {
   const { middleK = 0, firstLayer = 0 } = policy;
-  const mine = { ...policy, middleK: layer >= firstLayer ? middleK : 0 };
+  const mine: Policy = window
+    ? { policy: "window", nLocal: window }
+    : { ...policy, middleK: layer >= firstLayer ? middleK : 0 };
   return [mine, (row: AttentionRow) => watch?.attention(layer, row)] as const;
 }
 
@@ -73,7 +80,7 @@ function mistral(
   return llamaLike(config, tensors, ids, policy, kvHeads, { qkv: false, o: false, mlp: false }, watch);
 }
 
-/** HF Qwen2ForCausalLM: biases on q, k and v, always. */
+/** HF Qwen2ForCausalLM: biases on q, k and v, always; with use_sliding_window, a window in the layers of that type. */
 function qwen2(
   config: Config,
   tensors: Tensors,
@@ -100,18 +107,22 @@ function llamaLike(
   const headDim = number(config, "head_dim", hiddenSize / heads);
   const eps = number(config, "rms_norm_eps", 1e-6);
   const act = activation(text(config, "hidden_act", "silu"));
-  const rope: Position = { kind: "rope", inverseFrequencies: ropeFrequencies(config, headDim), layout: "half" };
   const { embedding, head } = embeddings(config, tensors, "model.embed_tokens.weight", false);
 
   let x = embed(ids, embedding, hiddenSize); // [n][hidden_size]
   watch?.hidden(0, x);
   for (let l = 0; l < number(config, "num_hidden_layers"); l++) {
     const layer = `model.layers.${l}`;
+    const type = layerType(config, l);
+    const window = type === "sliding_attention" ? number(config, "sliding_window") : undefined;
+    const frequencies = ropeFrequencies(config, headDim, type);
+    const rope: Position = { kind: "rope", inverseFrequencies: frequencies, layout: "half" };
     const h = math.rmsNorm(x, get(tensors, `${layer}.input_layernorm.weight`), eps);
     const q = project(tensors, `${layer}.self_attn.q_proj`, h, bias.qkv); // [n][heads·headDim]
     const k = project(tensors, `${layer}.self_attn.k_proj`, h, bias.qkv); // [n][kvHeads·headDim]
     const v = project(tensors, `${layer}.self_attn.v_proj`, h, bias.qkv); // [n][kvHeads·headDim]
-    const a = attention(q, k, v, { heads, kvHeads, headDim }, rope, ...inLayer(policy, watch, l)); // [n][heads·headDim]
+    const mine = inLayer(policy, watch, l, window);
+    const a = attention(q, k, v, { heads, kvHeads, headDim }, rope, ...mine); // [n][heads·headDim]
     x = math.add(x, project(tensors, `${layer}.self_attn.o_proj`, a, bias.o));
 
     const m = math.rmsNorm(x, get(tensors, `${layer}.post_attention_layernorm.weight`), eps);
@@ -217,17 +228,18 @@ function project(tensors: Tensors, name: string, x: Float64Array[], bias: boolea
   return math.linear(x, get(tensors, `${name}.weight`), bias ? get(tensors, `${name}.bias`) : null);
 }
 
-/** θ from either spelling: rope_parameters {rope_type, rope_theta, …}, or rope_theta and rope_scaling {type | rope_type, …}. */
-function ropeFrequencies(config: Config, rotaryDim: number): Float64Array {
-  const rope = (config.rope_scaling ?? config.rope_parameters ?? {}) as Config;
+/** θ of a layer's type, where rope_parameters has one of its own for it, from either spelling: rope_parameters {rope_type, rope_theta, …}, or rope_theta and rope_scaling {type | rope_type, …}. */
+function ropeFrequencies(config: Config, rotaryDim: number, type: string): Float64Array {
+  const parameters = (config.rope_scaling ?? config.rope_parameters ?? {}) as Config;
+  const rope = (parameters[type] ?? parameters) as Config;
   const theta = number(rope, "rope_theta", number(config, "rope_theta", 10000));
-  const type = text(rope, "rope_type", text(rope, "type", "default"));
-  if (type === "default") return math.inverseFrequencies(rotaryDim, theta);
+  const scaling = text(rope, "rope_type", text(rope, "type", "default"));
+  if (scaling === "default") return math.inverseFrequencies(rotaryDim, theta);
   const factor = number(rope, "factor");
-  if (type === "linear") return math.inverseFrequencies(rotaryDim, theta, { type, factor });
-  if (type !== "llama3") throw new Error(`rope_type: expected default, linear or llama3, found ${type}`);
+  if (scaling === "linear") return math.inverseFrequencies(rotaryDim, theta, { type: scaling, factor });
+  if (scaling !== "llama3") throw new Error(`rope_type: expected default, linear or llama3, found ${scaling}`);
   return math.inverseFrequencies(rotaryDim, theta, {
-    type,
+    type: scaling,
     factor,
     lowFreqFactor: number(rope, "low_freq_factor"),
     highFreqFactor: number(rope, "high_freq_factor"),

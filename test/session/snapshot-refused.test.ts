@@ -118,7 +118,7 @@ test.each(others)("%s snapshot is refused by %s", async (_, field, fixture, opti
 /** progress: position, origin, pending, hasLogits, seed, counter. */
 const [POSITION, ORIGIN, PENDING, HAS_LOGITS, SEED, COUNTER] = [0, 1, 2, 3, 4, 5];
 const forged: [string, string, ReturnType<typeof put> | (() => undefined)][] = [
-  ["a version of the future", "version", put(0, 2)],
+  ["a version of the future", "version", put(0, 3)],
   ["no version", "version", () => undefined],
   ["another cache dtype", "cache_dtype", put(0, ...new TextEncoder().encode("bf16"))],
   ["a policy that is none", "policy", put(0, 77)],

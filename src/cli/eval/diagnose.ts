@@ -10,6 +10,7 @@ import { type FoundKeys, measureKeys } from "../../eval/keys.ts";
 import { pca } from "../../eval/pca.ts";
 import type { LoadOptions } from "../../load.ts";
 import { POLICIES, type PolicyName } from "../../model/cache.ts";
+import { headsOf } from "../../model/program.ts";
 import { whole } from "../options.ts";
 import { Stages } from "../progress.ts";
 import { write } from "../streams.ts";
@@ -154,7 +155,7 @@ async function curvesOf(run: Run, attention: PolicyName): Promise<Curves> {
       await results.keep(unit, { numbers: curves.values.length });
     }
     const size = (results.get(unit) as { numbers: number }).numbers;
-    all.push(new Curves(program.layers.length, program.attention.heads, grid, await file.read(0, size)));
+    all.push(new Curves(program.layers.length, headsOf(program, 0), grid, await file.read(0, size)));
   }
   stages.end();
   return meanCurves(all);
