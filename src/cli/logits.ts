@@ -19,7 +19,7 @@ export function addLogits(program: Command, signal: AbortSignal): void {
   modelOptions(program.command("logits"))
     .description("write the logits of every position of a text: tensor logits, F32 [n, vocab]")
     .option("--ids <list>", "token ids, such as 1,2,3; needs no tokenizer", parseIds)
-    .option("--text <text>", "text, begun as the tokenizer says")
+    .option("--text <text>", "text, with the special tokens that the tokenizer puts around it")
     .requiredOption("--out <file>", "safetensors file to write")
     .action((flags: LogitsFlags) => logits(flags, signal));
 }
