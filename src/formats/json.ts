@@ -13,6 +13,8 @@ const LITERALS = [
   ["false", false],
   ["null", null],
 ] as const;
+/** What Python's json writes of numbers that JSON does not have, and reads. */
+const PYTHON_LITERALS = [...LITERALS, ["NaN", NaN], ["Infinity", Infinity], ["-Infinity", -Infinity]] as const;
 
 /** Entries that a later one of the same key took the place of, by the object that they were written in. */
 export type Replaced = Map<object, [key: string, value: unknown][]>;
@@ -27,11 +29,11 @@ class NotDigits {
 }
 
 /**
- * The object that `text` is the JSON of; a ModelError with `name`, line and column if it is none. The last of two equal
- * keys counts.
+ * The object that `text` is the JSON of, which may have NaN, Infinity and -Infinity, as Python writes them; a ModelError
+ * with `name`, line and column if it is none. The last of two equal keys counts.
  */
 export function parseObject(text: string, name: string): Record<string, unknown> {
-  return parseQuickly(text) ?? parseExactly(text, name, new Map());
+  return parseQuickly(text) ?? new Parser(text, name).document();
 }
 
 /**
@@ -80,10 +82,11 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 class Parser {
   readonly #text: string;
   readonly #name: string;
-  readonly #replaced: Replaced;
+  readonly #replaced: Replaced | undefined;
   #at = 0;
 
-  constructor(text: string, name: string, replaced: Replaced) {
+  /** @param replaced for exact reading; without it, as Python reads */
+  constructor(text: string, name: string, replaced?: Replaced) {
     this.#text = text;
     this.#name = name;
     this.#replaced = replaced;
@@ -105,7 +108,7 @@ class Parser {
       if (depth > MAX_DEPTH) this.#fail(`at most ${MAX_DEPTH} nested values`);
       return first === "{" ? this.#object(depth) : this.#array(depth);
     }
-    for (const [word, value] of LITERALS) {
+    for (const [word, value] of this.#replaced ? LITERALS : PYTHON_LITERALS) {
       if (this.#text.startsWith(word, this.#at)) {
         this.#at += word.length;
         return value;
@@ -119,6 +122,7 @@ class Parser {
     const text = this.#match(NUMBER);
     if (text === "") this.#fail("a value");
     const number = Number(text);
+    if (!this.#replaced) return number;
     if (!Number.isFinite(number)) this.#fail("a number in the range of f64", start);
     return Number.isSafeInteger(number) && !/^-?[1-9][0-9]*$|^0$/.test(text) ? new NotDigits(text) : number;
   }
@@ -133,7 +137,7 @@ class Parser {
       this.#at++;
       this.#match(SPACE);
       const value = this.#value(depth + 1);
-      if (Object.hasOwn(object, key)) {
+      if (this.#replaced && Object.hasOwn(object, key)) {
         const entries = this.#replaced.get(object) ?? [];
         this.#replaced.set(object, entries);
         entries.push([key, object[key]]);
