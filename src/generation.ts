@@ -70,9 +70,9 @@ export class Tally {
 type Run = AsyncGenerator<GeneratedToken, void, undefined>;
 
 /**
- * A text in the making. Read it once: piece by piece (`for await (const piece of generation)`), token by token
- * (`generation.tokens()`), or whole (`await generation.text()`), in the reader's own time. With `result` alone it goes on
- * without a reader. Before one of them is asked for, nothing happens.
+ * A text in the making. Read it piece by piece (`for await (const piece of generation)`) or token by token
+ * (`generation.tokens()`), once and in the reader's own time, or whole (`await generation.text()`). With `text()` or
+ * `result` it goes on without a reader. Before one of them is asked for, nothing happens.
  */
 export class Generation implements AsyncIterable<string> {
   /** Tokens that are kept for a reader who comes after `result` was asked for. */
@@ -81,68 +81,91 @@ export class Generation implements AsyncIterable<string> {
   readonly #tally = new Tally();
   readonly #run: Run;
   readonly #result = Promise.withResolvers<GenerationResult>();
-  #asked = false;
-  #read = false;
+  /** Aborted by the caller's signal, and when the reader leaves. */
+  readonly #ending = new AbortController();
+  readonly #signal: AbortSignal | undefined;
+  #forget: (() => void) | undefined;
+  /** The iterator that has the tokens; others are refused. */
+  #reader: object | undefined;
+  /** Tokens that it has asked for and not got yet. */
+  #wanted = 0;
+  #alone = false;
   /** Tokens that the reader has not got yet. */
   #ready: GeneratedToken[] = [];
   #lost = false;
   #flight: Promise<boolean> | undefined;
 
-  /** @param run the tokens; it keeps the tally, gives back what it took when it ends, and returns when it is aborted */
-  constructor(run: (tally: Tally) => Run) {
-    this.#run = run(this.#tally);
+  /**
+   * @param run the tokens; it keeps the tally, gives back what it took when it ends, and returns when its signal is aborted
+   * @param signal the caller's
+   */
+  constructor(run: (tally: Tally, signal: AbortSignal) => Run, signal?: AbortSignal) {
+    this.#run = run(this.#tally, this.#ending.signal);
+    this.#signal = signal;
     // Who reads the pieces gets the error there, and need not await the result as well.
     this.#result.promise.catch(() => {});
   }
 
-  /** How it ended. Without a reader the generation goes on by itself once this is asked for. */
+  /** How it ended. Once this is asked for, the generation goes on by itself while there is no reader who asks for tokens. */
   get result(): Promise<GenerationResult> {
-    if (!this.#asked) {
-      this.#asked = true;
-      tick().then(() => this.#readAlone());
-    }
+    if (!this.#alone && this.#wanted === 0) void this.#goOnAlone();
     return this.#result.promise;
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<string> {
-    return this.#reader((token) => token.text || undefined);
+    return this.#read((token) => token.text || undefined);
   }
 
   tokens(): AsyncIterableIterator<GeneratedToken> {
-    return this.#reader((token) => token);
+    return this.#read((token) => token);
   }
 
-  /** The whole text. */
+  /** The whole text, however often it is asked for. */
   async text(): Promise<string> {
-    for await (const _ of this.tokens());
-    return (await this.#result.promise).text;
+    return (await this.result).text;
   }
 
   /** Reads what `show` makes of each token. The generation ends when the reader leaves. */
-  #reader<T>(show: (token: GeneratedToken) => T | undefined): AsyncIterableIterator<T> {
+  #read<T>(show: (token: GeneratedToken) => T | undefined): AsyncIterableIterator<T> {
     const shown = this.#shown(show);
     const leave = async () => {
-      await this.#leave();
-      return shown.return();
+      if (this.#reader === undefined || this.#reader === reader) await this.#leave(reader);
     };
-    return {
-      next: () => shown.next(),
-      return: leave,
+    const reader: AsyncIterableIterator<T> = {
+      next: async () => {
+        this.#reader ??= reader;
+        if (this.#reader !== reader) throw new OptionError(mismatch("generation", "one reader", "a second one"));
+        this.#wanted++;
+        try {
+          return await shown.next();
+        } finally {
+          this.#wanted--;
+        }
+      },
+      return: async (value) => {
+        await leave();
+        return shown.return(value);
+      },
+      throw: async (error) => {
+        await leave();
+        return shown.throw(error);
+      },
       [Symbol.asyncIterator]() {
         return this;
       },
     };
+    return reader;
   }
 
   async *#shown<T>(show: (token: GeneratedToken) => T | undefined): AsyncGenerator<T, void, undefined> {
-    if (this.#read) throw new OptionError(mismatch("generation", "one reader", "a second one"));
-    this.#read = true;
-    if (this.#lost)
-      throw new OptionError(`generation: read it before ${Generation.KEPT} tokens were made for its result`);
-    while (this.#ready.length > 0 || (await this.#advance())) {
-      const shown = show(this.#ready.shift() as GeneratedToken);
-      if (shown !== undefined) yield shown;
-    }
+    do {
+      if (this.#lost)
+        throw new OptionError(`generation: read it before ${Generation.KEPT} tokens were made for its result`);
+      for (let token = this.#ready.shift(); token; token = this.#ready.shift()) {
+        const shown = show(token);
+        if (shown !== undefined) yield shown;
+      }
+    } while (this.#lost || (await this.#advance()));
     // An error that came while nobody read.
     await this.#result.promise;
   }
@@ -156,32 +179,55 @@ export class Generation implements AsyncIterable<string> {
   }
 
   async #step(): Promise<boolean> {
+    this.#forget ??= follow(this.#signal, this.#ending);
     try {
       const { done, value } = await this.#run.next();
-      if (done) this.#result.resolve(this.#tally.result());
-      else this.#ready.push(value);
+      if (done) this.#end();
+      else if (!this.#lost) this.#ready.push(value);
       return !done;
     } catch (error) {
+      this.#forget();
       this.#result.reject(error);
       throw error;
     }
   }
 
-  async #readAlone(): Promise<void> {
+  /** Goes on until a reader asks for a token. */
+  async #goOnAlone(): Promise<void> {
+    this.#alone = true;
+    // A reader who comes at once has the generation to itself.
+    const reader = this.#reader;
+    await tick();
     try {
-      while (!this.#read && (await this.#advance())) {
-        if (this.#ready.length <= Generation.KEPT) continue;
+      while (this.#reader === reader && this.#wanted === 0 && (await this.#advance())) {
+        // A reader who is slow loses nothing.
+        if (reader !== undefined || this.#ready.length <= Generation.KEPT) continue;
         this.#lost = true;
         this.#ready = [];
       }
     } catch {
       // The result is this error.
     }
+    this.#alone = false;
   }
 
-  async #leave(): Promise<void> {
-    this.#read = true;
+  async #leave(reader: object): Promise<void> {
+    this.#reader = reader;
+    this.#ending.abort();
     await this.#run.return();
+    this.#end();
+  }
+
+  #end(): void {
+    this.#forget?.();
     this.#result.resolve(this.#tally.result());
   }
+}
+
+/** Passes an abort on. What it gives ends that: a signal may outlive thousands of generations. */
+function follow(signal: AbortSignal | undefined, ending: AbortController): () => void {
+  const abort = () => ending.abort(signal?.reason);
+  if (signal?.aborted) abort();
+  signal?.addEventListener("abort", abort, { once: true });
+  return () => signal?.removeEventListener("abort", abort);
 }

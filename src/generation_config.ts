@@ -1,5 +1,6 @@
 import { ModelError, mismatch, show } from "./errors.ts";
 import type { Choosing } from "./sampler.ts";
+import { stopStringFault } from "./tokenizer/stop.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -103,7 +104,7 @@ export class GenerationConfig {
   /** Lists of tokens of the model, each with a number. */
   sequenceBias(): Choosing["sequenceBias"] {
     const isPair = (pair: unknown) =>
-      Array.isArray(pair) && pair.length === 2 && isSequence(pair[0], this.#isToken) && Number.isFinite(pair[1]);
+      Array.isArray(pair) && pair.length === 2 && isSequence(pair[0], this.#isToken) && isBias(pair[1]);
     const good = (value: unknown) => Array.isArray(value) && value.every(isPair);
     return this.#get("sequence_bias", "pairs of a list of token ids of the model and a number", good);
   }
@@ -116,10 +117,13 @@ export class GenerationConfig {
   }
 
   /** One string or several. */
-  strings(key: string): readonly string[] | undefined {
-    const good = (value: unknown) => [value].flat().every((item) => typeof item === "string");
-    const value = this.#get<string | string[]>(key, "strings", good);
-    return value === undefined ? undefined : [value].flat();
+  stopStrings(): readonly string[] | undefined {
+    const value = this.#values.stop_strings ?? undefined;
+    if (value === undefined) return undefined;
+    const stops = [value].flat();
+    const fault = stops.map(stopStringFault).find((fault) => fault !== undefined);
+    if (fault) throw new ModelError(mismatch(`${this.file}: stop_strings`, ...fault));
+    return stops as string[];
   }
 
   /** Of generation_config.json, else of config.json, else none. */
@@ -137,6 +141,11 @@ export class GenerationConfig {
 export function isTokenOf({ vocab_size }: Json): (value: unknown) => boolean {
   const size = typeof vocab_size === "number" ? vocab_size : Infinity;
   return (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) < size;
+}
+
+/** Whether a value can be added to a score; -Infinity: never chosen. */
+export function isBias(value: unknown): value is number {
+  return typeof value === "number" && value < Infinity;
 }
 
 /** Whether a value is a list of token ids, at least one. */

@@ -5,6 +5,7 @@ import { type GeneratedToken, Generation, type Tally } from "./generation.ts";
 import type { EngineService, Opened, OpenOptions } from "./service/types.ts";
 import { SessionText } from "./session_text.ts";
 import { resolveSettings, type Settings, withoutEnds, withPrompt } from "./settings.ts";
+import type { Turn } from "./state.ts";
 import type { ChatOptions, Message } from "./tokenizer/chat.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -36,6 +37,8 @@ export class Session {
   readonly #model: SessionModel;
   readonly #id: number;
   readonly #text: SessionText;
+  /** Whether a step of a generation is under way. */
+  #busy = false;
 
   constructor(model: SessionModel, { id, text }: Opened) {
     this.#model = model;
@@ -69,7 +72,8 @@ export class Session {
    * chat; if more of them follow before an answer, pass `addGenerationPrompt: false`.
    */
   async append(prompt: Prompt, options: AppendOptions = {}): Promise<void> {
-    await this.#read(await this.#encode(prompt, options), options.signal);
+    const { ids, turn } = await this.#encode(prompt, options);
+    await this.#read(ids, turn, options.signal);
   }
 
   /**
@@ -94,27 +98,29 @@ export class Session {
 
   /** Reads a prompt, if there is one, and continues the text; the session can be continued after that. */
   generate(prompt?: Prompt, options: GenerateOptions = {}): Generation {
-    return new Generation((tally) => this.#tokens(tally, prompt, options, false));
+    return new Generation(
+      (tally, signal) => this.#tokens(tally, prompt, { ...options, signal }, false),
+      options.signal,
+    );
   }
 
   /** A text in a session of its own, which is opened when the text is first read and disposed of at its end. */
   static generate(model: SessionModel, prompt: Prompt, options: GenerateOptions = {}): Generation {
-    return new Generation(async function* (tally) {
-      const { wait, signal } = options;
-      if (signal?.aborted) return;
+    return new Generation(async function* (tally, signal) {
+      if (signal.aborted) return;
       let session: Session;
       try {
-        session = new Session(model, await model.service.open({ wait, signal }));
+        session = new Session(model, await model.service.open({ wait: options.wait, signal }));
       } catch (error) {
         if (isAbort(signal, error)) return;
         throw error;
       }
       try {
-        yield* session.#tokens(tally, prompt, options, true);
+        yield* session.#tokens(tally, prompt, { ...options, signal }, true);
       } finally {
         session.dispose();
       }
-    });
+    }, options.signal);
   }
 
   /** One generation. `final`: the session ends with it, so bytes of an unfinished character are shown as such. */
@@ -125,10 +131,19 @@ export class Session {
     final: boolean,
   ): AsyncGenerator<GeneratedToken, void, undefined> {
     tally.start();
+    const settings = await this.#alone(() => this.#begin(tally, prompt, options));
+    while (settings && !options.signal?.aborted && tally.finishReason === "abort") {
+      if (tally.full) tally.finishReason = "length";
+      else yield await this.#alone(() => this.#choose(tally, settings, final));
+    }
+  }
+
+  /** Decides how a generation goes and reads its prompt; undefined on abort. */
+  async #begin(tally: Tally, prompt: Prompt | undefined, options: GenerateOptions): Promise<Settings | undefined> {
     const { signal, skipSpecialTokens = true } = options;
     const decided = this.#settings(options);
     this.#text.begin(decided.stopStrings, skipSpecialTokens);
-    const ids = prompt === undefined ? [] : await this.#encode(prompt, options);
+    const { ids, turn } = await this.#encode(prompt === undefined ? [] : prompt, options);
     tally.promptTokens = ids.length;
     const settings = withPrompt(decided, this.length + ids.length);
     await this.#model.service.begin(this.#id, options.seed, settings);
@@ -136,18 +151,26 @@ export class Session {
       // Pieces large enough for the engine's chunks.
       const piece = 16 * this.#model.service.facts.chunkSize;
       for (let i = 0; i < ids.length; i += piece) {
-        await this.#read(ids.slice(i, i + piece), signal);
+        await this.#read(ids.slice(i, i + piece), turn, signal);
         options.onProgress?.(Math.min(i + piece, ids.length), ids.length);
       }
     } catch (error) {
-      if (isAbort(signal, error)) return;
+      if (isAbort(signal, error)) return undefined;
       throw error;
     }
     tally.prefilled();
     tally.full = settings.maxNewTokens === 0;
-    while (!signal?.aborted && tally.finishReason === "abort") {
-      if (tally.full) tally.finishReason = "length";
-      else yield await this.#choose(tally, settings, final);
+    return settings;
+  }
+
+  /** A step of a generation. Another one at the same time would change what this one goes by. */
+  async #alone<T>(step: () => Promise<T>): Promise<T> {
+    if (this.#busy) throw new OptionError(mismatch("session", "one call at a time", "a second one"));
+    this.#busy = true;
+    try {
+      return await step();
+    } finally {
+      this.#busy = false;
     }
   }
 
@@ -166,12 +189,12 @@ export class Session {
   }
 
   /** Reads tokens; on abort, those that were read stay read. */
-  async #read(ids: readonly number[], signal: AbortSignal | undefined): Promise<void> {
+  async #read(ids: readonly number[], turn: Turn, signal: AbortSignal | undefined): Promise<void> {
     const before = this.length;
     try {
       await this.#model.service.append(this.#id, ids, signal);
     } finally {
-      this.#text.read(ids.slice(0, this.length - before));
+      this.#text.read(ids.slice(0, this.length - before), turn);
     }
   }
 
@@ -207,25 +230,28 @@ export class Session {
     return resolveSettings(options, config, generationConfig, tokenizer);
   }
 
-  async #encode(prompt: Prompt, options: ChatOptions): Promise<readonly number[]> {
+  /** The ids of a prompt, and where in a chat they lead. */
+  async #encode(
+    prompt: Prompt,
+    options: ChatOptions,
+  ): Promise<{ readonly ids: readonly number[]; readonly turn: Turn }> {
     const { tokenizer, config, generationConfig } = this.#model;
+    const { turn, lastToken } = this.#text.state;
     const first = this.length === 0;
     if (typeof prompt === "string") {
       const ids = tokenizer.encode(prompt, { addSpecialTokens: first });
       // As in transformers, a text of nothing begins with BOS.
       const bos = generationConfig.bos_token_id ?? config.bos_token_id;
-      return ids.length === 0 && first && typeof bos === "number" ? [bos] : ids;
+      return { ids: ids.length === 0 && first && typeof bos === "number" ? [bos] : ids, turn };
     }
     if (typeof prompt?.every !== "function")
       throw new OptionError(mismatch("prompt", "text, token ids, or the messages of a chat", prompt));
-    if (prompt.every((item) => typeof item === "number")) return prompt;
+    if (prompt.every((item) => typeof item === "number")) return { ids: prompt, turn };
     // Templates need an interpreter; few programs chat.
     const { encodeTurns } = await import("./turns.ts");
-    const { turn, lastToken } = this.#text.state;
     const ids = encodeTurns(tokenizer, prompt as readonly Message[], options, { turn, lastToken, length: this.length });
     const open = options.addGenerationPrompt !== false || options.continueFinalMessage;
-    this.#text.turn = open ? "answer" : "turns";
-    return ids;
+    return { ids, turn: open ? "answer" : "turns" };
   }
 }
 

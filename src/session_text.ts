@@ -5,11 +5,11 @@ import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
 /** How the tokens of a session become text: that of all its tokens together, of which only what was generated is shown. */
 export class SessionText {
-  turn: Turn;
   readonly #tokenizer: Tokenizer;
   readonly #stream: TextStream;
   #stops: ShownStops;
   #skipSpecialTokens = true;
+  #turn: Turn;
   #lastToken: number;
 
   /** Throws ModelError if the state is none of this tokenizer. */
@@ -17,7 +17,7 @@ export class SessionText {
     this.#tokenizer = tokenizer;
     this.#stream = new TextStream(tokenizer, state?.stream);
     this.#stops = new ShownStops([], state?.tail);
-    this.turn = state?.turn ?? "none";
+    this.#turn = state?.turn ?? "none";
     this.#lastToken = state?.lastToken ?? -1;
   }
 
@@ -25,14 +25,16 @@ export class SessionText {
     return {
       stream: this.#stream.state,
       tail: this.#stops.tail,
-      turn: this.turn,
+      turn: this.#turn,
       lastToken: this.#lastToken,
     };
   }
 
-  /** Takes tokens of a prompt, whose text is not shown. */
-  read(tokens: readonly number[]): void {
-    if (tokens.length > 0) this.#stops.flush();
+  /** Takes tokens of a prompt, whose text is not shown, and where in a chat they lead. */
+  read(tokens: readonly number[], turn: Turn): void {
+    if (tokens.length === 0) return;
+    this.#stops.flush();
+    this.#turn = turn;
     for (const token of tokens) this.push(token);
   }
 

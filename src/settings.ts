@@ -1,6 +1,6 @@
 import { ModelError, mismatch, OptionError } from "./errors.ts";
 import type { GenerateOptions } from "./generate.ts";
-import { GenerationConfig, isSequence, isTokenOf } from "./generation_config.ts";
+import { GenerationConfig, isBias, isSequence, isTokenOf } from "./generation_config.ts";
 import { type Choosing, checkSampling, type Sampling } from "./sampler.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -149,7 +149,7 @@ function endsOf(options: GenerateOptions, file: GenerationConfig) {
     minNewTokens,
     minLength: minNewTokens === undefined ? file.count("min_length") : undefined,
     stopTokens: options.ignoreEos ? new Set<number>() : file.stopTokens(),
-    stopStrings: options.stopStrings ?? file.strings("stop_strings") ?? [],
+    stopStrings: options.stopStrings ?? file.stopStrings() ?? [],
   };
 }
 
@@ -177,7 +177,7 @@ function biasPairs(logitBias: unknown, isToken: IsToken): [id: number, bias: num
     Symbol.iterator in logitBias ? [...(logitBias as Iterable<unknown>)] : Object.entries(logitBias).map(byName);
   return pairs.map((pair) => {
     const [id, bias] = Array.isArray(pair) ? pair : [];
-    if (isToken(id) && typeof bias === "number" && bias < Infinity) return [id, bias];
+    if (isToken(id) && isBias(bias)) return [id, bias];
     throw new OptionError(mismatch("logitBias", "a finite number or -Infinity for each id of the model", pair));
   });
 }

@@ -90,7 +90,8 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
     if (state.hasLogits && !engine.logits(state).every(Number.isFinite)) {
       throw new ModelError(mismatch(`${NAME}: logits`, "finite numbers", "others"));
     }
-    return { id, text: restoreText(read, tensors.has("text_turn"), engine.program.vocabSize) };
+    const text = tensors.has("text_turn") ? restoreText(read, engine.program.vocabSize) : restoreFirstText(read, state);
+    return { id, text };
   } catch (error) {
     engine.dispose(id);
     throw error;
@@ -130,11 +131,22 @@ function textFields({ stream, tail, turn, lastToken }: TextState): Field[] {
   ];
 }
 
-/** `turns`: whether it has them; snapshots of the first release know neither chats nor hidden text. */
-function restoreText(read: Reader, turns: boolean, vocabSize: number): TextState {
-  const stream = new Int32Array(read("text_stream", "I32", TextStream.STATE_LENGTH).buffer);
+/** Snapshots of the first release know neither chats nor hidden text, and of the stream only what was generated. */
+function restoreFirstText(read: Reader, { position, origin }: SessionState): TextState {
+  const stream = readStream(read);
   const shown = readTail("text_tail", read);
-  if (!turns) return { ...NO_TEXT, stream, tail: { shown, whole: shown, hidden: [] } };
+  // The first token is BOS, or a text of nothing.
+  const started = stream.some((entry) => entry !== -1) || position - origin < 2;
+  return { ...NO_TEXT, stream: started ? stream : TextStream.BEHIND_TEXT, tail: { shown, whole: shown, hidden: [] } };
+}
+
+function readStream(read: Reader): Int32Array {
+  return new Int32Array(read("text_stream", "I32", TextStream.STATE_LENGTH).buffer);
+}
+
+function restoreText(read: Reader, vocabSize: number): TextState {
+  const stream = readStream(read);
+  const shown = readTail("text_tail", read);
   const whole = readTail("text_whole_tail", read);
   const hidden = [...read("text_hidden", "U8", TAIL_BYTES)].flatMap((flag, i) => (flag ? [i] : []));
   const [turn = -1, lastToken = -2] = new Int32Array(read("text_turn", "I32", 2).buffer);

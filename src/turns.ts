@@ -1,5 +1,6 @@
+import { mismatch, OptionError } from "./errors.ts";
 import type { TextState } from "./state.ts";
-import { type ChatOptions, encodeChat, type Message } from "./tokenizer/chat.ts";
+import { type ChatOptions, type Message, renderChat } from "./tokenizer/chat.ts";
 import { renderNextTurns } from "./tokenizer/next_turns.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -23,8 +24,20 @@ export function encodeTurns(
       turn === "turns" ? later(tokenizer, messages, options) : behindAnswer(tokenizer, messages, options, lastToken);
     return tokenizer.encode(text, { addSpecialTokens: false });
   }
-  const ids = encodeChat(tokenizer, messages, options);
+  const text = renderChat(tokenizer, messages, options);
+  requireSystem(tokenizer, messages, text);
+  const ids = tokenizer.encode(text, { addSpecialTokens: false });
   return length > 0 && ids[0] === tokenizer.bosTokenId ? ids.slice(1) : ids;
+}
+
+/** Many templates write the system's message into the first turn of the user, and nothing where there is none yet. */
+function requireSystem(tokenizer: Tokenizer, messages: readonly Message[], text: string): void {
+  const lost = messages.every(({ role, content }) => {
+    return role === "system" && typeof content === "string" && !text.includes(content.trim());
+  });
+  if (!lost) return;
+  const expected = "a user's message behind the system's, with which the chat template writes it";
+  throw new OptionError(mismatch(`${tokenizer.name}: messages`, expected, "the system's alone"));
 }
 
 function later(tokenizer: Tokenizer, messages: readonly Message[], options: ChatOptions): string {

@@ -58,8 +58,16 @@ export function modelOptions(command: Command): Command {
     .option("--n-local <n>", "latest tokens that a query meets (default: trained length, at most 4096)", whole(1))
     .option("--limit <n>", "largest distance that a query sees (default: n-local)", whole(1))
     .option("--max-positions <n>", "longest text under full and ceiling-only attention", whole(1))
-    .option("--middle-k <k>", "middle tokens that each head attends to, those of the highest scores (default: 0)", whole(0, 256))
-    .option("--middle-distance <n>", "distance at which middle tokens are scored and attended (default: half of limit)", whole(1))
+    .option(
+      "--middle-k <k>",
+      "middle tokens that each head attends to, those of the highest scores (default: 0)",
+      whole(0, 256),
+    )
+    .option(
+      "--middle-distance <n>",
+      "distance at which middle tokens are scored and attended (default: half of limit)",
+      whole(1),
+    )
     .option(
       "--first-layer <n>",
       "in the layers from this one on, counted from 0 (default: 5/32 of the layers)",

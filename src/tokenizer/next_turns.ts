@@ -26,19 +26,25 @@ export function renderNextTurns(
 ): string {
   if (after !== "answer" && after !== "turns") throw new OptionError(mismatch("after", "answer or turns", after));
   if (!Array.isArray(messages) || messages.length === 0) return renderChat(tokenizer, messages, options);
-  let first: unknown;
-  for (const turns of inventions(messages)) {
+  const none = `${tokenizer.name}: the chat template does not write turns one after the other: ${RETRY}`;
+  let why: unknown;
+  let writesCalls = false;
+  for (const invention of inventions(messages)) {
+    const isCall = invention.turns.at(-1)!.tool_calls !== undefined;
+    // Results of tools follow a plain answer only where the template does not write calls.
+    if (writesCalls && !isCall) continue;
     try {
-      const text = behind(tokenizer, turns, messages, options, after);
-      if (text !== undefined) return text;
+      const found = behind(tokenizer, invention, messages, options, after);
+      if (found?.text !== undefined) return found.text;
+      writesCalls ||= isCall && found !== undefined;
+      why ??= new OptionError(none);
     } catch (error) {
       if (!(error instanceof ModelError || error instanceof OptionError)) throw error;
-      first ??= error;
+      // Later ones may be about what was invented.
+      why ??= error;
     }
   }
-  throw (
-    first ?? new OptionError(`${tokenizer.name}: the chat template does not write turns one after the other: ${RETRY}`)
-  );
+  throw why;
 }
 
 const RETRY = "start a session with the whole chat";
@@ -65,7 +71,7 @@ function* inventions(messages: readonly Message[]): Generator<Invention> {
     const content = (text: string) => (parts ? [{ type: "text", text }] : text);
     const system = { role: "system", content: content(rule) };
     const user = { role: "user", content: content(question) };
-    const answers = tools.length ? calls(tools, mark) : [{ role: "assistant", content: content(mark) }];
+    const answers = [...(tools.length ? calls(tools, mark) : []), { role: "assistant", content: content(mark) }];
     for (const answer of answers) {
       yield { turns: [user, answer], mark, others };
       yield { turns: [system, user, answer], mark, others };
@@ -95,29 +101,30 @@ function calls(tools: readonly Message[], mark: string): Message[] {
   });
 }
 
-/** undefined where the mark does not come through. */
+/** undefined where the mark does not come through; no text where what is behind it cannot be told apart. */
 function behind(
   tokenizer: Tokenizer,
   { turns, mark, others }: Invention,
   messages: readonly Message[],
   options: ChatOptions,
   after: "answer" | "turns",
-): string | undefined {
+): { text?: string } | undefined {
   const rest = (chat: readonly Message[], how: ChatOptions) => {
     const text = renderChat(tokenizer, chat, how);
     const at = text.lastIndexOf(mark);
     return at < 0 ? undefined : text.slice(at + mark.length);
   };
   const text = rest([...turns, ...messages], options);
-  if (text === undefined || others.some((other) => text.includes(other))) return undefined;
+  if (text === undefined) return undefined;
+  if (others.some((other) => text.includes(other))) return {};
   const last = turns.at(-1)!;
-  if (after === "answer" && last.tool_calls === undefined) return last.role === "assistant" ? text : undefined;
+  if (after === "answer" && last.tool_calls === undefined) return last.role === "assistant" ? { text } : {};
   const { continueFinalMessage: _, ...closed } = options;
   const alone = { ...closed, addGenerationPrompt: false };
   const end = rest(turns, alone);
-  if (end === undefined || !text.startsWith(end)) return undefined;
-  if (after === "turns") return text.slice(end.length);
+  if (end === undefined || !text.startsWith(end)) return {};
+  if (after === "turns") return { text: text.slice(end.length) };
   // The call ends with the model's own words: only what ends any answer is to follow them.
   const plain = rest([...turns.slice(0, -1), { role: "assistant", content: mark }], alone);
-  return plain !== undefined && end.endsWith(plain) ? text.slice(end.length - plain.length) : undefined;
+  return plain !== undefined && end.endsWith(plain) ? { text: text.slice(end.length - plain.length) } : {};
 }

@@ -1,5 +1,17 @@
 import { mismatch, OptionError } from "../errors.ts";
 
+/** UTF-8 bytes of a stop string at most. */
+const MAX_BYTES = 256;
+
+/** What is expected and found where a stop string is empty, too long or no valid Unicode. */
+export function stopStringFault(stop: unknown): readonly [expected: string, found: unknown] | undefined {
+  if (typeof stop !== "string" || stop === "") return ["some text", stop === "" ? '""' : stop];
+  if (!stop.isWellFormed()) return ["valid Unicode", JSON.stringify(stop)];
+  const bytes = new TextEncoder().encode(stop).length;
+  if (bytes > MAX_BYTES) return [`at most ${MAX_BYTES} bytes of UTF-8`, `${bytes} (${JSON.stringify(stop)})`];
+  return undefined;
+}
+
 /**
  * Ends a text at the first stop string, however the text is cut into pieces. The stop string that is complete first
  * wins, of those complete at the same character the longest. Text is held back only as long as it may turn out to be
@@ -7,7 +19,7 @@ import { mismatch, OptionError } from "../errors.ts";
  */
 export class StopStrings {
   /** UTF-8 bytes of a stop string at most, so bytes of `tail` at most + 1. */
-  static readonly MAX_BYTES = 256;
+  static readonly MAX_BYTES = MAX_BYTES;
 
   readonly #stops: readonly string[];
   #tail: string;
@@ -20,13 +32,8 @@ export class StopStrings {
    */
   constructor(stops: readonly string[], tail = "") {
     for (const stop of stops) {
-      if (typeof stop !== "string" || stop === "") throw new OptionError(mismatch("stop string", "some text", stop));
-      if (!stop.isWellFormed()) throw new OptionError(mismatch("stop string", "valid Unicode", JSON.stringify(stop)));
-      const bytes = new TextEncoder().encode(stop).length;
-      if (bytes > StopStrings.MAX_BYTES) {
-        const found = `${bytes} (${JSON.stringify(stop)})`;
-        throw new OptionError(mismatch("stop string", `at most ${StopStrings.MAX_BYTES} bytes of UTF-8`, found));
-      }
+      const fault = stopStringFault(stop);
+      if (fault) throw new OptionError(mismatch("stop string", ...fault));
     }
     this.#stops = [...stops];
     this.#tail = tail;

@@ -21,6 +21,8 @@ const encoder = new TextEncoder();
 export class TextStream {
   /** Length of `state`, always. */
   static readonly STATE_LENGTH = PENDING + MAX_PENDING;
+  /** State behind some text that ended with a character. */
+  static readonly BEHIND_TEXT = Int32Array.of(0, ...new Array<number>(MAX_PENDING).fill(-1));
 
   readonly #tokenizer: Tokenizer;
   readonly #skipSpecialTokens: boolean;

@@ -48,7 +48,8 @@ describe("parseObject", () => {
         const theirs = attempt(() => JSON.parse(text), SyntaxError);
         const wanted = theirs.startsWith("{") ? theirs : "refused";
         if (wanted !== "refused") accepted++;
-        expect(attempt(() => parseObject(text, "x"), ModelError)).toBe(wanted);
+        const python = attempt(() => parseObject(text, "x"), ModelError);
+        if (wanted !== "refused" || !/NaN|1e999/.test(text)) expect(python).toBe(wanted);
         // The parser of our own, which the engine's spares us elsewhere.
         const exact = attempt(() => parseExactly(text, "x", new Map()), ModelError);
         const stricter = /ud800|e\+?\d{3}/i.test(text) && exact === "refused";
@@ -101,6 +102,14 @@ describe("parseObject", () => {
       expect(await modelError(() => parseObject(nested(depth), "x"))).toContain("at most 127 nested values");
     }
     expect(await modelError(() => parseObject('{"a":'.repeat(1_000_000), "x"))).toContain("at most 127 nested");
+  });
+
+  test("numbers that Python writes and JSON does not have", async () => {
+    const text = '{"a":[NaN,Infinity,-Infinity,1.0,-0,1e999],"NaN":"Infinity","b":1,"b":2}';
+    expect(parseObject(text, "x")).toEqual({ a: [NaN, Infinity, -Infinity, 1, -0, Infinity], NaN: "Infinity", b: 2 });
+    expect(await modelError(() => parseExactly('{"a":NaN}', "x", new Map()))).toBe(
+      "x: line 1, column 6: expected a value, found NaN}",
+    );
   });
 
   test("the last of two equal keys counts", () => {

@@ -120,13 +120,15 @@ describe("what is read", () => {
 
   test("has one reader", async () => {
     const generation = model.generate(PROMPT, OPTIONS);
-    const reading = generation.text();
-    for (const again of [() => generation.text(), () => generation.tokens().next()]) {
-      expect((await failure(OptionError, again)).message).toBe("generation: expected one reader, found a second one");
+    const reader = generation.tokens();
+    await reader.next();
+    for (const again of [generation.tokens(), generation[Symbol.asyncIterator]()]) {
+      const { message } = await failure(OptionError, () => again.next());
+      expect(message).toBe("generation: expected one reader, found a second one");
     }
-    expect(await reading).toBe(free.text);
-    await failure(OptionError, () => generation.text());
-    expect((await generation.result).text).toBe(free.text);
+    for await (const _ of reader);
+    await failure(OptionError, () => generation.tokens().next());
+    expect([await generation.text(), (await generation.result).text]).toEqual([free.text, free.text]);
   });
 
   test("is the same for the same seed, whoever else reads at the time, and another one for another", async () => {

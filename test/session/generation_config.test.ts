@@ -112,7 +112,7 @@ describe("what is used and wrong is refused, and the file is named", () => {
     ["forced_eos_token_id", [61, [5, -1]]],
     ["exponential_decay_length_penalty", [5, [5], [1.5, 2], [1, "2"]]],
     ["remove_invalid_values", ["yes"]],
-    ["stop_strings", [[5]]],
+    ["stop_strings", [[5], "", ["a", ""], ["x".repeat(257)], ["\ud800"]]],
     ["eos_token_id", ["2"]],
   ];
   test.each(wrong)("%s", async (key, values) => {
@@ -250,6 +250,13 @@ describe("options", () => {
       const { message } = await failure(OptionError, () => given({ [name]: value }));
       expect(message).toStartWith(`${name}: expected `);
     }
+  });
+
+  test("-Infinity, which Python's JSON has, forbids", () => {
+    const sequence_bias = [[[5], -Infinity]];
+    expect(resolve({ sequence_bias })).toMatchObject({ sequenceBias: sequence_bias });
+    for (const bias of [NaN, Infinity])
+      expect(() => resolve({ sequence_bias: [[[5], bias]] })).toThrow("sequence_bias");
   });
 
   test("texts of badWords need a tokenizer", async () => {

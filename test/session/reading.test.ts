@@ -43,15 +43,34 @@ describe("the result", () => {
     expect([pieces.join(""), await early, (await generation.result).text]).toEqual([text, text, text]);
   });
 
-  test("does not drive a generation that has a reader: the reader's time is the generation's", async () => {
+  test("does not drive a generation whose reader comes: the reader's time is the generation's", async () => {
     const generation = model.generate(PROMPT, OPTIONS);
     const reader = generation.tokens();
-    void generation.result;
+    const { result } = generation;
     await reader.next();
     for (let i = 0; i < 20; i++) await turn();
-    expect(await Promise.race([generation.result, turn()])).toBeUndefined();
+    expect(await Promise.race([result, turn()])).toBeUndefined();
     await reader.return?.();
-    expect(await generation.result).toMatchObject({ finishReason: "abort", newTokens: 1 });
+    expect(await result).toMatchObject({ finishReason: "abort", newTokens: 1 });
+  });
+
+  test("goes on without a reader who asks for nothing, as one does who waits for it", async () => {
+    const generation = model.generate(PROMPT, OPTIONS);
+    let pieces = "";
+    for await (const piece of generation) {
+      pieces += piece;
+      if (pieces === piece) expect([await generation.text(), (await generation.result).text]).toEqual([text, text]);
+    }
+    expect(pieces).toBe(text);
+    const other = model.generate(PROMPT, OPTIONS);
+    await other.tokens().next();
+    expect((await other.result).text).toBe(text);
+    const long = model.generate(PROMPT, { ...OPTIONS, maxNewTokens: Generation.KEPT + 3 });
+    const reader = long.tokens();
+    await reader.next();
+    await long.result;
+    expect((await failure(OptionError, () => reader.next())).message).toContain(`${Generation.KEPT} tokens`);
+    expect(await freeSlots(model)).toBe(SLOTS);
   });
 
   test("leaves a reader who comes late all tokens, if they are not too many", async () => {
@@ -59,8 +78,9 @@ describe("the result", () => {
     await late.result;
     expect(await late.text()).toBe(text);
     const tooLate = model.generate(PROMPT, { ...OPTIONS, maxNewTokens: Generation.KEPT + 1 });
-    await tooLate.result;
-    expect((await failure(OptionError, () => tooLate.text())).message).toContain(`${Generation.KEPT} tokens`);
+    const { text: whole } = await tooLate.result;
+    expect((await failure(OptionError, () => tooLate.tokens().next())).message).toContain(`${Generation.KEPT} tokens`);
+    expect([await tooLate.text(), await tooLate.text()]).toEqual([whole, whole]);
     const failing = model.generate([61], OPTIONS);
     await failing.result.catch(() => {});
     await failure(OptionError, () => failing.text());
@@ -71,9 +91,69 @@ describe("the result", () => {
       const generation = model.generate(PROMPT, OPTIONS);
       await open(generation).return?.();
       expect(await generation.result).toMatchObject({ finishReason: "abort", newTokens: 0, text: "" });
-      await failure(OptionError, () => generation.text());
+      expect(await generation.text()).toBe("");
     }
     expect(await freeSlots(model)).toBe(SLOTS);
+  });
+});
+
+describe("a reader that leaves", () => {
+  test("by return or throw, with a value or an error", async () => {
+    const reader = model.generate(PROMPT, OPTIONS).tokens();
+    await reader.next();
+    expect(await reader.return?.(5)).toEqual({ done: true, value: 5 } as never);
+    const generation = model.generate(PROMPT, OPTIONS);
+    const delegating = (async function* () {
+      yield* generation;
+    })();
+    await delegating.next();
+    const error = new Error("enough");
+    expect(await delegating.throw(error).catch((caught) => caught)).toBe(error);
+    expect((await generation.result).finishReason).toBe("abort");
+    expect(await freeSlots(model)).toBe(SLOTS);
+  });
+
+  test("while it waits for a slot, or for a long prompt, waits no longer", async () => {
+    const held = [await model.session(), await model.session()];
+    const waiting = model.generate(PROMPT, { ...OPTIONS, wait: true });
+    const reader = waiting.tokens();
+    const first = reader.next();
+    await turn();
+    await reader.return?.();
+    expect(await first).toEqual({ done: true, value: undefined });
+    expect(await waiting.result).toMatchObject({ finishReason: "abort", newTokens: 0 });
+    for (const session of held) session.dispose();
+    let read = 0;
+    const prompt = new Array(4000).fill(7);
+    const long = model.generate(prompt, { ...OPTIONS, onProgress: (tokens) => (read = tokens) });
+    const other = long.tokens();
+    const begun = other.next();
+    while (read === 0) await turn();
+    await other.return?.();
+    expect((await begun).done).toBe(true);
+    expect(read).toBeLessThan(prompt.length);
+    expect(await freeSlots(model)).toBe(SLOTS);
+  });
+
+  test("ends only what it reads itself", async () => {
+    const generation = model.generate(PROMPT, OPTIONS);
+    const reader = generation.tokens();
+    await reader.next();
+    await generation.tokens().return?.();
+    let count = 1;
+    for await (const _ of reader) count++;
+    expect(count).toBe(60);
+  });
+
+  test("leaves the caller's signal as it was", async () => {
+    const { signal } = new AbortController();
+    const listeners = new Set<unknown>();
+    signal.addEventListener = (_: string, listener: unknown) => void listeners.add(listener);
+    signal.removeEventListener = (_: string, listener: unknown) => void listeners.delete(listener);
+    await model.generate(PROMPT, { ...OPTIONS, signal }).text();
+    for await (const _ of model.generate(PROMPT, { ...OPTIONS, signal })) break;
+    await model.generate([61], { ...OPTIONS, signal }).result.catch(() => {});
+    expect(listeners.size).toBe(0);
   });
 });
 

@@ -159,6 +159,17 @@ test("one call at a time", async () => {
   expect(session.length).toBe(5);
 });
 
+test("a generation that is refused, as another one is under way, changes nothing of that one", async () => {
+  const options = { ...WILD, seed: 5, maxNewTokens: 20, ignoreEos: true };
+  const alone = await model.generate(PROMPT, options).result;
+  using session = await model.session();
+  const generation = session.generate(PROMPT, options);
+  const reading = generation.result;
+  await failure(OptionError, () => Promise.all([reading, session.generate([5], { stopStrings: ["a"] }).text()]));
+  const { text, logitsHash } = await generation.result;
+  expect([text, logitsHash]).toEqual([alone.text, alone.logitsHash]);
+});
+
 describe("options of next", () => {
   test("a seed that is none changes nothing", async () => {
     using session = await model.session({ seed: 4 });

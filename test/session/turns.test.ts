@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { OptionError } from "../../src/errors.ts";
+import { ModelError, OptionError } from "../../src/errors.ts";
 import { load, type Message, type Model } from "../../src/index.ts";
 import { encodeChat } from "../../src/tokenizer/chat.ts";
 import { encodeTurns } from "../../src/turns.ts";
@@ -125,6 +125,32 @@ test("a chat behind other text begins without BOS; the last message can be conti
   expect(await model.renderChat(open, { continueFinalMessage: true })).toEndWith("assistant: It was");
   const ids = encodeChat(tokenizer, open, { continueFinalMessage: true });
   expect(text).toBe(await model.generate(ids, { temperature: 0, maxNewTokens: 5 }).text());
+});
+
+test("turns that were not read are not behind the session", async () => {
+  const { folder } = folderOf(TEMPLATES.stop);
+  const path = join(folder, "generation_config.json");
+  writeReplaced(path, JSON.stringify({ max_length: 3 }));
+  using model = await load(folder);
+  using session = await model.session();
+  await session.append([user("a")], { signal: AbortSignal.abort() }).catch(() => {});
+  const { message } = await failure(ModelError, () => session.generate([user("a")]).text());
+  expect(message).toContain("max_length");
+  await failure(OptionError, () => session.generate([user("a")], { seed: -1 }).text());
+  const { promptTokens } = await session.generate([user("a")], { maxNewTokens: 1 }).result;
+  expect(promptTokens).toBe(encodeChat(model.tokenizer, [user("a")]).length);
+});
+
+test("a system's message that the template writes with the user's is not lost", async () => {
+  const template = `{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[{{ messages[0].content if messages[0].role == 'system' and loop.index0 == 1 }} {{ m.content }}]{% endif %}{% endfor %}`;
+  using model = await load(folderOf(template).folder);
+  using session = await model.session();
+  const system = { role: "system", content: "Be kind." };
+  const { message } = await failure(OptionError, () => session.append([system], { addGenerationPrompt: false }));
+  expect(message).toContain("expected a user's message behind the system's");
+  expect(session.length).toBe(0);
+  await session.append([system, user("a")]);
+  expect(session.length).toBe(encodeChat(model.tokenizer, [system, user("a")]).length);
 });
 
 test("options of the chat reach the template", async () => {

@@ -86,7 +86,27 @@ describe("results of tools", () => {
   });
 });
 
+test("results of tools where the template writes no calls follow a plain answer", () => {
+  const template =
+    "{% for m in messages %}<{{ m.role }}>{{ m.content.strip() }}</s>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+  const options = { chatTemplate: template };
+  expect(renderNextTurns(TOKENIZER, [{ role: "tool", content: "fair" }], options)).toBe(
+    "</s><tool>fair</s><assistant>",
+  );
+  // Where it writes them, an answer without one would be another chat.
+  const other = `{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ m.tool_calls | tojson if m.tool_calls }}{{ '<call>' if m.tool_calls else '</s>' }}{% endfor %}`;
+  const refused = () => renderNextTurns(TOKENIZER, [{ role: "tool", content: "fair" }], { chatTemplate: other });
+  expect(refused).toThrow("does not write turns one after the other");
+});
+
 describe("errors", () => {
+  test("not what an invented message ends in, if the template writes others", () => {
+    const template = "{% for m in messages %}<{{ m.role }}>{{ '' + m.content }}{% endfor %}{{ eos_token }}";
+    const options = { chatTemplate: template, after: "turns", addGenerationPrompt: false } as const;
+    const refused = () => renderNextTurns(TOKENIZER, [user()], options);
+    expect(refused).toThrow("start a session with the whole chat");
+  });
+
   test("the template's own, for the new turns", () => {
     const two = () => next("strict order, BOS in every exchange", [user(), user()]);
     expect(two).toThrow(OptionError);
