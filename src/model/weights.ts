@@ -1,5 +1,4 @@
-import { Size } from "../../assembly/layout.ts";
-import { Format } from "../../assembly/op.ts";
+import { blockBytes, blockColumns, Format, panelRows, Size } from "../../assembly/layout.ts";
 import { type DType, STORED_DTYPES, type StoredDType } from "../dtype.ts";
 import { ModelError, mismatch } from "../errors.ts";
 import type { StoredTensor } from "../formats/checkpoint.ts";
@@ -36,22 +35,13 @@ export const FORMATS: Readonly<Record<DType, Format>> = {
   q7: Format.Q7,
   q4: Format.Q4,
 };
-/** Rows of a panel, and columns and bytes of a block of it: assembly/format_q.ts, assembly/matmul_f.ts. */
-const PANELS: Readonly<Record<DType, { readonly rows: number; readonly columns: number; readonly bytes: number }>> = {
-  f32: { rows: 4, columns: 4, bytes: 64 },
-  bf16: { rows: 4, columns: 8, bytes: 64 },
-  f16: { rows: 4, columns: 8, bytes: 64 },
-  q8: { rows: 16, columns: 32, bytes: 544 },
-  q7: { rows: 16, columns: 32, bytes: 544 },
-  q4: { rows: 16, columns: 32, bytes: 288 },
-};
 /** The most of a file that is held outside its place while it is packed. */
 export const STAGING_BYTES = 4 * 2 ** 20;
 
 /** How many panels a packed matrix [n, k] has, and the bytes of each. */
 export function panelsOf(n: number, k: number, dtype: DType): readonly [panels: number, bytes: number] {
-  const { rows, columns, bytes } = PANELS[dtype];
-  return [Math.ceil(n / rows), Math.ceil(k / columns) * bytes];
+  const format = FORMATS[dtype];
+  return [Math.ceil(n / panelRows(format)), Math.ceil(k / blockColumns(format)) * blockBytes(format)];
 }
 
 /** Bytes of a packed matrix or of a vector. */
@@ -63,7 +53,7 @@ function packedBytes([n, k]: Weight["shape"], dtype: DType): number {
 
 /** Bytes that one row of a packed matrix is read by. */
 export function packedRowBytes(k: number, dtype: DType): number {
-  return panelsOf(1, k, dtype)[1] / PANELS[dtype].rows;
+  return panelsOf(1, k, dtype)[1] / panelRows(FORMATS[dtype]);
 }
 
 /**
