@@ -4,7 +4,7 @@ import { ModelError, mismatch } from "../errors.ts";
 import type { StoredTensor } from "../formats/checkpoint.ts";
 import { align } from "../machine/arena.ts";
 import { TensorNames } from "./names.ts";
-import type { Program, Weight } from "./program.ts";
+import { contiguous, type Program, type Weight } from "./program.ts";
 
 /** A weight, the tensor that holds it, and the format in which it will be computed with. */
 export interface ResolvedWeight {
@@ -92,7 +92,7 @@ export function resolveWeights(
       const shape = k === undefined ? [n] : panelsOf(n, k, target);
       expectTensor(tensor, [packedType(target)], shape, where);
       resolved.set(weight.name, {
-        weight: { ...weight, stored: weight.shape, firstRow: 0 },
+        weight: { ...weight, stored: weight.shape, rows: contiguous(0, n) },
         ...{ tensor, dtype: target, bytes: bytes(target), packed: k !== undefined, key: tensor.name },
       });
       continue;
@@ -100,7 +100,8 @@ export function resolveWeights(
     expectTensor(tensor, Object.keys(STORED_DTYPES), weight.stored, where);
     const wanted = dtype === "auto" ? (STORED_DTYPES[tensor.dtype] as StoredDType) : dtype;
     const target = k === undefined ? "f32" : compact(wanted, tensor);
-    const key = `${tensor.name} ${weight.firstRow} ${weight.shape}`;
+    const rows = weight.rows.map(({ first, count, step }) => `${first}+${count}*${step}`);
+    const key = `${tensor.name} ${rows} ${weight.shape}`;
     resolved.set(weight.name, { weight, tensor, dtype: target, bytes: bytes(target), packed: false, key });
   }
   return resolved;
