@@ -1,26 +1,25 @@
+import { rowAt } from "./format_f";
 import { Bf16, even, F16, odd } from "./half";
-import { Format } from "./op";
+import { Format, isQuantized } from "./layout";
 import { unpackBlock } from "./quantize";
 import { storeFloats } from "./simd";
 
 /** y[dim] = row `id` of a packed matrix [vocab, dim], as f32. scratch: 128 bytes. */
 export function embed(y: usize, table: usize, id: u32, dim: i32, format: Format, scratch: usize): void {
-  if (format >= Format.Q8) embedQ(y, table, id, dim, format, scratch);
-  else if (format == Format.F32) embedF32(y, table, id, dim);
-  else if (format == Format.Bf16) embedHalf<Bf16>(y, table, id, dim);
-  else embedHalf<F16>(y, table, id, dim);
+  if (isQuantized(format)) embedQ(y, table, id, dim, format, scratch);
+  else if (format == Format.F32) embedF32(y, rowAt(table, id, dim, format), dim);
+  else if (format == Format.Bf16) embedHalf<Bf16>(y, rowAt(table, id, dim, format), dim);
+  else embedHalf<F16>(y, rowAt(table, id, dim, format), dim);
 }
 
-function embedF32(y: usize, table: usize, id: u32, dim: i32): void {
-  let p = table + <usize>(id >> 2) * ((<usize>((dim + 3) >> 2)) << 6) + ((<usize>(id & 3)) << 4);
+function embedF32(y: usize, p: usize, dim: i32): void {
   for (let i = 0; i < dim; i += 4) {
     storeFloats(y + ((<usize>i) << 2), v128.load(p), dim - i);
     p += 64;
   }
 }
 
-function embedHalf<T>(y: usize, table: usize, id: u32, dim: i32): void {
-  let p = table + <usize>(id >> 2) * ((<usize>((dim + 7) >> 3)) << 6) + ((<usize>(id & 3)) << 4);
+function embedHalf<T>(y: usize, p: usize, dim: i32): void {
   for (let i = 0; i < dim; i += 8) {
     const v = v128.load(p);
     const e = even<T>(v);

@@ -1,4 +1,5 @@
 import { Pairs, Quads } from "./dots";
+import { ActivationBytes, BlockBytes, BlockColumns } from "./layout";
 import { mulAdd } from "./simd";
 
 /**
@@ -16,18 +17,19 @@ export type Q7Quads = Quads;
 export type Q7Pairs = Pairs;
 export type Q4 = i16;
 
+/** Blocks of a row of k columns. */
 export function blocksOf(k: usize): usize {
-  return (k + 31) >> 5;
+  return (k + BlockColumns.Quantized - 1) / BlockColumns.Quantized;
 }
 
 /** Bytes of one block of a panel. */
-export function blockBytes<T>(): usize {
-  return sizeof<T>() == 2 ? 288 : 544;
+export function bytesOfBlock<T>(): usize {
+  return sizeof<T>() == 2 ? BlockBytes.Q4 : BlockBytes.Q8;
 }
 
-/** Bytes of 32 activations: i16 for q8, i8 otherwise. */
+/** Bytes of a block's activations without their scale and correction: i16 for q8, i8 otherwise. */
 export function numbersBytes<T>(): usize {
-  return sizeof<T>() == 4 ? 64 : 32;
+  return (sizeof<T>() == 4 ? ActivationBytes.Q8 : ActivationBytes.Narrow) - 8;
 }
 
 /** Bytes of a row of activations: the numbers of its blocks, their f32 scales, their corrections. */

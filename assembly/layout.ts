@@ -80,3 +80,77 @@ export enum CacheFormat {
   Bf16,
   Int8,
 }
+
+/** Formats of packed matrices: matmul_f.ts and format_q.ts say what is where. The table of them is what follows here. */
+export enum Format {
+  F32,
+  Bf16,
+  F16,
+  Q8,
+  Q7,
+  Q4,
+}
+
+/** Whether it is blocks of whole numbers with scales; the others are numbers as files hold them, which packing reads. */
+export function isQuantized(format: Format): boolean {
+  return format >= Format.Q8;
+}
+
+/** Bytes of one stored number of a format that packing reads. */
+export enum SourceBytes {
+  F32 = 4,
+  Half = 2,
+}
+
+export function sourceBytes(format: Format): SourceBytes {
+  return format == Format.F32 ? SourceBytes.F32 : SourceBytes.Half;
+}
+
+/** Rows of a panel. */
+export enum PanelRows {
+  Float = 4,
+  Quantized = 16,
+}
+
+export function panelRows(format: Format): PanelRows {
+  return isQuantized(format) ? PanelRows.Quantized : PanelRows.Float;
+}
+
+/** Columns of a block of a panel. */
+export enum BlockColumns {
+  F32 = 4,
+  Half = 8,
+  Quantized = 32,
+}
+
+export function blockColumns(format: Format): BlockColumns {
+  if (isQuantized(format)) return BlockColumns.Quantized;
+  return format == Format.F32 ? BlockColumns.F32 : BlockColumns.Half;
+}
+
+/** Bytes of a block of a panel. */
+export enum BlockBytes {
+  Float = 64,
+  /** Q7 too */
+  Q8 = 544,
+  Q4 = 288,
+}
+
+export function blockBytes(format: Format): BlockBytes {
+  if (isQuantized(format)) return format == Format.Q4 ? BlockBytes.Q4 : BlockBytes.Q8;
+  return BlockBytes.Float;
+}
+
+/** Bytes of a row's activations that meet a block: f32, or whole numbers with a scale and a correction of 4 bytes each. */
+export enum ActivationBytes {
+  F32 = 16,
+  Half = 32,
+  Q8 = 72,
+  /** Q7 and Q4 */
+  Narrow = 40,
+}
+
+export function activationBytes(format: Format): ActivationBytes {
+  if (isQuantized(format)) return format == Format.Q8 ? ActivationBytes.Q8 : ActivationBytes.Narrow;
+  return format == Format.F32 ? ActivationBytes.F32 : ActivationBytes.Half;
+}

@@ -1,5 +1,6 @@
 import { finish } from "./finish";
 import { evenBy, oddBy, storeMasks } from "./half";
+import { BlockBytes, BlockColumns } from "./layout";
 import { loadFloats, mulAdd, sum4 } from "./simd";
 
 /**
@@ -54,11 +55,11 @@ export function matmulF<T>(
 
 /** Columns of a chunk. */
 function chunk<T>(): usize {
-  return sizeof<T>() == 4 ? 4 : 8;
+  return sizeof<T>() == 4 ? BlockColumns.F32 : BlockColumns.Half;
 }
 
 function panelBytes<T>(k: usize): usize {
-  return ((k + chunk<T>() - 1) / chunk<T>()) << 6;
+  return ((k + chunk<T>() - 1) / chunk<T>()) * BlockBytes.Float;
 }
 
 /** One row of x through the panels `first` to `last`, of which `streams` are read at a time, 512 bytes of each in turn. */

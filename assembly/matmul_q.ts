@@ -1,6 +1,6 @@
 import { pairDots, quadDots, upperHalves } from "./dots";
 import { finish } from "./finish";
-import { addScaled, blockBytes, blocksOf, numbersBytes, rowBytes, storeMasks } from "./format_q";
+import { addScaled, blocksOf, bytesOfBlock, numbersBytes, rowBytes, storeMasks } from "./format_q";
 import { Bf16, even, odd } from "./half";
 import { fourRows } from "./tile_q";
 
@@ -32,7 +32,7 @@ export function matmulQ<T>(
     panels<T>(y, x, w, bias, residual, n, k, first, last, streams, scratch);
     return;
   }
-  const panelBytes = blocksOf(k) * blockBytes<T>();
+  const panelBytes = blocksOf(k) * bytesOfBlock<T>();
   for (let panel = first; panel < last; panel++) {
     let row: usize = 0;
     for (; row + 4 <= rows; row += 4) {
@@ -70,12 +70,12 @@ function panels<T>(
 ): void {
   const blocks = blocksOf(k);
   const each = (last - first + streams - 1) / streams;
-  const apart = each * blocks * blockBytes<T>();
+  const apart = each * blocks * bytesOfBlock<T>();
   for (let panel = first; panel < first + each; panel++) {
     let active: usize = 0;
     for (let other = panel; active < streams && other < last; other += each) active++;
     memory.fill(scratch, 0, active << 6);
-    let p = w + panel * blocks * blockBytes<T>();
+    let p = w + panel * blocks * bytesOfBlock<T>();
     let numbersAt = x;
     let scales = x + blocks * numbersBytes<T>();
     for (let block: usize = 0; block < blocks; block++) {
@@ -86,7 +86,7 @@ function panels<T>(
         oneBlock<T>(scratch + (stream << 6), q, numbersAt, factor, correction, scratch + 256);
         q += apart;
       }
-      p += blockBytes<T>();
+      p += bytesOfBlock<T>();
       numbersAt += numbersBytes<T>();
       scales += 4;
     }
@@ -103,7 +103,7 @@ function oneBlock<T>(acc: usize, p: usize, x: usize, scale: v128, correction: v1
   let d2 = d0;
   let d3 = d0;
   let q = p + 32;
-  const end = p + blockBytes<T>();
+  const end = p + bytesOfBlock<T>();
   if (sizeof<T>() == 4) {
     for (; q < end; q += 64) {
       let v = v128.load32_splat(x);

@@ -280,16 +280,6 @@ export enum Tap {
   dim,
 }
 
-/** Formats of packed matrices: matmul_f.ts and matmul_q.ts say how they lie in memory. */
-export enum Format {
-  F32,
-  Bf16,
-  F16,
-  Q8,
-  Q7,
-  Q4,
-}
-
 /** An offset that no slot has. */
 export enum Offset {
   Unused = -1,

@@ -1,5 +1,6 @@
+import { rowAt } from "./format_f";
 import { Bf16, F16, halves, loadHalves } from "./half";
-import { Format } from "./op";
+import { blockColumns, Format, isQuantized, sourceBytes } from "./layout";
 import { packBlock } from "./quantize";
 import { keep, loadFloats } from "./simd";
 
@@ -37,13 +38,12 @@ export function pack(
   columns: usize,
   scratch: usize,
 ): i32 {
-  const width: usize = source == Format.F32 ? 4 : 2;
+  const width = <usize>sourceBytes(source);
   for (let r = 0; r < rows; r++) {
     const p = src + <usize>r * <usize>k * width;
-    const bad =
-      target >= Format.Q8
-        ? quantizeRow(dst, p, firstRow + r, k, source, target, columns, scratch)
-        : packRow(dst, p, firstRow + r, k, source, target);
+    const bad = isQuantized(target)
+      ? quantizeRow(dst, p, firstRow + r, k, source, target, columns, scratch)
+      : packRow(dst, p, firstRow + r, k, source, target);
     if (bad >= 0) return r * k + bad;
   }
   return -1;
@@ -51,10 +51,9 @@ export function pack(
 
 /** One row as matmul_f.ts wants it, rounded to nearest even where the target is narrower. */
 function packRow(dst: usize, p: usize, row: i32, k: i32, source: Format, target: Format): i32 {
-  const width: usize = source == Format.F32 ? 4 : 2;
-  const perChunk = target == Format.F32 ? 4 : 8;
-  const panelBytes = (<usize>((k + perChunk - 1) / perChunk)) << 6;
-  let q = dst + <usize>(row >> 2) * panelBytes + ((<usize>(row & 3)) << 4);
+  const width = <usize>sourceBytes(source);
+  const perChunk = <i32>blockColumns(target);
+  let q = rowAt(dst, row, k, target);
   const exponent = i16x8.splat(target == Format.Bf16 ? 0x7f80 : 0x7c00);
   for (let i = 0; i < k; i += perChunk) {
     if (source == target && width == 2 && i + 8 <= k) {
@@ -102,7 +101,7 @@ function quantizeRow(
   columns: usize,
   scratch: usize,
 ): i32 {
-  const width: usize = source == Format.F32 ? 4 : 2;
+  const width = <usize>sourceBytes(source);
   for (let begin = 0; begin < k; begin += 32) {
     for (let i = 0; i < 32; i += 4) {
       const at = begin + i;
@@ -123,7 +122,7 @@ function quantizeRow(
 
 /** dst[count] = src[count] as f32; returns as pack does. dst may be written up to 12 bytes beyond its end. */
 export function expand(dst: usize, src: usize, count: i32, source: Format): i32 {
-  const width: usize = source == Format.F32 ? 4 : 2;
+  const width = <usize>sourceBytes(source);
   for (let i = 0; i < count; i += 4) {
     const v = keep(read(src + <usize>i * width, source), count - i);
     const bad = firstBad(v, source, Format.F32);

@@ -7,7 +7,7 @@ import { clip } from "./elementwise";
 import { embed } from "./embed";
 import { blocksOf, Q4, Q7Pairs, Q7Quads, Q8 } from "./format_q";
 import { Bf16, F16 } from "./half";
-import { Row, Size, Step, Tuning } from "./layout";
+import { Format, panelRows, Row, Size, Step, sourceBytes, Tuning } from "./layout";
 import { matmulF } from "./matmul_f";
 import { matmulQ } from "./matmul_q";
 import { nllRow } from "./nll";
@@ -21,7 +21,6 @@ import {
   Clip,
   Elementwise,
   Embed,
-  Format,
   Gather,
   Matmul,
   Norm,
@@ -93,8 +92,8 @@ function executeMatmul(record: usize, rows: u32, tuning: u32, slice: u32, slices
   const n = word(record, Matmul.n);
   const k = word(record, Matmul.k);
   const format = word(record, Matmul.format);
-  const shift: u32 = <i32>format >= Format.Q8 ? 4 : 2;
-  const panels = (n + (1 << shift) - 1) >> shift;
+  const panelSize = <u32>panelRows(format);
+  const panels = (n + panelSize - 1) / panelSize;
   const first = sliceBegin(panels, slice, slices);
   const last = sliceBegin(panels, slice + 1, slices);
   const y = word(record, Matmul.y);
@@ -177,7 +176,7 @@ function executePack(record: usize, slice: u32, slices: u32): void {
   const source = word(record, Pack.source);
   const first = sliceBegin(rows, slice, slices);
   const count = sliceBegin(rows, slice + 1, slices) - first;
-  const src = word(record, Pack.src) + first * k * (source == Format.F32 ? 4 : 2);
+  const src = word(record, Pack.src) + first * k * <u32>sourceBytes(source);
   const work = word(record, Pack.work) + slice * Size.WorkBytes;
   const firstRow = word(record, Pack.firstRow) + first;
   const target = word(record, Pack.target);

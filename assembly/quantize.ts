@@ -1,5 +1,5 @@
-import { blockBytes, blocksOf, Q4, Q8, rowBytes } from "./format_q";
-import { Format } from "./op";
+import { blocksOf } from "./format_q";
+import { activationBytes, blockBytes, Format, panelRows } from "./layout";
 import { largestLane, loadFloats, mulAdd, sum } from "./simd";
 
 /** Blocks whose largest number is not above this are zeros. */
@@ -62,7 +62,7 @@ function correction(sum: i32, format: Format): i32 {
 
 /** Bytes of a row of quantised activations. */
 export function quantizedRowBytes(k: u32, format: Format): usize {
-  return format == Format.Q8 ? rowBytes<Q8>(k) : rowBytes<Q4>(k);
+  return blocksOf(k) * <usize>activationBytes(format);
 }
 
 /** What is added to the numbers of a format where they are stored. */
@@ -70,14 +70,9 @@ function offsetOf(format: Format): i32 {
   return format == Format.Q8 ? 0 : format == Format.Q7 ? 64 : 8;
 }
 
-/** Bytes of a block of 32 columns of a panel of 16 rows. */
-function panelBlockBytes(format: Format): usize {
-  return format == Format.Q4 ? blockBytes<Q4>() : blockBytes<Q8>();
-}
-
 /** Where block `block` of row `row` of a packed matrix [n, k] begins: its panel's block. */
 function blockAt(w: usize, row: u32, block: u32, k: u32, format: Format): usize {
-  return w + (<usize>(row >> 4) * blocksOf(k) + block) * panelBlockBytes(format);
+  return w + (<usize>(row / <u32>panelRows(format)) * blocksOf(k) + block) * <usize>blockBytes(format);
 }
 
 /** Where the bf16 scale of a row lies in a block: row i of eight beside row i + 4. */
@@ -189,7 +184,7 @@ export function unpackBlock(y: usize, w: usize, row: u32, block: u32, k: u32, fo
 
 /** The first of `blocks` blocks of packed panels that packBlock cannot have made; −1 if there is none. */
 export function firstBadBlock(p: usize, blocks: u32, format: Format): i32 {
-  const bytes = panelBlockBytes(format);
+  const bytes = <usize>blockBytes(format);
   for (let block: u32 = 0; block < blocks; block++) {
     let bad = i32x4.splat(0);
     for (let i: usize = 0; i < 32; i += 16) {

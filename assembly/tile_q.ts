@@ -1,5 +1,5 @@
 import { pairDots, quadDots, upperHalves } from "./dots";
-import { addScaled, blockBytes, blocksOf, numbersBytes, rowBytes } from "./format_q";
+import { addScaled, blocksOf, bytesOfBlock, numbersBytes, rowBytes } from "./format_q";
 import { Bf16, even, odd } from "./half";
 
 /**
@@ -13,10 +13,10 @@ export function fourRows<T>(x: usize, k: usize, p: usize, half: usize, acc: usiz
   const factor = v128.load(masks, 48);
   const blocks = blocksOf(k);
   const stride = rowBytes<T>(k);
-  const end = p + blocks * blockBytes<T>();
+  const end = p + blocks * bytesOfBlock<T>();
   memory.fill(acc, 0, 128);
   let scales = x + blocks * numbersBytes<T>();
-  for (; p < end; p += blockBytes<T>()) {
+  for (; p < end; p += bytesOfBlock<T>()) {
     let q = p + 32;
     const corrections = scales + (blocks << 2);
     let a0 = v128.load32_splat(corrections);

@@ -1,6 +1,6 @@
 import { copyFile, mkdir, open, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { Checkpoint } from "../src/formats/checkpoint.ts";
+import { openDirectory } from "../src/formats/checkpoint.ts";
 import { safetensorsHeader } from "../src/formats/safetensors.ts";
 import { programOf } from "../src/model/index.ts";
 import type { Operation, Program } from "../src/model/program.ts";
@@ -19,7 +19,7 @@ export async function withOutliers(from: string, to: string): Promise<void> {
   for (const file of await readdir(from)) {
     if (file.endsWith(".json") && file !== "reference.json") await copyFile(join(from, file), join(to, file));
   }
-  const checkpoint = await Checkpoint.open(directory(from));
+  const checkpoint = await openDirectory(directory(from));
   try {
     const tensors = new Map<string, { shape: readonly number[]; values: Float32Array<ArrayBuffer> }>();
     for (const [name, tensor] of checkpoint.tensors) {

@@ -1,6 +1,6 @@
 import { CACHE_DTYPES, type CacheDType, DTYPES, type DType } from "../src/dtype.ts";
 import { Engine, type LoadingOptions } from "../src/engine.ts";
-import { Checkpoint } from "../src/formats/checkpoint.ts";
+import { openDirectory } from "../src/formats/checkpoint.ts";
 import { type Kernels, loadKernels } from "../src/machine/kernels.ts";
 import type { Plan } from "../src/model/plan.ts";
 import { detectHost } from "../src/runtime/detect.ts";
@@ -69,7 +69,7 @@ export class Subject {
         return kernels.instantiate(memory);
       },
     };
-    const checkpoint = await Checkpoint.open(directory(path));
+    const checkpoint = await openDirectory(directory(path));
     try {
       const engine = await Engine.load(checkpoint, watched, optionsOf(setup));
       if (engine.threads !== threads) throw new Error(`expected ${threads} threads, found ${engine.threads}`);

@@ -5,9 +5,8 @@ import type { Kernels } from "./machine/kernels.ts";
 import type { Bank, Machine, StepRow } from "./machine/machine.ts";
 import { loadMachine, type ReadingOptions } from "./model/loading.ts";
 import type { Plan } from "./model/plan.ts";
-import { type Planned, type PlanningOptions, planModel } from "./model/planning.ts";
+import { type Planned, type PlanningOptions, planCheckpoint } from "./model/planning.ts";
 import type { Program } from "./model/program.ts";
-import { withoutTiedCopies } from "./model/tied.ts";
 import { drawSeed } from "./random.ts";
 import { type Choice, type Choosing, checkSampling, GREEDY, Sampler } from "./sampler.ts";
 import type { Reading } from "./score.ts";
@@ -59,7 +58,7 @@ export class Engine {
 
   /** Plans the model, then reads every weight straight into its place. */
   static async load(checkpoint: Checkpoint, kernels: Kernels, options: LoadingOptions = {}): Promise<Engine> {
-    const planned = planModel(await withoutTiedCopies(checkpoint, () => kernels), options);
+    const planned = await planCheckpoint(checkpoint, () => kernels, options);
     const { machine, hash } = await loadMachine(planned.plan, checkpoint.config, kernels, options);
     return new Engine(planned, kernels, machine, hash);
   }

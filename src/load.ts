@@ -1,11 +1,10 @@
 import { Engine, type LoadingOptions } from "./engine.ts";
 import { chooseKernels, type EngineOptions, locateKernels, threadsOf } from "./engine_info.ts";
 import { mismatch, OptionError } from "./errors.ts";
-import { Checkpoint } from "./formats/checkpoint.ts";
+import { type Checkpoint, openDirectory } from "./formats/checkpoint.ts";
 import { tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
 import { readBandwidth } from "./machine/roofline.ts";
-import { type Planned, planModel } from "./model/planning.ts";
-import { withoutTiedCopies } from "./model/tied.ts";
+import { type Planned, planCheckpoint } from "./model/planning.ts";
 import { isOf } from "./realm.ts";
 import { currentRuntime } from "./runtime/index.ts";
 import type { Runtime } from "./runtime/types.ts";
@@ -64,7 +63,7 @@ export async function withCheckpoint<T>(
   runtime?: Runtime,
 ): Promise<T> {
   runtime ??= await currentRuntime();
-  const opening = Checkpoint.open(await findModel(where, options, runtime));
+  const opening = openDirectory(await findModel(where, options, runtime));
   const checkpoint = await abortable(opening, options.signal).catch((error) => {
     opening.then((late) => late.close()).catch(() => {});
     throw error;
@@ -159,7 +158,7 @@ export function inspect(where: Where, options: LoadOptions = {}): Promise<Planne
   return withCheckpoint(where, options, async (checkpoint, runtime) => {
     threadsOf(options, runtime);
     const kernels = async () => (await chooseKernels({ ...options, threads: 1 }, runtime)).kernels;
-    return planModel(await withoutTiedCopies(checkpoint, kernels), options);
+    return planCheckpoint(checkpoint, kernels, options);
   });
 }
 

@@ -5,8 +5,7 @@ import type { Kernels } from "./machine/kernels.ts";
 import type { Bank } from "./machine/machine.ts";
 import { loadMachine, type ReadingOptions } from "./model/loading.ts";
 import { packingConfig, unpackedConfig } from "./model/packed.ts";
-import { planModel } from "./model/planning.ts";
-import { withoutTiedCopies } from "./model/tied.ts";
+import { planCheckpoint } from "./model/planning.ts";
 import { type PlacedWeight, packedType, panelsOf } from "./model/weights.ts";
 
 /** A file of a checkpoint, in parts of at most PART bytes. */
@@ -37,7 +36,7 @@ export async function quantize(
 ): Promise<PackedFile[]> {
   // No session will ever be opened: the smallest one.
   const smallest = { attention: "window", nLocal: 1, chunkSize: 1, maxSessions: 1 } as const;
-  const { plan } = planModel(await withoutTiedCopies(checkpoint, () => kernels), { dtype, ...smallest });
+  const { plan } = await planCheckpoint(checkpoint, () => kernels, { dtype, ...smallest });
   const { machine } = await loadMachine(plan, checkpoint.config, kernels, options);
   const header = safetensorsHeader(plan.weights.map(tensorOf));
   const weights: PackedFile = {

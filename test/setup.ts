@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Engine, type LoadingOptions } from "../src/engine.ts";
-import { Checkpoint } from "../src/formats/checkpoint.ts";
+import { openDirectory } from "../src/formats/checkpoint.ts";
 import { BUILDS, type Build, type Kernels, loadKernels } from "../src/machine/kernels.ts";
 import { bun } from "../src/runtime/bun.ts";
 import { directory as files } from "../src/runtime/directory.ts";
@@ -37,7 +37,7 @@ export { BUILDS };
 
 /** An engine over the checkpoint in `directory`. */
 export async function openEngine(directory: string, options: LoadingOptions = {}, build?: Build): Promise<Engine> {
-  const checkpoint = await Checkpoint.open(files(directory));
+  const checkpoint = await openDirectory(files(directory));
   try {
     return await Engine.load(checkpoint, await kernels(build), options);
   } finally {

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { openDirectory } from "../../src/formats/checkpoint.ts";
 import { directory as files } from "../../src/runtime/directory.ts";
 import { run, temporaryFolder } from "./child.ts";
 
@@ -73,7 +73,7 @@ async function measure(
 
 /** A LLaMA checkpoint as one run of 32-bit numbers: the sizes, then the matrices in the order of forward.c. */
 async function flatten(directory: string): Promise<Uint8Array> {
-  const checkpoint = await Checkpoint.open(files(directory));
+  const checkpoint = await openDirectory(files(directory));
   try {
     const { config, tensors } = checkpoint;
     const size = (key: string) => config[key] as number;

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { openDirectory } from "../../src/formats/checkpoint.ts";
 import { requireTokenizer } from "../../src/load_tokenizer.ts";
 import { directory } from "../../src/runtime/directory.ts";
 import { logSumExp } from "../../src/sampler.ts";
@@ -83,7 +83,7 @@ function* formats({ quick, dtypes, cacheDtypes }: QualityFlags) {
 
 /** Some `tokens` tokens in windows, equally many from each novel, each begun as the model's texts begin. */
 async function windowsOf(model: string, texts: string, tokens: number): Promise<number[][]> {
-  const checkpoint = await Checkpoint.open(directory(model));
+  const checkpoint = await openDirectory(directory(model));
   try {
     const tokenizer = await requireTokenizer(checkpoint);
     const begin = tokenizer.encode("");

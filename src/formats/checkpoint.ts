@@ -1,4 +1,3 @@
-/** A checkpoint in the layout of Hugging Face transformers: configuration, and weights in one file or in shards. */
 import { ModelError, mismatch, show } from "../errors.ts";
 import type { ByteSource, Files } from "../source.ts";
 import { decodeUtf8, isRecord, parseObject } from "./json.ts";
@@ -8,6 +7,26 @@ import { readSafetensors, type TensorInfo } from "./safetensors.ts";
 export interface StoredTensor extends TensorInfo {
   readonly source: ByteSource;
 }
+
+/** A model as it is stored, whatever the files: what is above this knows no format of files. */
+export interface Checkpoint {
+  readonly name: string;
+  /** As in config.json of Hugging Face. */
+  readonly config: Record<string, unknown>;
+  /** Empty if there is no generation_config.json. */
+  readonly generationConfig: Record<string, unknown>;
+  /** By Hugging Face's name, in the order of their bytes, file after file. */
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+  /** That of its weight files together; undefined if one of them has none. */
+  readonly version: string | undefined;
+  /** The bytes of another file, such as tokenizer.json; undefined if there is none. */
+  bytes(file: string): Promise<Uint8Array | undefined>;
+  /** Closes every weight file. */
+  close(): Promise<void>;
+}
+
+/** What planning looks at of a checkpoint. */
+export type CheckpointHeaders = Pick<Checkpoint, "name" | "config" | "tensors">;
 
 const CONFIG = "config.json";
 const GENERATION_CONFIG = "generation_config.json";
@@ -25,17 +44,33 @@ const FILE_LIMIT = 256_000_000;
 /** A shard's path relative to its index: nothing that leads out of the folder, or means something in a URL. */
 const SHARD = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}){0,8}$/;
 
-export class Checkpoint {
+/**
+ * Opens a checkpoint in the layout of Hugging Face transformers: configuration, and weights in one file or in shards. Reads
+ * the configuration and every header, and leaves the weight files open for whoever reads the tensors.
+ */
+export async function openDirectory(files: Files): Promise<Checkpoint> {
+  const sources: ByteSource[] = [];
+  try {
+    const config = await readJson(files, CONFIG, CONFIG_LIMIT);
+    const generationConfig = await readJson(files, GENERATION_CONFIG, CONFIG_LIMIT);
+    const tensors = await openWeights(files, sources);
+    if (config && tensors) return new Directory(files, config, generationConfig ?? {}, tensors, sources);
+    throw await missing(files, config !== undefined, tensors !== undefined);
+  } catch (error) {
+    await Promise.allSettled(sources.map((source) => source.close()));
+    throw error;
+  }
+}
+
+class Directory implements Checkpoint {
   readonly name: string;
   readonly config: Record<string, unknown>;
-  /** Empty if there is no generation_config.json. */
   readonly generationConfig: Record<string, unknown>;
-  /** By name, in the order of their bytes, shard after shard. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   readonly #files: Files;
   readonly #sources: readonly ByteSource[];
 
-  private constructor(
+  constructor(
     files: Files,
     config: Record<string, unknown>,
     generationConfig: Record<string, unknown>,
@@ -50,33 +85,15 @@ export class Checkpoint {
     this.#sources = sources;
   }
 
-  /** Reads the configuration and every header, and leaves the weight files open for whoever reads the tensors. */
-  static async open(files: Files): Promise<Checkpoint> {
-    const sources: ByteSource[] = [];
-    try {
-      const config = await readJson(files, CONFIG, CONFIG_LIMIT);
-      const generationConfig = await readJson(files, GENERATION_CONFIG, CONFIG_LIMIT);
-      const tensors = await openWeights(files, sources);
-      if (config && tensors) return new Checkpoint(files, config, generationConfig ?? {}, tensors, sources);
-      throw await missing(files, config !== undefined, tensors !== undefined);
-    } catch (error) {
-      await Promise.allSettled(sources.map((source) => source.close()));
-      throw error;
-    }
-  }
-
-  /** That of its weight files together; undefined if one of them has none. */
   get version(): string | undefined {
     const versions = this.#sources.map(({ version }) => version);
     return versions.includes(undefined) ? undefined : versions.join(" ");
   }
 
-  /** The bytes of another file, such as tokenizer.json; undefined if there is none. */
   async bytes(file: string): Promise<Uint8Array | undefined> {
     return (await readBytes(this.#files, file, FILE_LIMIT))?.bytes;
   }
 
-  /** Closes every weight file. */
   async close(): Promise<void> {
     const results = await Promise.allSettled(this.#sources.map((source) => source.close()));
     for (const result of results) if (result.status === "rejected") throw result.reason;

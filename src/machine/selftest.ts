@@ -1,4 +1,4 @@
-import { CacheFormat, Row, Size, Step, Tuning } from "../../assembly/layout.ts";
+import { blockBytes, CacheFormat, Format, isQuantized, Row, Size, Step, Tuning } from "../../assembly/layout.ts";
 import {
   Angles,
   Attention,
@@ -7,7 +7,6 @@ import {
   Clip,
   Elementwise,
   Embed,
-  Format,
   Gather,
   Matmul,
   Norm,
@@ -126,9 +125,9 @@ export function knownAnswers(kernels: Kernels): bigint[] {
       all(Op.Pack, { ...places, ...sizes, [Pack.source]: Format.F32, [Pack.target]: format });
       const quantized = buffer(80);
       const whole = { [Quantize.y]: quantized, [Quantize.x]: x, [Quantize.k]: width, [Quantize.format]: format };
-      if (format >= Format.Q8) all(Op.Quantize, whole);
+      if (isQuantized(format)) all(Op.Quantize, whole);
       const matmul = {
-        ...{ [Matmul.x]: format >= Format.Q8 ? quantized : x, [Matmul.weight]: table, [Matmul.n]: width },
+        ...{ [Matmul.x]: isQuantized(format) ? quantized : x, [Matmul.weight]: table, [Matmul.n]: width },
         ...{ [Matmul.k]: width, [Matmul.format]: format, [Matmul.work]: work },
       };
       for (const rows of [Rows.All, Rows.Logits]) {
@@ -216,7 +215,9 @@ export function knownAnswers(kernels: Kernels): bigint[] {
   record(Op.End, Rows.All, {});
   // What packing and expand make of every format, and say of numbers that are not finite there.
   const raw = floats(64);
-  const packs = STORED.flatMap((from) => FORMATS.map((to) => ({ from, to, dst: arena.take(2 * 544) })));
+  const packs = STORED.flatMap((from) =>
+    FORMATS.map((to) => ({ from, to, dst: arena.take(2 * blockBytes(Format.Q8)) })),
+  );
   const notes = arena.take(4096);
 
   const program = arena.take(words.length * Size.RecordBytes);

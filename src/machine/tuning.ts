@@ -1,5 +1,5 @@
-import { Size, Step, Tuning } from "../../assembly/layout.ts";
-import { Format, Matmul, Op } from "../../assembly/op.ts";
+import { activationBytes, blockColumns, Format, Size, Step, Tuning } from "../../assembly/layout.ts";
+import { Matmul, Op } from "../../assembly/op.ts";
 import type { Bank } from "./machine.ts";
 
 /** A matmul's record where it lies in its bank. */
@@ -26,7 +26,8 @@ const ROWS = 4;
 export function tune(matmuls: readonly MatmulRecord[], chunkSize: number): number {
   for (const { bank, address } of matmuls) {
     const k = word(bank, address, Matmul.k);
-    const bytes = word(bank, address, Matmul.format) < Format.Q8 ? 4 * k : 72 * Math.ceil(k / 32);
+    const format: Format = word(bank, address, Matmul.format);
+    const bytes = Math.ceil(k / blockColumns(format)) * activationBytes(format);
     bank.bytes(word(bank, address, Matmul.x), bytes).fill(0);
   }
   let streams = DEFAULT_TUNING;

@@ -10,6 +10,7 @@ import { type Bank, Machine } from "../machine/machine.ts";
 import { abortable, tick } from "../tick.ts";
 import { fold } from "./fold.ts";
 import type { Plan } from "./plan.ts";
+import type { Weight } from "./program.ts";
 import { FORMATS, type PlacedWeight, panelsOf, type ResolvedWeight, STAGED, STAGING_BYTES } from "./weights.ts";
 
 export interface ReadingOptions {
@@ -94,7 +95,26 @@ function createMachine(kernels: Kernels, plan: Plan, threads: number | undefined
 
 /** Where a weight begins in its file. */
 function firstByte({ weight, tensor }: ResolvedWeight): number {
-  return tensor.begin + (weight.firstRow * (tensor.end - tensor.begin)) / (weight.stored[0] as number);
+  return tensor.begin + (storedRow(weight, 0) * (tensor.end - tensor.begin)) / (weight.stored[0] as number);
+}
+
+/** Rows `row` to `row + rows` of a weight as runs of stored rows that follow each other. */
+function runsOf(weight: Weight, row: number, rows: number): { first: number; count: number }[] {
+  const runs: { first: number; count: number }[] = [];
+  let skipped = 0;
+  for (const { first, count, step } of weight.rows) {
+    const begin = Math.max(0, row - skipped);
+    const end = Math.min(count, row + rows - skipped);
+    if (step === 1 && begin < end) runs.push({ first: first + begin, count: end - begin });
+    else for (let i = begin; i < end; i++) runs.push({ first: first + i * step, count: 1 });
+    skipped += count;
+  }
+  return runs;
+}
+
+/** The stored row that is row `row` of a weight. */
+function storedRow(weight: Weight, row: number): number {
+  return runsOf(weight, row, 1)[0]?.first ?? 0;
 }
 
 /** Bytes of a weight in the file. */
@@ -130,8 +150,12 @@ async function readWeight(
   }
   for (let row = 0; row < n; row += perBatch) {
     const rows = Math.min(perBatch, n - row);
+    let end = numbers;
+    for (const { first, count } of runsOf(weight, row, rows)) {
+      await tensor.source.readInto(bank.bytes(end, count * rowBytes), tensor.begin + first * rowBytes);
+      end += count * rowBytes;
+    }
     const bytes = bank.bytes(numbers, rows * rowBytes);
-    await tensor.source.readInto(bytes, tensor.begin + (weight.firstRow + row) * rowBytes);
     await visit(bytes);
     if (tensor.dtype === "F64") narrow(bytes, placed, row);
     const bad =
@@ -208,7 +232,7 @@ function badNumber(
   target: DType = dtype,
 ): ModelError {
   const k = weight.shape[1] ?? 1;
-  const index = [weight.firstRow + row + Math.floor(bad / k), ...(weight.shape.length === 2 ? [bad % k] : [])];
+  const index = [storedRow(weight, row + Math.floor(bad / k)), ...(weight.shape.length === 2 ? [bad % k] : [])];
   const expected = Number.isFinite(value) ? `a number in the range of ${target}` : "a finite number";
   return new ModelError(mismatch(`${tensor.source.name}: ${tensor.name}[${index}]`, expected, String(value)));
 }

@@ -1,4 +1,5 @@
-import { Clip, Elementwise, Embed, Format, Gather, Matmul, Norm, Op, Quantize, Rows } from "../../assembly/op.ts";
+import { activationBytes, blockColumns, isQuantized } from "../../assembly/layout.ts";
+import { Clip, Elementwise, Embed, Gather, Matmul, Norm, Op, Quantize, Rows } from "../../assembly/op.ts";
 import type { DType } from "../dtype.ts";
 import type { CacheLayout } from "./cache.ts";
 import { lowerAttention } from "./lower_attention.ts";
@@ -102,7 +103,7 @@ function lowerOne(
       const n = width(operation.y);
       const k = width(operation.x);
       const format = FORMATS[weight.dtype];
-      const whole = format >= Format.Q8;
+      const whole = isQuantized(format);
       const fields = {
         [Matmul.y]: at.buffer(operation.y),
         [Matmul.x]: at.buffer(whole ? QUANTIZED : operation.x),
@@ -159,8 +160,10 @@ function lowerOne(
 export function quantizedBuffer(program: Program, dtypeOf: (weight: string) => DType): Record<string, number> {
   const operations = [...program.layers.flat(), ...program.head];
   const widths = operations.map((operation) => {
-    if (operation.op !== "matmul" || FORMATS[dtypeOf(operation.weight)] < Format.Q8) return 0;
-    return 18 * Math.ceil((program.buffers[operation.x] as number) / 32);
+    const format = operation.op === "matmul" ? FORMATS[dtypeOf(operation.weight)] : undefined;
+    if (operation.op !== "matmul" || format === undefined || !isQuantized(format)) return 0;
+    const blocks = Math.ceil((program.buffers[operation.x] as number) / blockColumns(format));
+    return (blocks * activationBytes(format)) / 4;
   });
   const width = Math.max(...widths);
   return width ? { [QUANTIZED]: width } : {};

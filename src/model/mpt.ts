@@ -15,7 +15,7 @@ import {
 } from "../formats/config.ts";
 import { isRecord } from "../formats/json.ts";
 import { alibiSlopes } from "./positions.ts";
-import { type AttentionOperation, MAX, type Operation, type Program, Weights } from "./program.ts";
+import { type AttentionOperation, contiguous, MAX, type Operation, type Program, Weights } from "./program.ts";
 
 const unused = (...keys: string[]) => Object.fromEntries(keys.map((key) => [key, noEffect]));
 
@@ -117,7 +117,7 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
         `${layer}.attn.Wqkv.${kind}[${y}]`,
         [`${layer}.attn.Wqkv.${kind}`],
         [3 * hidden, ...columns],
-        index * hidden,
+        contiguous(index * hidden, hidden),
         [hidden, ...columns] as [number] | [number, number],
       );
     const matmul: Operation = {

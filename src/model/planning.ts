@@ -1,12 +1,14 @@
 import { CACHE_DTYPES, type CacheDType, DTYPES, type DType } from "../dtype.ts";
 import { mismatch, OptionError } from "../errors.ts";
-import type { Checkpoint } from "../formats/checkpoint.ts";
+import type { Checkpoint, CheckpointHeaders } from "../formats/checkpoint.ts";
+import type { Kernels } from "../machine/kernels.ts";
 import { type Policy, type PolicyOptions, resolvePolicy, sharedWindow } from "./cache.ts";
 import { programOf } from "./index.ts";
 import { logitsRows, type ObserveOptions, resolveObservers } from "./observing.ts";
 import { packedDtype } from "./packed.ts";
 import { LARGEST_BANK, type Plan, plan } from "./plan.ts";
 import { attentionOf, type Program } from "./program.ts";
+import { withoutTiedCopies } from "./tied.ts";
 import { resolveWeights, unusedTensors } from "./weights.ts";
 
 /** How a model is planned. */
@@ -41,11 +43,29 @@ export interface Planned {
   readonly unused: readonly string[];
 }
 
-/** What planning looks at of a checkpoint. */
-export type CheckpointHeaders = Pick<Checkpoint, "name" | "config" | "tensors">;
+/**
+ * Decides everything about a model from its config and the headers of its weight files, and keeps equal copies of a tied
+ * matrix once; `kernels` are asked for only where there are two.
+ */
+export async function planCheckpoint(
+  checkpoint: Checkpoint,
+  kernels: () => Kernels | Promise<Kernels>,
+  options: PlanningOptions,
+): Promise<Planned> {
+  const program = programOfCheckpoint(checkpoint);
+  return planModel(await withoutTiedCopies(checkpoint, program, kernels), options, program);
+}
 
-/** Decides everything about a model under a policy from its config and the headers of its weight files. */
-export function planModel(checkpoint: CheckpointHeaders, options: PlanningOptions): Planned {
+function programOfCheckpoint({ name, config }: CheckpointHeaders): Program {
+  return programOf(config, `${name}/config.json`);
+}
+
+/** Decides everything about a model under a policy from its program and the headers of its weight files. */
+export function planModel(
+  checkpoint: CheckpointHeaders,
+  options: PlanningOptions,
+  program = programOfCheckpoint(checkpoint),
+): Planned {
   const dtype = options.dtype ?? "auto";
   if (dtype !== "auto" && !DTYPES.includes(dtype)) {
     throw new OptionError(mismatch("dtype", `one of auto, ${DTYPES.join(", ")}`, dtype));
@@ -54,7 +74,6 @@ export function planModel(checkpoint: CheckpointHeaders, options: PlanningOption
   if (!CACHE_DTYPES.includes(cacheDtype)) {
     throw new OptionError(mismatch("cacheDtype", `one of ${CACHE_DTYPES.join(", ")}`, cacheDtype));
   }
-  const program = programOf(checkpoint.config, `${checkpoint.name}/config.json`);
   const packed = packedDtype(checkpoint.config, `${checkpoint.name}/config.json`);
   if (packed && dtype !== "auto" && dtype !== packed) {
     throw new OptionError(mismatch("dtype", `auto or ${packed}, which ${checkpoint.name} is packed as`, dtype));

@@ -47,9 +47,21 @@ export interface Weight {
   readonly shape: readonly [n: number, k: number] | readonly [n: number];
   /** Where it is stored: the first of these tensors that the checkpoint has. */
   readonly tensors: readonly string[];
-  /** Shape of the stored tensor, and the first of its rows that belongs to this weight. */
+  /** Shape of the stored tensor, and which of its rows are this weight, in order. */
   readonly stored: readonly number[];
-  readonly firstRow: number;
+  readonly rows: readonly RowRange[];
+}
+
+/** Rows first, first + step, … of a stored tensor. */
+export interface RowRange {
+  readonly first: number;
+  readonly count: number;
+  readonly step: number;
+}
+
+/** `count` rows from `first` on. */
+export function contiguous(first: number, count: number): RowRange[] {
+  return [{ first, count, step: 1 }];
 }
 
 /** Names in y, x, a, b, q, k, v are buffers; table, weight and bias are weights. */
@@ -115,24 +127,24 @@ export class Weights {
 
   /** Declares a weight that is the whole tensor of its name; returns the name. */
   add(name: string, ...shape: [n: number, k: number] | [n: number]): string {
-    return this.rows(name, [name], shape, 0, shape);
+    return this.rows(name, [name], shape, contiguous(0, shape[0]), shape);
   }
 
-  /** Declares a weight that is the rows from `firstRow` on of the first of `tensors` that is stored. */
+  /** Declares a weight that is these rows of the first of `tensors` that is stored. */
   rows(
     name: string,
     tensors: readonly string[],
     stored: readonly number[],
-    firstRow: number,
+    rows: readonly RowRange[],
     shape: [n: number, k: number] | [n: number],
   ): string {
-    this.all.set(name, { name, shape, tensors, stored, firstRow });
+    this.all.set(name, { name, shape, tensors, stored, rows });
     return name;
   }
 
   /** The embedding table [vocab, dim]; a tied one may be stored as the head alone. */
   table(name: string, vocab: number, dim: number, tied: boolean): string {
-    return this.rows(name, tied ? [name, HEAD] : [name], [vocab, dim], 0, [vocab, dim]);
+    return this.rows(name, tied ? [name, HEAD] : [name], [vocab, dim], contiguous(0, vocab), [vocab, dim]);
   }
 
   /** hidden[n] += x[k] through `tensor`.weight [n, k], and `tensor`.bias where there is one. */
@@ -162,7 +174,8 @@ export class Weights {
 
   /** logits[vocab] = last[dim] through the tied table or lm_head. */
   head(table: string, tied: boolean, vocab: number, dim: number, bias: boolean): Operation {
-    const weight = tied ? this.rows(HEAD, [HEAD, table], [vocab, dim], 0, [vocab, dim]) : this.add(HEAD, vocab, dim);
+    const all = contiguous(0, vocab);
+    const weight = tied ? this.rows(HEAD, [HEAD, table], [vocab, dim], all, [vocab, dim]) : this.add(HEAD, vocab, dim);
     return { op: "matmul", y: "logits", x: "last", weight, bias: bias ? this.add("lm_head.bias", vocab) : undefined };
   }
 }

@@ -1,9 +1,8 @@
-import type { Checkpoint, StoredTensor } from "../formats/checkpoint.ts";
+import type { CheckpointHeaders, StoredTensor } from "../formats/checkpoint.ts";
 import { Xxh64 } from "../machine/hash.ts";
 import type { Kernels } from "../machine/kernels.ts";
-import { programOf } from "./index.ts";
 import { TensorNames } from "./names.ts";
-import type { CheckpointHeaders } from "./planning.ts";
+import type { Program } from "./program.ts";
 
 /** Bytes that are read at a time. */
 const STRETCH = 2 ** 20;
@@ -14,12 +13,13 @@ const STRETCH = 2 ** 20;
  * are asked for only then.
  */
 export async function withoutTiedCopies(
-  { name, config, tensors }: Checkpoint,
+  { name, config, tensors }: CheckpointHeaders,
+  { weights }: Program,
   kernels: () => Kernels | Promise<Kernels>,
 ): Promise<CheckpointHeaders> {
   const kept = new Map(tensors);
   const stored = new TensorNames(tensors, name);
-  for (const { tensors: names } of programOf(config, `${name}/config.json`).weights.values()) {
+  for (const { tensors: names } of weights.values()) {
     const [first, second] = names.map((candidate) => stored.find(candidate));
     // The embedding comes first among the places of the table; it is the head's copy that goes.
     const both = first && second && kept.has(first.name) && kept.has(second.name);

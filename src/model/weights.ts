@@ -1,11 +1,10 @@
-import { Size } from "../../assembly/layout.ts";
-import { Format } from "../../assembly/op.ts";
+import { blockBytes, blockColumns, Format, panelRows, Size } from "../../assembly/layout.ts";
 import { type DType, STORED_DTYPES, type StoredDType } from "../dtype.ts";
 import { ModelError, mismatch } from "../errors.ts";
 import type { StoredTensor } from "../formats/checkpoint.ts";
 import { align } from "../machine/arena.ts";
 import { TensorNames } from "./names.ts";
-import type { Program, Weight } from "./program.ts";
+import { contiguous, type Program, type Weight } from "./program.ts";
 
 /** A weight, the tensor that holds it, and the format in which it will be computed with. */
 export interface ResolvedWeight {
@@ -36,22 +35,13 @@ export const FORMATS: Readonly<Record<DType, Format>> = {
   q7: Format.Q7,
   q4: Format.Q4,
 };
-/** Rows of a panel, and columns and bytes of a block of it: assembly/format_q.ts, assembly/matmul_f.ts. */
-const PANELS: Readonly<Record<DType, { readonly rows: number; readonly columns: number; readonly bytes: number }>> = {
-  f32: { rows: 4, columns: 4, bytes: 64 },
-  bf16: { rows: 4, columns: 8, bytes: 64 },
-  f16: { rows: 4, columns: 8, bytes: 64 },
-  q8: { rows: 16, columns: 32, bytes: 544 },
-  q7: { rows: 16, columns: 32, bytes: 544 },
-  q4: { rows: 16, columns: 32, bytes: 288 },
-};
 /** The most of a file that is held outside its place while it is packed. */
 export const STAGING_BYTES = 4 * 2 ** 20;
 
 /** How many panels a packed matrix [n, k] has, and the bytes of each. */
 export function panelsOf(n: number, k: number, dtype: DType): readonly [panels: number, bytes: number] {
-  const { rows, columns, bytes } = PANELS[dtype];
-  return [Math.ceil(n / rows), Math.ceil(k / columns) * bytes];
+  const format = FORMATS[dtype];
+  return [Math.ceil(n / panelRows(format)), Math.ceil(k / blockColumns(format)) * blockBytes(format)];
 }
 
 /** Bytes of a packed matrix or of a vector. */
@@ -63,7 +53,7 @@ function packedBytes([n, k]: Weight["shape"], dtype: DType): number {
 
 /** Bytes that one row of a packed matrix is read by. */
 export function packedRowBytes(k: number, dtype: DType): number {
-  return panelsOf(1, k, dtype)[1] / PANELS[dtype].rows;
+  return panelsOf(1, k, dtype)[1] / panelRows(FORMATS[dtype]);
 }
 
 /**
@@ -105,7 +95,7 @@ export function resolveWeights(
       const shape = k === undefined ? [n] : panelsOf(n, k, target);
       expectTensor(tensor, [packedType(target)], shape, where);
       resolved.set(weight.name, {
-        weight: { ...weight, stored: weight.shape, firstRow: 0 },
+        weight: { ...weight, stored: weight.shape, rows: contiguous(0, n) },
         ...{ tensor, dtype: target, bytes: bytes(target), packed: k !== undefined, key: tensor.name },
       });
       continue;
@@ -113,7 +103,8 @@ export function resolveWeights(
     expectTensor(tensor, Object.keys(STORED_DTYPES), weight.stored, where);
     const wanted = dtype === "auto" ? (STORED_DTYPES[tensor.dtype] as StoredDType) : dtype;
     const target = k === undefined ? "f32" : compact(wanted, tensor);
-    const key = `${tensor.name} ${weight.firstRow} ${weight.shape}`;
+    const rows = weight.rows.map(({ first, count, step }) => `${first}+${count}*${step}`);
+    const key = `${tensor.name} ${rows} ${weight.shape}`;
     resolved.set(weight.name, { weight, tensor, dtype: target, bytes: bytes(target), packed: false, key });
   }
   return resolved;

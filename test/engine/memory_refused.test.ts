@@ -2,7 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Engine, type LoadingOptions } from "../../src/engine.ts";
 import { LambentError } from "../../src/errors.ts";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { type Checkpoint, openDirectory } from "../../src/formats/checkpoint.ts";
 import type { Kernels } from "../../src/machine/kernels.ts";
 import { planModel } from "../../src/model/planning.ts";
 import { quantize } from "../../src/quantize.ts";
@@ -17,7 +17,7 @@ setDefaultTimeout(PATIENCE);
 async function spied(name: string): Promise<{ checkpoint: Checkpoint; read: () => number }> {
   const files = directoryFiles(`${FIXTURES}/${name}`);
   let read = 0;
-  const checkpoint = await Checkpoint.open({
+  const checkpoint = await openDirectory({
     ...files,
     async open(file): Promise<ByteSource | undefined> {
       const source = await files.open(file);

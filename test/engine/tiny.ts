@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Engine, type LoadingOptions } from "../../src/engine.ts";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { type Checkpoint, openDirectory } from "../../src/formats/checkpoint.ts";
 import { memorySource, parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
 import type { Build } from "../../src/machine/kernels.ts";
 import type { PolicyName, PolicyOptions } from "../../src/model/cache.ts";
@@ -57,7 +57,7 @@ export function checkpointOf({ config, tensors }: Tiny): Promise<Checkpoint> {
     "config.json": new TextEncoder().encode(JSON.stringify(config)),
     "model.safetensors": weights,
   };
-  return Checkpoint.open({
+  return openDirectory({
     name: "tiny",
     async open(file) {
       const bytes = files[file];

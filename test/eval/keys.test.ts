@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { Engine } from "../../src/engine.ts";
 import { type FoundKeys, type Loading, measureKeys } from "../../src/eval/keys.ts";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { openDirectory } from "../../src/formats/checkpoint.ts";
 import type { Kernels } from "../../src/machine/kernels.ts";
 import { resolvePolicy } from "../../src/model/cache.ts";
 import { directory } from "../../src/runtime/directory.ts";
@@ -20,7 +20,7 @@ const lambda = (nGlobal: number, nLocal: number, limit = nLocal) => resolvePolic
 /** What is found in an embedded model with these kernels. */
 async function found(model: string, kernels: Kernels): Promise<FoundKeys> {
   const load: Loading = async (options) => {
-    const checkpoint = await Checkpoint.open(directory(join(MODELS, model)));
+    const checkpoint = await openDirectory(directory(join(MODELS, model)));
     try {
       return await Engine.load(checkpoint, kernels, { ...options, maxSessions: 1 });
     } finally {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { type Checkpoint, openDirectory } from "../../src/formats/checkpoint.ts";
 import { safetensorsHeader } from "../../src/formats/safetensors.ts";
 import type { ByteSource, Files } from "../../src/source.ts";
 import { directoryFiles, MemoryFiles, modelError } from "./files.ts";
@@ -21,7 +21,7 @@ const sharded = (weight_map: unknown, files: object = shards) =>
 
 /** The error of a checkpoint that cannot be opened; nothing of it may be open afterwards. */
 async function refused(files: MemoryFiles): Promise<string> {
-  const message = await modelError(() => Checkpoint.open(files));
+  const message = await modelError(() => openDirectory(files));
   expect(files.current).toBe(0);
   return message;
 }
@@ -44,7 +44,7 @@ describe("a checkpoint in one file", () => {
       ...{ "config.json": CONFIG, "generation_config.json": generation, "tokenizer.json": tokenizer },
       "model.safetensors": weights("b", "a"),
     });
-    const checkpoint = await Checkpoint.open(files);
+    const checkpoint = await openDirectory(files);
     expect(files.current).toBe(1);
     expect(checkpoint.name).toBe("dir");
     expect(checkpoint.config).toEqual(CONFIG);
@@ -60,7 +60,7 @@ describe("a checkpoint in one file", () => {
 
   test("wins over an index, which may then be anything", async () => {
     const files = sharded(5, { "model.safetensors": weights("z") });
-    const checkpoint = await Checkpoint.open(files);
+    const checkpoint = await openDirectory(files);
     expect([...checkpoint.tensors.keys()]).toEqual(["z"]);
     expect(checkpoint.generationConfig).toEqual({});
     await checkpoint.close();
@@ -120,10 +120,10 @@ describe("a checkpoint in one file", () => {
         return name === file ? { name: `dir/${file}`, size, readInto, close: async () => {} } : source;
       },
     });
-    expect(await modelError(() => Checkpoint.open(big("config.json", 10_000_001)))).toBe(
+    expect(await modelError(() => openDirectory(big("config.json", 10_000_001)))).toBe(
       "dir/config.json: expected at most 10000000 bytes, found 10000001",
     );
-    const checkpoint = await Checkpoint.open(big("tokenizer.json", 256_000_001));
+    const checkpoint = await openDirectory(big("tokenizer.json", 256_000_001));
     expect(await modelError(() => checkpoint.bytes("tokenizer.json"))).toBe(
       "dir/tokenizer.json: expected at most 256000000 bytes, found 256000001",
     );
@@ -133,7 +133,7 @@ describe("a checkpoint in one file", () => {
 describe("a checkpoint in shards", () => {
   test("is opened, read and closed", async () => {
     const files = sharded(map);
-    const checkpoint = await Checkpoint.open(files);
+    const checkpoint = await openDirectory(files);
     expect(files.current).toBe(2);
     expect([...checkpoint.tensors.keys()]).toEqual(["a", "b", "c"]);
     expect(await firstBytes(checkpoint)).toBe("abc");
@@ -150,7 +150,7 @@ describe("a checkpoint in shards", () => {
     ["places all wrongly", { a: two, b: two, c: one }],
     ["names none that there is", { d: one, e: two }],
   ])("holds what its shards hold, as in transformers, where the index %s", async (_, weightMap) => {
-    const checkpoint = await Checkpoint.open(sharded(weightMap));
+    const checkpoint = await openDirectory(sharded(weightMap));
     expect([...checkpoint.tensors.keys()]).toEqual(["a", "b", "c"]);
     expect(await firstBytes(checkpoint)).toBe("abc");
   });
@@ -162,18 +162,18 @@ describe("a checkpoint in shards", () => {
     ["wrong", { metadata: { total_size: -1 } }],
   ])("an index's metadata may be %s", async (_, rest) => {
     const files = sharded(map, { ...shards, "model.safetensors.index.json": { ...rest, weight_map: map } });
-    expect((await Checkpoint.open(files)).tensors.size).toBe(3);
+    expect((await openDirectory(files)).tensors.size).toBe(3);
   });
 
   test("the last shard counts where a tensor is in two, and the last line where the index has two", async () => {
     const files = sharded(map, { ...shards, [two]: weights("c", "a") });
-    const { tensors } = await Checkpoint.open(files);
+    const { tensors } = await openDirectory(files);
     expect([...tensors].map(([name, { source }]) => `${name} ${source.name}`)).toEqual([
       ...[`b dir/${one}`, `c dir/${two}`, `a dir/${two}`],
     ]);
     const text = `{"weight_map":{"a":"../none","b":"${one}","c":"${two}","a":"${two}"}}`;
     const twice = sharded(map, { ...shards, "model.safetensors.index.json": text });
-    expect((await Checkpoint.open(twice)).tensors.size).toBe(3);
+    expect((await openDirectory(twice)).tensors.size).toBe(3);
   });
 
   test("shards may lie in folders of the checkpoint's", async () => {
@@ -184,7 +184,7 @@ describe("a checkpoint in shards", () => {
         "x/y/model-2.safetensors": weights("c"),
       },
     );
-    const checkpoint = await Checkpoint.open(files);
+    const checkpoint = await openDirectory(files);
     expect(await firstBytes(checkpoint)).toBe("ac");
     expect(checkpoint.tensors.get("c")?.source.name).toBe("dir/x/y/model-2.safetensors");
   });
@@ -250,9 +250,9 @@ test("what fails while opening or closing is reported, and everything is closed 
       return { ...source, close, readInto: () => Promise.reject(new Error("disk")) };
     },
   });
-  await expect(Checkpoint.open(breaking(true))).rejects.toThrow("disk");
+  await expect(openDirectory(breaking(true))).rejects.toThrow("disk");
   expect(closed).toEqual(["model-1.safetensors", "model-2.safetensors"]);
-  const checkpoint = await Checkpoint.open(breaking(false));
+  const checkpoint = await openDirectory(breaking(false));
   closed.length = 0;
   await expect(checkpoint.close()).rejects.toThrow("close model-1.safetensors");
   expect(closed).toEqual(["model-1.safetensors", "model-2.safetensors"]);
@@ -266,7 +266,7 @@ describe("real checkpoints", () => {
     return names.map((name) => join(path, name)).filter((path) => existsSync(join(path, "config.json")));
   });
   test.each(directories.map((path) => [path.split("/").at(-1)!, path]))("%s", async (_, path) => {
-    const checkpoint = await Checkpoint.open(directoryFiles(path));
+    const checkpoint = await openDirectory(directoryFiles(path));
     expect(checkpoint.config).toEqual(JSON.parse(await Bun.file(join(path, "config.json")).text()));
     expect(checkpoint.tensors.size).toBeGreaterThan(10);
     expect(await checkpoint.bytes("tokenizer.json")).toEqual(await Bun.file(join(path, "tokenizer.json")).bytes());

@@ -1,7 +1,7 @@
 /** One model on its whole way from files to text, and what may come of it. */
 import { Engine, type LoadingOptions } from "../../src/engine.ts";
 import { LambentError } from "../../src/errors.ts";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { type Checkpoint, openDirectory } from "../../src/formats/checkpoint.ts";
 import { loadTokenizer } from "../../src/load_tokenizer.ts";
 import { planModel } from "../../src/model/planning.ts";
 import { LocalService } from "../../src/service/local.ts";
@@ -42,7 +42,7 @@ function refusal(error: unknown): string {
 }
 
 async function use(draft: Draft, files: DraftFiles): Promise<void> {
-  const checkpoint = await Checkpoint.open(files);
+  const checkpoint = await openDirectory(files);
   try {
     const { planOnly } = draft.base;
     const reads = !planOnly || draft.touches("tokenizer.json") || draft.touches("tokenizer_config.json");

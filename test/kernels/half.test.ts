@@ -1,6 +1,8 @@
 /** The 16-bit formats, number by number: what they hold, and how f32 is rounded to them. */
+
 import { beforeAll, describe, expect, test } from "bun:test";
-import { Embed, Format, Op, Pack } from "../../assembly/op.ts";
+import { Format } from "../../assembly/layout.ts";
+import { Embed, Op, Pack } from "../../assembly/op.ts";
 import { Bench, Dice, FORMAT_NAMES, FORMATS, packedBytes, packedPlace, SINGLE_BUILDS, words } from "./harness.ts";
 
 let bench = await Bench.open();

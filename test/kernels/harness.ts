@@ -1,6 +1,6 @@
 /** What the tests of the kernels share: a memory that shows every stray access, and records written by name. */
-import { Row, Size, Step, Tuning } from "../../assembly/layout.ts";
-import { Format, Op, Pack, Quantize, Rows } from "../../assembly/op.ts";
+import { Format, Row, Size, Step, Tuning } from "../../assembly/layout.ts";
+import { Op, Pack, Quantize, Rows } from "../../assembly/op.ts";
 import { align } from "../../src/machine/arena.ts";
 import type { Build, KernelExports } from "../../src/machine/kernels.ts";
 import { packedBytesOf, type QuantizedFormat } from "../reference/quantized.ts";

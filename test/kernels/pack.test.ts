@@ -1,7 +1,9 @@
 /** Matrices into their packed formats, vectors into f32, and the rows that leave them again. */
+
 import { beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Embed, Format, Gather, Op, Rows } from "../../assembly/op.ts";
+import { Format } from "../../assembly/layout.ts";
+import { Embed, Gather, Op, Rows } from "../../assembly/op.ts";
 import { blockBytes, dequantize, quantizeWeights, scalePlace, writeRow } from "../reference/quantized.ts";
 import {
   Bench,

@@ -1,7 +1,7 @@
 /** A pool's workers as tests see them: their mailboxes, and a hand on each. */
 import { join } from "node:path";
 import { Engine, type LoadingOptions } from "../../src/engine.ts";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { openDirectory } from "../../src/formats/checkpoint.ts";
 import { type Kernels, loadKernels } from "../../src/machine/kernels.ts";
 import { Mail } from "../../src/machine/mailbox.ts";
 import type { StartThread, Thread } from "../../src/machine/pool.ts";
@@ -46,7 +46,7 @@ export class Crew {
 
   /** An engine over a checkpoint's directory or a fixture. */
   async engine(where: string, threads: number, options: LoadingOptions = {}): Promise<Engine> {
-    const checkpoint = await Checkpoint.open(directory(where.includes("/") ? where : join(FIXTURES, where)));
+    const checkpoint = await openDirectory(directory(where.includes("/") ? where : join(FIXTURES, where)));
     try {
       const engine = await Engine.load(checkpoint, this.kernels, { ...options, threads });
       this.#engines.push(engine);

@@ -1,6 +1,6 @@
 /** A fixture's model in a machine of its own, without the engine around it: every byte of it can be seen and spoilt. */
 import { join } from "node:path";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { openDirectory } from "../../src/formats/checkpoint.ts";
 import type { Build } from "../../src/machine/kernels.ts";
 import type { Bank, Machine, StepRow } from "../../src/machine/machine.ts";
 import { loadMachine } from "../../src/model/loading.ts";
@@ -35,7 +35,7 @@ export class Model {
     options: PlanningOptions,
     build: Build = "single-plain",
   ): Promise<Model> {
-    const checkpoint = await Checkpoint.open(directory(join(FIXTURES, name)));
+    const checkpoint = await openDirectory(directory(join(FIXTURES, name)));
     try {
       const planned = planModel(checkpoint, { maxSessions: 2, ...options });
       const { machine } = await loadMachine(planned.plan, checkpoint.config, await kernels(build));

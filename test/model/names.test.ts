@@ -2,7 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { openDirectory } from "../../src/formats/checkpoint.ts";
 import { planModel } from "../../src/model/planning.ts";
 import { checkpointOf, engineOf, FAMILIES, firstDifference, fixture, randomIds, type Tiny } from "../engine/tiny.ts";
 import { MemoryFiles, modelError } from "../formats/files.ts";
@@ -109,7 +109,7 @@ test("what an index names and no shard has is asked for only where a weight need
   const names = [...fixture("llama-gqa-tied").tensors.keys(), "lm_head.weight", "model.rotary_emb.inv_freq"];
   const layer = "model.layers.2.input_layernorm.weight";
   const open = (layers: number) =>
-    Checkpoint.open(
+    openDirectory(
       new MemoryFiles({
         "config.json": { ...config, num_hidden_layers: layers },
         "model.safetensors.index.json": {

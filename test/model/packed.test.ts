@@ -2,7 +2,7 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { QUANTIZED, type QuantizedDType } from "../../src/dtype.ts";
 import { Engine } from "../../src/engine.ts";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { openDirectory } from "../../src/formats/checkpoint.ts";
 import { parseSafetensors } from "../../src/formats/safetensors.ts";
 import { quantize } from "../../src/quantize.ts";
 import { checkpointOf, engineOf, firstDifference, fixture, randomIds, type Tensor, type Tiny } from "../engine/tiny.ts";
@@ -210,7 +210,7 @@ describe.each([...QUANTIZED])("%s", (dtype) => {
     const files = await filesOf(MODEL, dtype);
     const whole = files["model.safetensors"] as Uint8Array;
     const load = async (bytes: Uint8Array) => {
-      const checkpoint = await Checkpoint.open(new MemoryFiles({ ...files, "model.safetensors": bytes }));
+      const checkpoint = await openDirectory(new MemoryFiles({ ...files, "model.safetensors": bytes }));
       return Engine.load(checkpoint, await kernels());
     };
     await load(whole);

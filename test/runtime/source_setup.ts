@@ -3,7 +3,7 @@ import { expect } from "bun:test";
 import { join } from "node:path";
 import { Engine } from "../../src/engine.ts";
 import { LambentError } from "../../src/errors.ts";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { openDirectory } from "../../src/formats/checkpoint.ts";
 import type { Files } from "../../src/source.ts";
 import { FIXTURES, kernels, MODELS } from "../setup.ts";
 
@@ -15,7 +15,7 @@ export const WEIGHTS = "model.safetensors";
 export const IDS = [5, 17, 2, 40, 9, 33];
 
 export async function engineOf(files: Files, dtype: DType = "auto", signal?: AbortSignal): Promise<Engine> {
-  const checkpoint = await Checkpoint.open(files);
+  const checkpoint = await openDirectory(files);
   try {
     return await Engine.load(checkpoint, await kernels(), { dtype, signal });
   } finally {

@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { Engine } from "../../src/engine.ts";
 import { OptionError } from "../../src/errors.ts";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { openDirectory } from "../../src/formats/checkpoint.ts";
 import { parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
 import { filesFromBlobs } from "../../src/runtime/blobs.ts";
 import { type Bucket, filesFromBucket } from "../../src/runtime/bucket.ts";
@@ -117,7 +117,7 @@ test.each(["auto", "q4"] as const)(
           return chunks(bytes, size);
         },
       }));
-      const checkpoint = await Checkpoint.open(files);
+      const checkpoint = await openDirectory(files);
       opened = 1; // the one whose header has been read goes on
       const { plan } = await Engine.load(checkpoint, await kernels(), { dtype });
       expect({ path, opened }).toEqual({ path, opened: plan.foldings.length ? 2 : 1 });
@@ -169,7 +169,7 @@ test("no more is taken from a stream than is read, but for one chunk", async () 
         },
       ),
   }));
-  const checkpoint = await Checkpoint.open(files);
+  const checkpoint = await openDirectory(files);
   let most = 0;
   await Engine.load(checkpoint, await kernels(), {
     onProgress: (loaded) => {

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { LambentError } from "../../src/errors.ts";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { openDirectory } from "../../src/formats/checkpoint.ts";
 import { filesFromUrl, type UrlOptions } from "../../src/runtime/url.ts";
 import { FIXTURES, logitsOf, openEngine } from "../setup.ts";
 import { MANNERS, type Manner, type Server, serveRaw, type Trouble } from "./raw-server.ts";
@@ -183,7 +183,7 @@ test("other bytes in place of weights, and a page in place of files", async () =
   );
   expect(await refusal(engineAt(noise.url))).toMatch(/model\.safetensors: expected a header of at most /);
   const page = async () => new Response("<html>", { headers: { "content-type": "text/html; charset=utf-8" } });
-  const opening = Checkpoint.open(filesFromUrl("http://test/models", { fetch: page }, QUICK));
+  const opening = openDirectory(filesFromUrl("http://test/models", { fetch: page }, QUICK));
   expect(await refusal(opening)).toMatch(
     /^http:\/\/test\/models: expected .* that may be read, found a web page of test for every file/,
   );

@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Engine } from "../../src/engine.ts";
 import { LambentError } from "../../src/errors.ts";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { openDirectory } from "../../src/formats/checkpoint.ts";
 import { inspect, load } from "../../src/index.ts";
 import { filesFromUrl } from "../../src/runtime/url.ts";
 import { FIXTURES, kernels, logitsOf, MODELS, openEngine } from "../setup.ts";
@@ -76,7 +76,7 @@ function serve(folder: string, answer: Answer = () => undefined): { url: string;
 }
 
 async function engineAt(url: string): Promise<Engine> {
-  const checkpoint = await Checkpoint.open(filesFromUrl(url, {}, QUICK));
+  const checkpoint = await openDirectory(filesFromUrl(url, {}, QUICK));
   return Engine.load(checkpoint, await kernels());
 }
 
@@ -196,7 +196,7 @@ test("a server that says nothing, or is not there", async () => {
   const silent = Bun.listen({ port: 0, hostname: "127.0.0.1", socket: { data() {} } });
   servers.push(silent);
   const timing = { ...QUICK, stall: 50, retries: 1 };
-  const opening = Checkpoint.open(filesFromUrl(`http://127.0.0.1:${silent.port}`, {}, timing));
+  const opening = openDirectory(filesFromUrl(`http://127.0.0.1:${silent.port}`, {}, timing));
   expect((await opening.catch((error) => error)).message).toMatch(/config\.json: expected bytes from .*, found none$/);
   const gone = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response() });
   const url = `http://127.0.0.1:${gone.port}`;

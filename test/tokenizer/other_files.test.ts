@@ -1,7 +1,7 @@
 /** Tokenizers of folders without tokenizer.json, and what older settings files say beside one. */
 import { describe, expect, test } from "bun:test";
 import { LambentError, ModelError } from "../../src/errors.ts";
-import { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { openDirectory } from "../../src/formats/checkpoint.ts";
 import { loadTokenizer, requireTokenizer, tokenizerFiles, tokenizerOf } from "../../src/load_tokenizer.ts";
 import { renderChat } from "../../src/tokenizer/chat.ts";
 import { readSentencePiece } from "../../src/tokenizer/sentencepiece.ts";
@@ -19,7 +19,7 @@ type Content = Uint8Array | string | object;
 
 /** The tokenizer of a folder of these files. */
 async function tokenizerIn(files: Record<string, Content>, config: object = { model_type: "llama" }) {
-  const checkpoint = await Checkpoint.open(
+  const checkpoint = await openDirectory(
     new MemoryFiles({ "config.json": { vocab_size: 99, ...config }, "model.safetensors": WEIGHTS, ...files }),
   );
   try {
@@ -175,7 +175,7 @@ describe("which class reads which files", () => {
     for (const files of [{}, { "vocab.json": words["vocab.json"] }, { "merges.txt": "" }]) {
       expect(await tokenizerIn(files)).toBeUndefined();
     }
-    const checkpoint = await Checkpoint.open(new MemoryFiles({ "config.json": {}, "model.safetensors": WEIGHTS }));
+    const checkpoint = await openDirectory(new MemoryFiles({ "config.json": {}, "model.safetensors": WEIGHTS }));
     const error = await requireTokenizer(checkpoint).catch((error: unknown) => error);
     expect(error).toBeInstanceOf(LambentError);
     expect((error as Error).message).toBe(
@@ -217,7 +217,7 @@ describe("older settings files beside tokenizer.json", () => {
     const config = { added_tokens_decoder: { 0: { content: known, special: true } }, bos_token: known };
     const contents = { ...base, "tokenizer_config.json": config, "added_tokens.json": { "<tool>": 4096 } };
     const files = new MemoryFiles({ "config.json": {}, "model.safetensors": WEIGHTS, ...contents });
-    const checkpoint = await Checkpoint.open({
+    const checkpoint = await openDirectory({
       name: files.name,
       open: (file) => {
         asked.push(file);
