@@ -11,7 +11,7 @@ import {
   rougeL,
   sentenceBleu,
   tokenize13a,
-} from "../../src/eval/overlap.ts";
+} from "../../research/eval/overlap.ts";
 import { ROOT } from "../setup.ts";
 
 type GoldenBleu = [number, number[], number[], [number, number]];
