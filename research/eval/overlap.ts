@@ -30,41 +30,6 @@ export interface Rouge {
 /** BLEU of pairs taken together, with one reference each. see: sacrebleu.corpus_bleu and its defaults */
 export function corpusBleu(hypotheses: readonly string[], references: readonly string[]): Bleu {
   checkPairs(hypotheses, references);
-  return bleu(hypotheses, references, false);
-}
-
-/** BLEU of one pair, where orders for which the hypothesis is too short do not count. see: sacrebleu.sentence_bleu */
-export function sentenceBleu(hypothesis: string, reference: string): Bleu {
-  return bleu([hypothesis], [reference], true);
-}
-
-/** ROUGE-L of one pair. see: rouge_scorer.RougeScorer(["rougeL"]) */
-export function rougeL(hypothesis: string, reference: string): Rouge {
-  const found = words(hypothesis);
-  const wanted = words(reference);
-  const common = longestCommonSubsequence(found, wanted);
-  if (common === 0) return { precision: 0, recall: 0, fmeasure: 0 };
-  const precision = common / found.length;
-  const recall = common / wanted.length;
-  return { precision, recall, fmeasure: (2 * precision * recall) / (precision + recall) };
-}
-
-/** The mean of ROUGE-L over pairs. */
-export function corpusRougeL(hypotheses: readonly string[], references: readonly string[]): Rouge {
-  checkPairs(hypotheses, references);
-  const scores = hypotheses.map((hypothesis, i) => rougeL(hypothesis, references[i] as string));
-  const mean = (part: keyof Rouge) => scores.reduce((sum, score) => sum + score[part], 0) / scores.length;
-  return { precision: mean("precision"), recall: mean("recall"), fmeasure: mean("fmeasure") };
-}
-
-function checkPairs(hypotheses: readonly string[], references: readonly string[]): void {
-  if (hypotheses.length === 0) throw new RangeError(mismatch("hypotheses", "one or more", "none"));
-  if (hypotheses.length !== references.length) {
-    throw new RangeError(mismatch("references", `${hypotheses.length}, one per hypothesis`, references.length));
-  }
-}
-
-function bleu(hypotheses: readonly string[], references: readonly string[], effectiveOrder: boolean): Bleu {
   const counts = new Array<number>(ORDERS).fill(0);
   const totals = new Array<number>(ORDERS).fill(0);
   let hypothesisLength = 0;
@@ -83,22 +48,38 @@ function bleu(hypotheses: readonly string[], references: readonly string[], effe
     }
   });
   const brevity = hypothesisLength < referenceLength ? exp(1 - referenceLength / hypothesisLength) : 1;
-  const score = brevity * meanPrecision(counts, totals, effectiveOrder);
+  const score = brevity * meanPrecision(counts, totals);
   return { score, counts, totals, hypothesisLength, referenceLength };
 }
 
+/** ROUGE-L of one pair. see: rouge_scorer.RougeScorer(["rougeL"]) */
+export function rougeL(hypothesis: string, reference: string): Rouge {
+  const found = words(hypothesis);
+  const wanted = words(reference);
+  const common = longestCommonSubsequence(found, wanted);
+  if (common === 0) return { precision: 0, recall: 0, fmeasure: 0 };
+  const precision = common / found.length;
+  const recall = common / wanted.length;
+  return { precision, recall, fmeasure: (2 * precision * recall) / (precision + recall) };
+}
+
+function checkPairs(hypotheses: readonly string[], references: readonly string[]): void {
+  if (hypotheses.length === 0) throw new RangeError(mismatch("hypotheses", "one or more", "none"));
+  if (hypotheses.length !== references.length) {
+    throw new RangeError(mismatch("references", `${hypotheses.length}, one per hypothesis`, references.length));
+  }
+}
+
 /** The geometric mean of the precisions, 0 to 100; an order without a match counts half a match, the next a quarter, … */
-function meanPrecision(counts: readonly number[], totals: readonly number[], effectiveOrder: boolean): number {
-  if (counts.every((count) => count === 0)) return 0;
-  const filled = totals.filter((total) => total > 0).length;
-  if (filled < ORDERS && !effectiveOrder) return 0;
+function meanPrecision(counts: readonly number[], totals: readonly number[]): number {
+  if (counts.every((count) => count === 0) || totals.includes(0)) return 0;
   let smoothing = 1;
   let sum = 0;
-  for (let n = 0; n < filled; n++) {
+  for (let n = 0; n < ORDERS; n++) {
     const count = counts[n] as number;
     sum += log((100 * (count || 1 / (smoothing *= 2))) / (totals[n] as number));
   }
-  return exp(sum / filled);
+  return exp(sum / ORDERS);
 }
 
 /** How often every n-gram occurs; tokens have no spaces in them. */
