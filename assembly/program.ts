@@ -35,7 +35,7 @@ import {
 import { pack } from "./pack";
 import { quantizeBlock, quantizedRowBytes } from "./quantize";
 import { readBytes } from "./read";
-import { float, sliceBegin, word } from "./record";
+import { float, formatOf, sliceBegin, word } from "./record";
 import { angles, rope } from "./rope";
 
 /**
@@ -91,7 +91,7 @@ export function execute(record: usize, step: usize, slice: u32, slices: u32): vo
 function executeMatmul(record: usize, rows: u32, tuning: u32, slice: u32, slices: u32): void {
   const n = word(record, Matmul.n);
   const k = word(record, Matmul.k);
-  const format = word(record, Matmul.format);
+  const format = formatOf(record, Matmul.format);
   const panelSize = <u32>panelRows(format);
   const panels = (n + panelSize - 1) / panelSize;
   const first = sliceBegin(panels, slice, slices);
@@ -120,7 +120,7 @@ function executeMatmul(record: usize, rows: u32, tuning: u32, slice: u32, slices
       if (tuning & Tuning.Quads) matmulQ<Q7Quads>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
       else matmulQ<Q7Pairs>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
       break;
-    default:
+    default: // Q4
       matmulQ<Q4>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
   }
 }
@@ -128,7 +128,7 @@ function executeMatmul(record: usize, rows: u32, tuning: u32, slice: u32, slices
 /** Quantising is cut by blocks. */
 function executeQuantize(record: usize, rows: u32, slice: u32, slices: u32): void {
   const k = word(record, Quantize.k);
-  const format = word(record, Quantize.format);
+  const format = formatOf(record, Quantize.format);
   const blocks = <u32>blocksOf(k);
   const last = sliceBegin(rows * blocks, slice + 1, slices);
   for (let unit = sliceBegin(rows * blocks, slice, slices); unit < last; unit++) {
@@ -155,7 +155,7 @@ function executeElementwise(record: usize, rows: u32, slice: u32, slices: u32): 
     case Op.Gelu:
       gelu(y, a, count);
       break;
-    default:
+    default: // GeluTanh
       geluTanh(y, a, count);
   }
 }
@@ -173,13 +173,13 @@ function executeRead(record: usize, slice: u32, slices: u32): void {
 function executePack(record: usize, slice: u32, slices: u32): void {
   const rows = word(record, Pack.rows);
   const k = word(record, Pack.k);
-  const source = word(record, Pack.source);
+  const source = formatOf(record, Pack.source);
   const first = sliceBegin(rows, slice, slices);
   const count = sliceBegin(rows, slice + 1, slices) - first;
   const src = word(record, Pack.src) + first * k * <u32>sourceBytes(source);
   const work = word(record, Pack.work) + slice * Size.WorkBytes;
   const firstRow = word(record, Pack.firstRow) + first;
-  const target = word(record, Pack.target);
+  const target = formatOf(record, Pack.target);
   const bad = pack(word(record, Pack.dst), src, firstRow, count, k, source, target, word(record, Pack.columns), work);
   store<i32>(word(record, Pack.results) + (slice << 2), bad < 0 ? -1 : bad + first * k);
 }
@@ -233,7 +233,7 @@ function executeRow(record: usize, step: usize, index: u32, slice: u32): void {
       const token = load<u32>(rowOf(step, index), Row.token);
       const y = at(word(record, Embed.y), index, dim);
       const work = word(record, Embed.work) + slice * Size.WorkBytes;
-      embed(y, word(record, Embed.table), token, dim, word(record, Embed.format), work);
+      embed(y, word(record, Embed.table), token, dim, formatOf(record, Embed.format), work);
       break;
     }
     case Op.Gather: {
@@ -287,7 +287,10 @@ function executeRow(record: usize, step: usize, index: u32, slice: u32): void {
       memory.copy(at(word(record, Tap.y), index, dim), at(word(record, Tap.x), index, dim), dim << 2);
       break;
     }
-    default:
+    case Op.Store:
       storeRow(record, rowOf(step, index), index);
+      break;
+    default:
+      unreachable(); // an unknown operation
   }
 }

@@ -1,4 +1,4 @@
-import { svg as render } from "../src/cli/eval/plot.ts";
+import { svg as render } from "../research/cli/plot.ts";
 
 /** A chart of lines: `values` hold numbers under x and y, and the line's name under `series`. */
 export interface LineChart {
@@ -10,7 +10,7 @@ export interface LineChart {
 }
 
 /** As SVG with a caption of two lines; x and y are logarithmic, in powers of 2 and of 10. */
-export function svg({ title, x, y, series, values }: LineChart, caption: string[]): Promise<string | undefined> {
+export function svg({ title, x, y, series, values }: LineChart, caption: string[]): Promise<string> {
   return render({
     title: { text: title, subtitle: caption },
     width: 560,

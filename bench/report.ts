@@ -72,7 +72,7 @@ export class Report {
     const path = join(this.#directory, this.#suite);
     writeFileSync(`${path}.json`, `${JSON.stringify(result, rounded, 2)}\n`);
     const caption = [`${machine.cpu}, ${machine.cores} cores; ${this.#with()}`, `${date}; ${command}`];
-    for (const [name, chart] of this.#charts) writeFileSync(`${path}-${name}.svg`, (await svg(chart, caption)) ?? "");
+    for (const [name, chart] of this.#charts) writeFileSync(`${path}-${name}.svg`, await svg(chart, caption));
     const written = ["json", ...this.#charts.map(([name]) => `${name}.svg`)];
     console.log(`\nwritten to ${this.#directory}: ${this.#suite}, ${written.join(", ")}`);
   }

@@ -35,18 +35,21 @@ const LAYERS: readonly (readonly string[])[] = [
     "host_worker",
     "browser_worker",
   ],
-  ["eval"],
   ["cli"],
 ];
-/** What the library may import beside itself. The command line may use a few more, and Node's modules anywhere. */
+/** Evaluations, over the library: what is computed, then its commands. */
+const RESEARCH = ["research/eval", "research/cli"];
+/** What the library may import beside itself. The command line may use one more, and Node's modules anywhere. */
 const LIBRARY = ["@huggingface/tokenizers"];
-const COMMAND_LINE = ["cli-progress", "commander", "vega", "vega-lite"];
+const COMMAND_LINE = ["commander"];
+/** What evaluations may: the plots are theirs. */
+const PLOTS = ["commander", "vega", "vega-lite"];
 /** The longest file that can be read in one sitting. */
 const MOST_LINES = 300;
 
 function files(folder: string): string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".ts"))
+    .filter((file) => file.endsWith(".ts") && !file.includes("node_modules"))
     .map((file) => join(folder, file));
 }
 
@@ -82,6 +85,26 @@ test("every file of src has a layer, and imports only from its own room or layer
   expect(wrong).toEqual([]);
 });
 
+test("evaluations import the library, and their computing nothing of their commands", () => {
+  const wrong: string[] = [];
+  for (const file of files("research")) {
+    const here = RESEARCH.indexOf(dirname(file));
+    if (here < 0) wrong.push(`${file}: no room`);
+    for (const name of imports(file)) {
+      const target = join(dirname(file), name);
+      const allowed = name.startsWith(".")
+        ? target.startsWith("src/") ||
+          target === "assembly/op.ts" ||
+          RESEARCH.slice(0, here + 1).includes(dirname(target))
+        : here === 1 && (name.startsWith("node:") || PLOTS.includes(name));
+      if (!allowed) wrong.push(`${file}: ${name}`);
+    }
+  }
+  expect(wrong).toEqual([]);
+  const manifest = JSON.parse(readFileSync(join(ROOT, "research/package.json"), "utf8"));
+  expect(Object.keys(manifest.dependencies)).toEqual(PLOTS);
+});
+
 test("the kernels import each other only", () => {
   const wrong = files("assembly").flatMap((file) =>
     imports(file)
@@ -91,7 +114,7 @@ test("the kernels import each other only", () => {
   expect(wrong).toEqual([]);
 });
 
-test("the library imports one package, the command line a few more, and Node's modules stay in runtime and cli", () => {
+test("the library imports one package, the command line one more, and Node's modules stay in runtime and cli", () => {
   const wrong: string[] = [];
   for (const file of files("src")) {
     const room = roomOf(file);
@@ -108,8 +131,8 @@ test("the library imports one package, the command line a few more, and Node's m
   expect(Object.keys(manifest.optionalDependencies)).toEqual(COMMAND_LINE);
 });
 
-test(`no file of src or assembly is longer than ${MOST_LINES} lines`, () => {
-  const long = [...files("src"), ...files("assembly")].filter((file) => {
+test(`no file of src, research or assembly is longer than ${MOST_LINES} lines`, () => {
+  const long = [...files("src"), ...files("research"), ...files("assembly")].filter((file) => {
     return readFileSync(join(ROOT, file), "utf8").split("\n").length - 1 > MOST_LINES;
   });
   expect(long).toEqual([]);

@@ -9,6 +9,8 @@ import { directory as files } from "../src/runtime/directory.ts";
 
 export const ROOT = join(import.meta.dir, "..");
 export const FIXTURES = join(ROOT, "test/golden/fixtures");
+/** A fixture of each kind of positions: RoPE in halves with grouped heads, ALiBi for six heads, RoPE of neighbours. */
+export const FAMILIES = ["llama-gqa-tied", "mpt-heads6", "gptj"] as const;
 export const MODELS = join(ROOT, "models");
 /** Material that is not part of the project; tests that use it skip where it is absent. */
 export const SHARED = join(ROOT, "../shared");

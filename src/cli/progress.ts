@@ -1,41 +1,48 @@
-import type { SingleBar } from "cli-progress";
-
 /** What is quicker than this needs no bar. */
 const PATIENCE_MS = 1000;
+/** Between two drawings of a bar. */
+const FRAME_MS = 100;
+const BAR_COLUMNS = 40;
+const ERASE_LINE = "\r\x1b[K";
 
-/** Imported when the first bar is due: most commands end before. */
-let Bar: typeof SingleBar | undefined;
+/** A line such as `downloading [####----] 50% | 1m 5s left`, at most `columns` wide; `elapsed` in ms. */
+export function progressLine(label: string, done: number, total: number, elapsed: number, columns: number): string {
+  const part = total > 0 ? Math.min(done / total, 1) : 1;
+  const full = Math.round(part * BAR_COLUMNS);
+  const bar = "#".repeat(full) + "-".repeat(BAR_COLUMNS - full);
+  const left = part > 0 && part < 1 ? ` | ${duration((elapsed * (1 - part)) / part)} left` : "";
+  return `${label} [${bar}] ${Math.floor(part * 100)}%${left}`.slice(0, columns);
+}
+
+function duration(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  if (hours > 0) return `${hours}h ${minutes}m`;
+  return minutes > 0 ? `${minutes}m ${seconds % 60}s` : `${seconds}s`;
+}
 
 /** A progress bar on stderr for work that takes longer than a second; nothing off a terminal. */
 export class Progress {
   readonly #label: string;
   readonly #begun = performance.now();
-  #bar: SingleBar | undefined;
+  #drawn: number | undefined;
 
   constructor(label: string) {
     this.#label = label;
   }
 
   update(done: number, total: number): void {
-    if (!process.stderr.isTTY || performance.now() - this.#begun < PATIENCE_MS) return;
-    if (!Bar) {
-      void import("cli-progress").then((module) => {
-        Bar = module.SingleBar;
-      });
-      return;
-    }
-    if (!this.#bar) {
-      const format = `${this.#label} {bar} {percentage}% | {eta_formatted} left`;
-      this.#bar = new Bar({ format, stream: process.stderr, hideCursor: true, clearOnComplete: true });
-      this.#bar.start(total, done);
-    }
-    this.#bar.setTotal(total);
-    this.#bar.update(done);
+    const now = performance.now();
+    const due = this.#drawn === undefined ? this.#begun + PATIENCE_MS : this.#drawn + FRAME_MS;
+    if (!process.stderr.isTTY || now < due) return;
+    this.#drawn = now;
+    const { columns = 80 } = process.stderr;
+    process.stderr.write(ERASE_LINE + progressLine(this.#label, done, total, now - this.#begun, columns - 1));
   }
 
   end(): void {
-    this.#bar?.stop();
-    this.#bar = undefined;
+    if (this.#drawn !== undefined) process.stderr.write(ERASE_LINE);
+    this.#drawn = undefined;
   }
 }
 

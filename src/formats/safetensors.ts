@@ -77,9 +77,8 @@ export function memorySource(bytes: Uint8Array, name: string): ByteSource {
 /** Header bytes (length prefix included, padded with spaces to 8 bytes) for tensors laid out in the order given. */
 export function safetensorsHeader(
   tensors: readonly { readonly name: string; readonly dtype: string; readonly shape: readonly number[] }[],
-  metadata?: Readonly<Record<string, string>>,
 ): Uint8Array {
-  const entries = metadata === undefined ? [] : [`"${METADATA}":${JSON.stringify(metadata)}`];
+  const entries: string[] = [];
   const names = new Set([METADATA]);
   let begin = 0;
   for (const { name, dtype, shape } of tensors) {

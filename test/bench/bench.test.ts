@@ -48,11 +48,17 @@ test("a step at the full window costs what inspect says, an earlier one less", a
 test("a place stays where it is and gives finite logits far beyond what was read", async () => {
   const subject = await Subject.open(LLAMA);
   const place = subject.place(1_000_000);
-  for (let i = 0; i < 2; i++) expect(await place.decode()).toBeGreaterThan(0);
-  expect(await place.prefill(5)).toBeGreaterThan(0);
-  expect(subject.engine.state(1).position).toBe(1_000_005);
-  await place.decode();
-  expect(subject.engine.state(1).position).toBe(1_000_001);
+  const state = subject.engine.state(1);
+  for (const [read, position] of [
+    [() => place.decode(), 1_000_001],
+    [() => place.decode(), 1_000_001],
+    [() => place.prefill(5), 1_000_005],
+    [() => place.decode(), 1_000_001],
+  ] as const) {
+    await read();
+    expect(state.position).toBe(position);
+    expect(subject.engine.logits(state).every(Number.isFinite)).toBe(true);
+  }
   await subject.close();
 });
 
@@ -65,7 +71,7 @@ test("every thread of a crew does its own part, again after a rest", async () =>
   floats.set([1, 2, 3, 4]);
   for (const round of [1, 2]) {
     const to = (thread: number) => 64 * (2 * round + thread);
-    expect(crew.call(instance, "expand", 2, (thread) => [to(thread), 0, 4, 0])).toBeGreaterThan(0);
+    crew.call(instance, "expand", 2, (thread) => [to(thread), 0, 4, 0]);
     for (const thread of [0, 1])
       expect([...floats.subarray(to(thread) / 4, to(thread) / 4 + 5)]).toEqual([1, 2, 3, 4, 0]);
     crew.rest();
@@ -73,12 +79,11 @@ test("every thread of a crew does its own part, again after a rest", async () =>
   await crew.close();
 });
 
-test("the read loop reads all that it is told to, and not more", async () => {
+test("the read loop reads to the last byte that it is given, and not beyond", async () => {
   const crew = await Crew.open(1);
   const roof = await Roof.over(new WebAssembly.Memory({ initial: 1, maximum: 1 }), crew);
-  expect(roof.read(0, 65536, 1)).toBeGreaterThan(0);
-  expect(() => roof.read(0, 65536 + 128, 1)).toThrow();
-  expect(roof.multiply("i8", 1)).toBeGreaterThan(0);
+  expect(() => roof.read(0, 65536, 1)).not.toThrow();
+  expect(() => roof.read(128, 65536, 1)).toThrow(WebAssembly.RuntimeError);
   await crew.close();
 });
 

@@ -7,13 +7,12 @@ import { parseSafetensors, safetensorsHeader } from "../../src/formats/safetenso
 import { load, POLICIES } from "../../src/index.ts";
 import { readSafetensors } from "../reference/safetensors.ts";
 import { EMBEDDED, removeTemporary, smallFolder, temporaryFolder } from "../session/small.ts";
-import { FIXTURES, logitsOf, openEngine } from "../setup.ts";
+import { FAMILIES, FIXTURES, logitsOf, openEngine } from "../setup.ts";
 import { good, lambent, statsOf } from "./run.ts";
 
 setDefaultTimeout(60_000);
 afterAll(removeTemporary);
 
-const FAMILIES = ["llama-gqa-tied", "mpt-heads6", "gptj"] as const;
 const IDS = Array.from({ length: 40 }, (_, i) => (i * 7 + 3) % 61);
 
 describe("logits", () => {

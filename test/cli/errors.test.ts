@@ -59,6 +59,20 @@ test.each(usage)("%s is wrong usage", async (_, args, expected) => {
   expect(await mistake(args, 2)).toMatch(expected);
 });
 
+test.each(["eval nll --text a", "diagnose --help", "reproduce"])(
+  "the package's own command line says where lambent %s runs",
+  (typed) => {
+    const [name = "", ...flags] = typed.split(" ");
+    const command = [process.execPath, join(ROOT, "src/cli/main.ts"), name, ...flags];
+    const { exitCode, stdout, stderr } = Bun.spawnSync(command, { stdin: "ignore" });
+    const place = `a clone of lambent's repository, in which \`npm run lambent -- ${name}\` runs it`;
+    expect({ exitCode, out: `${stdout}`, err: `${stderr}` }).toEqual({
+      ...{ exitCode: 1, out: "" },
+      err: `error: lambent ${name}: expected ${place}, found the package, which has no evaluations\n`,
+    });
+  },
+);
+
 /** A copy of a tiny model in which something is wrong. */
 function broken(name: string, change: (folder: string) => void): string {
   const folder = join(FOLDER, name);

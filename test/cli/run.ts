@@ -3,7 +3,8 @@ import { expect } from "bun:test";
 import { join } from "node:path";
 import { ROOT } from "../setup.ts";
 
-const MAIN = join(ROOT, "src/cli/main.ts");
+/** With evaluations, as in a clone. */
+const MAIN = join(ROOT, "research/cli/main.ts");
 /** Nothing here is meant to reach a network. */
 const ENVIRONMENT = { ...process.env, HF_HUB_OFFLINE: "1", HF_HOME: "/nonexistent/lambent-test" };
 

@@ -13,11 +13,10 @@ import { type Config, forward, type Watch } from "../reference/model.ts";
 import { readTensors, type Tensors } from "../reference/safetensors.ts";
 import { FIXTURES, kernels } from "../setup.ts";
 
+export { FAMILIES } from "../setup.ts";
+
 /** For setDefaultTimeout, in ms: no test here measures time, and a machine that is busy otherwise may take its own. */
 export const PATIENCE = 120_000;
-
-/** A fixture of each kind of positions: RoPE in halves with grouped heads, ALiBi for six heads, RoPE of neighbours. */
-export const FAMILIES = ["llama-gqa-tied", "mpt-heads6", "gptj"] as const;
 
 /** Tokens that every fixture knows. */
 export const VOCAB = 61;

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { verdictOf } from "../../src/cli/eval/ablation.ts";
-import { ownNames } from "../../src/cli/eval/options.ts";
+import { verdictOf } from "../../research/cli/ablation.ts";
+import { ownNames } from "../../research/cli/options.ts";
 
 test("the verdict of an ablation calls NaN by its name", () => {
   const row = (variant: string, ratio: number, sweep?: string) => ({ variant, sweep, "over re-truncation": ratio });

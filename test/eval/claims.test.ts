@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { stepsOf } from "../../src/cli/eval/reproduce_steps.ts";
-import { shown } from "../../src/cli/eval/results_page.ts";
-import { type Claim, claimsOf } from "../../src/eval/claims.ts";
-import type { Evaluations } from "../../src/eval/evaluations.ts";
+import { stepsOf } from "../../research/cli/reproduce_steps.ts";
+import { shown } from "../../research/cli/results_page.ts";
+import { type Claim, claimsOf } from "../../research/eval/claims.ts";
+import type { Evaluations } from "../../research/eval/evaluations.ts";
 
 const end = (value: number) => ({ value, low: value, high: value });
 const change = (trained: number, end: number) => ({ trained: { mean: trained }, end: { mean: end } });

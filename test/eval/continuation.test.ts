@@ -1,9 +1,9 @@
 /** Continuations by a forked reading and by re-truncation, against literal ones; and what they cost. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
+import { type Continuation, continuations, retruncated, windowsOf } from "../../research/eval/continuation.ts";
+import { cheapestAsGood, scoreOf } from "../../research/eval/continuation_scores.ts";
+import { flopsOf, keysAttended } from "../../research/eval/cost.ts";
 import type { Engine } from "../../src/engine.ts";
-import { type Continuation, continuations, retruncated, windowsOf } from "../../src/eval/continuation.ts";
-import { cheapestAsGood, scoreOf } from "../../src/eval/continuation_scores.ts";
-import { flopsOf, keysAttended } from "../../src/eval/cost.ts";
 import type { PolicyName } from "../../src/model/cache.ts";
 import { argmax, logSumExp } from "../../src/sampler.ts";
 import { Bare } from "../engine/bare.ts";

@@ -1,8 +1,17 @@
 /** What `lambent diagnose` computes, against the f64 reference and by construction. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { attends, Curves, gridOf, keysOf, meanCurves, readCurves, spreadOf, uniform } from "../../src/eval/diagnose.ts";
-import { alikeOf, findingsOf, type LayerFindings } from "../../src/eval/findings.ts";
-import { HiddenStates, keptPositions, remoteness } from "../../src/eval/hidden.ts";
+import {
+  attends,
+  Curves,
+  gridOf,
+  keysOf,
+  meanCurves,
+  readCurves,
+  spreadOf,
+  uniform,
+} from "../../research/eval/diagnose.ts";
+import { alikeOf, findingsOf, type LayerFindings } from "../../research/eval/findings.ts";
+import { HiddenStates, keptPositions, remoteness } from "../../research/eval/hidden.ts";
 import { POLICIES, type PolicyName, type PolicyOptions, resolvePolicy } from "../../src/model/cache.ts";
 import { dense, engineOf, FAMILIES, fixture, PATIENCE, policyOf, randomIds, type Tensor } from "../engine/tiny.ts";
 import { type AttentionRow, pair } from "../reference/attention.ts";

@@ -1,8 +1,8 @@
 /** The keys of Fig 2 and their distances: found in kernels that are right, missed in kernels that are broken. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
+import { type FoundKeys, type Loading, measureKeys } from "../../research/eval/keys.ts";
 import { Engine } from "../../src/engine.ts";
-import { type FoundKeys, type Loading, measureKeys } from "../../src/eval/keys.ts";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
 import type { Kernels } from "../../src/machine/kernels.ts";
 import { resolvePolicy } from "../../src/model/cache.ts";

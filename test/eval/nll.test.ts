@@ -2,7 +2,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { between, edgesOf } from "../../src/eval/nll.ts";
+import { between, edgesOf } from "../../research/eval/nll.ts";
 import { good, lambent, start } from "../cli/run.ts";
 import { readSafetensors } from "../reference/safetensors.ts";
 import { MODELS, ROOT } from "../setup.ts";
@@ -50,7 +50,7 @@ describe("eval nll", () => {
     const window = await withCheckpoint(LLAMA, {}, async (checkpoint, runtime) => {
       const ids = (await requireTokenizer(checkpoint)).encode(await readFile(texts[0]!, "utf8"));
       const engine = await loadEngine(checkpoint, runtime, { attention: "full", threads: 1, observe: { nll: true } });
-      const { scoreDocument } = await import("../../src/eval/nll.ts");
+      const { scoreDocument } = await import("../../research/eval/nll.ts");
       const all: number[] = [];
       await scoreDocument(engine, [0, ...ids.slice(begin + 1, begin + 64)], 1, (some) => void all.push(...some));
       return all;

@@ -2,9 +2,9 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { bosOf } from "../../src/eval/document.ts";
-import { Quiz, type Reader, summarize } from "../../src/eval/passkey.ts";
-import { type Cell, cellsOf, type Prompt, PromptMaker, truncated } from "../../src/eval/passkey_prompts.ts";
+import { bosOf } from "../../research/eval/document.ts";
+import { Quiz, type Reader, summarize } from "../../research/eval/passkey.ts";
+import { type Cell, cellsOf, type Prompt, PromptMaker, truncated } from "../../research/eval/passkey_prompts.ts";
 import { withCheckpoint } from "../../src/load.ts";
 import { loadTokenizer } from "../../src/load_tokenizer.ts";
 import type { Plan } from "../../src/model/plan.ts";

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { pca } from "../../src/eval/pca.ts";
+import { pca } from "../../research/eval/pca.ts";
 import { draw } from "../../src/random.ts";
 import { ROOT } from "../setup.ts";
 

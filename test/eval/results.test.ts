@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { appendFile, exists, mkdtemp, readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { csv, FloatFile, Results } from "../../src/cli/eval/results.ts";
+import { csv, FloatFile, Results } from "../../research/cli/results.ts";
 
 const fresh = () => mkdtemp(join(tmpdir(), "lambent-results-"));
 

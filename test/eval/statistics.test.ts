@@ -1,7 +1,7 @@
 /** Bootstrap, bands and the moving average against their definitions. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { bootstrapMean, bootstrapRatio, movingAverage } from "../../src/eval/statistics.ts";
+import { bootstrapMean, bootstrapRatio, movingAverage } from "../../research/eval/statistics.ts";
 import { draw } from "../../src/random.ts";
 
 const numbers = fc.double({ min: -100, max: 100, noNaN: true });

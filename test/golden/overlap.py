@@ -9,8 +9,8 @@ Pinned: sacrebleu 2.6.0, rouge-score 0.1.2, numpy 2.4.6 (requirements.txt). Need
                             lower       {code point: what of its str.lower() ROUGE keeps}, above ASCII, where not empty
                             tokens      [text, its 13a tokens]
                             texts       the texts of all pairs
-                            pairs       [hypothesis, reference (numbers of texts), sentence BLEU, corpus BLEU, ROUGE-L]
-                            corpora     [numbers of pairs, corpus BLEU, mean ROUGE-L]
+                            pairs       [hypothesis, reference (numbers of texts), BLEU, ROUGE-L]
+                            corpora     [numbers of pairs, BLEU of all]
                             BLEU is [score, counts, totals, lengths], ROUGE-L [precision, recall, fmeasure]
     fixtures/pca.json       name → rows, and by numpy's eigh: mean, components, explained, scores
 
@@ -142,15 +142,13 @@ def overlap():
     texts, made = {}, []
     for hypothesis, reference in pairs():
         numbers = [texts.setdefault(t, len(texts)) for t in (hypothesis, reference)]
-        made.append([*numbers, bleu(sacrebleu.sentence_bleu(hypothesis, [reference])),
-                     bleu(sacrebleu.corpus_bleu([hypothesis], [[reference]])), rouge(hypothesis, reference)])
+        made.append([*numbers, bleu(sacrebleu.corpus_bleu([hypothesis], [[reference]])), rouge(hypothesis, reference)])
     text_of = list(texts)
     corpora = []
     for _ in range(40):
         chosen = [RANDOM.randrange(len(made)) for _ in range(RANDOM.choice([1, 2, 3, 10, 50]))]
         hypotheses, references = ([text_of[made[i][side]] for i in chosen] for side in (0, 1))
-        means = np.mean([made[i][4] for i in chosen], axis=0)
-        corpora.append([chosen, bleu(sacrebleu.corpus_bleu(hypotheses, [references])), means.tolist()])
+        corpora.append([chosen, bleu(sacrebleu.corpus_bleu(hypotheses, [references]))])
     assert len(made) >= 300
     letters = {i: re.sub("[^a-z0-9]", "", chr(i).lower()) for i in range(128, 0x110000)}
     return {"sacrebleu": sacrebleu.__version__, "rouge_score": version("rouge_score"),

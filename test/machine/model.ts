@@ -9,9 +9,9 @@ import { directory } from "../../src/runtime/directory.ts";
 import { FIXTURES, kernels } from "../setup.ts";
 
 /** One of each family, and of what differs within one: grouped keys, windows, biases, clipping, odd numbers of heads. */
-export const FAMILIES = ["llama-gqa-tied", "mistral-window", "qwen2", "mpt-clip", "mpt-heads6", "gptj"] as const;
+export const VARIETIES = ["llama-gqa-tied", "mistral-window", "qwen2", "mpt-clip", "mpt-heads6", "gptj"] as const;
 /** The same, and every format of weights. */
-export const FIXTURE_NAMES = [...FAMILIES, "llama-bf16", "llama-f16"] as const;
+export const FIXTURE_NAMES = [...VARIETIES, "llama-bf16", "llama-f16"] as const;
 
 /** A step as a test writes it: [session, number of tokens] for each session in it. */
 export type Shape = readonly (readonly [session: number, tokens: number])[];

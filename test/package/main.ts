@@ -8,6 +8,7 @@ await installAllTools();
 beforeAll(async () => void (await tarball()), 400_000);
 afterAll(removeProjects);
 
+await import("./footprint.ts");
 await import("./types.ts");
 await import("./projects.ts");
 await import("./command.ts");

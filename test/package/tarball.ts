@@ -1,5 +1,5 @@
 /** The package as others receive it, and the lines of README.md that they would run. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { command } from "../platforms/command.ts";
@@ -35,6 +35,15 @@ export async function project(
   for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), text);
   await command(["npm", "install", "--no-audit", "--no-fund", "--prefer-offline", ...flags, await tarball()], folder);
   return folder;
+}
+
+/** How many packages an installation has, and the bytes of their files. */
+export function installed(folder: string): { readonly packages: number; readonly bytes: number } {
+  const modules = join(folder, "node_modules");
+  const { packages } = JSON.parse(readFileSync(join(modules, ".package-lock.json"), "utf8"));
+  const files = Object.keys(packages).flatMap((name) => globSync(`${name}/**`, { cwd: folder }));
+  const sizes = [...new Set(files)].map((file) => statSync(join(folder, file))).filter((file) => file.isFile());
+  return { packages: Object.keys(packages).length, bytes: sizes.reduce((sum, { size }) => sum + size, 0) };
 }
 
 export function removeProjects(): void {

@@ -1,6 +1,7 @@
 /** How a text ends, what a reader of it sees, and what is said of it afterwards. */
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test";
 import { OptionError } from "../../src/errors.ts";
+import { Tally } from "../../src/generation.ts";
 import type { GeneratedToken, GenerateOptions, Generation, Model } from "../../src/index.ts";
 import { Xxh64 } from "../../src/machine/hash.ts";
 import { kernels } from "../setup.ts";
@@ -147,11 +148,24 @@ describe("what is read", () => {
   });
 });
 
+test("its seconds are those until the prompt was read, and those from then on", () => {
+  const clock = spyOn(performance, "now");
+  try {
+    const tally = new Tally();
+    clock.mockReturnValue(1000);
+    tally.start();
+    clock.mockReturnValue(1500);
+    tally.prefilled();
+    clock.mockReturnValue(3500);
+    expect(tally.result()).toMatchObject({ prefillSeconds: 0.5, decodeSeconds: 2 });
+  } finally {
+    clock.mockRestore();
+  }
+});
+
 test("the result counts right, and logitsHash is XXH64 of the logits that chose", async () => {
   const { result, tokens } = free;
   expect(result).toMatchObject({ promptTokens: 5, newTokens: 60 });
-  expect(result.prefillSeconds).toBeGreaterThan(0);
-  expect(result.decodeSeconds).toBeGreaterThan(0);
   using session = await model.session({ seed: 11 });
   for (const id of PROMPT) await session.append([id]);
   const hash = new Xxh64(await kernels());

@@ -6,7 +6,7 @@ import { type LambentError, type LoadOptions, load, type Model, type Session } f
 import { BYTE_CHARS } from "../../src/tokenizer/bytelevel.ts";
 import { FIXTURES, MODELS } from "../setup.ts";
 
-export const FAMILIES = ["llama-gqa-tied", "mpt-heads6", "gptj"] as const;
+export { FAMILIES } from "../setup.ts";
 export const EMBEDDED = join(MODELS, "lambent-llama-5m");
 export const BOS = 1;
 export const EOS = 2;

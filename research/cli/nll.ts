@@ -1,0 +1,173 @@
+import { basename } from "node:path";
+import type { Command } from "commander";
+import { whole } from "../../src/cli/options.ts";
+import { Stages } from "../../src/cli/progress.ts";
+import { write } from "../../src/cli/streams.ts";
+import { mismatch, OptionError } from "../../src/errors.ts";
+import { textBytes } from "../eval/document.ts";
+import { between, edgesOf, READINGS, type Reading, tailOf } from "../eval/nll.ts";
+import { nllChart } from "./nll_chart.ts";
+import { nllCsv, nllTensors } from "./nll_files.ts";
+import { type EvalFlags, evalOptions, names, ownNames, wholes } from "./options.ts";
+import { svg } from "./plot.ts";
+import { csv, withResults } from "./results.ts";
+import { ratioOf, readDocuments, type Scored, scoreAll, scoringParameters, type Variant } from "./scoring.ts";
+import { type Subject, withSubject } from "./subject.ts";
+import { table } from "./table.ts";
+import { type TextFile, textFiles } from "./texts.ts";
+
+export interface NllFlags extends EvalFlags {
+  readonly length?: number;
+  readonly from: number;
+  readonly lengths?: number[];
+  readonly policies?: readonly Reading[];
+  readonly models?: readonly string[];
+  readonly window?: number;
+  readonly stride?: number;
+  readonly documents?: number;
+}
+
+export function addNll(evaluation: Command, signal: AbortSignal): void {
+  evalOptions(evaluation.command("nll"), "nll")
+    .description("NLL by position and perplexity by length, under several attention policies (paper: Fig. 3, Table 1)")
+    .option("--length <n>", "tokens of each document, BOS included (default: 8 times the trained length)", whole(2))
+    .option(
+      "--policies <list>",
+      `what is compared, of ${READINGS.join(", ")} (default: that of --attention, full, retruncation)`,
+      names(READINGS),
+    )
+    .option("--from <position>", "score from this position on only; what is before is read all the same", whole(1), 1)
+    .option("--lengths <list>", "lengths of the perplexity table (default: powers of two)", wholes(2))
+    .option("--documents <n>", "take the first n texts only", whole(1))
+    .option("--models <where...>", "several models, instead of --model: each into a directory of its own")
+    .option("--window <n>", "re-truncation: tokens that are read at once (default: the trained length)", whole(2))
+    .option("--stride <n>", "re-truncation: tokens between two windows (default: half of the window)", whole(1))
+    .addHelpText("after", HELP)
+    .action((flags: NllFlags) => run(flags, signal));
+}
+
+const HELP = `
+A document is BOS and a file's first tokens. Its NLL at position p ≥ 1 is that of token p given all tokens before it, in
+nats; none is left out at chunk boundaries, and NaN stays NaN. Writes nll.safetensors (one F32 tensor [documents, length − 1] per
+policy), nll.json, nll.csv and nll.svg.`;
+
+async function run(flags: NllFlags, signal: AbortSignal): Promise<void> {
+  const stages = new Stages();
+  const files = (await textFiles(flags.text)).slice(0, flags.documents);
+  const rows: Record<string, string | number>[] = [];
+  ownNames(flags.models ?? []);
+  for (const model of flags.models ?? [flags.model]) {
+    const out = flags.models ? `${flags.out}/${basename(model as string)}` : flags.out;
+    rows.push(...(await measure({ ...flags, ...(model === undefined ? {} : { model }), out }, files, stages, signal)));
+  }
+  if (!flags.models) return;
+  await write(`\nperplexity of whole texts by length\n${table(rows)}`);
+  await withResults(flags, "perplexity", {}, signal, (results) => results.write("perplexity.csv", csv(rows)));
+}
+
+/** One model: every file of results; returns its rows of the perplexity table. */
+function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, signal: AbortSignal) {
+  return withSubject(flags, signal, stages, async (subject) => {
+    const { name, tokenizer, trainedLength } = subject;
+    const length = flags.length ?? 8 * trainedLength;
+    const policies = flags.policies ?? [...new Set<Reading>([flags.attention ?? "lambda", "full", "retruncation"])];
+    const variants = policies.map((reading) => variantOf(reading, flags, subject));
+    const { from } = flags;
+    if (from >= length) throw new OptionError(mismatch("from", `less than the length (${length})`, from));
+    const all = [
+      ...new Set([...(flags.lengths ?? powersOfTwo(length)).filter((n) => n > from && n <= length), length]),
+    ];
+    const parameters = { ...scoringParameters(flags, subject, files, variants, length), from, lengths: all };
+    return withResults(flags, "nll", parameters, signal, async (results) => {
+      const documents = await readDocuments(files, subject, length, stages, signal);
+      const edges = edgesOf(from, length, all);
+      await write(`${name}: ${documents.length} documents of ${length} tokens, trained length ${trainedLength}\n`);
+      const scored = await scoreAll(subject, documents, variants, edges, results, stages, signal);
+      const bytes = all.map((n) =>
+        documents.reduce((sum, { ids }) => sum + textBytes(tokenizer, ids.slice(from, n)), 0),
+      );
+      const perplexities = scored.map(({ variant, documents: found }) => ({
+        policy: variant.name,
+        lengths: all.map((n, i) => {
+          const { mean, tokens, nan } = between(found, edges, from, n);
+          const tail = between(found, edges, tailOf(from, n), n).mean;
+          const bitsPerByte = (mean * tokens) / Math.LN2 / (bytes[i] as number);
+          return { length: n, nll: mean, perplexity: Math.exp(mean), tailNll: tail, bitsPerByte, nan };
+        }),
+      }));
+      const ends = endsOf(scored, edges, length, flags.seed);
+      const verdict = verdictOf(ends, trainedLength);
+      const result = {
+        ...subject.facts,
+        parameters,
+        bands: scored.map(({ variant, policy, documents: found }) => ({
+          policy: variant.name,
+          ...policy,
+          bands: edges
+            .slice(1)
+            .map((to, i) => ({ from: edges[i], to, ...between(found, edges, edges[i] as number, to) })),
+        })),
+        ...{ trainedLength, perplexities, ends, verdict },
+      };
+      const rows = perplexities.map(({ policy, lengths: found }) => ({
+        model: basename(name),
+        policy,
+        ...Object.fromEntries(found.map(({ length: n, perplexity }) => [`${n} tokens`, perplexity])),
+        "bits per byte": found.at(-1)?.bitsPerByte as number,
+      }));
+      await write(`\nperplexity of whole texts by length\n${table(rows)}`);
+      await results.write("nll.json", `${JSON.stringify(result, null, 2)}\n`);
+      await results.write("nll.safetensors", nllTensors(scored, from, length));
+      await results.write("nll.csv", nllCsv(scored, from, length));
+      await results.write(
+        "nll.svg",
+        await svg(await nllChart(`NLL by position: ${basename(name)}`, scored, subject, from, length)),
+      );
+      await write(`\nwritten to ${flags.out}: nll.json, nll.csv, nll.svg, nll.safetensors\n${verdict}\n`);
+      return rows;
+    });
+  });
+}
+
+/** A reading of the flags as a variant. Throws OptionError if re-truncation's stride is not less than its window. */
+function variantOf(reading: Reading, flags: NllFlags, { trainedLength }: Subject): Variant {
+  const { nGlobal, nLocal, limit } = flags;
+  if (reading !== "retruncation") {
+    return { name: reading, options: { attention: reading, nGlobal, nLocal, limit } };
+  }
+  const window = flags.window ?? trainedLength;
+  const stride = flags.stride ?? Math.max(1, Math.floor(window / 2));
+  if (stride >= window) throw new OptionError(mismatch("stride", `less than the window (${window})`, stride));
+  return { name: reading, options: {}, retruncation: { window, stride } };
+}
+
+function powersOfTwo(length: number): number[] {
+  const all: number[] = [];
+  for (let n = 512; n <= length; n *= 2) all.push(n);
+  return all;
+}
+
+/** What each variant comes to at the texts' end, and beside re-truncation. */
+function endsOf(scored: readonly Scored[], edges: readonly number[], length: number, seed: number) {
+  const from = tailOf(edges[0] as number, length);
+  const base = scored.find(({ variant }) => variant.retruncation);
+  return scored.map((one) => ({
+    ...{ policy: one.variant.name, from, to: length },
+    nll: between(one.documents, edges, from, length).mean,
+    overRetruncation: base && one !== base ? ratioOf(one, base, edges, from, length, seed) : undefined,
+  }));
+}
+
+function verdictOf(ends: ReturnType<typeof endsOf>, trainedLength: number): string {
+  const { from, to } = ends[0] as (typeof ends)[number];
+  const nlls = ends.map(({ policy, nll }) => `${policy} ${Number.isNaN(nll) ? "NaN" : nll.toFixed(3)}`);
+  const over = ends.flatMap(({ policy, overRetruncation: ratio }) =>
+    ratio ? [`${policy} ${percent(ratio.value)} [${percent(ratio.low)}, ${percent(ratio.high)}]`] : [],
+  );
+  const text = `NLL of positions ${from}–${to - 1} (${(to / trainedLength).toFixed(1)} × the trained length): ${nlls.join(", ")}`;
+  return over.length ? `${text}; over re-truncation, 95 % bootstrap: ${over.join(", ")}` : text;
+}
+
+function percent(ratio: number): string {
+  return Number.isNaN(ratio) ? "NaN" : `${ratio >= 1 ? "+" : ""}${(100 * (ratio - 1)).toFixed(2)} %`;
+}

@@ -1,0 +1,72 @@
+import { basename } from "node:path";
+import type { Claim } from "../eval/claims.ts";
+import type { Step } from "./reproduce_steps.ts";
+
+/** A step that was carried out: what its JSON file says it found, and where. */
+export interface DoneStep extends Step {
+  readonly verdict: string;
+  /** Kernels, threads, runtime, versions, formats. */
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+/** docs/RESULTS.md: the paper's claims beside what was found, then every figure with the command that draws it. */
+export function resultsPage(claims: readonly Claim[], steps: readonly DoneStep[], command: string): string {
+  const models = [...new Set(steps.map(({ model }) => model))];
+  const facts = steps.find(({ facts }) => facts.kernels)?.facts ?? {};
+  const agreeing = claims.filter(({ agrees }) => agrees).length;
+  return [
+    "# Results: the paper's evaluation, on our models",
+    "",
+    `Written by \`${command}\` (lambent ${facts.lambent}, ${facts.runtime}). ${agreeing} of ${claims.length} claims agree. The paper: LM-Infinite, arXiv 2308.16137. Its models have 6 to 7 billion parameters and were trained at 2,048 or 4,096 tokens; these have about 5 million and were trained at 512, so that 512 → 32,768 is its 2K/4K → 128K. NLL is in nats per token; intervals are 95 % bootstrap over documents; "re-truncation" reads every stretch of text anew (window 512, stride 256, BOS in front), so that nothing in a window is beyond what the model was trained at. Figures measured on text that is not part of the project say so by the names of their files.`,
+    "",
+    ...models.flatMap((model) => [
+      `## ${basename(model)}`,
+      "",
+      "| where | the paper | ours | agrees | if not, why |",
+      "| --- | --- | --- | --- | --- |",
+      ...claims.filter((claim) => claim.model === model).map(row),
+      "",
+      ...steps.filter((step) => step.model === model).flatMap((step) => section(step)),
+    ]),
+  ].join("\n");
+}
+
+function row({ where, paper, found, agrees, why }: Claim): string {
+  return `| ${[where, paper, found, agrees ? "yes" : "**no**", why ?? ""].map(cell).join(" | ")} |`;
+}
+
+function cell(text: string): string {
+  return text.replaceAll("|", "\\|");
+}
+
+function section(step: DoneStep): string[] {
+  const figures = Object.entries(step.figures).flatMap(([file, title]) => [
+    `![${title}](figures/${figureName(step, file)})`,
+    "",
+  ]);
+  return [
+    `### ${basename(step.model)}: ${step.name}`,
+    "",
+    ...figures,
+    `    ${shown(step)}`,
+    "",
+    `${step.verdict.replace(/^verdict: /, "")} (${step.facts.dtype}, ${step.facts.kernels}, threads: ${step.facts.threads})`,
+    "",
+  ];
+}
+
+/** A figure's name in the docs. */
+export function figureName({ model }: Step, file: string): string {
+  return `${basename(model)}-${file}`;
+}
+
+/** The command of a step as one would type it, without the folders where texts happen to lie. */
+export function shown({ args, model }: Step): string {
+  const parts = args.map((part) => (part === model ? `models/${basename(model)}` : part));
+  const all = parts.map((part) => (part.startsWith("/") ? basename(part) : part));
+  const from = all.indexOf("--text") + 1;
+  const to = all.findIndex((part, i) => i >= from && part.startsWith("--"));
+  const texts = all.slice(from, to);
+  const short = texts.length > 5 ? [...texts.slice(0, 2), `… ${texts.length} files in all`] : texts;
+  return `lambent ${(from > 0 ? [...all.slice(0, from), ...short, ...all.slice(to)] : all).join(" ")}`;
+}

@@ -1,0 +1,154 @@
+import type { Stages } from "../../src/cli/progress.ts";
+import { write } from "../../src/cli/streams.ts";
+import type { Engine } from "../../src/engine.ts";
+import type { Policy, PolicyOptions } from "../../src/model/cache.ts";
+import { type Document, documentOf } from "../eval/document.ts";
+import { Bands, between, type Retruncation, scoreDocument, scoreRetruncated, tailOf } from "../eval/nll.ts";
+import { bootstrapRatio, type Interval } from "../eval/statistics.ts";
+import type { EvalFlags } from "./options.ts";
+import { FloatFile, type Json, type Results } from "./results.ts";
+import type { Subject } from "./subject.ts";
+import type { TextFile } from "./texts.ts";
+
+/** A way to read that is compared with others. */
+export interface Variant {
+  readonly name: string;
+  readonly options: PolicyOptions;
+  /** Read anew after every stride, under full attention. */
+  readonly retruncation?: Retruncation | undefined;
+}
+
+/** How a variant's engine attends to documents of `length` tokens. What forgets nothing has no middle tokens. */
+function optionsOf({ options, retruncation }: Variant, length: number): PolicyOptions {
+  if (retruncation) return { attention: "full", maxPositions: retruncation.window, middleK: 0 };
+  const keepsAll = options.attention === "full" || options.attention === "ceiling-only";
+  return { maxPositions: length, ...options, ...(keepsAll ? { middleK: 0 } : {}) };
+}
+
+/** A variant's policy on documents of `length` tokens. Throws OptionError for what the model cannot do. */
+function policyOf(subject: Subject, variant: Variant, length: number): Policy {
+  return subject.plan(optionsOf(variant, length)).plan.policy;
+}
+
+/** What scores depend on; variants that are refused are so here, before anything is computed. */
+export function scoringParameters(
+  flags: EvalFlags,
+  subject: Subject,
+  files: readonly TextFile[],
+  variants: readonly Variant[],
+  length: number,
+) {
+  const policies = variants.map((variant) => [variant.name, policyOf(subject, variant, length)]);
+  return {
+    ...{ model: subject.name, length, bos: subject.bos ?? null },
+    files: files.map(({ path, size }) => ({ path, bytes: size })),
+    variants: variants as unknown as Json,
+    policies: Object.fromEntries(policies) as Json,
+    ...{ revision: flags.revision, dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
+  };
+}
+
+/** What a variant made of the documents. */
+export interface Scored {
+  readonly variant: Variant;
+  readonly policy: Policy;
+  /** Of each document: sums of NLL and counts of NaN by band. */
+  readonly documents: readonly { readonly sums: number[]; readonly nans: number[] }[];
+  /** Of each document: the NLL from position edges[0] on, f32. */
+  readonly files: readonly FloatFile[];
+}
+
+/** The documents of the files, `length` tokens of each. */
+export async function readDocuments(
+  files: readonly TextFile[],
+  { tokenizer, bos }: Subject,
+  length: number,
+  stages: Stages,
+  signal: AbortSignal,
+): Promise<Document[]> {
+  const documents: Document[] = [];
+  for (const { path, read } of files) {
+    signal.throwIfAborted();
+    documents.push(await documentOf(path, read, tokenizer, bos, length));
+    stages.update("reading the texts", documents.length, files.length);
+  }
+  stages.end();
+  return documents;
+}
+
+/**
+ * The NLL of every document's tokens from position edges[0] on, under every variant. A document under a variant is a unit
+ * of work: what an interrupted run has kept is not computed again. Prints a line for each variant.
+ */
+export async function scoreAll(
+  subject: Subject,
+  documents: readonly Document[],
+  variants: readonly Variant[],
+  edges: readonly number[],
+  results: Results,
+  stages: Stages,
+  signal: AbortSignal,
+): Promise<Scored[]> {
+  const all: Scored[] = [];
+  const length = documents[0]?.ids.length ?? 0;
+  const from = edges[0] as number;
+  let done = 0;
+  for (const variant of variants) {
+    const { retruncation } = variant;
+    // Of a variant whose documents are all kept nothing is loaded.
+    let engine: Engine | undefined;
+    const found: { sums: number[]; nans: number[] }[] = [];
+    const files: FloatFile[] = [];
+    for (const { name, ids } of documents) {
+      const unit = JSON.stringify([subject.name, variant.name, name]);
+      const file = new FloatFile(results, unit);
+      files.push(file);
+      const kept = results.get(unit) as { sums: number[]; nans: number[] } | undefined;
+      if (kept) {
+        found.push(kept);
+        done += length;
+        continue;
+      }
+      const bands = new Bands(edges);
+      let read = 0;
+      const onNll = async (nll: Float32Array) => {
+        bands.add(nll);
+        read += nll.length;
+        stages.update(`scoring under ${variant.name}`, done + read, variants.length * documents.length * length);
+        await file.append(nll);
+      };
+      engine ??= await subject.engine({ ...optionsOf(variant, length), observe: { nll: true } });
+      try {
+        if (retruncation) await scoreRetruncated(engine, ids, subject.bos, retruncation, from, onNll, signal);
+        else await scoreDocument(engine, ids, from, onNll, signal);
+      } finally {
+        await file.close();
+      }
+      const unitFound = { sums: bands.sums, nans: bands.nans };
+      await results.keep(unit, unitFound);
+      found.push(unitFound);
+      done += length;
+    }
+    stages.end();
+    const scored = { variant, policy: policyOf(subject, variant, length), documents: found, files };
+    all.push(scored);
+    const tail = between(found, edges, tailOf(from, length), length).mean;
+    await write(
+      `${variant.name.padEnd(13)} NLL of the last ${length - tailOf(from, length)} tokens ${tail.toFixed(3)}\n`,
+    );
+  }
+  return all;
+}
+
+/** The NLL of one variant over that of another between two positions, with a bootstrap interval over documents. */
+export function ratioOf(
+  one: Scored,
+  base: Scored,
+  edges: readonly number[],
+  from: number,
+  to: number,
+  seed: number,
+): Interval {
+  const sums = ({ documents }: Scored) => documents.map((document) => between([document], edges, from, to).mean);
+  return bootstrapRatio(sums(one), sums(base), { seed });
+}

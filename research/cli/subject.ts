@@ -1,0 +1,66 @@
+import { basename, isAbsolute } from "node:path";
+import { DEFAULT_MODEL, loadOptions, type ModelFlags } from "../../src/cli/options.ts";
+import type { Stages } from "../../src/cli/progress.ts";
+import type { Engine } from "../../src/engine.ts";
+import { chooseKernels } from "../../src/engine_info.ts";
+import { type LoadOptions, loadEngine, withCheckpoint } from "../../src/load.ts";
+import { requireTokenizer } from "../../src/load_tokenizer.ts";
+import { type Planned, planModel } from "../../src/model/planning.ts";
+import { dtypesOf } from "../../src/snapshot.ts";
+import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
+import { VERSION } from "../../src/version.ts";
+import { bosOf } from "../eval/document.ts";
+
+/** A model under evaluation: loaded anew for every policy, one at a time. */
+export interface Subject {
+  readonly name: string;
+  readonly tokenizer: Tokenizer;
+  /** The token that documents begin with; undefined: none. */
+  readonly bos: number | undefined;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly layers: number;
+  /** Tokens. */
+  readonly trainedLength: number;
+  /** The model planned with these options in place of the flags', which refuses bad ones. */
+  plan(options: LoadOptions): Planned;
+  /** An engine by the flags of the command, with these options in place of theirs. */
+  engine(options: LoadOptions): Promise<Engine>;
+  /** What results depend on beside their parameters: the command, versions, formats, threads. */
+  readonly facts: Readonly<Record<string, string | number>>;
+}
+
+/** Lends the model of the flags to `work`. */
+export function withSubject<T>(
+  flags: ModelFlags,
+  signal: AbortSignal,
+  stages: Stages,
+  work: (subject: Subject) => Promise<T>,
+): Promise<T> {
+  const name = flags.model ?? DEFAULT_MODEL;
+  const options = loadOptions(flags, signal, stages);
+  return withCheckpoint(name, options, async (checkpoint, runtime) => {
+    const tokenizer = await requireTokenizer(checkpoint);
+    const plan = (more: LoadOptions) => planModel(checkpoint, { ...options, ...more });
+    const planned = plan({});
+    const { trainedLength, layers, modelType } = planned.program;
+    const { kernels, threads } = await chooseKernels(options, runtime);
+    const engine = async (more: LoadOptions) => {
+      const engine = await loadEngine(checkpoint, runtime, { ...options, ...more });
+      stages.end();
+      return engine;
+    };
+    const { config } = checkpoint;
+    const bos = bosOf(tokenizer, config);
+    const facts = {
+      ...{ command: commandLine(), lambent: VERSION, runtime: runtime.name },
+      ...{ kernels: kernels.build, threads, modelType, dtype: dtypesOf(planned) },
+    };
+    return work({ name, tokenizer, bos, config, layers: layers.length, trainedLength, plan, engine, facts });
+  });
+}
+
+/** What was typed, but for where files lie on this machine. */
+export function commandLine(): string {
+  const parts = process.argv.slice(2).map((part) => (isAbsolute(part) ? basename(part) : part));
+  return ["lambent", ...parts].join(" ");
+}

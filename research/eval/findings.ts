@@ -1,0 +1,107 @@
+/** What curves come to: numbers per layer and head at the trained length and at the text's end. */
+import type { Policy } from "../../src/model/cache.ts";
+import { type Curves, type Grid, type Spread, spreadOf, uniform } from "./diagnose.ts";
+
+/** A number within the trained length, and at the end of the text. */
+export interface Change<T> {
+  readonly trained: T;
+  readonly end: T;
+}
+
+/** Of one head: its largest logit, its mean entropy in nats and the first keys' mean share of its attention. */
+export interface HeadFindings {
+  readonly bound: Change<number>;
+  readonly entropy: Change<number>;
+  readonly sinks: Change<number>;
+}
+
+/** Of the heads of one layer, or of all layers. */
+export interface LayerFindings {
+  readonly layer: number | "all";
+  readonly bound: Change<Spread>;
+  readonly entropy: Change<Spread>;
+  readonly sinks: Change<Spread & { readonly largest: number }>;
+  readonly heads: readonly HeadFindings[];
+}
+
+/** Where a grid's numbers are taken: an index of its distances, and bands from one to before another. */
+interface Place {
+  readonly distance: number;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/**
+ * The bound up to the trained length and over all distances; means over the last half of the trained length, and over as
+ * many positions at the text's end.
+ */
+export function findingsOf(curves: Curves, trainedLength: number): LayerFindings[] {
+  const places = placesOf(curves.grid, trainedLength);
+  const layers = Array.from({ length: curves.layers }, (_, layer) =>
+    Array.from({ length: curves.heads }, (_, head) => headOf(curves, layer, head, places)),
+  );
+  return [...layers.map((heads, layer) => layerOf(layer, heads)), { ...layerOf("all", layers.flat()), heads: [] }];
+}
+
+/** What heads that attend all keys alike would have there. */
+export function alikeOf(
+  policy: Policy,
+  grid: Grid,
+  sinks: number,
+  trainedLength: number,
+): Pick<HeadFindings, "entropy" | "sinks"> {
+  const places = placesOf(grid, trainedLength);
+  const alike = uniform(policy, grid, sinks);
+  return { entropy: meansOf(alike.entropy, places), sinks: meansOf(alike.sinks, places) };
+}
+
+function placesOf(grid: Grid, trainedLength: number): Change<Place> {
+  return {
+    trained: placeOf(grid, Math.min(trainedLength, grid.length), trainedLength),
+    end: placeOf(grid, grid.length, trainedLength),
+  };
+}
+
+function meansOf(values: ArrayLike<number>, { trained, end }: Change<Place>): Change<number> {
+  const mean = (place: Place) => spreadOf(Array.from(values).slice(place.begin, place.end)).mean;
+  return { trained: mean(trained), end: mean(end) };
+}
+
+/** The positions that the numbers of a text of `length` stand for: the last half of the trained length, by whole bands. */
+function spanOf({ edges }: Grid, length: number, trainedLength: number): { begin: number; end: number } {
+  const end = Math.max(
+    1,
+    edges.findLastIndex((edge) => edge <= length),
+  );
+  const begin = edges.findIndex((edge) => edge >= length - trainedLength / 2);
+  return { begin: Math.min(begin, end - 1), end };
+}
+
+function placeOf(grid: Grid, length: number, trainedLength: number): Place {
+  return { distance: grid.distances.findLastIndex((d) => d < length), ...spanOf(grid, length, trainedLength) };
+}
+
+function headOf(curves: Curves, layer: number, head: number, places: Change<Place>): HeadFindings {
+  const bound = curves.bound(layer, head);
+  return {
+    bound: { trained: bound[places.trained.distance] as number, end: bound[places.end.distance] as number },
+    entropy: meansOf(curves.entropy(layer, head), places),
+    sinks: meansOf(curves.sinks(layer, head), places),
+  };
+}
+
+function layerOf(layer: number | "all", heads: readonly HeadFindings[]): LayerFindings {
+  const spread = (of: (head: HeadFindings) => Change<number>) => ({
+    trained: spreadOf(heads.map((head) => of(head).trained)),
+    end: spreadOf(heads.map((head) => of(head).end)),
+  });
+  const { trained, end } = spread((head) => head.sinks);
+  const largest = (when: keyof Change<number>) => Math.max(...heads.map(({ sinks }) => sinks[when]));
+  return {
+    layer,
+    bound: spread((head) => head.bound),
+    entropy: spread((head) => head.entropy),
+    sinks: { trained: { ...trained, largest: largest("trained") }, end: { ...end, largest: largest("end") } },
+    heads,
+  };
+}

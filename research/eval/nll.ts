@@ -1,0 +1,133 @@
+import type { Engine } from "../../src/engine.ts";
+import { POLICIES, type PolicyName } from "../../src/model/cache.ts";
+import { score } from "../../src/score.ts";
+
+/**
+ * Ways to read a text that is longer than a model's context: the attention policies, and `retruncation`, which reads every
+ * stretch of text anew with as much context as fits the trained length (paper, Fig. 6; what is compared with).
+ */
+export const READINGS = [...POLICIES, "retruncation"] as const;
+export type Reading = PolicyName | "retruncation";
+
+/** Takes NLLs in nats per token as they are computed, those of consecutive tokens. NaN where a logit was not finite. */
+export type OnNll = (nll: Float32Array) => void | Promise<void>;
+
+/** The NLL of every token of a document from position `from` (1 or more) on, each given all tokens before it. */
+export async function scoreDocument(
+  engine: Engine,
+  ids: readonly number[],
+  from: number,
+  onNll: OnNll,
+  signal?: AbortSignal,
+): Promise<void> {
+  const session = engine.open(0, 0);
+  try {
+    // Context wants no logits, which may not be finite.
+    const context = { rows: engine.plan.options.chunkSize, wants: () => false };
+    await engine.read(session, ids.slice(0, from - 1), context, signal);
+    engine.hold(engine.state(session), ids[from - 1] as number);
+    await score(engine, session, ids.slice(from), onNll, signal);
+  } finally {
+    engine.dispose(session);
+  }
+}
+
+export interface Retruncation {
+  /** Tokens that are read at once, BOS included: the trained length. */
+  readonly window: number;
+  /** Tokens between the begins of two windows. */
+  readonly stride: number;
+}
+
+/**
+ * The same under re-truncation (from: 1 or more). Windows begin at tokens 0, stride, 2 · stride …; each is read from an empty cache, with BOS
+ * in the place of its first token. The first window scores all of its tokens, a later one its last `stride`, so that every
+ * token but those of the first window has from window − stride to window − 1 tokens of context, BOS included.
+ * `engine`: one with full attention.
+ */
+export async function scoreRetruncated(
+  engine: Engine,
+  ids: readonly number[],
+  bos: number | undefined,
+  { window, stride }: Retruncation,
+  from: number,
+  onNll: OnNll,
+  signal?: AbortSignal,
+): Promise<void> {
+  const first = Math.max(0, Math.floor((from - window) / stride) + 1) * stride;
+  for (let begin = first; begin === first || begin + window - stride < ids.length; begin += stride) {
+    const tokens = ids.slice(begin, begin + window);
+    if (begin > 0 && bos !== undefined) tokens[0] = bos;
+    // What the window before has scored, and what nobody wants, is context.
+    const context = Math.max(begin === 0 ? 1 : window - stride, from - begin);
+    await scoreDocument(engine, tokens, context, onNll, signal);
+  }
+}
+
+/** What was found between two positions. */
+export interface Stretch {
+  /** Nats per token; NaN if one of them is, or if there is none. */
+  readonly mean: number;
+  readonly tokens: number;
+  /** Tokens whose NLL is not a number. */
+  readonly nan: number;
+}
+
+/** Sums of NLLs by band of positions, as they come: band i reaches from position edges[i] to before edges[i + 1]. */
+export class Bands {
+  readonly #edges: readonly number[];
+  readonly sums: number[];
+  readonly nans: number[];
+  #position: number;
+  #band = 0;
+
+  /** `edges`: ascending, the first one the position of the first token that is added. */
+  constructor(edges: readonly number[]) {
+    this.#edges = edges;
+    this.sums = Array(edges.length - 1).fill(0);
+    this.nans = Array(edges.length - 1).fill(0);
+    this.#position = edges[0] as number;
+  }
+
+  /** Takes the NLLs of the next tokens. */
+  add(nll: Float32Array): void {
+    for (const value of nll) {
+      while (this.#position >= (this.#edges[this.#band + 1] as number)) this.#band++;
+      if (Number.isFinite(value)) (this.sums[this.#band] as number) += value;
+      else (this.nans[this.#band] as number)++;
+      this.#position++;
+    }
+  }
+}
+
+/** The mean between two edges, over one document or several. */
+export function between(
+  documents: readonly { readonly sums: readonly number[]; readonly nans: readonly number[] }[],
+  edges: readonly number[],
+  from: number,
+  to: number,
+): Stretch {
+  const begin = edges.indexOf(from);
+  const end = edges.indexOf(to);
+  const add = (values: readonly number[]) => values.slice(begin, end).reduce((sum, value) => sum + value, 0);
+  const sum = documents.reduce((total, { sums }) => total + add(sums), 0);
+  const nan = documents.reduce((total, { nans }) => total + add(nans), 0);
+  const tokens = documents.length * (to - from);
+  return { mean: nan > 0 || tokens === 0 ? Number.NaN : sum / tokens, tokens, nan };
+}
+
+/**
+ * Where the end of a text of `length` tokens begins, which says how it is read there: its last 1,024, of a short text the
+ * last half; not before `from`.
+ */
+export function tailOf(from: number, length: number): number {
+  return Math.max(from, length - Math.min(1024, Math.floor(length / 2)));
+}
+
+/** The edges of the bands of a document from position `from` to before `length`, those of the texts of `lengths` and of their tails among them. */
+export function edgesOf(from: number, length: number, lengths: readonly number[]): number[] {
+  const edges = new Set([from, 64, 256, length, tailOf(from, length)]);
+  for (let edge = 512; edge < length; edge *= 2) edges.add(edge);
+  for (const n of lengths) edges.add(n).add(tailOf(from, n));
+  return [...edges].filter((edge) => edge >= from && edge <= length).sort((a, b) => a - b);
+}

@@ -1,0 +1,59 @@
+import { Command, CommanderError } from "commander";
+import { LambentError, show } from "../errors.ts";
+import { messageOf } from "../realm.ts";
+import { detectHost } from "../runtime/detect.ts";
+import { provideRuntime } from "../runtime/index.ts";
+import { VERSION } from "../version.ts";
+import { addGenerate } from "./generate.ts";
+import { addInspect } from "./inspect.ts";
+import { addLogits } from "./logits.ts";
+import { addQuantize } from "./quantize.ts";
+import { lostOutput, warn, watchOutputs } from "./streams.ts";
+
+/** Adds commands to a program; what they do ends when `signal` says so. */
+export type AddCommands = (program: Command, signal: AbortSignal) => void | Promise<void>;
+
+/**
+ * Runs the command that was typed and sets the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted. `addMore` adds
+ * the commands beside the library's own; it is called only when none of these was typed, so that they start sooner.
+ */
+export async function runCommandLine(addMore: AddCommands): Promise<void> {
+  provideRuntime(detectHost);
+  const abort = new AbortController();
+  process.once("SIGINT", () => {
+    abort.abort();
+    process.once("SIGINT", () => process.exit(130));
+  });
+  watchOutputs();
+  process.once("exit", () => {
+    const lost = lostOutput();
+    if (lost && !process.exitCode) process.exitCode = report(lost, abort.signal);
+  });
+  const program = new Command("lambent")
+    .description("Language models in portable WebAssembly that never run out of context")
+    .version(VERSION)
+    .exitOverride()
+    .configureOutput({ outputError: () => {} });
+  for (const add of [addGenerate, addLogits, addInspect, addQuantize]) add(program, abort.signal);
+  try {
+    if (!program.commands.some((command) => command.name() === process.argv[2])) await addMore(program, abort.signal);
+    await program.parseAsync();
+    process.exitCode = abort.signal.aborted ? 130 : 0;
+  } catch (error) {
+    process.exitCode = report(error, abort.signal);
+  }
+}
+
+/** One line on stderr; returns the exit code. */
+function report(error: unknown, signal: AbortSignal): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    if (error.code === "commander.help") return 2; // no command: the help is on stderr already
+    warn(error.message.split("\n")[0] as string, "");
+    return 2;
+  }
+  if (signal.aborted && error === signal.reason) return 130;
+  const message = String(messageOf(error));
+  warn(error instanceof LambentError ? message : show(message), "error: ");
+  return 1;
+}
