@@ -1,4 +1,4 @@
-import { Format } from "./op";
+import { Format } from "./layout";
 
 /** Operands of a record, by their word offsets (op.ts). */
 

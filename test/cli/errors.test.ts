@@ -86,7 +86,7 @@ const write = (file: string, text: string | Uint8Array) =>
 const LATIN1 = Uint8Array.from([0x7b, 0x22, 0xe9, 0x22, 0x3a, 0x31, 0x7d]);
 
 const models: [string, () => string, RegExp][] = [
-  ["that is not there", () => "./nowhere", /^model: expected a directory, .*, found \.\/nowhere$/],
+  ["that is not there", () => "./nowhere", /^model: expected a directory, .*, found no directory \.\/nowhere$/],
   ["that was never downloaded, offline", () => "org/name", /^org\/name: expected .*offline/],
   ["that is a file", () => join(ROOT, "package.json"), /expected a directory, .*, found .*package\.json/],
   ["that is a file's plain name", () => "package.json", /expected a directory, .*, found package\.json/],
