@@ -16,7 +16,7 @@ const NO_ROOM = (thing: string, code: string) =>
 
 /** Runs the command line in a shell that does what `before` says, and sends its outputs to where `after` says. */
 async function shell(args: readonly string[], { before = "", after = "" }) {
-  const command = ["sh", "-c", `${before} "$0" "$@" ${after}`, process.execPath, "src/cli/main.ts", ...args];
+  const command = ["sh", "-c", `${before} "$0" "$@" ${after}`, process.execPath, "research/cli/main.ts", ...args];
   const child = Bun.spawn(command, { cwd: ROOT, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   const text = (stream: ReadableStream) => new Response(stream).text();
   const [out, err, code] = await Promise.all([text(child.stdout), text(child.stderr), child.exited]);

@@ -175,7 +175,7 @@ describe("refused", () => {
   test("a model that is not there, or is none", async () => {
     const to = fresh();
     expect(await mistake(["quantize", "./nowhere", to])).toMatch(
-      /^model: expected a directory, .*, found \.\/nowhere$/,
+      /^model: expected a directory, .*, found no directory \.\/nowhere$/,
     );
     expect(await mistake(["quantize", "org/name", to, "--offline"])).toMatch(/^org\/name: expected .*offline/);
     expect(await mistake(["quantize", temporaryFolder(), to])).toMatch(/expected model\.safetensors/);
