@@ -15,4 +15,4 @@ await import("./command.ts");
 await import("./executable.ts");
 await import("./bundles.ts");
 await import("./realms.ts");
-await import("./rounds_test.ts");
+await import("./few_rounds.ts");

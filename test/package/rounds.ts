@@ -1,5 +1,5 @@
 /**
- * Memory over rounds of load, generate and dispose, in every host with files: `npm run rounds` prints it, rounds_test.ts looks
+ * Memory over rounds of load, generate and dispose, in every host with files: `npm run rounds` prints it, few_rounds.ts looks
  * at a few.
  */
 import { copyFileSync, existsSync } from "node:fs";
