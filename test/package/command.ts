@@ -62,7 +62,11 @@ describe("the command line of the package", () => {
       err: "error: unknown option '--nonsense'\n",
     });
     expect(await lambent("generate", "--model", "./none")).toMatchObject({
-      ...{ code: 1, out: "", err: expect.stringMatching(/^error: model: expected a directory.*found no directory \.\/none\n$/) },
+      ...{
+        code: 1,
+        out: "",
+        err: expect.stringMatching(/^error: model: expected a directory.*found no directory \.\/none\n$/),
+      },
     });
     expect(await lambent("eval", "nll", "--text", "text.txt")).toMatchObject({
       ...{ code: 1, err: expect.stringMatching(/^error: lambent eval: expected a clone of lambent's repository.*\n$/) },
