@@ -5,6 +5,13 @@ interface Waiting {
   admit(): void;
 }
 
+/** Work that waits for a slot. */
+export interface Waited<T> {
+  readonly done: Promise<T>;
+  /** Ends the waiting, for a reason. */
+  leave(reason: unknown): void;
+}
+
 /** The session slots of an engine: which are taken, and who waits for one. */
 export class Slots {
   readonly #most: number;
@@ -32,28 +39,25 @@ export class Slots {
     while (this.#waiting.length > 0 && this.#lowest().free) this.#waiting.shift()?.admit();
   }
 
-  /** Does `work`, which takes a slot, as soon as one is free: first come, first served. An abort ends the waiting. */
-  whenFree<T>(work: () => T, signal: AbortSignal): Promise<T> {
-    return new Promise((resolve, reject) => {
-      signal.throwIfAborted();
-      if (this.#lowest().free) return resolve(work());
-      const leave = () => {
-        this.#waiting = this.#waiting.filter((other) => other !== waiting);
-        reject(signal.reason);
-      };
-      const waiting: Waiting = {
-        admit() {
-          signal.removeEventListener("abort", leave);
-          try {
-            resolve(work());
-          } catch (error) {
-            reject(error);
-          }
-        },
-      };
-      signal.addEventListener("abort", leave, { once: true });
-      this.#waiting.push(waiting);
-    });
+  /** Does `work`, which takes a slot, as soon as one is free: first come, first served. */
+  whenFree<T>(work: () => T): Waited<T> {
+    const { promise: done, resolve, reject } = Promise.withResolvers<T>();
+    const waiting: Waiting = {
+      admit() {
+        try {
+          resolve(work());
+        } catch (error) {
+          reject(error);
+        }
+      },
+    };
+    if (this.#lowest().free) waiting.admit();
+    else this.#waiting.push(waiting);
+    const leave = (reason: unknown) => {
+      this.#waiting = this.#waiting.filter((other) => other !== waiting);
+      reject(reason);
+    };
+    return { done, leave };
   }
 
   #lowest(): { slot: number; free: boolean } {

@@ -1,6 +1,7 @@
 import type { Engine } from "../engine.ts";
 import { mismatch, OptionError } from "../errors.ts";
 import type { Choosing } from "../sampler.ts";
+import type { Waited } from "../slots.ts";
 import { dtypesOf, readSnapshot, writeSnapshot } from "../snapshot.ts";
 import type { TextState } from "../state.ts";
 import type { ChosenToken, EngineFacts, EngineService, Opened, OpenOptions } from "./types.ts";
@@ -9,8 +10,9 @@ import type { ChosenToken, EngineFacts, EngineService, Opened, OpenOptions } fro
 export class LocalService implements EngineService {
   readonly facts: EngineFacts;
   readonly #sessions = new Set<number>();
-  /** Aborted when the model is disposed of. */
-  readonly #closing = new AbortController();
+  /** End the waiting for a slot. No AbortController: in workerd, one of another request may not be touched. */
+  readonly #leaves = new Set<(reason: unknown) => void>();
+  #closed: OptionError | undefined;
   #engine: Engine | undefined;
   #threads: number;
 
@@ -27,7 +29,7 @@ export class LocalService implements EngineService {
   }
 
   get #open(): Engine {
-    this.#closing.signal.throwIfAborted();
+    if (this.#closed) throw this.#closed;
     return this.#engine as Engine;
   }
 
@@ -63,13 +65,23 @@ export class LocalService implements EngineService {
 
   async #opening({ wait = false, signal }: OpenOptions, open: (engine: Engine) => Opened): Promise<Opened> {
     const engine = this.#open;
-    const closing = this.#closing.signal;
+    signal?.throwIfAborted();
     const work = () => open(engine);
-    const opened = await (wait
-      ? engine.slots.whenFree(work, signal ? AbortSignal.any([signal, closing]) : closing)
-      : work());
+    const opened = await (wait ? this.#waiting(engine.slots.whenFree(work), signal) : work());
     this.#sessions.add(opened.id);
     return opened;
+  }
+
+  async #waiting({ done, leave }: Waited<Opened>, signal: AbortSignal | undefined): Promise<Opened> {
+    const abort = () => leave(signal?.reason);
+    signal?.addEventListener("abort", abort, { once: true });
+    this.#leaves.add(leave);
+    try {
+      return await done;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      this.#leaves.delete(leave);
+    }
   }
 
   async begin(id: number, seed: number | undefined, choosing?: Choosing): Promise<void> {
@@ -106,7 +118,8 @@ export class LocalService implements EngineService {
   }
 
   close(): void {
-    this.#closing.abort(new OptionError(mismatch("model", "one that is open", "one that was disposed of")));
+    this.#closed ??= new OptionError(mismatch("model", "one that is open", "one that was disposed of"));
+    for (const leave of this.#leaves) leave(this.#closed);
     for (const id of this.#sessions) this.dispose(id);
     this.#engine = undefined;
   }
