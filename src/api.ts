@@ -10,7 +10,7 @@ export { filesFromBlobs } from "./runtime/blobs.ts";
 export { type Bucket, filesFromBucket } from "./runtime/bucket.ts";
 export { filesFromStreams, type StreamedFile } from "./runtime/streams.ts";
 export { filesFromUrl, type UrlOptions } from "./runtime/url.ts";
-export type { OpenOptions } from "./service/types.ts";
+export type { OpenOptions, StartOptions } from "./service/types.ts";
 export { type AppendOptions, type Prompt, Session } from "./session.ts";
 export type { ByteSource, Files } from "./source.ts";
 export type { ChatOptions, ContentPart, Message } from "./tokenizer/chat.ts";

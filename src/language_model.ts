@@ -4,7 +4,7 @@ import { GenerationConfig } from "./generation_config.ts";
 import { areFiles, type Loaded, type LoadOptions, loadLocally, loadRemotely, type Where } from "./load.ts";
 import { shownPlace } from "./runtime/address.ts";
 import { currentRuntime } from "./runtime/index.ts";
-import type { EngineFacts, EngineService, OpenOptions } from "./service/types.ts";
+import type { EngineFacts, EngineService, OpenOptions, StartOptions } from "./service/types.ts";
 import { type Prompt, Session, type SessionModel } from "./session.ts";
 import type { ChatOptions, Message } from "./tokenizer/chat.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
@@ -59,9 +59,7 @@ export class Model {
    * Starts a text. `startPosition`: position of its first token; the logits depend on distances alone. Throws OptionError
    * if maxSessions are open, unless it may wait for one of them to be disposed of.
    */
-  async session(
-    options: OpenOptions & { readonly startPosition?: number | undefined; readonly seed?: number | undefined } = {},
-  ): Promise<Session> {
+  async session(options: StartOptions = {}): Promise<Session> {
     return new Session(this.#parts, await this.#parts.service.open(options));
   }
 

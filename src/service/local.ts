@@ -4,7 +4,7 @@ import type { Choosing } from "../sampler.ts";
 import type { Waited } from "../slots.ts";
 import { dtypesOf, readSnapshot, writeSnapshot } from "../snapshot.ts";
 import type { TextState } from "../state.ts";
-import type { ChosenToken, EngineFacts, EngineService, Opened, OpenOptions } from "./types.ts";
+import type { ChosenToken, EngineFacts, EngineService, Opened, OpenOptions, StartOptions } from "./types.ts";
 
 /** An engine in this thread. */
 export class LocalService implements EngineService {
@@ -51,7 +51,7 @@ export class LocalService implements EngineService {
     return this.#open.state(id).random.seed;
   }
 
-  async open(options: Parameters<EngineService["open"]>[0] = {}): Promise<Opened> {
+  async open(options: StartOptions = {}): Promise<Opened> {
     return this.#opening(options, (engine) => ({ id: engine.open(options.startPosition, options.seed) }));
   }
 

@@ -8,7 +8,7 @@ import type { TextState } from "../state.ts";
 import { serveFiles } from "./files.ts";
 import { type CallOptions, Rpc } from "./rpc.ts";
 import type { Served, Told } from "./serve.ts";
-import type { ChosenToken, EngineFacts, EngineService, Opened, OpenOptions } from "./types.ts";
+import type { ChosenToken, EngineFacts, EngineService, Opened, OpenOptions, StartOptions } from "./types.ts";
 
 /** Workers whose models nobody has any more. */
 const forgotten = new Forgotten<EngineThread>((thread) => thread.terminate());
@@ -91,7 +91,7 @@ export class RemoteService implements EngineService {
     return this.#call<T>(method, [id, ...args], signal, id);
   }
 
-  open({ startPosition, seed, wait, signal }: Parameters<EngineService["open"]>[0] = {}): Promise<Opened> {
+  open({ startPosition, seed, wait, signal }: StartOptions = {}): Promise<Opened> {
     return this.#call("open", [startPosition, seed, wait], signal);
   }
 

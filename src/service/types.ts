@@ -34,6 +34,14 @@ export interface OpenOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How a session starts. */
+export interface StartOptions extends OpenOptions {
+  /** Position of the first token; default 0. */
+  readonly startPosition?: number | undefined;
+  /** Of its random numbers, 0 to 2^53 − 1; drawn by default. */
+  readonly seed?: number | undefined;
+}
+
 /** A session that was opened: its number, and the text side of a snapshot if it came from one. */
 export interface Opened {
   readonly id: number;
@@ -52,9 +60,7 @@ export interface EngineService {
   length(id: number): number;
   /** The seed of a session's random numbers. */
   seed(id: number): number;
-  open(
-    options?: OpenOptions & { readonly startPosition?: number | undefined; readonly seed?: number | undefined },
-  ): Promise<Opened>;
+  open(options?: StartOptions): Promise<Opened>;
   restore(snapshot: Uint8Array, options?: OpenOptions): Promise<Opened>;
   fork(id: number, options?: OpenOptions): Promise<Opened>;
   /** What is chosen by crosses here, once for all tokens of a generation. */
