@@ -42,7 +42,7 @@ export function exp2(x: v128): v128 {
   return v128.andnot(f32x4.mul(y, power), f32x4.lt(x, f32x4.splat(-126)));
 }
 
-/** ln x for a normal positive x, relative error below 1e-15: src/math.ts has the same. */
+/** ln x for a normal positive x, relative error below 1e-15: src/base/math.ts has the same. */
 export function log(x: f64): f64 {
   const bits = reinterpret<u64>(x);
   let exponent = <f64>(<i64>(bits >> 52) - 1023);

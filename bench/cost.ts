@@ -1,6 +1,6 @@
 import { Op } from "../assembly/op.ts";
-import type { CacheLayout } from "../src/model/cache.ts";
-import type { Plan } from "../src/model/plan.ts";
+import type { CacheLayout } from "../src/plan/cache.ts";
+import type { Plan } from "../src/plan/plan.ts";
 
 /** What a step of one token reads, in bytes, and its floating-point operations, as `inspect` sums them. */
 export interface Cost {

@@ -1,5 +1,5 @@
 import { Command, Option } from "commander";
-import { POLICIES, type PolicyName } from "../src/model/cache.ts";
+import { POLICIES, type PolicyName } from "../src/plan/policy.ts";
 import { detectHost } from "../src/runtime/detect.ts";
 import { provideRuntime } from "../src/runtime/index.ts";
 import { banks } from "./suites/banks.ts";

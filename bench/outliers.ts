@@ -2,9 +2,9 @@ import { copyFile, mkdir, open, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { openDirectory } from "../src/formats/checkpoint.ts";
 import { safetensorsHeader } from "../src/formats/safetensors.ts";
-import { programOf } from "../src/model/index.ts";
-import type { Operation, Program } from "../src/model/program.ts";
-import { directory } from "../src/runtime/directory.ts";
+import { programOf } from "../src/models/index.ts";
+import type { Operation, Program } from "../src/models/program.ts";
+import { directory } from "../src/sources/directory.ts";
 
 /** Every 37th channel of what a norm gives is so many times larger: as in large models, where quantising suffers from it. */
 const FACTOR = 30;

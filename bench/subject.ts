@@ -1,11 +1,11 @@
-import { CACHE_DTYPES, type CacheDType, DTYPES, type DType } from "../src/dtype.ts";
-import { Engine, type LoadingOptions } from "../src/engine.ts";
+import { CACHE_DTYPES, type CacheDType, DTYPES, type DType } from "../src/base/dtype.ts";
+import { Engine, type LoadingOptions } from "../src/engine/engine.ts";
+import { GREEDY } from "../src/engine/sampler.ts";
 import { openDirectory } from "../src/formats/checkpoint.ts";
 import { type Kernels, loadKernels } from "../src/machine/kernels.ts";
-import type { Plan } from "../src/model/plan.ts";
+import type { Plan } from "../src/plan/plan.ts";
 import { detectHost } from "../src/runtime/detect.ts";
-import { directory } from "../src/runtime/directory.ts";
-import { GREEDY } from "../src/sampler.ts";
+import { directory } from "../src/sources/directory.ts";
 import { type Cost, stepCost } from "./cost.ts";
 import { Crew } from "./crew.ts";
 import { timed } from "./interleave.ts";

@@ -1,9 +1,9 @@
 import { closeSync, mkdirSync, openSync, readdirSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { Command, Option } from "commander";
+import { DTYPE_BYTES, STORED, STORED_DTYPES, type StoredDType } from "../src/base/dtype.ts";
+import { mismatch, OptionError } from "../src/base/errors.ts";
 import { Progress } from "../src/cli/progress.ts";
-import { DTYPE_BYTES, STORED, STORED_DTYPES, type StoredDType } from "../src/dtype.ts";
-import { mismatch, OptionError } from "../src/errors.ts";
 import { checkDisk, encode, gaussian, gigabytes, Noise, uniform } from "./peers/noise.ts";
 import { configOf, SHAPES, type Shape, type Tensor, tensorsOf } from "./peers/shapes.ts";
 

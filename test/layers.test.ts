@@ -3,40 +3,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { ROOT } from "./setup.ts";
 
-/** The layers of ARCHITECTURE.md, lowest first; folders in one row do not know each other. */
-const LAYERS: readonly (readonly string[])[] = [
-  ["errors", "dtype", "source", "math", "random", "realm", "tick", "forgotten", "version"],
-  ["jinja"],
-  ["formats", "tokenizer"],
-  ["machine"],
-  ["runtime"],
-  ["model"],
-  ["sampler", "processors", "cuts", "slots", "state", "engine", "score", "observe", "snapshot", "quantize"],
-  ["service"],
-  [
-    "generate",
-    "generation",
-    "generation_config",
-    "settings",
-    "session_text",
-    "turns",
-    "session",
-    "engine_info",
-    "load_tokenizer",
-    "load",
-    "language_model",
-    "api",
-    "engine_worker",
-    "wasm.d",
-    "index",
-    "browser",
-    "workerd",
-    "edge_light",
-    "host_worker",
-    "browser_worker",
-  ],
-  ["cli"],
-];
+/** The layer of every room of src, by ARCHITECTURE.md's table. */
+const LAYERS: ReadonlyMap<string, number> = new Map(
+  [...readFileSync(join(ROOT, "ARCHITECTURE.md"), "utf8").matchAll(/^\| (\d+) +\| `src\/(\w+)` /gm)].map(
+    ([, layer, room]) => [room as string, Number(layer)],
+  ),
+);
 /** Evaluations, over the library: what is computed, then its commands. */
 const RESEARCH = ["research/eval", "research/cli"];
 /** What the library may import beside itself. The command line may use one more, and Node's modules anywhere. */
@@ -60,29 +32,47 @@ function imports(file: string): string[] {
   );
 }
 
-const roomOf = (file: string) => (relative("src", file).split("/")[0] as string).replace(/\.ts$/, "");
-const layerOf = (file: string) => LAYERS.findIndex((rooms) => rooms.includes(roomOf(file)));
+const roomOf = (file: string) => relative("src", file).split("/")[0] as string;
+const layerOf = (file: string) => LAYERS.get(roomOf(file)) ?? Number.NaN;
+const inFolder = (file: string) => (name: string) => join(dirname(file), name);
 
-test("every file of src has a layer, and imports only from its own room or layers below", () => {
+test("the table has every folder of src and no other, and no file lies beside them", () => {
+  const found = readdirSync(join(ROOT, "src"), { withFileTypes: true });
+  expect(found.filter((entry) => entry.isFile()).map(({ name }) => name)).toEqual([]);
+  expect(found.map(({ name }) => name).sort()).toEqual([...LAYERS.keys()].sort());
+});
+
+test("every file of src imports only from its own room or layers below", () => {
   const wrong: string[] = [];
   for (const file of files("src")) {
-    if (layerOf(file) < 0) wrong.push(`${file}: no layer`);
     for (const name of imports(file).filter((name) => name.startsWith("."))) {
-      const target = join(dirname(file), name);
-      if (target.startsWith("assembly/")) {
-        if (!/^assembly\/(op|layout)\.ts$/.test(target)) wrong.push(`${file}: ${name}`);
-      } else if (target.startsWith("src/")) {
-        const here = layerOf(file);
-        const there = layerOf(target);
-        const neighbours = here === there && (roomOf(file) === roomOf(target) || !target.slice(4).includes("/"));
-        if (there > here || (here === there && !neighbours)) wrong.push(`${file}: ${name}`);
-      } else if (target.startsWith("build/")) {
-        // Edge runtimes compile nothing: their entries import the kernels.
-        if (!["workerd", "edge_light"].includes(roomOf(file))) wrong.push(`${file}: ${name}`);
-      } else wrong.push(`${file}: ${name}`);
+      const target = inFolder(file)(name);
+      const allowed = target.startsWith("src/")
+        ? roomOf(file) === roomOf(target) || layerOf(target) < layerOf(file)
+        : target.startsWith("build/")
+          ? // Edge runtimes compile nothing: their entries import the kernels.
+            /^src\/entry\/(workerd|edge_light)\.ts$/.test(file)
+          : /^assembly\/(op|layout)\.ts$/.test(target);
+      if (!allowed) wrong.push(`${file}: ${name}`);
     }
   }
   expect(wrong).toEqual([]);
+});
+
+test("no file imports itself by way of others, types included", () => {
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const visit = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(" → "));
+    if (done.has(file) || path.includes(file)) return;
+    const targets = imports(file)
+      .filter((name) => name.startsWith("."))
+      .map(inFolder(file));
+    for (const target of targets) if (/^(src|research)\//.test(target)) visit(target, [...path, file]);
+    done.add(file);
+  };
+  for (const file of [...files("src"), ...files("research")]) visit(file, []);
+  expect(circles).toEqual([]);
 });
 
 test("evaluations import the library, and their computing nothing of their commands", () => {
@@ -114,13 +104,13 @@ test("the kernels import each other only", () => {
   expect(wrong).toEqual([]);
 });
 
-test("the library imports one package, the command line one more, and Node's modules stay in runtime and cli", () => {
+test("the library imports one package, the command line one more, and Node's modules stay in runtime, sources and cli", () => {
   const wrong: string[] = [];
   for (const file of files("src")) {
     const room = roomOf(file);
     for (const name of imports(file).filter((name) => !name.startsWith("."))) {
       const allowed = name.startsWith("node:")
-        ? room === "runtime" || room === "cli"
+        ? ["runtime", "sources", "cli"].includes(room)
         : [...LIBRARY, ...(room === "cli" ? COMMAND_LINE : [])].includes(name);
       if (!allowed) wrong.push(`${file}: ${name}`);
     }

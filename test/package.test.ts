@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { VERSION } from "../src/version.ts";
+import { VERSION } from "../src/base/version.ts";
 import { BUILDS, ROOT } from "./setup.ts";
 
 const json = (file: string) => JSON.parse(readFileSync(join(ROOT, file), "utf8"));

@@ -1,11 +1,11 @@
 /** What tests share: where things are, and engines over checkpoints. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { Engine, type LoadingOptions } from "../src/engine.ts";
+import { Engine, type LoadingOptions } from "../src/engine/engine.ts";
 import { openDirectory } from "../src/formats/checkpoint.ts";
 import { BUILDS, type Build, type Kernels, loadKernels } from "../src/machine/kernels.ts";
 import { bun } from "../src/runtime/bun.ts";
-import { directory as files } from "../src/runtime/directory.ts";
+import { directory as files } from "../src/sources/directory.ts";
 
 export const ROOT = join(import.meta.dir, "..");
 export const FIXTURES = join(ROOT, "test/golden/fixtures");

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
-import { directory as files } from "../../src/runtime/directory.ts";
+import { directory as files } from "../../src/sources/directory.ts";
 import { run, temporaryFolder } from "./child.ts";
 
 /** The embedded model's forward pass as a C program for this machine: what portability costs. */

@@ -1,6 +1,6 @@
 import { statfsSync, writeSync } from "node:fs";
-import type { DType } from "../../src/dtype.ts";
-import { mismatch, OptionError } from "../../src/errors.ts";
+import type { DType } from "../../src/base/dtype.ts";
+import { mismatch, OptionError } from "../../src/base/errors.ts";
 
 /** Numbers in [0, 1), from a seed. see: mulberry32 (Tommy Ettinger 2017) */
 export function uniform(seed: number): () => number {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { DType } from "../../src/dtype.ts";
+import type { DType } from "../../src/base/dtype.ts";
 
 /** Published models that are measured by their shapes alone: where their configs are from, and their number formats. */
 export const SHAPES = {

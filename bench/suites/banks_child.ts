@@ -1,8 +1,9 @@
 /** One model in a process of its own: `banks_child.ts DIR DTYPE THREADS` loads it, writes 20 tokens, prints a BankRun. */
-import { inspect, loadEngine, withCheckpoint } from "../../src/load.ts";
+
+import { GREEDY } from "../../src/engine/sampler.ts";
 import { detectHost } from "../../src/runtime/detect.ts";
 import { provideRuntime } from "../../src/runtime/index.ts";
-import { GREEDY } from "../../src/sampler.ts";
+import { inspect, loadEngine, withCheckpoint } from "../../src/session/load.ts";
 import { someTokens } from "../subject.ts";
 import type { BankRun } from "./banks.ts";
 

@@ -1,4 +1,4 @@
-import type { PolicyName } from "../../src/model/cache.ts";
+import type { PolicyName } from "../../src/plan/policy.ts";
 import { measureSteps } from "../measure.ts";
 import { Report } from "../report.ts";
 import { CACHE_DTYPES, DTYPES, type Setup, THREADS } from "../subject.ts";

@@ -9,11 +9,11 @@ const mark = (name: string): void => {
   last = now;
 };
 mark("until our code runs");
-const { Engine } = await import("../../src/engine.ts");
-const { withCheckpoint } = await import("../../src/load.ts");
-const { requireTokenizer } = await import("../../src/load_tokenizer.ts");
+const { Engine } = await import("../../src/engine/engine.ts");
+const { withCheckpoint } = await import("../../src/session/load.ts");
+const { requireTokenizer } = await import("../../src/session/load_tokenizer.ts");
 const { loadKernels } = await import("../../src/machine/kernels.ts");
-const { GREEDY } = await import("../../src/sampler.ts");
+const { GREEDY } = await import("../../src/engine/sampler.ts");
 const { detectHost } = await import("../../src/runtime/detect.ts");
 const { provideRuntime } = await import("../../src/runtime/index.ts");
 provideRuntime(detectHost);

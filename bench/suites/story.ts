@@ -1,8 +1,8 @@
-import type { Engine } from "../../src/engine.ts";
-import { loadEngine, withCheckpoint } from "../../src/load.ts";
-import { requireTokenizer } from "../../src/load_tokenizer.ts";
-import type { PolicyName } from "../../src/model/cache.ts";
-import { GREEDY, logSumExp } from "../../src/sampler.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { GREEDY, logSumExp } from "../../src/engine/sampler.ts";
+import type { PolicyName } from "../../src/plan/policy.ts";
+import { loadEngine, withCheckpoint } from "../../src/session/load.ts";
+import { requireTokenizer } from "../../src/session/load_tokenizer.ts";
 
 /**
  * Does a text stay readable far beyond the trained length? For every seed and policy: a story of 4,096 tokens, which the

@@ -31,7 +31,7 @@ export async function buildSite(isolated: boolean): Promise<Map<string, Uint8Arr
   // Workers are entries of their own; what they share with the page is in chunks.
   const entries = [
     join(HERE, "page.ts"),
-    ...["browser_worker", "runtime/browser_thread"].map((name) => `${ROOT}/src/${name}.ts`),
+    ...["entry/browser_worker", "runtime/browser_thread"].map((name) => `${ROOT}/src/${name}.ts`),
   ];
   for (const [name, text] of await bundle(entries)) site.set(name, encode(flat(text)));
   const version = hashOf(site, isolated);

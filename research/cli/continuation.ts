@@ -1,11 +1,11 @@
 import type { Command } from "commander";
+import { mismatch, OptionError } from "../../src/base/errors.ts";
 import { whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { write } from "../../src/cli/streams.ts";
-import type { Engine } from "../../src/engine.ts";
-import { mismatch, OptionError } from "../../src/errors.ts";
-import { POLICIES, type PolicyName, type PolicyOptions } from "../../src/model/cache.ts";
-import { dtypesOf } from "../../src/snapshot.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { dtypesOf } from "../../src/engine/snapshot.ts";
+import { POLICIES, type PolicyName, type PolicyOptions } from "../../src/plan/policy.ts";
 import {
   type Continuation,
   continuations,

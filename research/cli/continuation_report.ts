@@ -1,5 +1,5 @@
 import type { TopLevelSpec } from "vega-lite";
-import type { PolicyName } from "../../src/model/cache.ts";
+import type { PolicyName } from "../../src/plan/policy.ts";
 import type { Retruncation } from "../eval/continuation.ts";
 import { cheapestAsGood, type Score } from "../eval/continuation_scores.ts";
 import { SERIES, svg } from "./plot.ts";

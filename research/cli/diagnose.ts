@@ -1,13 +1,13 @@
 import { basename } from "node:path";
 import type { Command } from "commander";
+import { ModelError, mismatch, OptionError } from "../../src/base/errors.ts";
 import { whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { write } from "../../src/cli/streams.ts";
-import type { Engine } from "../../src/engine.ts";
-import { ModelError, mismatch, OptionError } from "../../src/errors.ts";
-import type { LoadOptions } from "../../src/load.ts";
-import { POLICIES, type PolicyName } from "../../src/model/cache.ts";
-import { headsOf } from "../../src/model/program.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { headsOf } from "../../src/models/program.ts";
+import { POLICIES, type PolicyName } from "../../src/plan/policy.ts";
+import type { LoadOptions } from "../../src/session/load.ts";
 import { Curves, gridOf, meanCurves, readCurves } from "../eval/diagnose.ts";
 import type { Document } from "../eval/document.ts";
 import { alikeOf, findingsOf } from "../eval/findings.ts";

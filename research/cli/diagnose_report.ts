@@ -1,4 +1,4 @@
-import type { Policy } from "../../src/model/cache.ts";
+import type { Policy } from "../../src/plan/policy.ts";
 import { type Curves, type Grid, type Spread, spreadOf, uniform } from "../eval/diagnose.ts";
 import type { Change, HeadFindings, LayerFindings } from "../eval/findings.ts";
 import { FIRST, type Remoteness } from "../eval/hidden.ts";

@@ -1,9 +1,9 @@
 import { basename } from "node:path";
 import type { Command } from "commander";
+import { mismatch, OptionError } from "../../src/base/errors.ts";
 import { whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { write } from "../../src/cli/streams.ts";
-import { mismatch, OptionError } from "../../src/errors.ts";
 import { textBytes } from "../eval/document.ts";
 import { between, edgesOf, READINGS, type Reading, tailOf } from "../eval/nll.ts";
 import { nllChart } from "./nll_chart.ts";

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
+import { mismatch, OptionError } from "../../src/base/errors.ts";
 import { type ModelFlags, modelOptions, whole } from "../../src/cli/options.ts";
-import { mismatch, OptionError } from "../../src/errors.ts";
 
 /** The flags that every evaluation has. */
 export interface ResultFlags extends ModelFlags {

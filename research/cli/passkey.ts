@@ -1,11 +1,11 @@
 import { basename } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { mismatch } from "../../src/base/errors.ts";
 import { DEFAULT_MODEL, real, usageError, whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { write } from "../../src/cli/streams.ts";
-import { mismatch } from "../../src/errors.ts";
-import type { LoadOptions } from "../../src/load.ts";
-import { POLICIES, type Policy, type PolicyName } from "../../src/model/cache.ts";
+import { POLICIES, type Policy, type PolicyName } from "../../src/plan/policy.ts";
+import type { LoadOptions } from "../../src/session/load.ts";
 import { Quiz, SESSIONS, type Trial } from "../eval/passkey.ts";
 import { type Cell, cellsOf, type Grid, type Prompt, PromptMaker, truncated } from "../eval/passkey_prompts.ts";
 import { type ResultFlags, resultOptions } from "./options.ts";

@@ -1,6 +1,6 @@
 import type { TopLevelSpec } from "vega-lite";
 import { describeMiddle } from "../../src/cli/options.ts";
-import type { Policy } from "../../src/model/cache.ts";
+import type { Policy } from "../../src/plan/policy.ts";
 import { type Summary, summarize, type Trial } from "../eval/passkey.ts";
 import type { Cell } from "../eval/passkey_prompts.ts";
 

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { LambentError, mismatch, OptionError, show } from "../../src/base/errors.ts";
+import { VERSION } from "../../src/base/version.ts";
 import { appendLine, type Content, unwritable, writeAll, writeWhole } from "../../src/cli/files.ts";
 import { warn } from "../../src/cli/streams.ts";
-import { LambentError, mismatch, OptionError, show } from "../../src/errors.ts";
-import { VERSION } from "../../src/version.ts";
 
 /** What JSON can hold; numbers that are not finite become null there. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };

@@ -1,7 +1,7 @@
 import type { Stages } from "../../src/cli/progress.ts";
 import { write } from "../../src/cli/streams.ts";
-import type { Engine } from "../../src/engine.ts";
-import type { Policy, PolicyOptions } from "../../src/model/cache.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import type { Policy, PolicyOptions } from "../../src/plan/policy.ts";
 import { type Document, documentOf } from "../eval/document.ts";
 import { Bands, between, type Retruncation, scoreDocument, scoreRetruncated, tailOf } from "../eval/nll.ts";
 import { bootstrapRatio, type Interval } from "../eval/statistics.ts";

@@ -1,13 +1,13 @@
 import { readdir, readFile, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Command } from "commander";
+import { LambentError, ModelError, mismatch, OptionError } from "../../src/base/errors.ts";
 import { quantity } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { warn, write } from "../../src/cli/streams.ts";
-import type { Engine } from "../../src/engine.ts";
-import { LambentError, ModelError, mismatch, OptionError } from "../../src/errors.ts";
-import { modelInfo } from "../../src/language_model.ts";
+import type { Engine } from "../../src/engine/engine.ts";
 import { LocalService } from "../../src/service/local.ts";
+import { modelInfo } from "../../src/session/model.ts";
 import { type Corpus, Stream, type StreamState, type Tally } from "../eval/stream.ts";
 import { type EvalFlags, evalOptions } from "./options.ts";
 import { csv, type Json, Results } from "./results.ts";

@@ -1,14 +1,14 @@
 import { basename, isAbsolute } from "node:path";
+import { VERSION } from "../../src/base/version.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags } from "../../src/cli/options.ts";
 import type { Stages } from "../../src/cli/progress.ts";
-import type { Engine } from "../../src/engine.ts";
-import { chooseKernels } from "../../src/engine_info.ts";
-import { type LoadOptions, loadEngine, withCheckpoint } from "../../src/load.ts";
-import { requireTokenizer } from "../../src/load_tokenizer.ts";
-import { type Planned, planModel } from "../../src/model/planning.ts";
-import { dtypesOf } from "../../src/snapshot.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { dtypesOf } from "../../src/engine/snapshot.ts";
+import { type Planned, planModel } from "../../src/plan/plan_checkpoint.ts";
+import { chooseKernels } from "../../src/session/engine_info.ts";
+import { type LoadOptions, loadEngine, withCheckpoint } from "../../src/session/load.ts";
+import { requireTokenizer } from "../../src/session/load_tokenizer.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
-import { VERSION } from "../../src/version.ts";
 import { bosOf } from "../eval/document.ts";
 
 /** A model under evaluation: loaded anew for every policy, one at a time. */

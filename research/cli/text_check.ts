@@ -1,5 +1,5 @@
 import type { FileHandle } from "node:fs/promises";
-import { mismatch, OptionError } from "../../src/errors.ts";
+import { mismatch, OptionError } from "../../src/base/errors.ts";
 import { incompleteTail } from "../../src/tokenizer/utf8.ts";
 
 const BLOCK = 2 ** 20;

@@ -1,7 +1,7 @@
 import { type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { LambentError, mismatch, OptionError } from "../../src/base/errors.ts";
 import { warn } from "../../src/cli/streams.ts";
-import { LambentError, mismatch, OptionError } from "../../src/errors.ts";
 import type { ReadText } from "../eval/document.ts";
 import type { Piece } from "../eval/stream.ts";
 import { checkText, describeHabits } from "./text_check.ts";

@@ -2,9 +2,10 @@
  * How a text goes on after a context, by a model and in truth (the paper's Tables 2 and 3), and what a token costs under
  * Λ-attention and under re-truncation (its Fig 6).
  */
-import type { Engine } from "../../src/engine.ts";
-import { mismatch, OptionError } from "../../src/errors.ts";
-import { GREEDY, logSumExp } from "../../src/sampler.ts";
+
+import { mismatch, OptionError } from "../../src/base/errors.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { GREEDY, logSumExp } from "../../src/engine/sampler.ts";
 import { flopsOf } from "./cost.ts";
 
 /** The tokens after a context, chosen greedily; stop tokens do not end them. */

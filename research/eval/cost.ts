@@ -1,6 +1,6 @@
 import { Op, Rows } from "../../assembly/op.ts";
-import type { Policy } from "../../src/model/cache.ts";
-import type { Plan, PlannedLayer } from "../../src/model/plan.ts";
+import type { Plan, PlannedLayer } from "../../src/plan/plan.ts";
+import type { Policy } from "../../src/plan/policy.ts";
 
 /** Rows that a session reads: positions from `begin` to before `end`, counted from its first; `logits` of them want logits. */
 export interface Reading {

@@ -3,11 +3,11 @@
  * numbers that an engine loaded with `observe` notes of its own steps.
  */
 
-import type { Engine } from "../../src/engine.ts";
-import type { Policy } from "../../src/model/cache.ts";
-import type { PlannedLayer } from "../../src/model/plan.ts";
-import { headsOf } from "../../src/model/program.ts";
-import { Observation, STATISTICS } from "../../src/observe.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { Observation, STATISTICS } from "../../src/engine/observe.ts";
+import { headsOf } from "../../src/models/program.ts";
+import type { PlannedLayer } from "../../src/plan/plan.ts";
+import type { Policy } from "../../src/plan/policy.ts";
 
 /** Where curves over a text of some length are sampled. */
 export interface Grid {

@@ -1,4 +1,4 @@
-import { mismatch, OptionError } from "../../src/errors.ts";
+import { mismatch, OptionError } from "../../src/base/errors.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 
 /** A text as a model reads it in evaluation: BOS, then the text's first tokens. */

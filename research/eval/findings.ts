@@ -1,5 +1,5 @@
 /** What curves come to: numbers per layer and head at the trained length and at the text's end. */
-import type { Policy } from "../../src/model/cache.ts";
+import type { Policy } from "../../src/plan/policy.ts";
 import { type Curves, type Grid, type Spread, spreadOf, uniform } from "./diagnose.ts";
 
 /** A number within the trained length, and at the end of the text. */

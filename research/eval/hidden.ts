@@ -1,5 +1,5 @@
 /** Whether a text's first tokens have hidden states of their own (paper §2, Fig 1c and Appendix Fig 7). */
-import type { Observation } from "../../src/observe.ts";
+import type { Observation } from "../../src/engine/observe.ts";
 
 /** Positions that are all kept, because what is remote lies there; the others are compared with those behind. */
 export const INITIAL = 32;

@@ -6,12 +6,12 @@
  * `limit`, a local key's at its own.
  */
 
-import type { Engine } from "../../src/engine.ts";
-import { mismatch } from "../../src/errors.ts";
-import type { Policy } from "../../src/model/cache.ts";
-import type { PlanningOptions } from "../../src/model/planning.ts";
-import { headsOf } from "../../src/model/program.ts";
-import { observe } from "../../src/observe.ts";
+import { mismatch } from "../../src/base/errors.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { observe } from "../../src/engine/observe.ts";
+import { headsOf } from "../../src/models/program.ts";
+import type { PlanningOptions } from "../../src/plan/plan_checkpoint.ts";
+import type { Policy } from "../../src/plan/policy.ts";
 import { attends } from "./diagnose.ts";
 
 export interface FoundKeys {

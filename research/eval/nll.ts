@@ -1,6 +1,6 @@
-import type { Engine } from "../../src/engine.ts";
-import { POLICIES, type PolicyName } from "../../src/model/cache.ts";
-import { score } from "../../src/score.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { score } from "../../src/engine/score.ts";
+import { POLICIES, type PolicyName } from "../../src/plan/policy.ts";
 
 /**
  * Ways to read a text that is longer than a model's context: the attention policies, and `retruncation`, which reads every

@@ -2,8 +2,8 @@
  * How much of a true continuation is in a generated one: BLEU (Papineni et al. 2002) and ROUGE-L (Lin 2004), in the numbers
  * of sacrebleu 2.6.0 and rouge-score 0.1.2 for the same strings.
  */
-import { mismatch } from "../../src/errors.ts";
-import { exp, log } from "../../src/math.ts";
+import { mismatch } from "../../src/base/errors.ts";
+import { exp, log } from "../../src/base/math.ts";
 
 /** The longest n-gram that BLEU counts. */
 const ORDERS = 4;

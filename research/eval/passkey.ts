@@ -1,5 +1,5 @@
-import type { Engine } from "../../src/engine.ts";
-import { GREEDY, logSumExp } from "../../src/sampler.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { GREEDY, logSumExp } from "../../src/engine/sampler.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import type { Prompt } from "./passkey_prompts.ts";
 

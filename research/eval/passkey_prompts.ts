@@ -1,5 +1,5 @@
-import { ModelError, mismatch, OptionError } from "../../src/errors.ts";
-import { draw, type Random } from "../../src/random.ts";
+import { ModelError, mismatch, OptionError } from "../../src/base/errors.ts";
+import { draw, type Random } from "../../src/base/random.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 
 /** The paper's words. see: create_passkey_data.py of Glaciohound/LM-Infinite */

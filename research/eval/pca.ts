@@ -3,8 +3,8 @@
  * full orthogonalisation and restarts. The rows are read once per pass and never copied; beside them it takes about
  * 64 vectors of their length.
  */
-import { mismatch } from "../../src/errors.ts";
-import { draw } from "../../src/random.ts";
+import { mismatch } from "../../src/base/errors.ts";
+import { draw } from "../../src/base/random.ts";
 
 export interface Pca {
   /** f64[dim] */

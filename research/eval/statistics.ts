@@ -1,6 +1,6 @@
 /** Means of what an evaluation measured, and how sure they are. A NaN is never dropped: what has one in it is NaN. */
-import { mismatch } from "../../src/errors.ts";
-import { draw } from "../../src/random.ts";
+import { mismatch } from "../../src/base/errors.ts";
+import { draw } from "../../src/base/random.ts";
 
 /** A statistic of documents, and the interval in which it lies by bootstrap. */
 export interface Interval {

@@ -1,9 +1,9 @@
-import type { Engine } from "../../src/engine.ts";
-import { ModelError, mismatch, OptionError } from "../../src/errors.ts";
-import { draw } from "../../src/random.ts";
-import { score } from "../../src/score.ts";
-import { readSnapshot, writeSnapshot } from "../../src/snapshot.ts";
-import { NO_TEXT } from "../../src/state.ts";
+import { ModelError, mismatch, OptionError } from "../../src/base/errors.ts";
+import { draw } from "../../src/base/random.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { score } from "../../src/engine/score.ts";
+import { readSnapshot, writeSnapshot } from "../../src/engine/snapshot.ts";
+import { NO_TEXT } from "../../src/engine/state.ts";
 
 /**
  * The documents 0 to count − 1 in the order of a round: each once, shuffled anew for every round.

@@ -1,9 +1,9 @@
 import { Command, CommanderError } from "commander";
-import { LambentError, show } from "../errors.ts";
-import { messageOf } from "../realm.ts";
+import { LambentError, show } from "../base/errors.ts";
+import { messageOf } from "../base/realm.ts";
+import { VERSION } from "../base/version.ts";
 import { detectHost } from "../runtime/detect.ts";
 import { provideRuntime } from "../runtime/index.ts";
-import { VERSION } from "../version.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { addLogits } from "./logits.ts";

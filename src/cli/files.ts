@@ -1,7 +1,7 @@
 /** Files that commands write: all of their bytes, or an error that names the file. */
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { LambentError, mismatch } from "../errors.ts";
+import { LambentError, mismatch } from "../base/errors.ts";
 
 export type Content = string | Uint8Array | AsyncIterable<string | Uint8Array>;
 

@@ -1,14 +1,14 @@
 import type { Command } from "commander";
 import { InvalidArgumentError, Option } from "commander";
-import { mismatch } from "../errors.ts";
-import type { GenerateOptions } from "../generate.ts";
-import type { GenerationResult } from "../generation.ts";
-import { Model, type ModelInfo } from "../language_model.ts";
-import { loadEngine, withCheckpoint } from "../load.ts";
-import { requireTokenizer } from "../load_tokenizer.ts";
-import { drawSeed } from "../random.ts";
+import { mismatch } from "../base/errors.ts";
+import { drawSeed } from "../base/random.ts";
 import { LocalService } from "../service/local.ts";
-import { resolveSettings } from "../settings.ts";
+import type { GenerateOptions } from "../session/generate_options.ts";
+import type { GenerationResult } from "../session/generation.ts";
+import { loadEngine, withCheckpoint } from "../session/load.ts";
+import { requireTokenizer } from "../session/load_tokenizer.ts";
+import { Model, type ModelInfo } from "../session/model.ts";
+import { resolveSettings } from "../session/settings.ts";
 import {
   DEFAULT_MODEL,
   describeMiddle,

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { Op } from "../../assembly/op.ts";
-import { show } from "../errors.ts";
-import { inspect, measureReading } from "../load.ts";
+import { show } from "../base/errors.ts";
+import { inspect, measureReading } from "../session/load.ts";
 import { DEFAULT_MODEL, describeMiddle, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { warnUnused, write } from "./streams.ts";

@@ -1,9 +1,9 @@
 import { open, rm } from "node:fs/promises";
 import { type Command, InvalidArgumentError } from "commander";
-import { mismatch, OptionError, show } from "../errors.ts";
+import { mismatch, OptionError, show } from "../base/errors.ts";
 import { safetensorsHeader } from "../formats/safetensors.ts";
-import { loadEngine, withCheckpoint } from "../load.ts";
-import { requireTokenizer } from "../load_tokenizer.ts";
+import { loadEngine, withCheckpoint } from "../session/load.ts";
+import { requireTokenizer } from "../session/load_tokenizer.ts";
 import { unwritable, writeAll } from "./files.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, usageError } from "./options.ts";
 import { Stages } from "./progress.ts";

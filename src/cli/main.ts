@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { LambentError, mismatch } from "../errors.ts";
+import { LambentError, mismatch } from "../base/errors.ts";
 import { runCommandLine } from "./command_line.ts";
 
 /** The commands of research/, which the package does not have. */

@@ -1,9 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { type Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { Size } from "../../assembly/layout.ts";
-import { CACHE_DTYPES, DTYPES } from "../dtype.ts";
-import type { LoadOptions } from "../load.ts";
-import { MIDDLE_QUERIES, type Middle, POLICIES } from "../model/cache.ts";
+import { CACHE_DTYPES, DTYPES } from "../base/dtype.ts";
+import { MIDDLE_QUERIES, type Middle, POLICIES } from "../plan/policy.ts";
+import type { LoadOptions } from "../session/load.ts";
 import type { Stages } from "./progress.ts";
 
 /** The model that is used when none is named; it lies beside this code. */

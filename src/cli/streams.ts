@@ -1,4 +1,4 @@
-import { LambentError, mismatch, show } from "../errors.ts";
+import { LambentError, mismatch, show } from "../base/errors.ts";
 import { decodeUtf8 } from "../formats/json.ts";
 
 /** Whether the output is for somebody to read along; results may be files. */

@@ -1,5 +1,5 @@
-import { ModelError, mismatch, show } from "../errors.ts";
-import type { ByteSource, Files } from "../source.ts";
+import { ModelError, mismatch, show } from "../base/errors.ts";
+import type { ByteSource, Files } from "../base/source.ts";
 import { decodeUtf8, isRecord, parseObject } from "./json.ts";
 import { readSafetensors, type TensorInfo } from "./safetensors.ts";
 

@@ -1,4 +1,4 @@
-import { ModelError, mismatch, show } from "../errors.ts";
+import { ModelError, mismatch, show } from "../base/errors.ts";
 import { COMMON, isHarmless } from "./config_keys.ts";
 import { isRecord } from "./json.ts";
 

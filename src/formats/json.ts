@@ -1,4 +1,4 @@
-import { ModelError, mismatch } from "../errors.ts";
+import { ModelError, mismatch } from "../base/errors.ts";
 
 /**
  * Strict JSON (RFC 8259) that says where it went wrong: engines differ in their messages and Bun's name no position.

@@ -4,8 +4,8 @@
  * library included, and what it refuses is refused by name before any weight is read: every byte of the data must be in
  * exactly one tensor. One thing differs: sizes from 2^53 on, which only a tensor without numbers can have, are refused.
  */
-import { ModelError, mismatch, show } from "../errors.ts";
-import type { ByteSource } from "../source.ts";
+import { ModelError, mismatch, show } from "../base/errors.ts";
+import type { ByteSource } from "../base/source.ts";
 import { decodeUtf8, isRecord, parseExactly, type Replaced } from "./json.ts";
 
 export interface TensorInfo {

@@ -1,4 +1,4 @@
-import { OptionError } from "../errors.ts";
+import { OptionError } from "../base/errors.ts";
 import { intOf } from "./numbers.ts";
 import { Dict, Float, NONE, type Value } from "./values.ts";
 

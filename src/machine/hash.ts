@@ -1,5 +1,6 @@
 import { Size } from "../../assembly/layout.ts";
-import type { KernelExports, Kernels } from "./kernels.ts";
+import type { KernelExports } from "./kernel_exports.ts";
+import type { Kernels } from "./kernels.ts";
 
 /** Where bytes are put before they are hashed, and how many at a time. */
 const STAGE = 65536;

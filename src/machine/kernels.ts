@@ -1,5 +1,6 @@
-import { LambentError } from "../errors.ts";
-import { isOf } from "../realm.ts";
+import { LambentError } from "../base/errors.ts";
+import { isOf } from "../base/realm.ts";
+import type { KernelExports, KernelModule } from "./kernel_exports.ts";
 import { Pool, type StartThread } from "./pool.ts";
 import { selfTest } from "./selftest.ts";
 
@@ -7,30 +8,13 @@ import { selfTest } from "./selftest.ts";
 export const BUILDS = ["shared-relaxed", "shared-plain", "single-relaxed", "single-plain"] as const;
 export type Build = (typeof BUILDS)[number];
 
-/** What a kernel module exports (assembly/index.ts); addresses and counts are u32. */
-export interface KernelExports {
-  run(program: number, step: number, control: number, thread: number, threads: number): number;
-  execute(record: number, step: number, slice: number, slices: number): void;
-  /** Shared builds only: the loop of a barrier, for its speed. */
-  spin(control: number, generation: number, turns: number): void;
-  expand(dst: number, src: number, count: number, source: number): number;
-  nll(out: number, x: number, target: number, n: number): void;
-  firstNonFinite(p: number, count: number): number;
-  firstBadBlock(p: number, blocks: number, format: number): number;
-  hashInit(state: number): void;
-  hashUpdate(state: number, p: number, length: number): void;
-  hashDigest(state: number): bigint;
-}
-
 /** A compiled and tested module. */
-export interface Kernels {
+export interface Kernels extends KernelModule {
   readonly build: Build;
   /** Why this one: what became of those that were tried before. */
   readonly reasons: readonly string[];
-  readonly shared: boolean;
   /** Threads that help; none without shared memory, or where none can be started. */
   readonly pool: Pool | undefined;
-  instantiate(memory: WebAssembly.Memory): KernelExports;
 }
 
 /** A build as bytes, or compiled where the host compiles none. */

@@ -1,5 +1,5 @@
-import { LambentError, mismatch } from "../errors.ts";
-import type { KernelExports } from "./kernels.ts";
+import { LambentError, mismatch } from "../base/errors.ts";
+import type { KernelExports } from "./kernel_exports.ts";
 import { type Attachment, abort, aborted, generation, Mail, reset, setSpins } from "./mailbox.ts";
 
 /** `worker.ts` in a thread of its own, made by the runtime. It keeps no process alive. */

@@ -1,7 +1,8 @@
 import { Size } from "../../assembly/layout.ts";
 import { Op, Read } from "../../assembly/op.ts";
+import type { Bank } from "./bank.ts";
 import type { Kernels } from "./kernels.ts";
-import { type Bank, Machine } from "./machine.ts";
+import { Machine } from "./machine.ts";
 
 /** More than a cache holds. */
 const STRETCH = 256 * 2 ** 20;

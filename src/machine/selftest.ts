@@ -17,9 +17,9 @@ import {
   Rope,
   Rows,
 } from "../../assembly/op.ts";
-import { messageOf } from "../realm.ts";
+import { messageOf } from "../base/realm.ts";
 import { Arena } from "./arena.ts";
-import type { Kernels } from "./kernels.ts";
+import type { KernelModule } from "./kernel_exports.ts";
 
 /**
  * What the small program below computes, as XXH64 over all of its buffers. The kernels themselves are compared with an f64
@@ -47,7 +47,7 @@ const SHAPES = [
 ] as const;
 
 /** Runs every kernel on values at their extremes, first cold, then hot. Undefined if the answers are right. */
-export function selfTest(kernels: Kernels): string | undefined {
+export function selfTest(kernels: KernelModule): string | undefined {
   try {
     const answers = knownAnswers(kernels);
     const wrong = answers.findIndex((answer) => answer !== KNOWN_ANSWER);
@@ -59,7 +59,7 @@ export function selfTest(kernels: Kernels): string | undefined {
 }
 
 /** The hash of every buffer after each run. */
-export function knownAnswers(kernels: Kernels): bigint[] {
+export function knownAnswers(kernels: KernelModule): bigint[] {
   const memory = new WebAssembly.Memory({ initial: 28, maximum: 28, shared: kernels.shared });
   const { run, execute, expand, firstNonFinite, ...hash } = kernels.instantiate(memory);
   const view = new DataView(memory.buffer);

@@ -1,6 +1,6 @@
 import { activationBytes, blockColumns, Format, Size, Step, Tuning } from "../../assembly/layout.ts";
 import { Matmul, Op } from "../../assembly/op.ts";
-import type { Bank } from "./machine.ts";
+import type { Bank } from "./bank.ts";
 
 /** A matmul's record where it lies in its bank. */
 export interface MatmulRecord {

@@ -1,5 +1,5 @@
 /** A worker of the pool: a thread that takes its share of every step that it is told of, and sleeps in between. */
-import type { KernelExports } from "./kernels.ts";
+import type { KernelExports } from "./kernel_exports.ts";
 import { type Attachment, abort, Mail } from "./mailbox.ts";
 
 /**

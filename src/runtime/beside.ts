@@ -1,7 +1,7 @@
 /** Where Bun, Deno and Node find what comes with the code, and may not be there in a bundle. */
 import { pathToFileURL } from "node:url";
+import { messageOf } from "../base/realm.ts";
 import type { Build } from "../machine/kernels.ts";
-import { messageOf } from "../realm.ts";
 import { KERNELS } from "./addresses.ts";
 
 /** Set in CommonJS, where `import.meta.url` is not. */

@@ -1,6 +1,6 @@
-import { LambentError, mismatch } from "../errors.ts";
+import { LambentError, mismatch } from "../base/errors.ts";
+import { messageOf } from "../base/realm.ts";
 import type { Build } from "../machine/kernels.ts";
-import { messageOf } from "../realm.ts";
 import { KERNELS } from "./addresses.ts";
 import type { EngineThread, Runtime } from "./types.ts";
 import { findOnWeb, openOnWeb } from "./web.ts";

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
+import { filesFromBlobs } from "../sources/blobs.ts";
 import { codeAt, endOf } from "./beside.ts";
-import { filesFromBlobs } from "./blobs.ts";
 import { host } from "./host.ts";
 import type { EngineThread, Runtime } from "./types.ts";
 
@@ -12,7 +12,7 @@ const { Bun } = globalThis as unknown as {
 const shared = host({
   name: `bun ${Bun.version}`,
   startThread: () => thread(codeAt("../machine/worker.ts")),
-  startEngine: () => thread(codeAt("../host_worker.ts")),
+  startEngine: () => thread(codeAt("../entry/host_worker.ts")),
 });
 
 /** Bun. */

@@ -3,16 +3,16 @@ import { readFile } from "node:fs/promises";
 import { availableParallelism, freemem } from "node:os";
 import { dirname } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { LambentError, mismatch, OptionError } from "../errors.ts";
+import { LambentError, mismatch, OptionError } from "../base/errors.ts";
+import type { ByteSource, Files } from "../base/source.ts";
 import type { Build } from "../machine/kernels.ts";
-import type { ByteSource, Files } from "../source.ts";
-import { shownPlace } from "./address.ts";
+import { shownPlace } from "../sources/address.ts";
+import { directory, isDirectory, isFile, openFile } from "../sources/directory.ts";
+import { endpointOf, expandHome } from "../sources/hub_options.ts";
+import { EXPECTED, folderOf, foreignError, foreignFile, type HubModel, hubModelAt } from "../sources/model_id.ts";
+import { explainConnections } from "../sources/network.ts";
+import { proxyNote } from "../sources/proxy.ts";
 import { kernelsAt } from "./beside.ts";
-import { directory, isDirectory, isFile, openFile } from "./directory.ts";
-import { endpointOf, expandHome } from "./hub-options.ts";
-import { EXPECTED, folderOf, foreignError, foreignFile, type HubModel, hubModelAt } from "./model_id.ts";
-import { explainConnections } from "./network.ts";
-import { proxyNote } from "./proxy.ts";
 import type { FindOptions, Runtime } from "./types.ts";
 
 /** A host with files; the rest is its own. */
@@ -80,7 +80,8 @@ async function find(place: string, options: FindOptions): Promise<Files> {
   const model = hubModelAt(place, options.revision, endpointOf());
   if (model) return directory(await download(model, place, options));
   // What only a URL needs is imported by it: that takes longer than to read a small model.
-  if (/^https?:\/\//i.test(where)) return (await import("./url.ts")).filesFromUrl(where, { signal: options.signal });
+  if (/^https?:\/\//i.test(where))
+    return (await import("../sources/url.ts")).filesFromUrl(where, { signal: options.signal });
   const foreign = foreignFile(where);
   if (foreign) throw foreignError(`no file ${where} (it would be ${foreign})`);
   const found = where === "" ? '""' : shownPlace(where);
@@ -100,7 +101,7 @@ function pathOf(place: string): string {
 
 /** The local directory of a model on the hub, which `place` names. */
 async function download({ id, revision, folder }: HubModel, place: string, options: FindOptions): Promise<string> {
-  const { downloadModel } = await import("./hub.ts");
+  const { downloadModel } = await import("../sources/hub.ts");
   const { onProgress, ...rest } = options;
   const progress = ({ loaded, total }: { loaded: number; total: number }) => onProgress?.(loaded, total);
   try {

@@ -1,4 +1,4 @@
-import { LambentError } from "../errors.ts";
+import { LambentError } from "../base/errors.ts";
 import type { Runtime } from "./types.ts";
 
 let find = (): Promise<Runtime> => {

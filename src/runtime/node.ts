@@ -12,7 +12,7 @@ export const node = host({
 
 /** A worker with an engine, in Node and in Deno. */
 export function engineThread(): EngineThread {
-  return thread(codeAt("../host_worker.ts"));
+  return thread(codeAt("../entry/host_worker.ts"));
 }
 
 /** A worker of node:worker_threads, which Deno has too. */

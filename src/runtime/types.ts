@@ -1,6 +1,6 @@
+import type { ByteSource, Files } from "../base/source.ts";
 import type { Build, KernelSource } from "../machine/kernels.ts";
 import type { StartThread, Thread } from "../machine/pool.ts";
-import type { ByteSource, Files } from "../source.ts";
 
 /** What may be said of a model that is looked for by name. */
 export interface FindOptions {

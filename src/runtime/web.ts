@@ -1,10 +1,10 @@
 /** What hosts without files share: models are read from where they are, and nothing is kept. */
-import { mismatch, OptionError } from "../errors.ts";
-import type { ByteSource, Files } from "../source.ts";
-import { filesFromBlobs } from "./blobs.ts";
-import { foreignError, foreignFile, HUB, hubModelAt } from "./model_id.ts";
+import { mismatch, OptionError } from "../base/errors.ts";
+import type { ByteSource, Files } from "../base/source.ts";
+import { filesFromBlobs } from "../sources/blobs.ts";
+import { foreignError, foreignFile, HUB, hubModelAt } from "../sources/model_id.ts";
+import { fileAtUrl, filesFromUrl } from "../sources/url.ts";
 import type { FindOptions } from "./types.ts";
-import { fileAtUrl, filesFromUrl } from "./url.ts";
 
 /** A file at a URL; bundlers put small ones into their URLs. */
 export async function openOnWeb(url: URL): Promise<ByteSource | undefined> {

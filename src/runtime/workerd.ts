@@ -1,4 +1,4 @@
-import { mismatch, OptionError } from "../errors.ts";
+import { mismatch, OptionError } from "../base/errors.ts";
 import type { Build } from "../machine/kernels.ts";
 import type { Runtime } from "./types.ts";
 import { findOnWeb, openOnWeb } from "./web.ts";

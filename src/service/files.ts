@@ -1,7 +1,7 @@
 /** Files of one thread, read by another. */
 
-import { LambentError, mismatch } from "../errors.ts";
-import type { ByteSource, Files } from "../source.ts";
+import { LambentError, mismatch } from "../base/errors.ts";
+import type { ByteSource, Files } from "../base/source.ts";
 import type { Call, Handlers, Rpc } from "./rpc.ts";
 
 interface RemoteSource {

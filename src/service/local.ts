@@ -1,9 +1,9 @@
-import type { Engine } from "../engine.ts";
-import { mismatch, OptionError } from "../errors.ts";
-import type { Choosing } from "../sampler.ts";
-import type { Waited } from "../slots.ts";
-import { dtypesOf, readSnapshot, writeSnapshot } from "../snapshot.ts";
-import type { TextState } from "../state.ts";
+import { mismatch, OptionError } from "../base/errors.ts";
+import type { Engine } from "../engine/engine.ts";
+import type { Choosing } from "../engine/sampler.ts";
+import type { Waited } from "../engine/slots.ts";
+import { dtypesOf, readSnapshot, writeSnapshot } from "../engine/snapshot.ts";
+import type { TextState } from "../engine/state.ts";
 import type { ChosenToken, EngineFacts, EngineService, Opened, OpenOptions, StartOptions } from "./types.ts";
 
 /** An engine in this thread. */

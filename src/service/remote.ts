@@ -1,10 +1,10 @@
-import { LambentError, mismatch, OptionError, show } from "../errors.ts";
-import { Forgotten } from "../forgotten.ts";
-import { messageOf } from "../realm.ts";
+import { LambentError, mismatch, OptionError, show } from "../base/errors.ts";
+import { Forgotten } from "../base/forgotten.ts";
+import { messageOf } from "../base/realm.ts";
+import type { Files } from "../base/source.ts";
+import type { Choosing } from "../engine/sampler.ts";
+import type { TextState } from "../engine/state.ts";
 import type { EngineThread } from "../runtime/types.ts";
-import type { Choosing } from "../sampler.ts";
-import type { Files } from "../source.ts";
-import type { TextState } from "../state.ts";
 import { serveFiles } from "./files.ts";
 import { type CallOptions, Rpc } from "./rpc.ts";
 import type { Served, Told } from "./serve.ts";

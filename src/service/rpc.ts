@@ -1,5 +1,5 @@
-import { LambentError, ModelError, mismatch, OptionError, show } from "../errors.ts";
-import { isOf, messageOf } from "../realm.ts";
+import { LambentError, ModelError, mismatch, OptionError, show } from "../base/errors.ts";
+import { isOf, messageOf } from "../base/realm.ts";
 import type { Port } from "../runtime/types.ts";
 
 /** What a handler gets beside its arguments: the caller's abort, and a way to tell it something meanwhile. */

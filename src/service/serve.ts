@@ -1,7 +1,7 @@
+import type { Files } from "../base/source.ts";
+import type { Choosing } from "../engine/sampler.ts";
+import type { TextState } from "../engine/state.ts";
 import type { Port } from "../runtime/types.ts";
-import type { Choosing } from "../sampler.ts";
-import type { Files } from "../source.ts";
-import type { TextState } from "../state.ts";
 import { remoteFiles } from "./files.ts";
 import type { LocalService } from "./local.ts";
 import { type Call, Rpc } from "./rpc.ts";

@@ -1,7 +1,7 @@
-import type { NextToken } from "../engine.ts";
-import type { Policy } from "../model/cache.ts";
-import type { Choosing } from "../sampler.ts";
-import type { TextState } from "../state.ts";
+import type { NextToken } from "../engine/engine.ts";
+import type { Choosing } from "../engine/sampler.ts";
+import type { TextState } from "../engine/state.ts";
+import type { Policy } from "../plan/policy.ts";
 
 /** What an engine is, as plain data. Bytes; Infinity where there is no bound. */
 export interface EngineFacts extends Policy {

@@ -1,4 +1,4 @@
-import { mismatch, OptionError } from "../errors.ts";
+import { mismatch, OptionError } from "../base/errors.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
 /** What a tokenizer is read from, as errors say it. */

@@ -1,4 +1,4 @@
-import { ModelError, mismatch, show } from "../errors.ts";
+import { ModelError, mismatch, show } from "../base/errors.ts";
 import { BYTE_CHARS } from "./bytelevel.ts";
 import { type Field, isWhole } from "./field.ts";
 import { type Merge, Merger } from "./merger.ts";

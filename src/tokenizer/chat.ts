@@ -1,4 +1,4 @@
-import { ModelError, mismatch, OptionError, show } from "../errors.ts";
+import { ModelError, mismatch, OptionError, show } from "../base/errors.ts";
 import { toValue } from "../jinja/convert.ts";
 import { RaisedError, TemplateError } from "../jinja/errors.ts";
 import { Template } from "../jinja/template.ts";

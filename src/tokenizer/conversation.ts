@@ -1,4 +1,4 @@
-import { mismatch, OptionError, show } from "../errors.ts";
+import { mismatch, OptionError, show } from "../base/errors.ts";
 
 /** A piece of a message: text, or an image or the like, of which templates only see that it is there. */
 export interface ContentPart {

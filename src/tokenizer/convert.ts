@@ -3,7 +3,7 @@
  * merges.txt. What is not in these files follows from the class that tokenizer_config.json or the model_type names, as in
  * transformers 5. see: HF models/*\/tokenization_*.py, convert_slow_tokenizer.py SpmConverter
  */
-import { ModelError, mismatch } from "../errors.ts";
+import { ModelError, mismatch } from "../base/errors.ts";
 import { isRecord } from "./field.ts";
 import { escapeRegExp } from "./pattern.ts";
 import { PieceType, type SentencePiece } from "./sentencepiece.ts";

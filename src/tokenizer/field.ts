@@ -1,4 +1,4 @@
-import { ModelError, mismatch, show } from "../errors.ts";
+import { ModelError, mismatch, show } from "../base/errors.ts";
 
 /** Components may contain components; deeper than this is a damaged or hostile file. */
 const MAX_DEPTH = 16;

@@ -1,4 +1,4 @@
-import { ModelError, mismatch, OptionError } from "../errors.ts";
+import { ModelError, mismatch, OptionError } from "../base/errors.ts";
 import { type ChatOptions, renderChat } from "./chat.ts";
 import type { Message } from "./conversation.ts";
 import type { Tokenizer } from "./tokenizer.ts";

@@ -1,4 +1,4 @@
-import { ModelError, mismatch, show } from "../errors.ts";
+import { ModelError, mismatch, show } from "../base/errors.ts";
 
 /** The kinds of a SentencePiece model, by their number in the file. */
 const KINDS = ["none", "Unigram", "BPE", "word", "character"] as const;

@@ -1,4 +1,4 @@
-import { mismatch, OptionError } from "../errors.ts";
+import { mismatch, OptionError } from "../base/errors.ts";
 
 /** UTF-8 bytes of a stop string at most. */
 const MAX_BYTES = 256;

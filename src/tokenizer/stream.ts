@@ -1,11 +1,18 @@
-import { ModelError, mismatch } from "../errors.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import { ModelError, mismatch } from "../base/errors.ts";
+import type { Decoder } from "./decoder.ts";
 import { incompleteTail } from "./utf8.ts";
 
 /** Entries of the state: characters that may still be stripped at the beginning, then the bytes kept back. */
 const STRIP = 0;
 const PENDING = 1;
 const MAX_PENDING = 3;
+
+/** What a stream needs of a tokenizer. */
+export interface Decoding {
+  readonly decoder: Decoder;
+  /** The bytes that a token stands for; undefined where it shows nothing. */
+  tokenBytes(id: number, options: { skipSpecialTokens?: boolean }): Uint8Array | undefined;
+}
 
 // ignoreBOM: U+FEFF is a character like any other.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -24,7 +31,7 @@ export class TextStream {
   /** State behind some text that ended with a character. */
   static readonly BEHIND_TEXT = Int32Array.of(0, ...new Array<number>(MAX_PENDING).fill(-1));
 
-  readonly #tokenizer: Tokenizer;
+  readonly #tokenizer: Decoding;
   readonly #skipSpecialTokens: boolean;
   /** Characters that may still be stripped; -1: no token yet. */
   #strip = -1;
@@ -34,7 +41,7 @@ export class TextStream {
    * @param state what `state` of another stream over the same tokenizer gave, to go on from there
    * @throws ModelError if the state is none
    */
-  constructor(tokenizer: Tokenizer, state?: Int32Array, options: { skipSpecialTokens?: boolean } = {}) {
+  constructor(tokenizer: Decoding, state?: Int32Array, options: { skipSpecialTokens?: boolean } = {}) {
     this.#tokenizer = tokenizer;
     this.#skipSpecialTokens = options.skipSpecialTokens ?? true;
     if (state) this.#restore(state);

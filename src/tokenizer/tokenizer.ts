@@ -1,4 +1,4 @@
-import { ModelError, mismatch, OptionError, show } from "../errors.ts";
+import { ModelError, mismatch, OptionError, show } from "../base/errors.ts";
 import { type AddedToken, AddedTokens } from "./added.ts";
 import { BpeModel, MAX_ID } from "./bpe.ts";
 import { readAddedToken, readConfig, type TokenizerConfig } from "./config.ts";

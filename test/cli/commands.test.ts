@@ -2,9 +2,9 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CACHE_DTYPES } from "../../src/dtype.ts";
+import { CACHE_DTYPES } from "../../src/base/dtype.ts";
+import { load, POLICIES } from "../../src/entry/index.ts";
 import { parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
-import { load, POLICIES } from "../../src/index.ts";
 import { readSafetensors } from "../reference/safetensors.ts";
 import { EMBEDDED, removeTemporary, smallFolder, temporaryFolder } from "../session/small.ts";
 import { FAMILIES, FIXTURES, logitsOf, openEngine } from "../setup.ts";

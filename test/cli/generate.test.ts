@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type GenerateOptions, type LoadOptions, load, POLICIES } from "../../src/index.ts";
+import { type GenerateOptions, type LoadOptions, load, POLICIES } from "../../src/entry/index.ts";
 import { EMBEDDED, removeTemporary, smallFolder } from "../session/small.ts";
 import { shared } from "../setup.ts";
 import { good, statsOf } from "./run.ts";

@@ -2,8 +2,8 @@
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { QUANTIZED } from "../../src/dtype.ts";
-import { load } from "../../src/index.ts";
+import { QUANTIZED } from "../../src/base/dtype.ts";
+import { load } from "../../src/entry/index.ts";
 import { EMBEDDED, FAMILIES, removeTemporary, smallFolder, temporaryFolder } from "../session/small.ts";
 import { FIXTURES, logitsOf, openEngine, ROOT } from "../setup.ts";
 import { endChildren, good, lambent, start, statsOf } from "./run.ts";

@@ -1,8 +1,8 @@
 /** Powers, logarithms and random numbers that are the same on every engine. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { exp, log } from "../../src/math.ts";
-import { draw } from "../../src/random.ts";
+import { exp, log } from "../../src/base/math.ts";
+import { draw } from "../../src/base/random.ts";
 
 const BOUND = 1e-15;
 const off = (found: number, wanted: number): number => (found === wanted ? 0 : Math.abs(found / wanted - 1));

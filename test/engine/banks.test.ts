@@ -1,9 +1,9 @@
 /** A model that is spread over several memories computes the same bits, and its sessions hold the same bytes. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Size } from "../../assembly/layout.ts";
-import type { Engine } from "../../src/engine.ts";
-import { POLICIES, type PolicyOptions } from "../../src/model/cache.ts";
-import { planModel } from "../../src/model/planning.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { planModel } from "../../src/plan/plan_checkpoint.ts";
+import { POLICIES, type PolicyOptions } from "../../src/plan/policy.ts";
 import {
   checkpointOf,
   engineOf,

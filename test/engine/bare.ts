@@ -1,13 +1,14 @@
 /** A model without an engine around it: its plan and a machine with the weights in place, and steps as the caller likes. */
 import { Size } from "../../assembly/layout.ts";
 import { Attention, Op } from "../../assembly/op.ts";
+import type { Bank } from "../../src/machine/bank.ts";
 import type { Build } from "../../src/machine/kernels.ts";
-import type { Bank, Machine, StepRow } from "../../src/machine/machine.ts";
-import { loadMachine } from "../../src/model/loading.ts";
-import { type Plan, plan } from "../../src/model/plan.ts";
-import { type PlanningOptions, planModel } from "../../src/model/planning.ts";
-import type { Program } from "../../src/model/program.ts";
-import { resolveWeights } from "../../src/model/weights.ts";
+import type { Machine, StepRow } from "../../src/machine/machine.ts";
+import type { Program } from "../../src/models/program.ts";
+import { type Plan, plan } from "../../src/plan/plan.ts";
+import { type PlanningOptions, planModel } from "../../src/plan/plan_checkpoint.ts";
+import { loadMachine } from "../../src/plan/read_weights.ts";
+import { resolveWeights } from "../../src/plan/weights.ts";
 import { kernels } from "../setup.ts";
 import { checkpointOf, fixture, type Tiny } from "./tiny.ts";
 

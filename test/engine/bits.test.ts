@@ -1,8 +1,8 @@
 /** What must not change a single bit: the policy below its window, the cutting of a text, company in a step, the build. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { CACHE_DTYPES } from "../../src/dtype.ts";
-import { POLICIES, type PolicyOptions } from "../../src/model/cache.ts";
+import { CACHE_DTYPES } from "../../src/base/dtype.ts";
+import { POLICIES, type PolicyOptions } from "../../src/plan/policy.ts";
 import { BUILDS } from "../setup.ts";
 import { Bare, type Token } from "./bare.ts";
 import { engineOf, FAMILIES, firstDifference, oneByOne, PATIENCE, policyOf, randomIds, sameBits } from "./tiny.ts";

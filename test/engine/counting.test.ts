@@ -1,7 +1,7 @@
 /** The work per token does not grow with the text: keys visited and records executed are counted, not timed. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { PolicyName } from "../../src/model/cache.ts";
-import { GREEDY } from "../../src/sampler.ts";
+import { GREEDY } from "../../src/engine/sampler.ts";
+import type { PolicyName } from "../../src/plan/policy.ts";
 import { Bare } from "./bare.ts";
 import { engineOf, FAMILIES, fixture, kvHeadsOf, PATIENCE, policyOf, randomIds, type Tiny } from "./tiny.ts";
 

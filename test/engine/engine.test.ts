@@ -1,9 +1,9 @@
 /** Sessions of an engine: what is refused, what an interrupted call leaves behind, and how much a text may hold. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import type { Engine, NextToken } from "../../src/engine.ts";
-import { OptionError } from "../../src/errors.ts";
-import { GREEDY, type Sampling } from "../../src/sampler.ts";
-import { tick } from "../../src/tick.ts";
+import { OptionError } from "../../src/base/errors.ts";
+import { tick } from "../../src/base/tick.ts";
+import type { Engine, NextToken } from "../../src/engine/engine.ts";
+import { GREEDY, type Sampling } from "../../src/engine/sampler.ts";
 import { engineOf, firstDifference, oneByOne, PATIENCE, randomIds, rowOf, sameBits, VOCAB } from "./tiny.ts";
 
 setDefaultTimeout(PATIENCE);

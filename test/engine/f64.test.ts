@@ -2,9 +2,9 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { DTYPES } from "../../src/dtype.ts";
+import { DTYPES } from "../../src/base/dtype.ts";
 import { parseSafetensors } from "../../src/formats/safetensors.ts";
-import { quantize } from "../../src/quantize.ts";
+import { quantize } from "../../src/plan/write_packed.ts";
 import { modelError } from "../formats/files.ts";
 import { kernels, logitsOf, MODELS, openEngine } from "../setup.ts";
 import {

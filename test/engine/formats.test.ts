@@ -5,12 +5,12 @@
 import { afterAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test";
 import { join } from "node:path";
 import { Embed, Matmul, Op } from "../../assembly/op.ts";
-import { DTYPES, type DType, QUANTIZED, type QuantizedDType, type StoredDType } from "../../src/dtype.ts";
-import type { Engine, LoadingOptions } from "../../src/engine.ts";
+import { DTYPES, type DType, QUANTIZED, type QuantizedDType, type StoredDType } from "../../src/base/dtype.ts";
+import type { Engine, LoadingOptions } from "../../src/engine/engine.ts";
+import { GREEDY } from "../../src/engine/sampler.ts";
 import { parseSafetensors } from "../../src/formats/safetensors.ts";
-import { planModel } from "../../src/model/planning.ts";
-import { quantize } from "../../src/quantize.ts";
-import { GREEDY } from "../../src/sampler.ts";
+import { planModel } from "../../src/plan/plan_checkpoint.ts";
+import { quantize } from "../../src/plan/write_packed.ts";
 import { Crew } from "../machine/crew.ts";
 import * as math from "../reference/math.ts";
 import { forward } from "../reference/model.ts";

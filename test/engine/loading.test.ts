@@ -1,7 +1,7 @@
 /** Numbers that are not finite: in a checkpoint they are refused while loading, in logits they end a generation. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { ModelError } from "../../src/errors.ts";
-import { GREEDY } from "../../src/sampler.ts";
+import { ModelError } from "../../src/base/errors.ts";
+import { GREEDY } from "../../src/engine/sampler.ts";
 import { engineOf, firstDifference, fixture, oneByOne, PATIENCE, randomIds, type Tensor, type Tiny } from "./tiny.ts";
 
 setDefaultTimeout(PATIENCE);

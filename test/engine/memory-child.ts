@@ -6,7 +6,7 @@
 
 import { heapStats } from "bun:jsc";
 import { existsSync, readFileSync } from "node:fs";
-import { GREEDY } from "../../src/sampler.ts";
+import { GREEDY } from "../../src/engine/sampler.ts";
 import { openEngine } from "../setup.ts";
 
 const [directory = "", nLocal = "", warmUp = "", ...goals] = process.argv.slice(2);

@@ -1,12 +1,12 @@
 /** A model that needs more memory than there is: refused by both numbers, before a byte of a tensor is read. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { Engine, type LoadingOptions } from "../../src/engine.ts";
-import { LambentError } from "../../src/errors.ts";
+import { LambentError } from "../../src/base/errors.ts";
+import type { ByteSource } from "../../src/base/source.ts";
+import { Engine, type LoadingOptions } from "../../src/engine/engine.ts";
 import { type Checkpoint, openDirectory } from "../../src/formats/checkpoint.ts";
 import type { Kernels } from "../../src/machine/kernels.ts";
-import { planModel } from "../../src/model/planning.ts";
-import { quantize } from "../../src/quantize.ts";
-import type { ByteSource } from "../../src/source.ts";
+import { planModel } from "../../src/plan/plan_checkpoint.ts";
+import { quantize } from "../../src/plan/write_packed.ts";
 import { directoryFiles } from "../formats/files.ts";
 import { FIXTURES, kernels } from "../setup.ts";
 import { PATIENCE } from "./tiny.ts";

@@ -2,13 +2,13 @@
 
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import type { Engine } from "../../src/engine.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { observe } from "../../src/engine/observe.ts";
 import type { Checkpoint } from "../../src/formats/checkpoint.ts";
-import { POLICIES, type PolicyName, type PolicyOptions } from "../../src/model/cache.ts";
-import type { ObserveOptions } from "../../src/model/observing.ts";
-import { type PlanningOptions, planModel } from "../../src/model/planning.ts";
-import { headsOf } from "../../src/model/program.ts";
-import { observe } from "../../src/observe.ts";
+import { headsOf } from "../../src/models/program.ts";
+import type { ObserveOptions } from "../../src/plan/observers.ts";
+import { type PlanningOptions, planModel } from "../../src/plan/plan_checkpoint.ts";
+import { POLICIES, type PolicyName, type PolicyOptions } from "../../src/plan/policy.ts";
 import { Crew } from "../machine/crew.ts";
 import type { AttentionRow } from "../reference/attention.ts";
 import { deviation } from "../setup.ts";

@@ -1,11 +1,11 @@
 /** The numbers of a policy, their defaults, what a session's memory is, and what is refused before anything is read. */
 
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { LambentError } from "../../src/errors.ts";
-import { POLICIES, type PolicyOptions, resolvePolicy } from "../../src/model/cache.ts";
-import { type PlanningOptions, planModel } from "../../src/model/planning.ts";
-import { attentionOf } from "../../src/model/program.ts";
-import { checkSampling, GREEDY, type Sampling } from "../../src/sampler.ts";
+import { LambentError } from "../../src/base/errors.ts";
+import { checkSampling, GREEDY, type Sampling } from "../../src/engine/sampler.ts";
+import { attentionOf } from "../../src/models/program.ts";
+import { type PlanningOptions, planModel } from "../../src/plan/plan_checkpoint.ts";
+import { POLICIES, type PolicyOptions, resolvePolicy } from "../../src/plan/policy.ts";
 import { checkpointOf, engineOf, FAMILIES, fixture, PATIENCE } from "./tiny.ts";
 
 setDefaultTimeout(PATIENCE);

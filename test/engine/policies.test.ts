@@ -1,8 +1,8 @@
 /** Every attention policy against the mask written out literally, pair by pair, in f64 (test/reference). */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { CACHE_DTYPES } from "../../src/dtype.ts";
-import { POLICIES, type PolicyName, type PolicyOptions } from "../../src/model/cache.ts";
+import { CACHE_DTYPES } from "../../src/base/dtype.ts";
+import { POLICIES, type PolicyName, type PolicyOptions } from "../../src/plan/policy.ts";
 import { deviation } from "../setup.ts";
 import { Bare } from "./bare.ts";
 import { dense, FAMILIES, PATIENCE, policyOf, randomIds } from "./tiny.ts";

@@ -1,6 +1,6 @@
 /** Positions may be as large as they like: what counts is the distance between them. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { POLICIES } from "../../src/model/cache.ts";
+import { POLICIES } from "../../src/plan/policy.ts";
 import { deviation } from "../setup.ts";
 import { Bare } from "./bare.ts";
 import { dense, engineOf, FAMILIES, oneByOne, PATIENCE, policyOf, randomIds } from "./tiny.ts";

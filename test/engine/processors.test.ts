@@ -2,9 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { exp } from "../../src/math.ts";
-import { draw } from "../../src/random.ts";
-import { type Choosing, GREEDY, Sampler } from "../../src/sampler.ts";
+import { exp } from "../../src/base/math.ts";
+import { draw } from "../../src/base/random.ts";
+import { type Choosing, GREEDY, Sampler } from "../../src/engine/sampler.ts";
 import { Lcg, type Run, replay, type Step } from "../wild/generation_runs.ts";
 
 type Golden = Run & { readonly expected: readonly Step[] };

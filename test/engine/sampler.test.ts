@@ -1,10 +1,10 @@
 /** The choice of a token against literal definitions, and the arithmetic and random numbers under it. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { exp } from "../../src/math.ts";
-import type { History } from "../../src/processors.ts";
-import { draw } from "../../src/random.ts";
-import { argmax, GREEDY, logSumExp, Sampler, type Sampling } from "../../src/sampler.ts";
+import { exp } from "../../src/base/math.ts";
+import { draw } from "../../src/base/random.ts";
+import type { History } from "../../src/engine/processors.ts";
+import { argmax, GREEDY, logSumExp, Sampler, type Sampling } from "../../src/engine/sampler.ts";
 import { PATIENCE } from "./tiny.ts";
 
 setDefaultTimeout(PATIENCE);

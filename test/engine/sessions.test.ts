@@ -1,8 +1,8 @@
 /** Sessions of one engine do not meet: each gives what it gives alone, bit for bit. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import type { NextToken } from "../../src/engine.ts";
-import { GREEDY, Sampler, type Sampling } from "../../src/sampler.ts";
-import { tick } from "../../src/tick.ts";
+import { tick } from "../../src/base/tick.ts";
+import type { NextToken } from "../../src/engine/engine.ts";
+import { GREEDY, Sampler, type Sampling } from "../../src/engine/sampler.ts";
 import { engineOf, firstDifference, oneByOne, PATIENCE, randomIds, rowOf, sameBits, VOCAB } from "./tiny.ts";
 
 setDefaultTimeout(PATIENCE);

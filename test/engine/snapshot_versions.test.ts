@@ -2,7 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { readSnapshot } from "../../src/snapshot.ts";
+import { readSnapshot } from "../../src/engine/snapshot.ts";
 import { engineOf, PATIENCE, randomIds, rowOf, sameBits } from "./tiny.ts";
 
 setDefaultTimeout(PATIENCE);

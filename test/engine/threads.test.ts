@@ -1,11 +1,11 @@
 /** What is computed does not depend on how many threads compute it, nor on what else their pool does. */
 import { afterEach, expect, test } from "bun:test";
 import { join } from "node:path";
-import type { Engine, LoadingOptions } from "../../src/engine.ts";
+import type { Engine, LoadingOptions } from "../../src/engine/engine.ts";
+import { GREEDY } from "../../src/engine/sampler.ts";
 import { Mail } from "../../src/machine/mailbox.ts";
-import { planModel } from "../../src/model/planning.ts";
+import { planModel } from "../../src/plan/plan_checkpoint.ts";
 import { bun } from "../../src/runtime/bun.ts";
-import { GREEDY } from "../../src/sampler.ts";
 import { Crew } from "../machine/crew.ts";
 import { MODELS, openEngine } from "../setup.ts";
 import { checkpointOf, fixture, randomIds } from "./tiny.ts";

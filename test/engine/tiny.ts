@@ -2,12 +2,12 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Engine, type LoadingOptions } from "../../src/engine.ts";
+import { Engine, type LoadingOptions } from "../../src/engine/engine.ts";
 import { type Checkpoint, openDirectory } from "../../src/formats/checkpoint.ts";
 import { memorySource, parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
 import type { Build } from "../../src/machine/kernels.ts";
-import type { PolicyName, PolicyOptions } from "../../src/model/cache.ts";
-import { attentionOf, type Program } from "../../src/model/program.ts";
+import { attentionOf, type Program } from "../../src/models/program.ts";
+import type { PolicyName, PolicyOptions } from "../../src/plan/policy.ts";
 import type { Policy } from "../reference/attention.ts";
 import { type Config, forward, type Watch } from "../reference/model.ts";
 import { readTensors, type Tensors } from "../reference/safetensors.ts";

@@ -2,12 +2,12 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { POLICIES, type PolicyOptions } from "../../src/model/cache.ts";
-import { planModel } from "../../src/model/planning.ts";
-import { inverseFrequencies } from "../../src/model/positions.ts";
-import type { Operation, Program } from "../../src/model/program.ts";
-import { readSnapshot, writeSnapshot } from "../../src/snapshot.ts";
-import { NO_TEXT } from "../../src/state.ts";
+import { readSnapshot, writeSnapshot } from "../../src/engine/snapshot.ts";
+import { NO_TEXT } from "../../src/engine/state.ts";
+import { inverseFrequencies } from "../../src/models/positions.ts";
+import type { Operation, Program } from "../../src/models/program.ts";
+import { planModel } from "../../src/plan/plan_checkpoint.ts";
+import { POLICIES, type PolicyOptions } from "../../src/plan/policy.ts";
 import type { Policy } from "../reference/attention.ts";
 import { forward } from "../reference/model.ts";
 import { readTensors } from "../reference/safetensors.ts";

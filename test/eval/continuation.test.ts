@@ -3,9 +3,9 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type Continuation, continuations, retruncated, windowsOf } from "../../research/eval/continuation.ts";
 import { cheapestAsGood, scoreOf } from "../../research/eval/continuation_scores.ts";
 import { flopsOf, keysAttended } from "../../research/eval/cost.ts";
-import type { Engine } from "../../src/engine.ts";
-import type { PolicyName } from "../../src/model/cache.ts";
-import { argmax, logSumExp } from "../../src/sampler.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { argmax, logSumExp } from "../../src/engine/sampler.ts";
+import type { PolicyName } from "../../src/plan/policy.ts";
 import { Bare } from "../engine/bare.ts";
 import { engineOf, FAMILIES, fixture, kvHeadsOf, PATIENCE, policyOf, randomIds, rowOf } from "../engine/tiny.ts";
 

@@ -12,7 +12,7 @@ import {
 } from "../../research/eval/diagnose.ts";
 import { alikeOf, findingsOf, type LayerFindings } from "../../research/eval/findings.ts";
 import { HiddenStates, keptPositions, remoteness } from "../../research/eval/hidden.ts";
-import { POLICIES, type PolicyName, type PolicyOptions, resolvePolicy } from "../../src/model/cache.ts";
+import { POLICIES, type PolicyName, type PolicyOptions, resolvePolicy } from "../../src/plan/policy.ts";
 import { dense, engineOf, FAMILIES, fixture, PATIENCE, policyOf, randomIds, type Tensor } from "../engine/tiny.ts";
 import { type AttentionRow, pair } from "../reference/attention.ts";
 import { deviation } from "../setup.ts";

@@ -2,11 +2,11 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { type FoundKeys, type Loading, measureKeys } from "../../research/eval/keys.ts";
-import { Engine } from "../../src/engine.ts";
+import { Engine } from "../../src/engine/engine.ts";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
 import type { Kernels } from "../../src/machine/kernels.ts";
-import { resolvePolicy } from "../../src/model/cache.ts";
-import { directory } from "../../src/runtime/directory.ts";
+import { resolvePolicy } from "../../src/plan/policy.ts";
+import { directory } from "../../src/sources/directory.ts";
 import { engineOf, FAMILIES, PATIENCE, randomIds } from "../engine/tiny.ts";
 import { brokenKernels, type Mutation } from "../machine/mutant.ts";
 import { kernels, MODELS } from "../setup.ts";

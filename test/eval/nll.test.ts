@@ -45,8 +45,8 @@ describe("eval nll", () => {
     const found = tensorsOf("re").get("retruncation")!.data;
     // The window that begins at token 48, as a text of its own.
     const begin = 48;
-    const { loadEngine, withCheckpoint } = await import("../../src/load.ts");
-    const { requireTokenizer } = await import("../../src/load_tokenizer.ts");
+    const { loadEngine, withCheckpoint } = await import("../../src/session/load.ts");
+    const { requireTokenizer } = await import("../../src/session/load_tokenizer.ts");
     const window = await withCheckpoint(LLAMA, {}, async (checkpoint, runtime) => {
       const ids = (await requireTokenizer(checkpoint)).encode(await readFile(texts[0]!, "utf8"));
       const engine = await loadEngine(checkpoint, runtime, { attention: "full", threads: 1, observe: { nll: true } });

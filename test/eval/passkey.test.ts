@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { bosOf } from "../../research/eval/document.ts";
 import { Quiz, type Reader, summarize } from "../../research/eval/passkey.ts";
 import { type Cell, cellsOf, type Prompt, PromptMaker, truncated } from "../../research/eval/passkey_prompts.ts";
-import { withCheckpoint } from "../../src/load.ts";
-import { loadTokenizer } from "../../src/load_tokenizer.ts";
-import type { Plan } from "../../src/model/plan.ts";
-import type { SessionState } from "../../src/state.ts";
+import type { SessionState } from "../../src/engine/state.ts";
+import type { Plan } from "../../src/plan/plan.ts";
+import { withCheckpoint } from "../../src/session/load.ts";
+import { loadTokenizer } from "../../src/session/load_tokenizer.ts";
 import { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import { MODELS, openEngine, SHARED } from "../setup.ts";
 

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { pca } from "../../research/eval/pca.ts";
-import { draw } from "../../src/random.ts";
+import { draw } from "../../src/base/random.ts";
 import { ROOT } from "../setup.ts";
 
 interface Golden {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { bootstrapMean, bootstrapRatio, movingAverage } from "../../research/eval/statistics.ts";
-import { draw } from "../../src/random.ts";
+import { draw } from "../../src/base/random.ts";
 
 const numbers = fc.double({ min: -100, max: 100, noNaN: true });
 const someNumbers = fc.array(numbers, { minLength: 1, maxLength: 20 });

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TextFile, textFiles } from "../../research/cli/texts.ts";
 import { type Corpus, Documents, documentOrder, mean, Stream, type StreamState } from "../../research/eval/stream.ts";
-import { withCheckpoint } from "../../src/load.ts";
-import { loadTokenizer } from "../../src/load_tokenizer.ts";
+import { withCheckpoint } from "../../src/session/load.ts";
+import { loadTokenizer } from "../../src/session/load_tokenizer.ts";
 import { engineOf, VOCAB } from "../engine/tiny.ts";
 import { MODELS } from "../setup.ts";
 

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { checkText } from "../../research/cli/text_check.ts";
 import { textFiles } from "../../research/cli/texts.ts";
 import { documentOf } from "../../research/eval/document.ts";
-import { withCheckpoint } from "../../src/load.ts";
-import { loadTokenizer } from "../../src/load_tokenizer.ts";
+import { withCheckpoint } from "../../src/session/load.ts";
+import { loadTokenizer } from "../../src/session/load_tokenizer.ts";
 import { MODELS } from "../setup.ts";
 
 const directory = await mkdtemp(join(tmpdir(), "lambent-texts-"));

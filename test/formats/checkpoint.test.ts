@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import type { ByteSource, Files } from "../../src/base/source.ts";
 import { type Checkpoint, openDirectory } from "../../src/formats/checkpoint.ts";
 import { safetensorsHeader } from "../../src/formats/safetensors.ts";
-import type { ByteSource, Files } from "../../src/source.ts";
 import { directoryFiles, MemoryFiles, modelError } from "./files.ts";
 
 const CONFIG = { model_type: "llama", hidden_size: 4 };

@@ -1,9 +1,9 @@
 /** Files for tests: in memory with an account of what is open, and over a local directory. */
 import { closeSync, existsSync, fstatSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
-import { ModelError, mismatch } from "../../src/errors.ts";
+import { ModelError, mismatch } from "../../src/base/errors.ts";
+import type { ByteSource, Files } from "../../src/base/source.ts";
 import { memorySource } from "../../src/formats/safetensors.ts";
-import type { ByteSource, Files } from "../../src/source.ts";
 
 /** Bits per value of the format's dtypes, as the reference reader (0.8) knows them. */
 export const BITS: Readonly<Record<string, number>> = {

@@ -2,9 +2,9 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { ModelError } from "../../src/errors.ts";
+import { ModelError } from "../../src/base/errors.ts";
+import type { ByteSource } from "../../src/base/source.ts";
 import { parseSafetensors, readSafetensors, type SafetensorsFile } from "../../src/formats/safetensors.ts";
-import type { ByteSource } from "../../src/source.ts";
 import { BITS, RUNS, safetensors } from "./files.ts";
 
 setDefaultTimeout(60_000 * RUNS);

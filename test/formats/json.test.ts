@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { ModelError } from "../../src/errors.ts";
+import { ModelError } from "../../src/base/errors.ts";
 import { decodeUtf8, isRecord, parseExactly, parseObject, type Replaced } from "../../src/formats/json.ts";
 import { modelError, RUNS } from "./files.ts";
 

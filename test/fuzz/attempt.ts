@@ -1,11 +1,12 @@
 /** One model on its whole way from files to text, and what may come of it. */
-import { Engine, type LoadingOptions } from "../../src/engine.ts";
-import { LambentError } from "../../src/errors.ts";
+
+import { LambentError } from "../../src/base/errors.ts";
+import { Engine, type LoadingOptions } from "../../src/engine/engine.ts";
 import { type Checkpoint, openDirectory } from "../../src/formats/checkpoint.ts";
-import { loadTokenizer } from "../../src/load_tokenizer.ts";
-import { planModel } from "../../src/model/planning.ts";
+import { planModel } from "../../src/plan/plan_checkpoint.ts";
 import { LocalService } from "../../src/service/local.ts";
-import { Session } from "../../src/session.ts";
+import { loadTokenizer } from "../../src/session/load_tokenizer.ts";
+import { Session } from "../../src/session/session.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import { kernels } from "../setup.ts";
 import { type Draft, DraftFiles } from "./draft.ts";

@@ -1,9 +1,9 @@
 /** Real models as they lie on disk, copied into memory, to be damaged file by file. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ModelError, mismatch } from "../../src/errors.ts";
+import { ModelError, mismatch } from "../../src/base/errors.ts";
+import type { ByteSource, Files } from "../../src/base/source.ts";
 import { memorySource, parseSafetensors } from "../../src/formats/safetensors.ts";
-import type { ByteSource, Files } from "../../src/source.ts";
 import { safetensors } from "../formats/files.ts";
 import { FIXTURES, MODELS } from "../setup.ts";
 import { changed, type Json, ownConfig, ownJson } from "../tokenizer/files.ts";

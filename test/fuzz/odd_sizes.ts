@@ -1,9 +1,9 @@
 /** Models that agree with themselves but have sizes that nobody trains: one head, one token, three dimensions. */
 import fc from "fast-check";
-import { LambentError } from "../../src/errors.ts";
-import { POLICIES } from "../../src/model/cache.ts";
-import { programOf } from "../../src/model/index.ts";
-import type { Program } from "../../src/model/program.ts";
+import { LambentError } from "../../src/base/errors.ts";
+import { programOf } from "../../src/models/index.ts";
+import type { Program } from "../../src/models/program.ts";
+import { POLICIES } from "../../src/plan/policy.ts";
 import type { Json } from "../tokenizer/files.ts";
 import { CONFIG, type Draft, type DraftTensor, SHARDED, TINY } from "./draft.ts";
 import { kind } from "./kinds.ts";

@@ -1,7 +1,7 @@
 /** Damage to weight files: to their headers, to what tensors there are, to files as a whole, and to numbers. */
 import fc from "fast-check";
 import { isRecord } from "../../src/formats/json.ts";
-import { POLICIES } from "../../src/model/cache.ts";
+import { POLICIES } from "../../src/plan/policy.ts";
 import { BITS } from "../formats/files.ts";
 import { type Draft, type DraftTensor, INDEX, SHARDED, TINY, WEIGHTS } from "./draft.ts";
 import { ALL, choice, JSON_KINDS, type Kind, kind, number, pick, place, value } from "./kinds.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { POLICIES, type PolicyOptions, resolvePolicy } from "../../src/model/cache.ts";
+import { POLICIES, type PolicyOptions, resolvePolicy } from "../../src/plan/policy.ts";
 import { Bench, Dice, words, worst } from "./harness.ts";
 import { attend, chunksOf, draw, expected, type Setup } from "./session.ts";
 

@@ -2,8 +2,9 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Cast, Op } from "../../assembly/op.ts";
-import { CACHE_DTYPES, type CacheDType } from "../../src/dtype.ts";
-import { CACHE_FORMATS, headBytes, POLICIES, resolvePolicy } from "../../src/model/cache.ts";
+import { CACHE_DTYPES, type CacheDType } from "../../src/base/dtype.ts";
+import { CACHE_FORMATS, headBytes } from "../../src/plan/cache.ts";
+import { POLICIES, resolvePolicy } from "../../src/plan/policy.ts";
 import { BLOCK, rounded } from "../reference/cache_format.ts";
 import { Bench, Dice, SINGLE_BUILDS, words, worst } from "./harness.ts";
 import { attend, chunksOf, draw, expected, type Setup } from "./session.ts";

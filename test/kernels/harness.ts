@@ -2,7 +2,8 @@
 import { Format, Row, Size, Step, Tuning } from "../../assembly/layout.ts";
 import { Op, Pack, Quantize, Rows } from "../../assembly/op.ts";
 import { align } from "../../src/machine/arena.ts";
-import type { Build, KernelExports } from "../../src/machine/kernels.ts";
+import type { KernelExports } from "../../src/machine/kernel_exports.ts";
+import type { Build } from "../../src/machine/kernels.ts";
 import { packedBytesOf, type QuantizedFormat } from "../reference/quantized.ts";
 import { kernels } from "../setup.ts";
 

@@ -1,8 +1,8 @@
 /** Top-k middle tokens of one layer, against their definition in f64 (test/reference/attention.ts). */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { CACHE_DTYPES } from "../../src/dtype.ts";
-import { type PolicyOptions, resolvePolicy } from "../../src/model/cache.ts";
+import { CACHE_DTYPES } from "../../src/base/dtype.ts";
+import { type PolicyOptions, resolvePolicy } from "../../src/plan/policy.ts";
 import { rounded } from "../reference/cache_format.ts";
 import { Bench, Dice, words, worst } from "./harness.ts";
 import { attend, chunksOf, draw, expected, type Setup } from "./session.ts";

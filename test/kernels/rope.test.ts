@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Angles, Clamp, Op, Rope } from "../../assembly/op.ts";
-import { turns } from "../../src/model/positions.ts";
+import { turns } from "../../src/models/positions.ts";
 import * as reference from "../reference/math.ts";
 import { Bench, Dice, words, worst } from "./harness.ts";
 

@@ -2,10 +2,11 @@
 
 import { Size } from "../../assembly/layout.ts";
 import { Angles, Attention, Cast, Clamp, Op, Rope } from "../../assembly/op.ts";
-import type { CacheDType } from "../../src/dtype.ts";
-import { CACHE_FORMATS, type CacheLayout, cacheLayout, type Policy } from "../../src/model/cache.ts";
-import type { Positions } from "../../src/model/positions.ts";
-import { turns } from "../../src/model/positions.ts";
+import type { CacheDType } from "../../src/base/dtype.ts";
+import type { Positions } from "../../src/models/positions.ts";
+import { turns } from "../../src/models/positions.ts";
+import { CACHE_FORMATS, type CacheLayout, cacheLayout } from "../../src/plan/cache.ts";
+import type { Policy } from "../../src/plan/policy.ts";
 import * as reference from "../reference/attention.ts";
 import { rounded } from "../reference/cache_format.ts";
 import { alibiSlopes, inverseFrequencies, type RopeLayout } from "../reference/math.ts";

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Offset } from "../../assembly/op.ts";
-import { CACHE_PARTS, type CachePart, POLICIES, resolvePolicy } from "../../src/model/cache.ts";
+import { CACHE_PARTS, type CachePart } from "../../src/plan/cache.ts";
+import { POLICIES, resolvePolicy } from "../../src/plan/policy.ts";
 import { Bench, Dice, words } from "./harness.ts";
 import { attend, chunksOf, draw, type Outcome, type Setup, type Tokens } from "./session.ts";
 

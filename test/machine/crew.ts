@@ -1,12 +1,12 @@
 /** A pool's workers as tests see them: their mailboxes, and a hand on each. */
 import { join } from "node:path";
-import { Engine, type LoadingOptions } from "../../src/engine.ts";
+import { Engine, type LoadingOptions } from "../../src/engine/engine.ts";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
 import { type Kernels, loadKernels } from "../../src/machine/kernels.ts";
 import { Mail } from "../../src/machine/mailbox.ts";
 import type { StartThread, Thread } from "../../src/machine/pool.ts";
 import { bun } from "../../src/runtime/bun.ts";
-import { directory } from "../../src/runtime/directory.ts";
+import { directory } from "../../src/sources/directory.ts";
 import { FIXTURES } from "../setup.ts";
 import { compile, type Mutation } from "./mutant.ts";
 

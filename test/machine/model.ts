@@ -1,11 +1,12 @@
 /** A fixture's model in a machine of its own, without the engine around it: every byte of it can be seen and spoilt. */
 import { join } from "node:path";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
+import type { Bank } from "../../src/machine/bank.ts";
 import type { Build } from "../../src/machine/kernels.ts";
-import type { Bank, Machine, StepRow } from "../../src/machine/machine.ts";
-import { loadMachine } from "../../src/model/loading.ts";
-import { type Planned, type PlanningOptions, planModel } from "../../src/model/planning.ts";
-import { directory } from "../../src/runtime/directory.ts";
+import type { Machine, StepRow } from "../../src/machine/machine.ts";
+import { type Planned, type PlanningOptions, planModel } from "../../src/plan/plan_checkpoint.ts";
+import { loadMachine } from "../../src/plan/read_weights.ts";
+import { directory } from "../../src/sources/directory.ts";
 import { FIXTURES, kernels } from "../setup.ts";
 
 /** One of each family, and of what differs within one: grouped keys, windows, biases, clipping, odd numbers of heads. */

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import asc from "assemblyscript/asc";
-import type { Build, KernelExports, Kernels } from "../../src/machine/kernels.ts";
+import type { KernelExports } from "../../src/machine/kernel_exports.ts";
+import type { Build, Kernels } from "../../src/machine/kernels.ts";
 import { ROOT } from "../setup.ts";
 
 /** A change of one file of assembly/: the only place where `from` occurs becomes `to`. */

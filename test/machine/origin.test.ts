@@ -1,6 +1,6 @@
 /** Positions are 64-bit and angles exact: a session whose first token has a position far away is the same session. */
 import { expect, test } from "bun:test";
-import { POLICIES } from "../../src/model/cache.ts";
+import { POLICIES } from "../../src/plan/policy.ts";
 import { deviation } from "../setup.ts";
 import { Model, type Shape, VARIETIES } from "./model.ts";
 

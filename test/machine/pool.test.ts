@@ -1,7 +1,7 @@
 /** Workers that are lost: never a hang, never a wrong bit, and the next step has new ones. */
 import { afterEach, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test";
 import { Control } from "../../assembly/layout.ts";
-import type { Engine } from "../../src/engine.ts";
+import type { Engine } from "../../src/engine/engine.ts";
 import type { StartThread } from "../../src/machine/pool.ts";
 import { Crew } from "./crew.ts";
 import { type Mutation, timeoutOf } from "./mutant.ts";

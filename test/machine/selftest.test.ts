@@ -1,6 +1,6 @@
 /** The known-answer test is what stands between a broken engine and silent nonsense: kernels that are wrong must fail it. */
 import { expect, test } from "bun:test";
-import { LambentError } from "../../src/errors.ts";
+import { LambentError } from "../../src/base/errors.ts";
 import { type Build, loadKernels } from "../../src/machine/kernels.ts";
 import { bun } from "../../src/runtime/bun.ts";
 import { compile, type Mutation } from "./mutant.ts";

@@ -6,8 +6,8 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { Size } from "../../assembly/layout.ts";
 import { Op } from "../../assembly/op.ts";
-import { CACHE_DTYPES } from "../../src/dtype.ts";
-import { POLICIES } from "../../src/model/cache.ts";
+import { CACHE_DTYPES } from "../../src/base/dtype.ts";
+import { POLICIES } from "../../src/plan/policy.ts";
 import { Dice } from "../kernels/harness.ts";
 import { FIXTURE_NAMES, finite, Model, type Shape } from "./model.ts";
 

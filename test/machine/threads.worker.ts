@@ -1,5 +1,5 @@
 /** One thread of a step: the kernels over a memory that others share, run when told to. */
-import type { KernelExports } from "../../src/machine/kernels.ts";
+import type { KernelExports } from "../../src/machine/kernel_exports.ts";
 
 export type Message =
   | { readonly bytes: Uint8Array<ArrayBuffer>; readonly memory: WebAssembly.Memory }

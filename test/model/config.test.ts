@@ -3,9 +3,9 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ModelError } from "../../src/errors.ts";
-import { programOf } from "../../src/model/index.ts";
-import { attentionOf } from "../../src/model/program.ts";
+import { ModelError } from "../../src/base/errors.ts";
+import { programOf } from "../../src/models/index.ts";
+import { attentionOf } from "../../src/models/program.ts";
 import { FIXTURES } from "../setup.ts";
 
 type Config = Record<string, unknown>;

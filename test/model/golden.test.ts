@@ -54,7 +54,7 @@ test.skipIf(!babyllama)("babyllama: greedy ids of the reference", async () => {
 });
 
 async function greedy(engine: Awaited<ReturnType<typeof openEngine>>, prompt: number[], count: number) {
-  const { GREEDY } = await import("../../src/sampler.ts");
+  const { GREEDY } = await import("../../src/engine/sampler.ts");
   const session = engine.open(0, 1);
   await engine.append(session, prompt);
   const ids: number[] = [];

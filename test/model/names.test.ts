@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
-import { planModel } from "../../src/model/planning.ts";
+import { planModel } from "../../src/plan/plan_checkpoint.ts";
 import { checkpointOf, engineOf, FAMILIES, firstDifference, fixture, randomIds, type Tiny } from "../engine/tiny.ts";
 import { MemoryFiles, modelError } from "../formats/files.ts";
 import { FIXTURES, logitsOf } from "../setup.ts";

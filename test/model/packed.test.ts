@@ -1,10 +1,10 @@
 /** Packed checkpoints that are damaged: each is refused by one line that names the field or the tensor. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { QUANTIZED, type QuantizedDType } from "../../src/dtype.ts";
-import { Engine } from "../../src/engine.ts";
+import { QUANTIZED, type QuantizedDType } from "../../src/base/dtype.ts";
+import { Engine } from "../../src/engine/engine.ts";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
 import { parseSafetensors } from "../../src/formats/safetensors.ts";
-import { quantize } from "../../src/quantize.ts";
+import { quantize } from "../../src/plan/write_packed.ts";
 import { checkpointOf, engineOf, firstDifference, fixture, randomIds, type Tensor, type Tiny } from "../engine/tiny.ts";
 import { MemoryFiles, modelError } from "../formats/files.ts";
 import { blockBytes, numberPlace, quantizeWeights, readRow, scalePlace } from "../reference/quantized.ts";

@@ -1,7 +1,7 @@
 /** Rotary frequencies, angles and ALiBi slopes against the reference, which uses the engine's own Math. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { alibiSlopes, inverseFrequencies, power, turns } from "../../src/model/positions.ts";
+import { alibiSlopes, inverseFrequencies, power, turns } from "../../src/models/positions.ts";
 import * as reference from "../reference/math.ts";
 
 /** max |a − b| / |b| */

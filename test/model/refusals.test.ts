@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ModelError } from "../../src/errors.ts";
-import { programOf } from "../../src/model/index.ts";
+import { ModelError } from "../../src/base/errors.ts";
+import { programOf } from "../../src/models/index.ts";
 import { FIXTURES } from "../setup.ts";
 
 type Config = Record<string, unknown>;

@@ -40,7 +40,7 @@ describe("the README's ten lines, in an empty project of", () => {
     const at = (path: string) => new URL(path, server.url).href;
     const { dependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
     const imports = {
-      ...{ lambent: at("src/index.ts"), "lambent/embedded": at("src/runtime/embedded.ts") },
+      ...{ lambent: at("src/entry/index.ts"), "lambent/embedded": at("src/entry/embedded.ts") },
       ...Object.fromEntries(Object.entries(dependencies).map(([name, version]) => [name, `npm:${name}@${version}`])),
     };
     const folder = emptyFolder("jsr");

@@ -30,7 +30,7 @@ const scripts = globSync("**/*.js", { cwd: dist });
 const library = scripts.filter((file) => !/^src\/cli\//.test(file));
 rows.push(["JavaScript of the library", size(...library.map((file) => join(dist, file)))]);
 rows.push(["JavaScript with the command line", size(...scripts.map((file) => join(dist, file)))]);
-for (const entry of ["browser.js", "browser_worker.js"]) {
+for (const entry of ["entry/browser.js", "entry/browser_worker.js"]) {
   const code = await minified(entry);
   rows.push([`src/${entry}, bundled with its dependencies, minified`, code.length]);
   rows.push(["the same, gzip", gzipSync(code).length]);

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import type { Browser, BrowserContext } from "playwright-core";
 import { serveSite } from "../../examples/browser/server.ts";
 import { buildSite } from "../../examples/browser/site.ts";
-import { load } from "../../src/index.ts";
+import { load } from "../../src/entry/index.ts";
 import { ROOT } from "../setup.ts";
 import { launch, Reader } from "./browser.ts";
 

@@ -41,7 +41,7 @@ export async function bundle(project: string): Promise<Bundles> {
     entryPoints: {
       "src/runtime/page": entry("page"),
       "src/runtime/browser_thread": join(installed, "src/runtime/browser_thread.js"),
-      "src/browser_worker": join(installed, "src/browser_worker.js"),
+      "src/entry/browser_worker": join(installed, "src/entry/browser_worker.js"),
     },
   });
   cpSync(join(installed, "build"), join(made.page, "build"), { recursive: true });

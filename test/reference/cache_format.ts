@@ -1,5 +1,5 @@
 /** Keys and values rounded to a format of the cache, one number at a time. */
-import type { CacheDType } from "../../src/dtype.ts";
+import type { CacheDType } from "../../src/base/dtype.ts";
 
 /** Numbers of a head that share a scale in int8. */
 export const BLOCK = 32;

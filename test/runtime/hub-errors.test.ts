@@ -3,8 +3,8 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { diskError } from "../../src/runtime/hub-options.ts";
-import { isModelId } from "../../src/runtime/model_id.ts";
+import { diskError } from "../../src/sources/hub_options.ts";
+import { isModelId } from "../../src/sources/model_id.ts";
 import { TOKEN } from "./hub-server.ts";
 import { bytes, INDEX, Setup, SHA, shard, sharded, small, WEIGHTS } from "./hub-setup.ts";
 

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { currentRuntime } from "../../src/runtime/index.ts";
-import "../../src/index.ts";
+import "../../src/entry/index.ts";
 import { gitSha1, isLfs, sha256, TOKEN } from "./hub-server.ts";
 import { bytes, Setup, SHA, shard, sharded, WEIGHTS } from "./hub-setup.ts";
 

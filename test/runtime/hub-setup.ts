@@ -2,7 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { downloadModel, type HubInternals, type HubOptions } from "../../src/runtime/hub.ts";
+import { downloadModel, type HubInternals, type HubOptions } from "../../src/sources/hub.ts";
 import { HubServer, type Repo } from "./hub-server.ts";
 
 export const SHA = "0123456789abcdef0123456789abcdef01234567";

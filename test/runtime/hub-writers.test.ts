@@ -21,7 +21,7 @@ const until = async (condition: () => boolean) => {
 };
 
 const child = (hub: HubServer) => {
-  const file = JSON.stringify(new URL("../../src/runtime/hub.ts", import.meta.url).href);
+  const file = JSON.stringify(new URL("../../src/sources/hub.ts", import.meta.url).href);
   const options = JSON.stringify({ endpoint: hub.endpoint, cacheDir: s.cache });
   const code = `const { downloadModel } = await import(${file}); await downloadModel("org/name", ${options});`;
   return Bun.spawn([process.execPath, "-e", code], { stdout: "ignore", stderr: "pipe" });

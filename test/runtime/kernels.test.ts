@@ -3,7 +3,7 @@ import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, readFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
-import { engineInfo, type LoadOptions, load } from "../../src/index.ts";
+import { engineInfo, type LoadOptions, load } from "../../src/entry/index.ts";
 import { BUILDS } from "../../src/machine/kernels.ts";
 import { endOf } from "../../src/runtime/beside.ts";
 import { edge } from "../../src/runtime/workerd.ts";

@@ -1,7 +1,7 @@
 /** What the name of a model means: ids, addresses that people copy from the hub, files. */
 import { expect, test } from "bun:test";
-import { OptionError } from "../../src/errors.ts";
-import { folderOf, foreignFile, hubModel, hubModelAt } from "../../src/runtime/model_id.ts";
+import { OptionError } from "../../src/base/errors.ts";
+import { folderOf, foreignFile, hubModel, hubModelAt } from "../../src/sources/model_id.ts";
 
 const MIRROR = "http://nexus.test:8081/repository/hf";
 

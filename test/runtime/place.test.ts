@@ -4,10 +4,10 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
-import "../../src/index.ts";
-import { load, OptionError } from "../../src/index.ts";
-import { expandHome } from "../../src/runtime/hub-options.ts";
+import "../../src/entry/index.ts";
+import { load, OptionError } from "../../src/entry/index.ts";
 import { currentRuntime } from "../../src/runtime/index.ts";
+import { expandHome } from "../../src/sources/hub_options.ts";
 import { FIXTURES, MODELS } from "../setup.ts";
 
 const MODEL = join(MODELS, "lambent-llama-5m");

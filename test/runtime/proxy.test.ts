@@ -1,8 +1,8 @@
 /** Proxies of the environment: what an error says of them. */
 import { afterEach, expect, test } from "bun:test";
-import { explainConnections } from "../../src/runtime/network.ts";
-import { proxyNote } from "../../src/runtime/proxy.ts";
-import { filesFromUrl } from "../../src/runtime/url.ts";
+import { explainConnections } from "../../src/sources/network.ts";
+import { proxyNote } from "../../src/sources/proxy.ts";
+import { filesFromUrl } from "../../src/sources/url.ts";
 import { refusal } from "./source_setup.ts";
 
 const NAMES = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "NODE_USE_ENV_PROXY"];

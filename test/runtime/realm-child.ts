@@ -10,7 +10,7 @@ const url = new URL(MODEL, `file://${process.cwd()}/`);
 for (const name of names) {
   Object.assign(globalThis, { [name]: name === "URL" ? otherURL() : runInNewContext(name) });
 }
-const { engineInfo, filesFromStreams, load } = await import("../../src/index.ts");
+const { engineInfo, filesFromStreams, load } = await import("../../src/entry/index.ts");
 
 /** A class that is no URL's, with its looks; node:vm has none of its own. */
 function otherURL(): unknown {

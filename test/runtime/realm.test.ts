@@ -33,7 +33,7 @@ test.each([
   expect(told(place, names)).toEqual(EXPECTED);
 });
 
-test("no class of the platform is asked for by instanceof; src/realm.ts knows them by name", () => {
+test("no class of the platform is asked for by instanceof; src/base/realm.ts knows them by name", () => {
   const files = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" }).filter((file) => {
     return file.endsWith(".ts");
   });

@@ -1,10 +1,10 @@
 /** What the tests of sources share: models, an engine over any files, and the one line in which something is refused. */
 import { expect } from "bun:test";
 import { join } from "node:path";
-import { Engine } from "../../src/engine.ts";
-import { LambentError } from "../../src/errors.ts";
+import { LambentError } from "../../src/base/errors.ts";
+import type { Files } from "../../src/base/source.ts";
+import { Engine } from "../../src/engine/engine.ts";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
-import type { Files } from "../../src/source.ts";
 import { FIXTURES, kernels, MODELS } from "../setup.ts";
 
 export type DType = "auto" | "q4";

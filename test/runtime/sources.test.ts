@@ -3,14 +3,14 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
-import { Engine } from "../../src/engine.ts";
-import { OptionError } from "../../src/errors.ts";
+import { OptionError } from "../../src/base/errors.ts";
+import type { Files } from "../../src/base/source.ts";
+import { Engine } from "../../src/engine/engine.ts";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
 import { parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
-import { filesFromBlobs } from "../../src/runtime/blobs.ts";
-import { type Bucket, filesFromBucket } from "../../src/runtime/bucket.ts";
-import { filesFromStreams, type StreamedFile } from "../../src/runtime/streams.ts";
-import type { Files } from "../../src/source.ts";
+import { filesFromBlobs } from "../../src/sources/blobs.ts";
+import { type Bucket, filesFromBucket } from "../../src/sources/bucket.ts";
+import { filesFromStreams, type StreamedFile } from "../../src/sources/streams.ts";
 import { FIXTURES, kernels, logitsOf, openEngine, ROOT } from "../setup.ts";
 import { type DType, EMBEDDED, engineOf, FIXTURE, IDS, refusal, WEIGHTS } from "./source_setup.ts";
 
@@ -327,6 +327,6 @@ test("what gives weights on hosts without a file system imports no module of Nod
     expect(text).not.toMatch(/"node:|\bBuffer\b|\bprocess\b|\bBun\b|\bDeno\b/);
     for (const [, name = ""] of text.matchAll(/from "(\..*)"/g)) visit(join(dirname(file), name));
   };
-  for (const file of ["url", "blobs", "bucket", "streams"]) visit(join(ROOT, `src/runtime/${file}.ts`));
+  for (const file of ["url", "blobs", "bucket", "streams"]) visit(join(ROOT, `src/sources/${file}.ts`));
   expect(seen.size).toBeGreaterThan(6);
 });

@@ -2,9 +2,9 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { load } from "../../src/index.ts";
-import { fileAtUrl, filesFromUrl } from "../../src/runtime/url.ts";
+import { load } from "../../src/entry/index.ts";
 import { findOnWeb } from "../../src/runtime/web.ts";
+import { fileAtUrl, filesFromUrl } from "../../src/sources/url.ts";
 import { FIXTURES, MODELS, openEngine } from "../setup.ts";
 import { engineOf, FIXTURE, refusal } from "./source_setup.ts";
 

@@ -2,11 +2,11 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Engine } from "../../src/engine.ts";
-import { LambentError } from "../../src/errors.ts";
+import { LambentError } from "../../src/base/errors.ts";
+import { Engine } from "../../src/engine/engine.ts";
+import { inspect, load } from "../../src/entry/index.ts";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
-import { inspect, load } from "../../src/index.ts";
-import { filesFromUrl } from "../../src/runtime/url.ts";
+import { filesFromUrl } from "../../src/sources/url.ts";
 import { FIXTURES, kernels, logitsOf, MODELS, openEngine } from "../setup.ts";
 
 setDefaultTimeout(20_000);

@@ -1,8 +1,8 @@
 /** What tokens are chosen by reaches the engine once, in place and in a worker, from options and from the file. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { OptionError } from "../../src/errors.ts";
-import { type GenerateOptions, load, type Model } from "../../src/index.ts";
-import { resolveSettings } from "../../src/settings.ts";
+import { OptionError } from "../../src/base/errors.ts";
+import { type GenerateOptions, load, type Model } from "../../src/entry/index.ts";
+import { resolveSettings } from "../../src/session/settings.ts";
 import { BOS, EMBEDDED, failure, removeTemporary, smallFolder } from "./small.ts";
 
 afterAll(removeTemporary);

@@ -1,7 +1,7 @@
 /** Texts that are aborted or left, and sessions that come back from every end. */
 import { afterAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { OptionError } from "../../src/errors.ts";
-import type { GeneratedToken, GenerateOptions, Generation, Model } from "../../src/index.ts";
+import { OptionError } from "../../src/base/errors.ts";
+import type { GeneratedToken, GenerateOptions, Generation, Model } from "../../src/entry/index.ts";
 import { BOS, failure, freeSlots, removeTemporary, small, WILD } from "./small.ts";
 
 setDefaultTimeout(60_000);

@@ -1,9 +1,9 @@
 /** How a text ends, what a reader of it sees, and what is said of it afterwards. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test";
-import { OptionError } from "../../src/errors.ts";
-import { Tally } from "../../src/generation.ts";
-import type { GeneratedToken, GenerateOptions, Generation, Model } from "../../src/index.ts";
+import { OptionError } from "../../src/base/errors.ts";
+import type { GeneratedToken, GenerateOptions, Generation, Model } from "../../src/entry/index.ts";
 import { Xxh64 } from "../../src/machine/hash.ts";
+import { Tally } from "../../src/session/generation.ts";
 import { kernels } from "../setup.ts";
 import { BOS, EOS, failure, freeSlots, removeTemporary, small, WILD } from "./small.ts";
 

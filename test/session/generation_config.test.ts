@@ -1,8 +1,8 @@
 /** What generation_config.json says of choosing tokens is taken as transformers takes it, refused by name, or told. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { ModelError, OptionError } from "../../src/errors.ts";
-import { type GenerateOptions, load } from "../../src/index.ts";
-import { resolveSettings, withoutEnds, withPrompt } from "../../src/settings.ts";
+import { ModelError, OptionError } from "../../src/base/errors.ts";
+import { type GenerateOptions, load } from "../../src/entry/index.ts";
+import { resolveSettings, withoutEnds, withPrompt } from "../../src/session/settings.ts";
 import { BOS, failure, removeTemporary, small, smallFolder } from "./small.ts";
 
 afterAll(removeTemporary);

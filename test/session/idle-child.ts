@@ -1,5 +1,5 @@
 /** Loads a model with four threads, uses it, and prints how much CPU the process takes in the 4 s after; run by load.test.ts. */
-import { load } from "../../src/index.ts";
+import { load } from "../../src/entry/index.ts";
 
 const model = await load(process.argv[2] as string, { threads: 4 });
 const session = await model.session();

@@ -2,8 +2,8 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { LambentError, ModelError, OptionError } from "../../src/errors.ts";
-import { inspect, type LoadOptions, type LoadProgress, load, type Model } from "../../src/index.ts";
+import { LambentError, ModelError, OptionError } from "../../src/base/errors.ts";
+import { inspect, type LoadOptions, type LoadProgress, load, type Model } from "../../src/entry/index.ts";
 import { EMBEDDED, failure, freeSlots, removeTemporary, small, smallFolder, temporaryFolder } from "./small.ts";
 
 setDefaultTimeout(60_000);

@@ -2,8 +2,8 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { OptionError } from "../../src/errors.ts";
-import { load, type Model } from "../../src/index.ts";
+import { OptionError } from "../../src/base/errors.ts";
+import { load, type Model } from "../../src/entry/index.ts";
 import { TextStream } from "../../src/tokenizer/stream.ts";
 import { good, lambent } from "../cli/run.ts";
 import { BOS, FAMILIES, failure, removeTemporary, smallFolder, temporaryFolder, WILD } from "./small.ts";

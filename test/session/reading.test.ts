@@ -1,8 +1,8 @@
 /** Generations without a reader, with one who comes late, leaves early or is forgotten; sessions that are waited for. */
 import { afterAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { OptionError } from "../../src/errors.ts";
-import { Generation } from "../../src/generation.ts";
-import type { GenerateOptions, Model, Session } from "../../src/index.ts";
+import { OptionError } from "../../src/base/errors.ts";
+import type { GenerateOptions, Model, Session } from "../../src/entry/index.ts";
+import { Generation } from "../../src/session/generation.ts";
 import { BOS, failure, freeSlots, removeTemporary, small, WILD } from "./small.ts";
 
 setDefaultTimeout(60_000);

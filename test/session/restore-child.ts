@@ -1,5 +1,5 @@
 /** Goes on from a snapshot and prints how; run by snapshot.test.ts. Arguments: model, snapshot file, options as JSON. */
-import { load } from "../../src/index.ts";
+import { load } from "../../src/entry/index.ts";
 
 const [folder = "", file = "", options = ""] = process.argv.slice(2);
 const { load: loading, options: generating } = JSON.parse(options);

@@ -1,7 +1,7 @@
 /** Sessions, step by step: reading, choosing, forking, chats. */
 import { afterAll, afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { OptionError } from "../../src/errors.ts";
-import { type GenerateOptions, load, type Model, type Session } from "../../src/index.ts";
+import { OptionError } from "../../src/base/errors.ts";
+import { type GenerateOptions, load, type Model, type Session } from "../../src/entry/index.ts";
 import { deviation } from "../setup.ts";
 import { BOS, EMBEDDED, embeddedFolder, failure, freeSlots, removeTemporary, small, WILD } from "./small.ts";
 

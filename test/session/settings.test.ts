@@ -1,8 +1,8 @@
 /** Every setting of a generation: the caller's, else generation_config.json's, else Hugging Face's default. */
 import { describe, expect, test } from "bun:test";
-import { ModelError, OptionError } from "../../src/errors.ts";
-import type { GenerateOptions } from "../../src/generate.ts";
-import { resolveSettings, type Settings } from "../../src/settings.ts";
+import { ModelError, OptionError } from "../../src/base/errors.ts";
+import type { GenerateOptions } from "../../src/session/generate_options.ts";
+import { resolveSettings, type Settings } from "../../src/session/settings.ts";
 import { failure } from "./small.ts";
 
 type Json = Record<string, unknown>;

@@ -2,7 +2,7 @@
 import { cpSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type LambentError, type LoadOptions, load, type Model, type Session } from "../../src/index.ts";
+import { type LambentError, type LoadOptions, load, type Model, type Session } from "../../src/entry/index.ts";
 import { BYTE_CHARS } from "../../src/tokenizer/bytelevel.ts";
 import { FIXTURES, MODELS } from "../setup.ts";
 

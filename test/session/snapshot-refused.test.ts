@@ -1,7 +1,7 @@
 /** What is no snapshot of this model is refused in one line that names the field, and takes no slot. */
 import { afterAll, afterEach, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
-import { ModelError } from "../../src/errors.ts";
-import type { LoadOptions, Model } from "../../src/index.ts";
+import { ModelError } from "../../src/base/errors.ts";
+import type { LoadOptions, Model } from "../../src/entry/index.ts";
 import { changed, fieldsOf, put, reshaped, snapshotOf } from "./forge.ts";
 import { BOS, failure, freeSlots, removeTemporary, small, WILD } from "./small.ts";
 

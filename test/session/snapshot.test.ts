@@ -2,9 +2,9 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CACHE_DTYPES } from "../../src/dtype.ts";
+import { CACHE_DTYPES } from "../../src/base/dtype.ts";
+import { type GenerateOptions, load, type Model, POLICIES, type Session } from "../../src/entry/index.ts";
 import { parseSafetensors } from "../../src/formats/safetensors.ts";
-import { type GenerateOptions, load, type Model, POLICIES, type Session } from "../../src/index.ts";
 import { changed, put } from "./forge.ts";
 import { BOS, EMBEDDED, FAMILIES, removeTemporary, small, smallFolder, temporaryFolder, WILD } from "./small.ts";
 

@@ -2,10 +2,10 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ModelError, OptionError } from "../../src/errors.ts";
-import { load, type Message, type Model } from "../../src/index.ts";
+import { ModelError, OptionError } from "../../src/base/errors.ts";
+import { load, type Message, type Model } from "../../src/entry/index.ts";
+import { encodeTurns } from "../../src/session/turns.ts";
 import { encodeChat } from "../../src/tokenizer/chat.ts";
-import { encodeTurns } from "../../src/turns.ts";
 import { EMBEDDED, embeddedFolder, failure, removeTemporary } from "./small.ts";
 
 setDefaultTimeout(60_000);

@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type GeneratedToken, type GenerateOptions, load, type Model } from "../../src/index.ts";
+import { type GeneratedToken, type GenerateOptions, load, type Model } from "../../src/entry/index.ts";
 import { fieldsOf, put, snapshotOf } from "./forge.ts";
 import { BOS, EOS, removeTemporary, smallFolder, WILD } from "./small.ts";
 

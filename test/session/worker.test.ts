@@ -1,14 +1,14 @@
 /** A model whose engine is in a worker is the same model: same bits, same errors, and an end that is told. */
 import { afterAll, expect, test } from "bun:test";
-import { chooseKernels } from "../../src/engine_info.ts";
-import { LambentError, ModelError, OptionError } from "../../src/errors.ts";
-import { type GenerateOptions, type LoadOptions, type LoadProgress, load, type Model } from "../../src/index.ts";
-import { loadRemotely } from "../../src/load.ts";
+import { LambentError, ModelError, OptionError } from "../../src/base/errors.ts";
+import type { Files } from "../../src/base/source.ts";
+import { type GenerateOptions, type LoadOptions, type LoadProgress, load, type Model } from "../../src/entry/index.ts";
 import { bun } from "../../src/runtime/bun.ts";
-import { directory } from "../../src/runtime/directory.ts";
-import { filesFromStreams } from "../../src/runtime/streams.ts";
 import type { EngineThread } from "../../src/runtime/types.ts";
-import type { Files } from "../../src/source.ts";
+import { chooseKernels } from "../../src/session/engine_info.ts";
+import { loadRemotely } from "../../src/session/load.ts";
+import { directory } from "../../src/sources/directory.ts";
+import { filesFromStreams } from "../../src/sources/streams.ts";
 import { BOS, failure, freeSlots, removeTemporary, smallFolder, temporaryFolder, WILD } from "./small.ts";
 
 afterAll(removeTemporary);

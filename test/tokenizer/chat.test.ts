@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ModelError, OptionError } from "../../src/errors.ts";
+import { ModelError, OptionError } from "../../src/base/errors.ts";
 import { encodeChat, type Message, renderChat } from "../../src/tokenizer/chat.ts";
 import { strftime } from "../../src/tokenizer/strftime.ts";
 import { Tokenizer } from "../../src/tokenizer/tokenizer.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { ModelError } from "../../src/errors.ts";
+import { ModelError } from "../../src/base/errors.ts";
 import { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import { CHECKPOINTS, changed, type Json, llamaJson, ownConfig, ownJson, readGolden } from "./files.ts";
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { OptionError } from "../../src/errors.ts";
+import { OptionError } from "../../src/base/errors.ts";
 import { type ChatOptions, type Message, renderChat } from "../../src/tokenizer/chat.ts";
 import { renderNextTurns } from "../../src/tokenizer/next_turns.ts";
 import { Tokenizer } from "../../src/tokenizer/tokenizer.ts";

@@ -1,8 +1,8 @@
 /** Tokenizers of folders without tokenizer.json, and what older settings files say beside one. */
 import { describe, expect, test } from "bun:test";
-import { LambentError, ModelError } from "../../src/errors.ts";
+import { LambentError, ModelError } from "../../src/base/errors.ts";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
-import { loadTokenizer, requireTokenizer, tokenizerFiles, tokenizerOf } from "../../src/load_tokenizer.ts";
+import { loadTokenizer, requireTokenizer, tokenizerFiles, tokenizerOf } from "../../src/session/load_tokenizer.ts";
 import { renderChat } from "../../src/tokenizer/chat.ts";
 import { readSentencePiece } from "../../src/tokenizer/sentencepiece.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { OptionError } from "../../src/errors.ts";
+import { OptionError } from "../../src/base/errors.ts";
 import { StopStrings } from "../../src/tokenizer/stop.ts";
 
 /** Character by character, literally: the first moment at which the text ends with a stop string. */

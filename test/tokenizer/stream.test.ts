@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { ModelError } from "../../src/errors.ts";
+import { ModelError } from "../../src/base/errors.ts";
 import { TextStream } from "../../src/tokenizer/stream.ts";
 import { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import { incompleteTail } from "../../src/tokenizer/utf8.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import * as library from "@huggingface/tokenizers";
 import fc from "fast-check";
-import { ModelError, OptionError } from "../../src/errors.ts";
+import { ModelError, OptionError } from "../../src/base/errors.ts";
 import { Field } from "../../src/tokenizer/field.ts";
 import { compilePreTokenizer } from "../../src/tokenizer/pretokenizer.ts";
 import { Tokenizer } from "../../src/tokenizer/tokenizer.ts";

@@ -5,7 +5,7 @@
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { load } from "../../src/index.ts";
+import { load } from "../../src/entry/index.ts";
 import { Lcg, type Run, randomRun, replay, type Step } from "./generation_runs.ts";
 import { python } from "./python.ts";
 

@@ -1,6 +1,6 @@
 /** Runs of the choice of tokens: random settings on logits that both sides compute, as ours does them. */
-import { argmax, Sampler } from "../../src/sampler.ts";
-import { resolveSettings, type Settings, withPrompt } from "../../src/settings.ts";
+import { argmax, Sampler } from "../../src/engine/sampler.ts";
+import { resolveSettings, type Settings, withPrompt } from "../../src/session/settings.ts";
 
 export const VOCAB = 200;
 /** As far back as choosing looks; longer than any run. */

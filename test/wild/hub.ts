@@ -5,7 +5,7 @@
 import { cpSync, lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { downloadModel } from "../../src/runtime/hub.ts";
+import { downloadModel } from "../../src/sources/hub.ts";
 import { python } from "./python.ts";
 
 const VARIANTS = ["hub", "sharded", "proxy", "plain", "other-tags", "folder"];

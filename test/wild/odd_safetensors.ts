@@ -1,5 +1,5 @@
 /** Odd safetensors files, the same for the same seed: small ones with one to three things changed. */
-import { draw, type Random } from "../../src/random.ts";
+import { draw, type Random } from "../../src/base/random.ts";
 
 /** An object of a header as it is written, entry by entry: JSON text of the key, and of the value or its entries. */
 type Written = [key: string, value: string | Written][];

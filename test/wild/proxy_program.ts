@@ -1,5 +1,5 @@
 /** Asks for a file of a host that does not exist, and prints what came. */
-import "../../src/index.ts";
+import "../../src/entry/index.ts";
 import { currentRuntime } from "../../src/runtime/index.ts";
 
 const files = await (await currentRuntime()).find("http://models.invalid/small", {});

@@ -7,7 +7,7 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ModelError } from "../../src/errors.ts";
+import { ModelError } from "../../src/base/errors.ts";
 import { parseSafetensors } from "../../src/formats/safetensors.ts";
 import { oddFile } from "./odd_safetensors.ts";
 import { python } from "./python.ts";

@@ -10,7 +10,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { tokenizerOf } from "../../src/load_tokenizer.ts";
+import { tokenizerOf } from "../../src/session/load_tokenizer.ts";
 import { ROOT } from "../setup.ts";
 import { python } from "./python.ts";
 

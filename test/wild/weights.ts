@@ -7,7 +7,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ModelError } from "../../src/errors.ts";
+import { ModelError } from "../../src/base/errors.ts";
 import { deviation, logitsOf, openEngine } from "../setup.ts";
 import { python } from "./python.ts";
 

@@ -1,0 +1,297 @@
+import { ModelError, mismatch } from "../base/errors.ts";
+import { parseSafetensors, safetensorsHeader, type TensorInfo } from "../formats/safetensors.ts";
+import { Xxh64 } from "../machine/hash.ts";
+import { attentionOf } from "../models/program.ts";
+import { CACHE_PARTS } from "../plan/cache.ts";
+import { MIDDLE_QUERIES, POLICIES, type Policy } from "../plan/policy.ts";
+import { StopStrings } from "../tokenizer/stop.ts";
+import { TextStream } from "../tokenizer/stream.ts";
+import type { Engine } from "./engine.ts";
+import { NO_TEXT, type SessionState, type TextState, TURNS, type Turn } from "./state.ts";
+
+/**
+ * The format of the fields below; a snapshot of another one is refused. Version 1 has the same fields but for
+ * layer_policies, and is read as what it is where all layers have one policy.
+ */
+const VERSION = 2;
+const NAME = "snapshot";
+const TAIL_BYTES = StopStrings.MAX_BYTES;
+
+/** Copies a field of so many values out of a snapshot. */
+type Reader = (name: string, dtype: Field["dtype"], length: number) => Uint8Array<ArrayBuffer>;
+
+interface Field {
+  readonly name: string;
+  readonly dtype: "F32" | "BF16" | "I32" | "I64" | "U8" | "U64";
+  readonly shape: readonly number[];
+  readonly bytes: Uint8Array;
+}
+
+/** What the cache's formats are in a snapshot; a head's int8 numbers and their scales are bytes. */
+const CACHE_TENSORS = { f32: "F32", bf16: "BF16", int8: "U8" } as const;
+
+/**
+ * A session as a safetensors file of constant size: every field is a tensor whose shape depends on model and policy alone.
+ * The last one is a checksum of all bytes before it, header included.
+ */
+export function writeSnapshot(engine: Engine, session: SessionState, text: TextState): Uint8Array<ArrayBuffer> {
+  const fields = [...numbers(engine, session, text), ...memory(engine, session)];
+  const header = safetensorsHeader([...fields, { name: "checksum", dtype: "U8", shape: [8] }]);
+  const parts = [header, ...fields.map((field) => field.bytes)];
+  const snapshot = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 8));
+  let end = 0;
+  for (const part of parts) {
+    snapshot.set(part, end);
+    end += part.length;
+  }
+  const hash = new Xxh64(engine.kernels).update(snapshot.subarray(0, end)).digest();
+  new DataView(snapshot.buffer).setBigUint64(end, hash, true);
+  return snapshot;
+}
+
+/**
+ * Opens a session that goes on where the snapshot was taken, with the same bits. Throws ModelError for a snapshot that is
+ * damaged, cut, of another version, model, dtype or policy.
+ */
+export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number; text: TextState } {
+  const { tensors } = parseSafetensors(snapshot, NAME);
+  const checksum = tensors.get("checksum");
+  const end = snapshot.length - 8;
+  if (checksum?.dtype !== "U8" || checksum.begin !== end) {
+    throw new ModelError(mismatch(NAME, "a checksum as its last tensor", checksum ? "another place" : "none"));
+  }
+  const hash = new Xxh64(engine.kernels).update(snapshot.subarray(0, end)).digest();
+  const stored = new DataView(snapshot.buffer, snapshot.byteOffset).getBigUint64(end, true);
+  if (stored !== hash) throw new ModelError(mismatch(`${NAME}: checksum`, hex(hash), `${hex(stored)}: it is damaged`));
+  // new Uint8Array copies; slice of a Node Buffer would be a view of a larger buffer.
+  const read: Reader = (name, dtype, length) =>
+    new Uint8Array(sameShape({ name, dtype, shape: [length] }, tensors.get(name), snapshot));
+  const version = integers(read("version", "I64", 1)).join();
+  if (version !== "1" || layerPolicies(engine)) expectSame("version", `${VERSION}`, version);
+  expectSame(
+    "model_hash",
+    hex(engine.modelHash),
+    hex(new BigUint64Array(read("model_hash", "U64", 1).buffer)[0] ?? 0n),
+  );
+  expectSame("weight_dtype", dtypesOf(engine), ascii(read("weight_dtype", "U8", 32)));
+  expectSame("cache_dtype", engine.plan.options.cacheDtype, ascii(read("cache_dtype", "U8", 8)));
+  expectSame("policy", showPolicy(policyNumbers(engine.plan.policy)), showPolicy(integers(read("policy", "I64", 5))));
+  const own = layerPolicies(engine);
+  const found = own && inFives(integers(read("layer_policies", "I64", 5 * own.length)));
+  for (const [layer, policy] of own?.entries() ?? []) {
+    expectSame(`layer_policies of layer ${layer}`, showPolicy(policy), showPolicy(found?.[layer] ?? []));
+  }
+  const middle = tensors.has("middle") ? integers(read("middle", "I64", 5)) : undefined;
+  expectSame("middle", showMiddle(middleNumbers(engine.plan.policy)), showMiddle(middle));
+
+  const id = engine.open(0, 0);
+  try {
+    const state = restoreNumbers(engine, id, read);
+    for (const field of memory(engine, state)) field.bytes.set(sameShape(field, tensors.get(field.name), snapshot));
+    if (state.hasLogits && !engine.logits(state).every(Number.isFinite)) {
+      throw new ModelError(mismatch(`${NAME}: logits`, "finite numbers", "others"));
+    }
+    const text = tensors.has("text_turn") ? restoreText(read, engine.program.vocabSize) : restoreFirstText(read, state);
+    return { id, text };
+  } catch (error) {
+    engine.dispose(id);
+    throw error;
+  }
+}
+
+/** Everything but the slot. */
+function numbers(engine: Engine, session: SessionState, text: TextState): Field[] {
+  const { position, origin, pending, hasLogits, random } = session;
+  const middle = middleNumbers(engine.plan.policy);
+  const own = layerPolicies(engine);
+  const progress = [position, origin, pending, hasLogits ? 1 : 0, random.seed, random.counter];
+  return [
+    bigInts("version", [VERSION]),
+    { name: "model_hash", dtype: "U64", shape: [1], bytes: bytesOf(BigUint64Array.of(engine.modelHash)) },
+    { name: "weight_dtype", dtype: "U8", shape: [32], bytes: padded(dtypesOf(engine), 32) },
+    { name: "cache_dtype", dtype: "U8", shape: [8], bytes: padded(engine.plan.options.cacheDtype, 8) },
+    bigInts("policy", policyNumbers(engine.plan.policy)),
+    ...(own ? [bigInts("layer_policies", own.flat())] : []),
+    ...(middle ? [bigInts("middle", middle)] : []),
+    bigInts("progress", progress),
+    { name: "recent", dtype: "I32", shape: [session.recent.length], bytes: bytesOf(session.recent) },
+    ...textFields(text),
+  ];
+}
+
+function textFields({ stream, tail, turn, lastToken }: TextState): Field[] {
+  const hidden = new Uint8Array(TAIL_BYTES);
+  for (const i of tail.hidden) hidden[i] = 1;
+  const turns = Int32Array.of(TURNS.indexOf(turn), lastToken);
+  return [
+    { name: "text_stream", dtype: "I32", shape: [stream.length], bytes: bytesOf(stream) },
+    { name: "text_tail", dtype: "U8", shape: [TAIL_BYTES], bytes: padded(tail.shown, TAIL_BYTES) },
+    { name: "text_whole_tail", dtype: "U8", shape: [TAIL_BYTES], bytes: padded(tail.whole, TAIL_BYTES) },
+    { name: "text_hidden", dtype: "U8", shape: [TAIL_BYTES], bytes: hidden },
+    { name: "text_turn", dtype: "I32", shape: [turns.length], bytes: bytesOf(turns) },
+  ];
+}
+
+/** Snapshots of the first release know neither chats nor hidden text, and of the stream only what was generated. */
+function restoreFirstText(read: Reader, { position, origin }: SessionState): TextState {
+  const stream = readStream(read);
+  const shown = readTail("text_tail", read);
+  // The first token is BOS, or a text of nothing.
+  const started = stream.some((entry) => entry !== -1) || position - origin < 2;
+  return { ...NO_TEXT, stream: started ? stream : TextStream.BEHIND_TEXT, tail: { shown, whole: shown, hidden: [] } };
+}
+
+function readStream(read: Reader): Int32Array {
+  return new Int32Array(read("text_stream", "I32", TextStream.STATE_LENGTH).buffer);
+}
+
+function restoreText(read: Reader, vocabSize: number): TextState {
+  const stream = readStream(read);
+  const shown = readTail("text_tail", read);
+  const whole = readTail("text_whole_tail", read);
+  const hidden = [...read("text_hidden", "U8", TAIL_BYTES)].flatMap((flag, i) => (flag ? [i] : []));
+  const [turn = -1, lastToken = -2] = new Int32Array(read("text_turn", "I32", 2).buffer);
+  const good = TURNS[turn] !== undefined && lastToken >= -1 && lastToken < vocabSize;
+  if (!good) throw new ModelError(mismatch(`${NAME}: text_turn`, "a turn and a token", `${turn}, ${lastToken}`));
+  return { stream, tail: { shown, whole, hidden }, turn: TURNS[turn] as Turn, lastToken };
+}
+
+/** The slot: last logits, and every part of every layer's cache. Views of Wasm memory. */
+function memory(engine: Engine, session: SessionState): Field[] {
+  const logits = engine.logits(session);
+  const dtype = CACHE_TENSORS[engine.plan.options.cacheDtype];
+  const fields: Field[] = [{ name: "logits", dtype: "F32", shape: [logits.length], bytes: bytesOf(logits) }];
+  for (const [layer, { cache }] of engine.plan.layers.entries()) {
+    const { parts, ring, pinned, middle, headBytes } = cache;
+    const attention = attentionOf(engine.program, layer);
+    if (!attention) continue;
+    const { kvHeads, headDim } = attention.shape;
+    const width = dtype === "U8" ? headBytes : headDim;
+    for (const part of CACHE_PARTS) {
+      if (parts[part] < 0) continue;
+      const shape = [kvHeads, part.includes("Ring") ? ring : pinned, width];
+      if (part === "kvMiddle") shape.splice(0, 2, 2, kvHeads, ring + (middle?.maxMiddle ?? 0));
+      const heads = shape.slice(0, -1).reduce((product, size) => product * size, 1);
+      const bytes = engine.cacheBytes(session, layer, parts[part], heads * headBytes);
+      fields.push({ name: `layers.${layer}.${part}`, dtype, shape, bytes });
+    }
+  }
+  return fields;
+}
+
+/** Puts the numbers of a snapshot into a fresh session, each checked: they become addresses and token ids. */
+function restoreNumbers(engine: Engine, id: number, read: Reader): SessionState {
+  const state = engine.state(id);
+  const [position, origin, pending, hasLogits, seed, counter] = integers(read("progress", "I64", 6));
+  const recent = new Int32Array(read("recent", "I32", state.recent.length).buffer);
+  const { vocabSize } = engine.program;
+  const isToken = (token: number) => token >= -1 && token < vocabSize;
+  const stranger = recent.find((token) => !isToken(token));
+  if (stranger !== undefined) {
+    throw new ModelError(mismatch(`${NAME}: recent`, `ids from -1 to ${vocabSize - 1}`, stranger));
+  }
+  const good =
+    [position, origin, seed, counter].every((number) => Number.isSafeInteger(number) && (number as number) >= 0) &&
+    (position as number) >= (origin as number) &&
+    (position as number) - (origin as number) <= engine.plan.maxPositions &&
+    isToken(pending as number) &&
+    (hasLogits === 0 || hasLogits === 1);
+  if (!good) throw new ModelError(mismatch(`${NAME}: progress`, "numbers of a session of this model", "others"));
+  state.recent.set(recent);
+  return Object.assign(state, {
+    position,
+    origin,
+    pending,
+    hasLogits: hasLogits === 1,
+    random: { seed, counter },
+  }) as SessionState;
+}
+
+/** A tail without its padding. A byte order mark is a character like any other. */
+function readTail(name: string, read: Reader): string {
+  try {
+    const bytes = read(name, "U8", TAIL_BYTES);
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes).replace(/\0+$/, "");
+  } catch (error) {
+    if (error instanceof ModelError) throw error;
+    throw new ModelError(mismatch(`${NAME}: ${name}`, "UTF-8 text", "bytes that are not"));
+  }
+}
+
+function sameShape(field: Omit<Field, "bytes">, tensor: TensorInfo | undefined, snapshot: Uint8Array): Uint8Array {
+  const expected = `${field.dtype} [${field.shape}]`;
+  const found = tensor ? `${tensor.dtype} [${tensor.shape}]` : "none";
+  if (!tensor || expected !== found) throw new ModelError(mismatch(`${NAME}: ${field.name}`, expected, found));
+  return snapshot.subarray(tensor.begin, tensor.end);
+}
+
+function expectSame(field: string, expected: string, found: string): void {
+  if (expected !== found) throw new ModelError(mismatch(`${NAME}: ${field}`, expected, found));
+}
+
+/** The formats of the matrices, such as "bf16" or "bf16,f32". */
+export function dtypesOf(engine: Pick<Engine, "plan">): string {
+  const matrices = engine.plan.weights.filter(({ weight }) => weight.shape.length === 2);
+  return [...new Set(matrices.map(({ dtype }) => dtype))].sort().join();
+}
+
+/** The policy of every layer where one has another than the model's; its middle tokens are told apart. */
+function layerPolicies({ plan }: Engine): number[][] | undefined {
+  const common = policyNumbers(plan.policy).join();
+  const numbers = plan.layers.map(({ policy }) => policyNumbers(policy));
+  return numbers.some((own) => own.join() !== common) ? numbers : undefined;
+}
+
+function inFives(numbers: readonly number[]): number[][] {
+  return Array.from({ length: numbers.length / 5 }, (_, i) => numbers.slice(5 * i, 5 * i + 5));
+}
+
+/** The policy as numbers, −1 where there is no bound. */
+function policyNumbers({ attention, nGlobal, nLocal, limit, maxPositions }: Policy): number[] {
+  const bounded = [nLocal, limit, maxPositions].map((number) => (number === Infinity ? -1 : number));
+  return [POLICIES.indexOf(attention), nGlobal, ...bounded];
+}
+
+function showPolicy([attention, nGlobal, nLocal, limit, maxPositions]: readonly number[]): string {
+  const name = POLICIES[attention as number] ?? "another";
+  return `${name} (nGlobal ${nGlobal}, nLocal ${nLocal}, limit ${limit}, maxPositions ${maxPositions})`;
+}
+
+/** What a policy says of middle tokens, as numbers; undefined where nobody attends them. */
+function middleNumbers({ middleK, middleDistance, firstLayer, maxMiddle, middleQueries }: Policy) {
+  if (middleK === 0) return undefined;
+  return [middleK, middleDistance, firstLayer, maxMiddle, MIDDLE_QUERIES.indexOf(middleQueries)];
+}
+
+function showMiddle(numbers: readonly number[] | undefined): string {
+  if (!numbers) return "none";
+  const [middleK, middleDistance, firstLayer, maxMiddle, queries] = numbers;
+  const name = MIDDLE_QUERIES[queries as number] ?? "another";
+  return `middleK ${middleK}, middleDistance ${middleDistance}, firstLayer ${firstLayer}, maxMiddle ${maxMiddle}, middleQueries ${name}`;
+}
+
+function bigInts(name: string, values: readonly number[]): Field {
+  return { name, dtype: "I64", shape: [values.length], bytes: bytesOf(BigInt64Array.from(values.map(BigInt))) };
+}
+
+function integers(bytes: Uint8Array): number[] {
+  return [...new BigInt64Array(bytes.buffer as ArrayBuffer)].map(Number);
+}
+
+function padded(text: string, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  bytes.set(new TextEncoder().encode(text).subarray(0, length));
+  return bytes;
+}
+
+function ascii(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes).replace(/\0+$/, "");
+}
+
+function hex(value: bigint): string {
+  return value.toString(16).padStart(16, "0");
+}
+
+function bytesOf(array: ArrayBufferView): Uint8Array {
+  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+}

@@ -1,0 +1,78 @@
+import { mismatch, OptionError } from "../base/errors.ts";
+import type { Random } from "../base/random.ts";
+import type { Xxh64 } from "../machine/hash.ts";
+import { NO_TAIL, type Tail } from "../tokenizer/shown_stops.ts";
+import { TextStream } from "../tokenizer/stream.ts";
+import type { History } from "./processors.ts";
+import type { Choosing } from "./sampler.ts";
+
+/** What the tokens of a session are chosen by. */
+export interface ChoosingState {
+  readonly choosing: Choosing;
+  /** Tokens of the session before the first that was chosen by it: the prompt. −1: none was chosen yet. */
+  readonly promptTokens: number;
+}
+
+/** What the engine keeps of a session beside its slot. All of it is of constant size. */
+export interface SessionState {
+  readonly slot: number;
+  /** Position of the first token. */
+  readonly origin: number;
+  /** Position of the next token to be read. */
+  position: number;
+  /** The token that was chosen last and not yet read; −1: none. */
+  pending: number;
+  /** Whether its slot is its own. */
+  open: boolean;
+  /** Whether its last step failed on the way, which leaves its slot half-written. */
+  broken: boolean;
+  /** Whether the slot's logits are those of the token before `position`. */
+  hasLogits: boolean;
+  /** The last repeatLastN tokens, those that choosing looks back at, in a ring by position; −1: none. */
+  readonly recent: Int32Array;
+  readonly random: Random;
+  /** Of every logits row that chose a token since generation began. */
+  hash: Xxh64;
+  generation: ChoosingState;
+}
+
+/**
+ * What the next token is chosen by, and for which text. The prompt of a generation is all that the session holds when its
+ * first token is chosen; a token that is chosen `alone` is a generation of its own.
+ */
+export function chosenBy(session: SessionState, alone: Choosing | undefined): [Choosing, History] {
+  const { recent, position, origin, generation } = session;
+  const length = position - origin;
+  if (alone) return [alone, { recent, position, length, newTokens: 0 }];
+  const promptTokens = generation.promptTokens < 0 ? length : generation.promptTokens;
+  session.generation = { ...generation, promptTokens };
+  return [generation.choosing, { recent, position, length, newTokens: length - promptTokens }];
+}
+
+/** Throws OptionError for a session whose slot may be another one's by now. */
+export function requireOpen({ open }: SessionState): void {
+  if (!open) throw new OptionError(mismatch("session", "one that is open", "one that was disposed meanwhile"));
+}
+
+/** Where a session is in a chat: in none, in an answer or behind it, or behind whole turns. */
+export const TURNS = ["none", "answer", "turns"] as const;
+export type Turn = (typeof TURNS)[number];
+
+/** What the text side of a session keeps, all of it of constant size. */
+export interface TextState {
+  /** State of a TextStream. */
+  readonly stream: Int32Array;
+  /** Text held back, as it may become a stop string. */
+  readonly tail: Tail;
+  readonly turn: Turn;
+  /** The token that was read or chosen last; −1: none. */
+  readonly lastToken: number;
+}
+
+/** That of a session whose text is of no interest. */
+export const NO_TEXT: TextState = {
+  stream: new Int32Array(TextStream.STATE_LENGTH).fill(-1),
+  tail: NO_TAIL,
+  turn: "none",
+  lastToken: -1,
+};

@@ -1,0 +1,18 @@
+/** What every entry of the package has. */
+
+export { LambentError, ModelError, OptionError } from "../base/errors.ts";
+export type { ByteSource, Files } from "../base/source.ts";
+export { POLICIES, type PolicyName } from "../plan/policy.ts";
+export type { OpenOptions, StartOptions } from "../service/types.ts";
+export { type EngineInfo, type EngineOptions, engineInfo } from "../session/engine_info.ts";
+export type { GenerateOptions } from "../session/generate_options.ts";
+export type { GeneratedToken, Generation, GenerationResult } from "../session/generation.ts";
+export { inspect, type LoadOptions, type LoadProgress, type Where } from "../session/load.ts";
+export { load, Model, type ModelInfo } from "../session/model.ts";
+export { type AppendOptions, type Prompt, Session } from "../session/session.ts";
+export { filesFromBlobs } from "../sources/blobs.ts";
+export { type Bucket, filesFromBucket } from "../sources/bucket.ts";
+export { filesFromStreams, type StreamedFile } from "../sources/streams.ts";
+export { filesFromUrl, type UrlOptions } from "../sources/url.ts";
+export type { ChatOptions, ContentPart, Message } from "../tokenizer/chat.ts";
+export { Tokenizer } from "../tokenizer/tokenizer.ts";

@@ -1,0 +1,15 @@
+import type { Port, Runtime } from "../runtime/types.ts";
+import { serveEngine } from "../service/serve.ts";
+import { type LoadOptions, loadLocally } from "../session/load.ts";
+
+/** What a worker of an engine does: it loads a model as its starter says, and serves it. */
+export function runEngineWorker(runtime: Promise<Runtime>, port: Port): void {
+  serveEngine(port, async (where, options: LoadOptions, { signal, tell: onProgress }) => {
+    const {
+      service,
+      tokenizer: _,
+      ...rest
+    } = await loadLocally(where, { ...options, onProgress, signal }, await runtime);
+    return { service, rest };
+  });
+}

@@ -1,0 +1,7 @@
+/** The worker of an engine in Bun, Deno and Node. */
+
+import { detectHost } from "../runtime/detect.ts";
+import { parent } from "../runtime/parent.ts";
+import { runEngineWorker } from "./engine_worker.ts";
+
+runEngineWorker(detectHost(), parent);

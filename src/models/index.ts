@@ -1,0 +1,28 @@
+import { ModelError, mismatch, show } from "../base/errors.ts";
+import { unpackedConfig } from "../formats/packed.ts";
+import { gptj } from "./gptj.ts";
+import { llama } from "./llama.ts";
+import { mistral } from "./mistral.ts";
+import { mpt } from "./mpt.ts";
+import type { Program } from "./program.ts";
+import { qwen2 } from "./qwen2.ts";
+
+/** The architectures, by Hugging Face model_type; each has the file of its name. */
+export const MODELS = { gptj, llama, mistral, mpt, qwen2 } as const;
+
+/** The program of the model that `config` (a parsed config.json, `name` in errors) describes. */
+export function programOf(config: Readonly<Record<string, unknown>>, name: string): Program {
+  const type = config.model_type;
+  if (typeof type === "string" && Object.hasOwn(MODELS, type)) {
+    return MODELS[type as keyof typeof MODELS](unpackedConfig(config), name);
+  }
+  const expected = `one of ${Object.keys(MODELS).join(", ")}`;
+  throw new ModelError(mismatch(`${name}: model_type`, expected, type ?? `nothing${architectures(config)}`));
+}
+
+/** Where model_type is missing: what architectures would have it be. transformers refuses such a config too. */
+function architectures({ architectures: names }: Readonly<Record<string, unknown>>): string {
+  const name = Array.isArray(names) ? names.find((item) => typeof item === "string") : undefined;
+  const type = Object.keys(MODELS).find((key) => new RegExp(`^${key}(?=For|Model)`, "i").test(name ?? ""));
+  return type ? ` (architectures has ${show(name)}: add "model_type": "${type}")` : "";
+}

@@ -1,0 +1,98 @@
+import { CacheFormat, Size } from "../../assembly/layout.ts";
+import { Clamp, Offset } from "../../assembly/op.ts";
+import type { CacheDType } from "../base/dtype.ts";
+import { align } from "../machine/arena.ts";
+import type { AttentionOperation } from "../models/program.ts";
+import type { Middle, Policy } from "./policy.ts";
+
+export const CACHE_FORMATS: Readonly<Record<CacheDType, CacheFormat>> = {
+  f32: CacheFormat.F32,
+  bf16: CacheFormat.Bf16,
+  int8: CacheFormat.Int8,
+};
+
+/** Bytes of one head's key or value: its numbers, and with int8 an f32 for each ScaleBlock of them (CacheFormat). */
+export function headBytes(dtype: CacheDType, headDim: number): number {
+  if (dtype === "int8") return 4 * (Math.ceil(headDim / 4) + Math.ceil(headDim / Size.ScaleBlock));
+  return headDim * (dtype === "bf16" ? 2 : 4);
+}
+
+/** The parts of one layer's cache; byte offsets from the layer's begin, Offset.Unused where the policy has no such part. */
+export interface CacheLayout {
+  readonly dtype: CacheDType;
+  /** Bytes of one head's key or value. */
+  readonly headBytes: number;
+  /** Slots of the ring: nLocal, or maxPositions where nothing is forgotten. */
+  readonly ring: number;
+  readonly pinned: number;
+  readonly clamp: Clamp;
+  /** The fixed distance, or position, that clamped queries are rotated by; 0 where nothing is clamped. */
+  readonly limit: number;
+  /** Undefined where the layer attends no middle tokens. */
+  readonly middle: Middle | undefined;
+  readonly parts: Readonly<Record<CachePart, number>>;
+  /** Bytes of keys and values and their scales, alignment not counted. */
+  readonly valueBytes: number;
+  /** Bytes that the layer takes in a slot. */
+  readonly bytes: number;
+}
+
+export const CACHE_PARTS = [
+  "kRing",
+  "kRingUnrotated",
+  "vRing",
+  "kPinned",
+  "kPinnedUnrotated",
+  "vPinned",
+  "kvMiddle",
+] as const;
+export type CachePart = (typeof CACHE_PARTS)[number];
+
+/** That of a layer without attention. */
+export const NO_CACHE: CacheLayout = {
+  ...{ dtype: "f32", headBytes: 0, ring: 0, pinned: 0, clamp: Clamp.None, limit: 0, middle: undefined },
+  parts: Object.fromEntries(CACHE_PARTS.map((part) => [part, Offset.Unused])) as Record<CachePart, number>,
+  ...{ valueBytes: 0, bytes: 0 },
+};
+
+/**
+ * Lays out the cache of a layer under its policy: kvHeads · headDim · (2 · nLocal + 3 · nGlobal) values with RoPE, 2 · nGlobal with
+ * ALiBi; `ceiling-only` keeps every key unrotated as well, and a layer that attends middle tokens the last nLocal +
+ * maxMiddle keys, unrotated, and values.
+ */
+export function cacheLayout(
+  policy: Policy,
+  { shape, positions }: Pick<AttentionOperation, "shape" | "positions">,
+  dtype: CacheDType = "f32",
+): CacheLayout {
+  const middle = policy.middleK > 0 ? policy : undefined;
+  const ring = policy.nLocal === Infinity ? policy.maxPositions : policy.nLocal;
+  const pinned = policy.nGlobal;
+  const rotates = positions.kind === "rope";
+  const bytesOfHead = headBytes(dtype, shape.headDim);
+  const width = shape.kvHeads * bytesOfHead;
+  const sizes: Record<CachePart, number> = {
+    kRing: ring * width,
+    kRingUnrotated: rotates && policy.attention === "ceiling-only" ? ring * width : 0,
+    vRing: ring * width,
+    kPinned: pinned * width,
+    kPinnedUnrotated: rotates ? pinned * width : 0,
+    vPinned: pinned * width,
+    kvMiddle: middle ? 2 * (ring + middle.maxMiddle) * width : 0,
+  };
+  let end = 0;
+  const parts = Object.fromEntries(
+    CACHE_PARTS.map((part) => {
+      const offset = sizes[part] ? end : Offset.Unused;
+      end += align(sizes[part]);
+      return [part, offset];
+    }),
+  ) as Record<CachePart, number>;
+  const valueBytes = CACHE_PARTS.reduce((sum, part) => sum + sizes[part], 0);
+  const common = { dtype, headBytes: bytesOfHead, ring, pinned, middle, parts, valueBytes, bytes: end };
+  // Where no logit depends on a distance, none is clamped.
+  if (positions.kind === "none") return { ...common, clamp: Clamp.None, limit: 0 };
+  if (policy.attention === "sinks") return { ...common, clamp: Clamp.Sinks, limit: pinned + ring - 1 };
+  const clamp = policy.limit === Infinity ? Clamp.None : Clamp.Distance;
+  return { ...common, clamp, limit: clamp === Clamp.None ? 0 : policy.limit };
+}

@@ -1,0 +1,95 @@
+import { QUANTIZED } from "../base/dtype.ts";
+import type { Bank } from "../machine/bank.ts";
+import type { Machine } from "../machine/machine.ts";
+import type { Operation, Program } from "../models/program.ts";
+import type { PlacedWeight, ResolvedWeight } from "./weights.ts";
+
+/**
+ * A norm whose factors go into the quantised matrices that read its output. Some channels of a norm of a large model are
+ * tens of times the others; left there, they decide the scale of a whole block of activations, and the small columns that
+ * answer to them are lost among their neighbours. Names of weights.
+ */
+export interface Folding {
+  readonly weight: string;
+  readonly bias: string | undefined;
+  readonly into: readonly string[];
+  /** Whether only channels go that are far larger than the others. */
+  readonly outliersOnly: boolean;
+}
+
+/**
+ * How many times the median makes an outlier. Matrices of four bits suffer more from columns of unequal sizes than their
+ * activations of eight bits do from unequal channels; with seven and eight bits it is the other way round (docs/LOG.md).
+ */
+const OUTLIER = 3;
+
+/** The norms that can be folded: all that reads their output is quantised matrices that nothing else uses. */
+export function foldings(program: Program, resolved: ReadonlyMap<string, ResolvedWeight>): Folding[] {
+  const lists = [...program.layers, program.head];
+  const uses = new Map<string, number>();
+  for (const operation of [program.embed, ...lists].flat()) {
+    const name = operation.op === "embed" ? operation.table : operation.op === "matmul" ? operation.weight : undefined;
+    const key = name && resolved.get(name)?.key;
+    if (key) uses.set(key, (uses.get(key) ?? 0) + 1);
+  }
+  return lists.flatMap((operations) =>
+    operations.flatMap((operation, i): Folding[] => {
+      if (operation.op !== "rmsNorm" && operation.op !== "layerNorm") return [];
+      const into = readers(operation.y, operations.slice(i + 1));
+      const good = into?.every((name) => {
+        const { dtype, key, packed } = resolved.get(name) as ResolvedWeight;
+        return !packed && QUANTIZED.some((format) => format === dtype) && uses.get(key) === 1;
+      });
+      const bias = operation.op === "layerNorm" ? operation.bias : undefined;
+      const outliersOnly = into?.some((name) => resolved.get(name)?.dtype === "q4") ?? false;
+      return into?.length && good ? [{ weight: operation.weight, bias, into, outliersOnly }] : [];
+    }),
+  );
+}
+
+/** The matrices that read a buffer before it is written again; undefined if something else reads it. */
+function readers(buffer: string, operations: readonly Operation[]): string[] | undefined {
+  const matrices: string[] = [];
+  for (const operation of operations) {
+    if (operation.op === "matmul" && operation.x === buffer && operation.residual !== buffer) {
+      matrices.push(operation.weight);
+    } else if (Object.entries(operation).some(([key, value]) => key !== "y" && key !== "op" && value === buffer)) {
+      return undefined;
+    }
+    if ("y" in operation && operation.y === buffer) break;
+  }
+  return matrices;
+}
+
+/**
+ * Takes the sizes of channels, max(|weight|, |bias|), out of norms that have been read; returns what the columns of
+ * each matrix are to be multiplied by, by its name. A channel of zeros stays as it is.
+ */
+export function fold(
+  machine: Machine,
+  weights: readonly PlacedWeight[],
+  folds: readonly Folding[],
+): Map<string, Float32Array> {
+  const floats = (name: string): Float32Array => {
+    const { bank, address, bytes } = weights.find(({ weight }) => weight.name === name) as PlacedWeight;
+    return (machine.banks[bank] as Bank).floats(address, bytes / 4);
+  };
+  const columns = new Map<string, Float32Array>();
+  for (const { weight, bias, into, outliersOnly } of folds) {
+    const vectors = [floats(weight), ...(bias ? [floats(bias)] : [])];
+    const sizes = (vectors[0] as Float32Array).map((_, channel) =>
+      Math.max(...vectors.map((vector) => Math.abs(vector[channel] as number))),
+    );
+    const median = sizes.slice().sort()[sizes.length >> 1] as number;
+    const factors = sizes.map((size) => {
+      if (size === 0) return 1;
+      if (!outliersOnly) return size;
+      return median > 0 && size > OUTLIER * median ? size / median : 1;
+    });
+    for (const vector of vectors) {
+      for (const [channel, factor] of factors.entries()) vector[channel] = (vector[channel] as number) / factor;
+    }
+    for (const name of into) columns.set(name, factors);
+  }
+  return columns;
+}

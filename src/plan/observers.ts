@@ -1,0 +1,140 @@
+import { Attention, Nll, Observe, Op, Rows, Tap } from "../../assembly/op.ts";
+import { mismatch, OptionError } from "../base/errors.ts";
+import type { Arena } from "../machine/arena.ts";
+import { headsOf, type Program } from "../models/program.ts";
+import { type Addresses, type PlannedRecord, record } from "./record.ts";
+
+/** What a model's steps are to note beside their results. Each costs memory and time; without it no record of it exists. */
+export interface ObserveOptions {
+  /** What src/engine/score.ts needs: for every row that wants logits, how surprising the token that follows it is. */
+  readonly nll?: boolean | undefined;
+  /**
+   * What the softmax of every layer, row and query head looks like, and every logit of a step's last row at a distance
+   * below `span` tokens. `sinks`: of how many first tokens the share is told; 10 unless told.
+   */
+  readonly attention?: { readonly span: number; readonly sinks?: number | undefined } | undefined;
+  /** Hidden states, all or those of these indices: 0 the embedding's output, i what layer i − 1 leaves, without a final norm. */
+  readonly hidden?: true | readonly number[] | undefined;
+}
+
+/** ObserveOptions with everything decided. */
+export interface Observers {
+  readonly nll: boolean;
+  readonly attention: { readonly span: number; readonly sinks: number } | undefined;
+  readonly hidden: readonly number[];
+}
+
+/** Addresses of what the observers of one unit (the embedding, a layer, the head) write, in its bank. */
+export interface Observed {
+  /** f64[logitsRows, 2]: Op.Nll's results, and u32[logitsRows]: the targets, to be written before the step. */
+  readonly nll?: { readonly out: number; readonly targets: number } | undefined;
+  /** f32[chunkSize, heads, 3] and f32[heads, span], as Observe says. */
+  readonly attention?: { readonly statistics: number; readonly logits: number } | undefined;
+  /** f32[chunkSize, dim] */
+  readonly hidden?: number | undefined;
+}
+
+const FIRST_TOKENS = 10;
+/** Bytes of logits that a step of a model with `nll` has at most, if that is 16 rows or more. */
+const LOGITS_BYTES = 2 ** 24;
+
+/** Rows of a step that may want logits: 16, for whose NLL alone is asked as many as fit LOGITS_BYTES; more take memory. */
+export function logitsRows(chunkSize: number, vocabSize: number, observers: Observers): number {
+  const rows = observers.nll ? Math.floor(LOGITS_BYTES / (4 * vocabSize)) : 0;
+  return Math.min(chunkSize, Math.max(16, rows));
+}
+
+/** Decides every number of `observe`. Throws OptionError for what cannot be observed. */
+export function resolveObservers(options: ObserveOptions | undefined, layers: number): Observers {
+  const { nll = false, attention, hidden = [] } = options ?? {};
+  const whole = (name: string, value: number, min: number, max: number): number => {
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
+    throw new OptionError(mismatch(`observe.${name}`, `a whole number from ${min} to ${max}`, value));
+  };
+  return {
+    nll,
+    attention: attention && {
+      span: whole("attention.span", attention.span, 1, 2 ** 24),
+      sinks: whole("attention.sinks", attention.sinks ?? FIRST_TOKENS, 0, 2 ** 31),
+    },
+    hidden:
+      hidden === true
+        ? Array.from({ length: layers + 1 }, (_, i) => i)
+        : hidden.map((index) => whole("hidden", index, 0, layers)),
+  };
+}
+
+/** Makes room for the observers of a unit: 0 is the embedding, i layer i − 1, the last one the head. */
+export function placeObserved(
+  arena: Arena,
+  unit: number,
+  program: Program,
+  options: {
+    readonly observe?: Observers | undefined;
+    readonly logitsRows: number;
+    readonly chunkSize: number;
+  },
+): Observed {
+  const { observe, logitsRows, chunkSize } = options;
+  if (!observe) return {};
+  const head = unit === program.layers.length + 1;
+  const { nll, attention } = observe;
+  return {
+    nll: head && nll ? { out: arena.take(16 * logitsRows), targets: arena.take(4 * logitsRows) } : undefined,
+    attention:
+      unit > 0 && !head && attention
+        ? placeAttention(arena, headsOf(program, unit - 1), chunkSize, attention.span)
+        : undefined,
+    hidden: observe.hidden.includes(unit) ? arena.take(4 * chunkSize * (program.buffers.hidden as number)) : undefined,
+  };
+}
+
+function placeAttention(arena: Arena, heads: number, chunkSize: number, span: number) {
+  return { statistics: arena.take(12 * chunkSize * heads), logits: arena.take(4 * heads * span) };
+}
+
+/** The records of a unit with those of its observers among them. */
+export function withObservers(
+  records: readonly PlannedRecord[],
+  observed: Observed,
+  program: Program,
+  observers: Observers | undefined,
+  at: Addresses,
+): PlannedRecord[] {
+  const { nll, attention, hidden } = observed;
+  const all = records.flatMap((one) => {
+    if (!attention || one.op !== Op.Attention) return [one];
+    return [one, attentionObserver(one, attention, observers?.attention as NonNullable<Observers["attention"]>)];
+  });
+  if (hidden !== undefined) {
+    const dim = program.buffers.hidden as number;
+    const fields = { [Tap.y]: hidden, [Tap.x]: at.buffer("hidden"), [Tap.dim]: dim };
+    all.push(record(Op.Tap, Rows.All, fields, `observed[${dim}] = hidden`, { flops: 0 }));
+  }
+  if (nll) {
+    const n = program.vocabSize;
+    const fields = { [Nll.out]: nll.out, [Nll.x]: at.buffer("logits"), [Nll.targets]: nll.targets, [Nll.n]: n };
+    all.push(record(Op.Nll, Rows.Logits, fields, `observed[2] = nll of logits[${n}]`, { flops: 30 * n }));
+  }
+  return all;
+}
+
+/** Op.Observe of an attention: its operands and the observer's own. */
+function attentionObserver(
+  { words, cacheBytes, flops }: PlannedRecord,
+  { statistics, logits }: NonNullable<Observed["attention"]>,
+  { span, sinks }: NonNullable<Observers["attention"]>,
+): PlannedRecord {
+  const operands = [...words.entries()].slice(Attention.out, Observe.statistics);
+  const fields = {
+    ...Object.fromEntries(operands),
+    [Observe.statistics]: statistics,
+    [Observe.logits]: logits,
+    [Observe.span]: span,
+    [Observe.sinks]: sinks,
+  };
+  const heads = words[Attention.heads] as number;
+  const text = `observed[${heads},3], [${heads},${span}] of the last row = softmax of the attention`;
+  // Attention reads keys and values once, this the keys twice.
+  return record(Op.Observe, Rows.All, fields, text, { cacheBytes, flops });
+}

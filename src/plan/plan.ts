@@ -1,0 +1,174 @@
+import type { CacheDType } from "../base/dtype.ts";
+import { Arena } from "../machine/arena.ts";
+import type { BankPlan } from "../machine/bank.ts";
+import type { MachinePlan, Segment } from "../machine/machine.ts";
+import { attentionOf, type Program } from "../models/program.ts";
+import { assignBanks, initialBytes } from "./banks.ts";
+import { type CacheLayout, cacheLayout, NO_CACHE } from "./cache.ts";
+import { type Folding, foldings } from "./fold.ts";
+import { bytesOf, programBytes, recordsOf } from "./link.ts";
+import { quantizedBuffer } from "./lower.ts";
+import { attentionBuffers } from "./lower_attention.ts";
+import type { Observed, Observers } from "./observers.ts";
+import { type Constant, type Draft, type Placement, placeBank, type Unit, unitsOf } from "./place.ts";
+import { layerPolicies, type Policy } from "./policy.ts";
+import type { PlannedRecord } from "./record.ts";
+import type { PlacedWeight, ResolvedWeight } from "./weights.ts";
+
+export interface PlanOptions {
+  readonly cacheDtype: CacheDType;
+  /** Rows that a step may have. */
+  readonly chunkSize: number;
+  /** Rows of a step that may want logits. */
+  readonly logitsRows: number;
+  readonly maxSessions: number;
+  /** The most bytes that a bank may take: a Wasm memory has at most 4 GiB. */
+  readonly bankBytes: number;
+  /** How many of the last tokens a session remembers for what is chosen next. */
+  readonly repeatLastN: number;
+  /** Observers; without them none of their records and bytes exist. */
+  readonly observe?: Observers | undefined;
+}
+
+/** Every byte and every record of a model under a policy, decided before any weight is read. */
+export interface Plan extends MachinePlan {
+  /** The policy of every layer that was not trained with a window of its own; `layers` has what each one does. */
+  readonly policy: Policy;
+  /** The longest text in tokens: the least of what the layers allow. */
+  readonly maxPositions: number;
+  readonly options: PlanOptions;
+  readonly weights: readonly PlacedWeight[];
+  readonly constants: readonly Constant[];
+  readonly records: readonly (readonly PlannedRecord[])[];
+  /** Where weights are staged while they are read, in each bank: the begin of what later holds activations and sessions. */
+  readonly staging: readonly number[];
+  readonly foldings: readonly Folding[];
+  readonly layers: readonly PlannedLayer[];
+  /** The bank and address of logits[logitsRows, vocab]; a session's slot there begins with its last row of logits. */
+  readonly head: { readonly bank: number; readonly logits: number };
+  /** For each unit (the embedding, each layer, the head), what its observers write, in its bank. */
+  readonly observed: readonly (Observed & { readonly bank: number })[];
+  /** Bytes of weights, of one session's keys and values, and of everything with one session. */
+  readonly weightBytes: number;
+  readonly cacheBytes: number;
+  readonly memoryBytes: number;
+}
+
+/** A layer's bank, the byte offset of its cache in a session slot there, its policy, and what is where in its cache. */
+export interface PlannedLayer {
+  readonly bank: number;
+  readonly offset: number;
+  readonly policy: Policy;
+  readonly cache: CacheLayout;
+}
+
+/** Bytes below 4 GiB: an end address of exactly 4 GiB would wrap to 0. */
+export const LARGEST_BANK = 2 ** 32 - 65536;
+
+export function plan(
+  program: Program,
+  resolved: ReadonlyMap<string, ResolvedWeight>,
+  policy: Policy,
+  options: PlanOptions,
+): Plan {
+  const draft = draftOf(program, resolved, policy, options);
+  const units = unitsOf(program);
+  const banks = assignBanks(draft, units, options.bankBytes);
+  const linked = banks.map((mine, bank) => linkBank(draft, bank, mine, options));
+  const bankOf = (number: number) => banks.findIndex((mine) => mine.some((unit) => unit.number === number));
+  const stretches = linked.flatMap(({ stretches }) => stretches).sort((a, b) => a.first - b.first);
+  const head = bankOf(program.layers.length + 1);
+  const weights = linked.flatMap(({ placement }) => placement.weights);
+  return {
+    policy,
+    options,
+    chunkSize: options.chunkSize,
+    maxPositions: Math.min(...draft.layers.map((layer) => layer.policy.maxPositions)),
+    banks: linked.map(({ bank }) => bank),
+    segments: stretches.map(({ bank, program: address, first }) => {
+      return { bank, program: address, carry: first ? carry(linked, bankOf(first - 1), bank, draft) : undefined };
+    }),
+    weights,
+    constants: linked.flatMap(({ constants }) => constants),
+    records: stretches.map(({ records }) => records),
+    staging: linked.map(({ placement }) => placement.staging),
+    foldings: foldings(program, resolved),
+    layers: draft.layers.map((layer, i) => {
+      const bank = bankOf(i + 1);
+      return { ...layer, bank, offset: linked[bank]?.placement.offsets.get(i) as number };
+    }),
+    observed: units.map(({ number }) => {
+      const bank = bankOf(number);
+      return { ...linked[bank]?.placement.observed.get(number), bank };
+    }),
+    head: { bank: head, logits: linked[head]?.placement.at.buffer("logits") as number },
+    weightBytes: weights.reduce((sum, weight) => sum + weight.bytes, 0),
+    cacheBytes: draft.layers.reduce((sum, { cache }) => sum + cache.valueBytes, 0),
+    memoryBytes: linked.reduce((sum, { bank }) => sum + bank.initialBytes, 0),
+  };
+}
+
+/** What is decided before anything is placed: the policy and cache of every layer, the widths of all buffers. */
+function draftOf(
+  program: Program,
+  resolved: ReadonlyMap<string, ResolvedWeight>,
+  policy: Policy,
+  options: PlanOptions,
+): Draft {
+  const attentions = program.layers.map((_, layer) => attentionOf(program, layer));
+  const policies = layerPolicies(
+    policy,
+    attentions.map((attention) => attention?.window),
+  );
+  const layers = policies.map((mine, layer) => {
+    const attention = attentions[layer];
+    return { policy: mine, cache: attention ? cacheLayout(mine, attention, options.cacheDtype) : NO_CACHE };
+  });
+  const widths: Record<string, number> = { ...program.buffers };
+  for (const [layer, { cache }] of layers.entries()) {
+    const attention = attentions[layer];
+    const buffers = attention ? attentionBuffers(attention, cache) : {};
+    for (const [name, width] of Object.entries(buffers)) widths[name] = Math.max(widths[name] ?? 0, width);
+  }
+  Object.assign(
+    widths,
+    quantizedBuffer(program, (name) => (resolved.get(name) as ResolvedWeight).dtype),
+  );
+  return { program, resolved, layers, widths, ...options };
+}
+
+interface LinkedBank {
+  readonly placement: Placement;
+  readonly bank: BankPlan;
+  readonly constants: readonly Constant[];
+  /** `first`: number of the stretch's first unit; `program`: address of its records. */
+  readonly stretches: readonly { bank: number; first: number; program: number; records: readonly PlannedRecord[] }[];
+}
+
+/** Places a bank's units, then their records, which hold addresses of all the rest, and the session slots last. */
+function linkBank(draft: Draft, bank: number, units: readonly Unit[], options: PlanOptions): LinkedBank {
+  const placement = placeBank(draft, bank, units);
+  const arena = new Arena(placement.end);
+  const stretches = recordsOf(draft, placement, units).map(({ units: mine, records }) => {
+    return { bank, first: mine[0]?.number as number, program: arena.take(programBytes(records.length)), records };
+  });
+  const programs = stretches.map(({ program, records }) => ({ bank, address: program, bytes: bytesOf(records) }));
+  const { control, step, slotBytes, staging, stagingBytes } = placement;
+  const initial = initialBytes(placement, arena.end);
+  const all = Math.max(staging + stagingBytes, arena.end + options.maxSessions * slotBytes);
+  // With all sessions, as far as a memory can hold them.
+  const maximumBytes = Math.max(initial, Math.min(options.bankBytes, all));
+  return {
+    placement,
+    stretches,
+    constants: [...placement.constants, ...programs],
+    bank: { control, step, slots: arena.end, slotBytes, initialBytes: initial, maximumBytes },
+  };
+}
+
+/** The hidden state that a segment takes over from another bank. */
+function carry(linked: readonly LinkedBank[], from: number, to: number, { widths }: Draft): Segment["carry"] {
+  if (from === to) return undefined;
+  const hidden = (bank: number) => linked[bank]?.placement.at.buffer("hidden") as number;
+  return { bank: from, from: hidden(from), to: hidden(to), width: widths.hidden as number };
+}

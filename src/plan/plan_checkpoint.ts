@@ -1,0 +1,110 @@
+import { CACHE_DTYPES, type CacheDType, DTYPES, type DType } from "../base/dtype.ts";
+import { mismatch, OptionError } from "../base/errors.ts";
+import type { Checkpoint, CheckpointHeaders } from "../formats/checkpoint.ts";
+import { packedDtype } from "../formats/packed.ts";
+import type { Kernels } from "../machine/kernels.ts";
+import { programOf } from "../models/index.ts";
+import { attentionOf, type Program } from "../models/program.ts";
+import { logitsRows, type ObserveOptions, resolveObservers } from "./observers.ts";
+import { LARGEST_BANK, type Plan, plan } from "./plan.ts";
+import { type Policy, type PolicyOptions, resolvePolicy, sharedWindow } from "./policy.ts";
+import { withoutTiedCopies } from "./tied.ts";
+import { resolveWeights, unusedTensors } from "./weights.ts";
+
+/** How a model is planned. */
+export interface PlanningOptions extends PolicyOptions {
+  /**
+   * Format of the matrices that are computed with: "auto" (as stored, the default), "f32", "bf16", "f16", or quantised:
+   * "q8", "q7" (faster prefill) or "q4".
+   */
+  readonly dtype?: DType | "auto" | undefined;
+  /** Format of keys and values: "f32" (the default), "bf16", or "int8" with a scale for every 32 numbers of a head. */
+  readonly cacheDtype?: CacheDType | undefined;
+  /** Tokens of a prompt that are read in one step, 128 unless told. Changes no result. */
+  readonly chunkSize?: number | undefined;
+  /** Sessions that may be open at once, 16 unless told; each takes a slot of equal size. */
+  readonly maxSessions?: number | undefined;
+  /** The most bytes that one Wasm memory may take; models beyond it are spread over several. 4 GiB less 64 KiB unless told. */
+  readonly bankBytes?: number | undefined;
+  /**
+   * How many of a session's last tokens repetitionPenalty, noRepeatNgramSize and the other settings that look back count;
+   * nLocal by default, or maxPositions where nothing is forgotten.
+   */
+  readonly repeatLastN?: number | undefined;
+  /** What steps note beside their results; nothing unless told. */
+  readonly observe?: ObserveOptions | undefined;
+}
+
+/** A model planned but not read: its program and where every byte will be. */
+export interface Planned {
+  readonly program: Program;
+  readonly plan: Plan;
+  /** Tensors of the checkpoint that the model does not use. */
+  readonly unused: readonly string[];
+}
+
+/**
+ * Decides everything about a model from its config and the headers of its weight files, and keeps equal copies of a tied
+ * matrix once; `kernels` are asked for only where there are two.
+ */
+export async function planCheckpoint(
+  checkpoint: Checkpoint,
+  kernels: () => Kernels | Promise<Kernels>,
+  options: PlanningOptions,
+): Promise<Planned> {
+  const program = programOfCheckpoint(checkpoint);
+  return planModel(await withoutTiedCopies(checkpoint, program, kernels), options, program);
+}
+
+function programOfCheckpoint({ name, config }: CheckpointHeaders): Program {
+  return programOf(config, `${name}/config.json`);
+}
+
+/** Decides everything about a model under a policy from its program and the headers of its weight files. */
+export function planModel(
+  checkpoint: CheckpointHeaders,
+  options: PlanningOptions,
+  program = programOfCheckpoint(checkpoint),
+): Planned {
+  const dtype = options.dtype ?? "auto";
+  if (dtype !== "auto" && !DTYPES.includes(dtype)) {
+    throw new OptionError(mismatch("dtype", `one of auto, ${DTYPES.join(", ")}`, dtype));
+  }
+  const cacheDtype = options.cacheDtype ?? "f32";
+  if (!CACHE_DTYPES.includes(cacheDtype)) {
+    throw new OptionError(mismatch("cacheDtype", `one of ${CACHE_DTYPES.join(", ")}`, cacheDtype));
+  }
+  const packed = packedDtype(checkpoint.config, `${checkpoint.name}/config.json`);
+  if (packed && dtype !== "auto" && dtype !== packed) {
+    throw new OptionError(mismatch("dtype", `auto or ${packed}, which ${checkpoint.name} is packed as`, dtype));
+  }
+  const resolved = resolveWeights(program, checkpoint.tensors, dtype, checkpoint.name, packed);
+  const { layers, trainedLength } = program;
+  const windows = layers.map((_, layer) => attentionOf(program, layer)?.window);
+  const policy = resolvePolicy(options, trainedLength, sharedWindow(windows), layers.length);
+  const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
+  const observe = resolveObservers(options.observe, program.layers.length);
+  if (observe.attention && policy.middleK) {
+    throw new OptionError(mismatch("observe.attention", "middleK 0", policy.middleK));
+  }
+  const made = plan(program, resolved, policy, {
+    cacheDtype,
+    chunkSize,
+    logitsRows: logitsRows(chunkSize, program.vocabSize, observe),
+    maxSessions: count("maxSessions", options.maxSessions ?? 16, 2 ** 16),
+    bankBytes: count("bankBytes", options.bankBytes ?? LARGEST_BANK, LARGEST_BANK),
+    repeatLastN: lookBack(options.repeatLastN, policy),
+    observe,
+  });
+  return { program, plan: made, unused: unusedTensors(resolved, checkpoint.tensors) };
+}
+
+function lookBack(given: number | undefined, { nLocal, maxPositions }: Policy): number {
+  if (given === undefined) return nLocal === Infinity ? maxPositions : nLocal;
+  return count("repeatLastN", given, 2 ** 24);
+}
+
+function count(name: string, value: number, max: number): number {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  throw new OptionError(mismatch(name, `a whole number from 1 to ${max}`, value));
+}

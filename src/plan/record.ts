@@ -1,0 +1,60 @@
+import { Size } from "../../assembly/layout.ts";
+import type { Clamp, Op, Rows } from "../../assembly/op.ts";
+import type { DType } from "../base/dtype.ts";
+import type { Positions, Rope } from "../models/positions.ts";
+
+/** One record, ready to be written, and what `inspect` says of it. */
+export interface PlannedRecord {
+  readonly op: Op;
+  readonly words: Uint32Array;
+  /** What it computes, with names and shapes. */
+  readonly text: string;
+  /** For one row: bytes of weights and of cache that it reads, and floating-point operations. */
+  readonly weightBytes: number;
+  readonly cacheBytes: number;
+  readonly flops: number;
+}
+
+/** What the angles of a step depend on: the frequencies, and the fixed position that clamped queries are rotated by. */
+export interface AngleKey {
+  readonly positions: Rope;
+  readonly clamp: Clamp;
+  /** As Angles.limit; 0 with Clamp.None. */
+  readonly limit: number;
+}
+
+/** Where things are, for the operations of one bank. */
+export interface Addresses {
+  buffer(name: string): number;
+  weight(name: string): { readonly address: number; readonly bytes: number; readonly dtype: DType };
+  /** Angles of the step's rows, which are made once for every distinct key. */
+  angles(key: AngleKey): number;
+  /** ALiBi's slopes; 0 where there are none. */
+  slopes(positions: Positions): number;
+  /** Attention's scratch: MaxSlices areas of ScratchBytes. */
+  readonly scratch: number;
+  /** MaxSlices areas of WorkBytes. */
+  readonly work: number;
+}
+
+const float = new Float32Array(1);
+const floatBits = new Uint32Array(float.buffer);
+/** The bits of an f32 operand. */
+export function bits(value: number): number {
+  float[0] = value;
+  return floatBits[0] as number;
+}
+
+export function record(
+  op: Op,
+  rows: Rows,
+  fields: Readonly<Record<number, number>>,
+  text: string,
+  cost: { weightBytes?: number; cacheBytes?: number; flops: number },
+): PlannedRecord {
+  const words = new Uint32Array(Size.RecordBytes / 4);
+  words[0] = op;
+  words[1] = rows;
+  for (const [field, value] of Object.entries(fields)) words[Number(field)] = value;
+  return { op, words, text, weightBytes: cost.weightBytes ?? 0, cacheBytes: cost.cacheBytes ?? 0, flops: cost.flops };
+}

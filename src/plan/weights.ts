@@ -1,0 +1,154 @@
+import { blockBytes, blockColumns, Format, panelRows, Size } from "../../assembly/layout.ts";
+import { type DType, STORED_DTYPES, type StoredDType } from "../base/dtype.ts";
+import { ModelError, mismatch } from "../base/errors.ts";
+import type { StoredTensor } from "../formats/checkpoint.ts";
+import { align } from "../machine/arena.ts";
+import { contiguous, type Program, type Weight } from "../models/program.ts";
+import { TensorNames } from "./names.ts";
+
+/** A weight, the tensor that holds it, and the format in which it will be computed with. */
+export interface ResolvedWeight {
+  readonly weight: Weight;
+  readonly tensor: StoredTensor;
+  /** Vectors (norms and biases) are always f32. */
+  readonly dtype: DType;
+  /** Bytes in memory, packed. */
+  readonly bytes: number;
+  /** Whether it is stored as it lies in memory. */
+  readonly packed: boolean;
+  /** Weights of one key are the same numbers and are kept once. */
+  readonly key: string;
+}
+
+/** A weight with its place. */
+export interface PlacedWeight extends ResolvedWeight {
+  readonly bank: number;
+  readonly address: number;
+}
+
+/** What the kernels call a format. */
+export const FORMATS: Readonly<Record<DType, Format>> = {
+  f32: Format.F32,
+  bf16: Format.Bf16,
+  f16: Format.F16,
+  q8: Format.Q8,
+  q7: Format.Q7,
+  q4: Format.Q4,
+};
+/** The most of a file that is held outside its place while it is packed. */
+export const STAGING_BYTES = 4 * 2 ** 20;
+
+/** How many panels a packed matrix [n, k] has, and the bytes of each. */
+export function panelsOf(n: number, k: number, dtype: DType): readonly [panels: number, bytes: number] {
+  const format = FORMATS[dtype];
+  return [Math.ceil(n / panelRows(format)), Math.ceil(k / blockColumns(format)) * blockBytes(format)];
+}
+
+/** Bytes of a packed matrix or of a vector. */
+function packedBytes([n, k]: Weight["shape"], dtype: DType): number {
+  if (k === undefined) return 4 * n;
+  const [panels, bytes] = panelsOf(n, k, dtype);
+  return panels * bytes;
+}
+
+/** Bytes that one row of a packed matrix is read by. */
+export function packedRowBytes(k: number, dtype: DType): number {
+  return panelsOf(1, k, dtype)[1] / panelRows(FORMATS[dtype]);
+}
+
+/**
+ * Finds the tensor of every weight. Throws ModelError where one is missing, of another shape, or of a type that is not
+ * computed with. `dtype` "auto" keeps the stored format of matrices; `packed` is the format in which a packed checkpoint
+ * stores them. With q7 and q4 the head, and the table that tokens are looked up in, are q8: as q8 they cost little time or
+ * none, as q4 half of what a model loses (docs/LOG.md).
+ */
+export function resolveWeights(
+  program: Program,
+  tensors: ReadonlyMap<string, StoredTensor>,
+  dtype: DType | "auto",
+  name: string,
+  packed?: DType,
+): Map<string, ResolvedWeight> {
+  const resolved = new Map<string, ResolvedWeight>();
+  const stored = new TensorNames(tensors, name);
+  const find = (weight: Weight): StoredTensor | undefined => {
+    const names = packed ? [weight.name, ...weight.tensors] : weight.tensors;
+    return names.map((candidate) => stored.find(candidate)).find((found) => found !== undefined);
+  };
+  const ends = [...program.embed, ...program.head].flatMap((operation) => {
+    const weight = operation.op === "embed" ? operation.table : operation.op === "matmul" ? operation.weight : "";
+    return weight ? [find(program.weights.get(weight) as Weight)] : [];
+  });
+  const compact = (format: DType, tensor: StoredTensor): DType =>
+    (format === "q4" || format === "q7") && ends.includes(tensor) ? "q8" : format;
+  for (const weight of program.weights.values()) {
+    const tensor = find(weight);
+    if (!tensor) {
+      const expected = `a tensor ${weight.tensors.join(" or ")}`;
+      throw new ModelError(mismatch(name, expected, stored.similar(weight.tensors) ?? "none"));
+    }
+    const where = `${name}: ${tensor.name}`;
+    const [n, k] = weight.shape;
+    const bytes = (target: DType) => packedBytes(weight.shape, target);
+    if (packed) {
+      const target = k === undefined ? "f32" : compact(packed, tensor);
+      const shape = k === undefined ? [n] : panelsOf(n, k, target);
+      expectTensor(tensor, [packedType(target)], shape, where);
+      resolved.set(weight.name, {
+        weight: { ...weight, stored: weight.shape, rows: contiguous(0, n) },
+        ...{ tensor, dtype: target, bytes: bytes(target), packed: k !== undefined, key: tensor.name },
+      });
+      continue;
+    }
+    expectTensor(tensor, Object.keys(STORED_DTYPES), weight.stored, where);
+    const wanted = dtype === "auto" ? (STORED_DTYPES[tensor.dtype] as StoredDType) : dtype;
+    const target = k === undefined ? "f32" : compact(wanted, tensor);
+    const rows = weight.rows.map(({ first, count, step }) => `${first}+${count}*${step}`);
+    const key = `${tensor.name} ${rows} ${weight.shape}`;
+    resolved.set(weight.name, { weight, tensor, dtype: target, bytes: bytes(target), packed: false, key });
+  }
+  return resolved;
+}
+
+/** What safetensors calls a packed weight of a format: what could be taken for each other by its size has another type. */
+export function packedType(dtype: DType): "F32" | "I8" | "U8" {
+  return dtype === "f32" ? "F32" : dtype === "q8" ? "I8" : "U8";
+}
+
+function expectTensor(tensor: StoredTensor, types: readonly string[], shape: readonly number[], where: string): void {
+  if (tensor.shape.length !== shape.length || tensor.shape.some((size, i) => size !== shape[i])) {
+    throw new ModelError(mismatch(where, `shape [${shape}]`, tensor.shape));
+  }
+  if (!types.includes(tensor.dtype))
+    throw new ModelError(mismatch(where, `a type of ${types.join(", ")}`, tensor.dtype));
+}
+
+/**
+ * What packing needs before the staged numbers: a program of two records, a result and a work area for each slice. Byte
+ * offsets from the begin of the staging area.
+ */
+export const STAGED = {
+  results: 2 * Size.RecordBytes,
+  work: 2 * Size.RecordBytes + 4 * Size.MaxSlices,
+  numbers: align(2 * Size.RecordBytes + (4 + Size.WorkBytes) * Size.MaxSlices),
+} as const;
+
+/** Bytes of the staging area that reading a weight needs; packing may read a little beyond the stored numbers. */
+export function stagedBytes({ weight, tensor, packed }: ResolvedWeight): number {
+  if (packed) return 0;
+  const columns = align(4 * (weight.shape[1] ?? 0));
+  const rowBytes = (tensor.end - tensor.begin) / (weight.stored[0] as number);
+  return Math.max(rowBytes, Math.min(STAGING_BYTES, rowBytes * weight.shape[0])) + STAGED.numbers + columns + 64;
+}
+
+/** Tensors that belong to no weight and are known to be harmless: buffers that old versions of transformers saved. */
+const KNOWN_BUFFERS = /(?:^|\.)(?:rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)$/;
+
+/** Names of stored tensors that the program does not use. */
+export function unusedTensors(
+  resolved: ReadonlyMap<string, ResolvedWeight>,
+  tensors: ReadonlyMap<string, StoredTensor>,
+) {
+  const used = new Set([...resolved.values()].map(({ tensor }) => tensor.name));
+  return [...tensors.keys()].filter((tensor) => !used.has(tensor) && !KNOWN_BUFFERS.test(tensor));
+}

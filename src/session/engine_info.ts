@@ -1,0 +1,142 @@
+import { Size } from "../../assembly/layout.ts";
+import { LambentError, mismatch, OptionError } from "../base/errors.ts";
+import { isOf, messageOf } from "../base/realm.ts";
+import {
+  BUILDS,
+  type Build,
+  type KernelCode,
+  type KernelSource,
+  type Kernels,
+  loadKernels,
+} from "../machine/kernels.ts";
+import { currentRuntime } from "../runtime/index.ts";
+import type { Runtime } from "../runtime/types.ts";
+
+/** What decides where and by what a model is computed. */
+export interface EngineOptions {
+  /** Threads that compute, if there are any; one per core unless told, at most 16. */
+  readonly threads?: number | undefined;
+  /** Whether the engine runs in a worker, so that this thread stays free; in browsers unless told, elsewhere if told. */
+  readonly worker?: boolean | undefined;
+  /** Which builds of the kernels may be used: with relaxed SIMD, or plain; either unless told. They give the same bits. */
+  readonly simd?: "relaxed" | "plain" | undefined;
+  /**
+   * Where the kernels are, if not beside the code as in the package's dist/build: a folder of all four (a directory or a URL),
+   * or bytes or compiled modules by name, of which those that are there are used. For bundles, and for hosts that compile
+   * nothing.
+   */
+  readonly kernels?: string | URL | Partial<Readonly<Record<Build, KernelCode>>> | undefined;
+}
+
+/** Threads that are used unless told, at most: more are seldom all free. */
+const DEFAULT_THREADS = 16;
+
+type Compiled = Map<string, Promise<Kernels>>;
+
+/** By where they are from; undefined: beside the code. */
+const places = new Map<string | undefined, Compiled>();
+const given = new WeakMap<object, Compiled>();
+
+/** The kernels from a place, as those who load them see it, and what was compiled of them. */
+function kernelsOf({ kernels }: EngineOptions, runtime: Runtime): { source: KernelSource; compiled: Compiled } {
+  if (kernels === undefined || typeof kernels === "string" || isOf("URL", kernels)) {
+    const folder = kernels && `${kernels}`;
+    const compiled = places.get(folder) ?? new Map();
+    places.set(folder, compiled);
+    return { source: (build) => runtime.kernels(build, folder), compiled };
+  }
+  const builds: Partial<Record<string, KernelCode>> = Object(kernels);
+  const names = Object.keys(builds);
+  if (names.length === 0 || names.some((name) => !BUILDS.includes(name as Build)))
+    throw new OptionError(mismatch("kernels", `a folder, or one or more of ${BUILDS.join(", ")}`, kernels));
+  const compiled = given.get(builds) ?? new Map();
+  given.set(builds, compiled);
+  return { source: async (build) => builds[build], compiled };
+}
+
+/** The kernels of this process, compiled and tested once; those with shared memory have one pool of threads for all models. */
+function processKernels(runtime: Runtime, memory: "single" | "shared", options: EngineOptions): Promise<Kernels> {
+  const { simd } = options;
+  const builds = BUILDS.filter(
+    (build) => build.startsWith(memory) && (simd === undefined || build === `${memory}-${simd}`),
+  );
+  if (builds.length === 0) throw new OptionError(mismatch("simd", "relaxed or plain", simd));
+  const { source, compiled } = kernelsOf(options, runtime);
+  const key = builds.join();
+  let promise = compiled.get(key);
+  if (!promise) {
+    promise = loadKernels(source, builds, runtime.startThread);
+    promise.catch(() => compiled.delete(key));
+    compiled.set(key, promise);
+  }
+  return promise;
+}
+
+/** The option `kernels` as a worker of this thread understands it. */
+export function locateKernels({ kernels }: EngineOptions, runtime: Runtime): EngineOptions["kernels"] {
+  return typeof kernels === "string" || isOf("URL", kernels) ? runtime.locate(`${kernels}`) : kernels;
+}
+
+/** The number asked for, or one per core. Throws OptionError if it is not from 1 to MaxSlices. */
+export function threadsOf(options: EngineOptions, runtime: Runtime): number {
+  const { threads = Math.min(runtime.cores, DEFAULT_THREADS) } = options;
+  if (Number.isInteger(threads) && threads >= 1 && threads <= Size.MaxSlices) return threads;
+  throw new OptionError(mismatch("threads", `a whole number from 1 to ${Size.MaxSlices}`, threads));
+}
+
+/** Kernels for as many threads as the options say; for one where there are no threads, for the reason given. */
+export async function chooseKernels(
+  options: EngineOptions,
+  runtime: Runtime,
+): Promise<{ kernels: Kernels; threads: number; single?: string | undefined }> {
+  const threads = threadsOf(options, runtime);
+  const { worker = runtime.worker } = options;
+  const waits = worker || !runtime.restless;
+  let single = waits ? runtime.single : "a page's own thread may not wait for others";
+  if (threads > 1 && runtime.startThread && waits) {
+    try {
+      return { kernels: await processKernels(runtime, "shared", options), threads };
+    } catch (error) {
+      if (!(error instanceof LambentError) || error instanceof OptionError) throw error;
+      single = error.message;
+    }
+  }
+  return { kernels: await processKernels(runtime, "single", options), threads, single };
+}
+
+/** What computes here, and why. */
+export interface EngineInfo {
+  /** Name and version. */
+  readonly runtime: string;
+  /** Build of the kernels. */
+  readonly kernels: string;
+  /** That would compute a step. */
+  readonly threads: number;
+  /** That can run at once. */
+  readonly cores: number;
+  /** Whether the engine would be in a worker. */
+  readonly worker: boolean;
+  /** A sentence for each thing that could have been otherwise. */
+  readonly reasons: readonly string[];
+}
+
+/** What a model that is loaded with these options would be computed by, and why. */
+export async function engineInfo(options: EngineOptions = {}): Promise<EngineInfo> {
+  const runtime = await currentRuntime();
+  const { kernels, threads, single } = await chooseKernels(options, runtime);
+  const failure = await kernels.pool?.trial();
+  const alone = failure === undefined ? single : `${messageOf(failure)}`;
+  const asked = options.threads === undefined ? `${runtime.cores} cores` : "as asked for";
+  return {
+    runtime: runtime.name,
+    kernels: kernels.build,
+    threads: kernels.shared && failure === undefined ? threads : 1,
+    cores: runtime.cores,
+    worker: options.worker ?? runtime.worker,
+    reasons: [
+      ...kernels.reasons,
+      `${kernels.build} gives the known answer`,
+      alone && (threads > 1 || options.threads === undefined) ? `one thread: ${alone}` : `threads: ${asked}`,
+    ],
+  };
+}

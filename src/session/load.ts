@@ -1,0 +1,169 @@
+import { mismatch, OptionError } from "../base/errors.ts";
+import { isOf } from "../base/realm.ts";
+import type { Files } from "../base/source.ts";
+import { abortable } from "../base/tick.ts";
+import { Engine, type LoadingOptions } from "../engine/engine.ts";
+import { type Checkpoint, openDirectory } from "../formats/checkpoint.ts";
+import { readBandwidth } from "../machine/roofline.ts";
+import { type Planned, planCheckpoint } from "../plan/plan_checkpoint.ts";
+import { currentRuntime } from "../runtime/index.ts";
+import type { Runtime } from "../runtime/types.ts";
+import { LocalService } from "../service/local.ts";
+import { RemoteService } from "../service/remote.ts";
+import type { EngineService } from "../service/types.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { chooseKernels, type EngineOptions, locateKernels, threadsOf } from "./engine_info.ts";
+import { tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
+
+export interface LoadOptions extends EngineOptions, Omit<LoadingOptions, "onProgress" | "availableMemory" | "threads"> {
+  /** Branch, tag or commit of a Hugging Face id; main unless told. */
+  readonly revision?: string | undefined;
+  /** Only what is in the cache already. */
+  readonly offline?: boolean | undefined;
+  /** Where downloads are kept; Python's Hugging Face cache unless told. */
+  readonly cacheDir?: string | undefined;
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+}
+
+/** Bytes of a download, then of the weights as they are read. */
+export interface LoadProgress {
+  readonly stage: "download" | "read";
+  readonly loaded: number;
+  readonly total: number;
+}
+
+/**
+ * Where a model is: a directory, a URL of one (in a page also a relative one that begins with "/" or "."), a Hugging Face
+ * id, or files that were found otherwise.
+ */
+export type Where = string | URL | Files;
+
+/** Whether files were given, and not a name. Throws OptionError for what is neither, such as an argument that was left out. */
+export function areFiles(where: Where): where is Files {
+  if (typeof where === "object" && where && "open" in where) return true;
+  if (typeof where === "string" || isOf("URL", where)) return false;
+  throw new OptionError(mismatch("model", "a directory, a URL, a Hugging Face id, or files", where));
+}
+
+/** The files of a model, which were given or are found by name. */
+export async function findModel(where: Where, options: LoadOptions, runtime: Runtime): Promise<Files> {
+  if (areFiles(where)) return where;
+  const { revision, offline, cacheDir, signal, onProgress } = options;
+  return runtime.find(`${where}`, {
+    ...{ revision, offline, cacheDir, signal },
+    onProgress: (loaded, total) => onProgress?.({ stage: "download", loaded, total }),
+  });
+}
+
+/** Opens a checkpoint, lends it to `work`, and closes it. */
+export async function withCheckpoint<T>(
+  where: Where,
+  options: LoadOptions,
+  work: (checkpoint: Checkpoint, runtime: Runtime) => Promise<T>,
+  runtime?: Runtime,
+): Promise<T> {
+  runtime ??= await currentRuntime();
+  const opening = openDirectory(await findModel(where, options, runtime));
+  const checkpoint = await abortable(opening, options.signal).catch((error) => {
+    opening.then((late) => late.close()).catch(() => {});
+    throw error;
+  });
+  try {
+    return await work(checkpoint, runtime);
+  } finally {
+    await checkpoint.close();
+  }
+}
+
+/** The engines of this process by what they were made of, as long as somebody uses them. */
+const engines = new Map<string, WeakRef<Engine>>();
+
+/**
+ * The engine of a checkpoint; one for all who load the same local files with the same options, so that weights are in
+ * memory once.
+ */
+export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
+  const { onProgress, signal, threads: _, kernels: __, ...rest } = options;
+  const { kernels, threads } = await chooseKernels(options, runtime);
+  signal?.throwIfAborted();
+  for (const [key, engine] of engines) if (!engine.deref()) engines.delete(key);
+  const { version, config } = checkpoint;
+  const given = Object.entries(rest).filter(([, value]) => value !== undefined);
+  const key = JSON.stringify([
+    version,
+    config,
+    kernels.build,
+    threads,
+    ...given.map((entry) => JSON.stringify(entry)).sort(),
+  ]);
+  const shared = version === undefined ? undefined : engines.get(key)?.deref();
+  if (shared) return shared;
+  const engine = await Engine.load(checkpoint, kernels, {
+    ...rest,
+    ...{ signal, threads, availableMemory: runtime.availableMemory() },
+    onProgress: (loaded, total) => onProgress?.({ stage: "read", loaded, total }),
+  });
+  if (version !== undefined) engines.set(key, new WeakRef(engine));
+  return engine;
+}
+
+/** A model that is ready, in this thread or elsewhere. */
+export interface Loaded {
+  readonly runtime: string;
+  readonly service: EngineService;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly generationConfig: Readonly<Record<string, unknown>>;
+  readonly tokenizer: Tokenizer;
+}
+
+/** Loads a model into this thread. */
+export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime) {
+  return withCheckpoint(
+    where,
+    options,
+    async (checkpoint) => {
+      const files = await tokenizerFiles(checkpoint);
+      // Before the weights, for a bad one is found sooner.
+      const tokenizer = tokenizerOf(files);
+      const service = new LocalService(await loadEngine(checkpoint, runtime, options));
+      const { config, generationConfig } = checkpoint;
+      return { runtime: runtime.name, config, generationConfig, service, tokenizer, files };
+    },
+    runtime,
+  );
+}
+
+/** Loads a model in a worker of its own. Throws LambentError if the worker ends meanwhile. */
+export async function loadRemotely(where: Where, options: LoadOptions, runtime: Runtime): Promise<Loaded> {
+  if (!runtime.startEngine)
+    throw new OptionError(mismatch("worker", `false, as ${runtime.name} starts no workers`, true));
+  const { onProgress, signal, ...rest } = { ...options, kernels: locateKernels(options, runtime) };
+  const place = areFiles(where) ? where : runtime.locate(`${where}`);
+  const onTell = (progress: LoadProgress) => onProgress?.(progress);
+  const loaded = await RemoteService.load<RemoteRest>(runtime.startEngine(), place, rest, { signal, onTell });
+  const { files, ...more } = loaded.rest;
+  try {
+    return { ...more, service: loaded.service, tokenizer: tokenizerOf(files) };
+  } catch (error) {
+    loaded.service.close();
+    throw error;
+  }
+}
+
+/** What a worker tells of a model that it has loaded. */
+type RemoteRest = Omit<Awaited<ReturnType<typeof loadLocally>>, "service" | "tokenizer">;
+
+/** What a model is made of and how much memory it will take, from its config and headers; reads no weight. */
+export function inspect(where: Where, options: LoadOptions = {}): Promise<Planned> {
+  return withCheckpoint(where, options, async (checkpoint, runtime) => {
+    threadsOf(options, runtime);
+    const kernels = async () => (await chooseKernels({ ...options, threads: 1 }, runtime)).kernels;
+    return planCheckpoint(checkpoint, kernels, options);
+  });
+}
+
+/** Bytes per second that the threads of these options read from memory; see: readBandwidth. */
+export async function measureReading(options: LoadOptions): Promise<{ threads: number; bytesPerSecond: number }> {
+  const { kernels, threads } = await chooseKernels(options, await currentRuntime());
+  return { threads, bytesPerSecond: await readBandwidth(kernels, threads) };
+}

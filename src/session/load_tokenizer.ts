@@ -1,0 +1,109 @@
+import { ModelError, mismatch } from "../base/errors.ts";
+import type { Checkpoint } from "../formats/checkpoint.ts";
+import { decodeUtf8, isRecord, parseObject } from "../formats/json.ts";
+import { AbsentTokenizer, ONLY_IDS, TOKENIZER_FILES } from "../tokenizer/absent.ts";
+import { withOlderFiles } from "../tokenizer/config.ts";
+import { type Converted, fromSentencePiece, fromVocabulary } from "../tokenizer/convert.ts";
+import { readSentencePiece } from "../tokenizer/sentencepiece.ts";
+import { Tokenizer } from "../tokenizer/tokenizer.ts";
+
+/** What a tokenizer is made of, as it may cross to another thread. */
+export interface TokenizerFiles {
+  /** Where they are, as errors call it. */
+  readonly name: string;
+  /** Bytes by file name; only those that are there and that count. */
+  readonly bytes: ReadonlyMap<string, Uint8Array>;
+  /** What config.json says of it. */
+  readonly modelType: unknown;
+  readonly tokenizerClass: unknown;
+  readonly vocabSize: unknown;
+}
+
+/**
+ * The files of a checkpoint that its tokenizer is made of. Each is asked for only where those before it leave it a
+ * meaning. Not read are additional_chat_templates/, which cannot be listed everywhere.
+ */
+export async function tokenizerFiles(checkpoint: Checkpoint): Promise<TokenizerFiles> {
+  const bytes = new Map<string, Uint8Array>();
+  const read = async (...files: string[]) => {
+    const found = await Promise.all(files.map((file) => checkpoint.bytes(file)));
+    for (const [i, file] of files.entries()) if (found[i]) bytes.set(file, found[i]);
+    return found.every((file) => file !== undefined);
+  };
+  const { name, config } = checkpoint;
+  await read("tokenizer.json", "tokenizer_config.json");
+  if (!settles(bytes, name)) await read("special_tokens_map.json", "added_tokens.json");
+  if (!(await read("chat_template.jinja"))) await read("chat_template.json");
+  if (!bytes.has("tokenizer.json") && !(await read("tokenizer.model"))) await read("vocab.json", "merges.txt");
+  const { model_type: modelType, tokenizer_class: tokenizerClass, vocab_size: vocabSize } = config;
+  return { name, bytes, modelType, tokenizerClass, vocabSize };
+}
+
+/** Whether tokenizer_config.json says by itself which tokens are special; see: withOlderFiles. */
+function settles(bytes: ReadonlyMap<string, Uint8Array>, name: string): boolean {
+  const file = "tokenizer_config.json";
+  const found = bytes.get(file);
+  const path = `${name}/${file}`;
+  return found !== undefined && isRecord(parseObject(decodeUtf8(found, path), path).added_tokens_decoder);
+}
+
+/** Whether they are enough for a tokenizer. */
+function suffices({ bytes }: TokenizerFiles): boolean {
+  return (
+    bytes.has("tokenizer.json") || bytes.has("tokenizer.model") || (bytes.has("vocab.json") && bytes.has("merges.txt"))
+  );
+}
+
+/** The tokenizer of these files; an AbsentTokenizer where there is none among them. */
+export function tokenizerOf(files: TokenizerFiles): Tokenizer {
+  const { name, bytes, vocabSize } = files;
+  if (!suffices(files)) {
+    return new AbsentTokenizer(name, Number.isInteger(vocabSize) && Number(vocabSize) > 0 ? Number(vocabSize) : 1);
+  }
+  const text = (file: string) => {
+    const found = bytes.get(file);
+    return found && decodeUtf8(found, `${name}/${file}`);
+  };
+  const object = (file: string) => {
+    const found = text(file);
+    return found === undefined ? undefined : parseObject(found, `${name}/${file}`);
+  };
+  const chatTemplate = text("chat_template.jinja");
+  const json = object("tokenizer.json");
+  const { chat_template, ...config } = withOlderFiles(
+    object("tokenizer_config.json") ?? {},
+    {
+      specialTokensMap: object("special_tokens_map.json"),
+      addedTokens: object("added_tokens.json"),
+      chatTemplate: object("chat_template.json"),
+    },
+    json?.added_tokens,
+  );
+  // chat_template.jinja comes before every other template, also those of other names.
+  const settings = chatTemplate === undefined ? { ...config, chat_template } : config;
+  if (json) return new Tokenizer(json, settings, `${name}/tokenizer.json`, { chatTemplate });
+  const file = bytes.has("tokenizer.model") ? "tokenizer.model" : "vocab.json";
+  const converted = convert(files, settings, object("vocab.json") ?? {}, text("merges.txt") ?? "");
+  return new Tokenizer(converted.json, converted.config, `${name}/${file}`, { chatTemplate });
+}
+
+function convert(files: TokenizerFiles, config: Record<string, unknown>, vocab: object, merges: string): Converted {
+  const { name, bytes, modelType, tokenizerClass } = files;
+  const naming = { modelType, tokenizerClass: config.tokenizer_class ?? tokenizerClass };
+  const model = bytes.get("tokenizer.model");
+  if (!model) return fromVocabulary({ ...vocab }, merges, config, naming, name);
+  return fromSentencePiece(readSentencePiece(model, `${name}/tokenizer.model`), config, naming, name);
+}
+
+/** The tokenizer of a checkpoint; undefined if it has none. */
+export async function loadTokenizer(checkpoint: Checkpoint): Promise<Tokenizer | undefined> {
+  const files = await tokenizerFiles(checkpoint);
+  return suffices(files) ? tokenizerOf(files) : undefined;
+}
+
+/** As loadTokenizer. Throws ModelError naming the missing files if there is none. */
+export async function requireTokenizer(checkpoint: Checkpoint): Promise<Tokenizer> {
+  const tokenizer = await loadTokenizer(checkpoint);
+  if (tokenizer) return tokenizer;
+  throw new ModelError(mismatch(checkpoint.name, TOKENIZER_FILES, ONLY_IDS));
+}

@@ -1,0 +1,114 @@
+import { currentRuntime } from "../runtime/index.ts";
+import type { EngineFacts, EngineService, OpenOptions, StartOptions } from "../service/types.ts";
+import { shownPlace } from "../sources/address.ts";
+import type { ChatOptions, Message } from "../tokenizer/chat.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { GenerateOptions } from "./generate_options.ts";
+import type { Generation } from "./generation.ts";
+import { GenerationConfig } from "./generation_config.ts";
+import { areFiles, type Loaded, type LoadOptions, loadLocally, loadRemotely, type Where } from "./load.ts";
+import { type Prompt, Session, type SessionModel } from "./session.ts";
+
+/** What a model is and takes, as `--stats json` prints it. */
+export interface ModelInfo extends EngineFacts {
+  readonly model: string;
+  readonly runtime: string;
+  /** That compute a step; 1 where threads cannot be had. */
+  readonly threads: number;
+}
+
+/** A language model, ready to read and write. */
+export class Model {
+  readonly tokenizer: Tokenizer;
+  readonly info: ModelInfo;
+  /** What generation_config.json asks for and is not supported, such as beams: one sentence for each key. */
+  readonly warnings: readonly string[];
+  readonly #parts: SessionModel;
+
+  constructor(name: string, loaded: Loaded) {
+    const { runtime, service, tokenizer } = loaded;
+    this.tokenizer = tokenizer;
+    this.info = modelInfo(name, runtime, service);
+    this.warnings = new GenerationConfig(loaded.config, loaded.generationConfig).warnings;
+    this.#parts = loaded;
+  }
+
+  /**
+   * Continues a text or a chat.
+   *
+   * @example
+   * const generation = model.generate("Once", { maxNewTokens: 100, temperature: 0.8 });
+   * for await (const piece of generation) process.stdout.write(piece);
+   * console.log((await generation.result).finishReason);
+   */
+  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    return Session.generate(this.#parts, prompt, options);
+  }
+
+  /**
+   * Messages as the text that `generate` would read, by the model's chat template.
+   *
+   * @throws OptionError if there is no template, a message is malformed, or the template refuses the messages
+   */
+  async renderChat(messages: readonly Message[], options?: ChatOptions): Promise<string> {
+    const { renderChat } = await import("../tokenizer/chat.ts");
+    return renderChat(this.tokenizer, messages, options);
+  }
+
+  /**
+   * Starts a text. `startPosition`: position of its first token; the logits depend on distances alone. Throws OptionError
+   * if maxSessions are open, unless it may wait for one of them to be disposed of.
+   */
+  async session(options: StartOptions = {}): Promise<Session> {
+    return new Session(this.#parts, await this.#parts.service.open(options));
+  }
+
+  /** Goes on from a snapshot, with the same bits. Throws ModelError if it is damaged or not of this model. */
+  restore(snapshot: Uint8Array, options?: OpenOptions): Promise<Session> {
+    return Session.restore(this.#parts, snapshot, options);
+  }
+
+  /**
+   * Bytes of WebAssembly memory as it is now: weights, buffers, and a slot for each of the most sessions that were open at
+   * once. However long their texts get, it stays as it is.
+   */
+  memory(): Promise<number> {
+    return this.#parts.service.memory();
+  }
+
+  /** Ends every session, gives the memory back, and ends the worker if there is one. */
+  dispose(): void {
+    this.#parts.service.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/**
+ * Loads a model from a directory, a URL of one, a Hugging Face id, or files that were found otherwise. While one is in
+ * use, another one of the same local files and options shares its memory: weights are there once, nothing is read again,
+ * and maxSessions counts for both.
+ */
+export async function load(where: Where, options: LoadOptions = {}): Promise<Model> {
+  const runtime = await currentRuntime();
+  const { worker = runtime.worker, ...rest } = options;
+  const loaded = await (worker ? loadRemotely(where, rest, runtime) : loadLocally(where, { ...rest, worker }, runtime));
+  return new Model(areFiles(where) ? where.name : shownPlace(where), loaded);
+}
+
+export function modelInfo(
+  model: string,
+  runtime: string,
+  service: Pick<EngineService, "facts" | "threads">,
+): ModelInfo {
+  return {
+    model,
+    runtime,
+    get threads() {
+      return service.threads;
+    },
+    ...service.facts,
+  };
+}

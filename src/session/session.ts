@@ -1,0 +1,260 @@
+import { ModelError, mismatch, OptionError } from "../base/errors.ts";
+import { Forgotten } from "../base/forgotten.ts";
+import type { Turn } from "../engine/state.ts";
+import type { EngineService, Opened, OpenOptions } from "../service/types.ts";
+import type { ChatOptions, Message } from "../tokenizer/chat.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { GenerateOptions } from "./generate_options.ts";
+import { type GeneratedToken, Generation, type Tally } from "./generation.ts";
+import { SessionText } from "./session_text.ts";
+import { resolveSettings, type Settings, withoutEnds, withPrompt } from "./settings.ts";
+
+/** A text to go on from: text, token ids, or the messages of a chat. */
+export type Prompt = string | readonly number[] | readonly Message[];
+
+/** What sessions of one model share. */
+export interface SessionModel {
+  readonly service: EngineService;
+  readonly tokenizer: Tokenizer;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly generationConfig: Readonly<Record<string, unknown>>;
+}
+
+export interface AppendOptions extends ChatOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Sessions that became garbage without being disposed of: their slots are given back. */
+const forgotten = new Forgotten<{ readonly service: EngineService; readonly id: number }>(({ service, id }) => {
+  service.dispose(id);
+});
+
+/**
+ * A text that a model is reading or writing. Its memory is of constant size however long it gets (under `full` and
+ * `ceiling-only` attention it holds maxPositions tokens). One call at a time.
+ */
+export class Session {
+  readonly #model: SessionModel;
+  readonly #id: number;
+  readonly #text: SessionText;
+  /** Whether a step of a generation is under way. */
+  #busy = false;
+
+  constructor(model: SessionModel, { id, text }: Opened) {
+    this.#model = model;
+    this.#id = id;
+    this.#text = new SessionText(model.tokenizer, text);
+    forgotten.watch(this, { service: model.service, id });
+  }
+
+  /** Goes on from a snapshot. Throws ModelError if it is damaged, or of another model, policy or version. */
+  static async restore(model: SessionModel, snapshot: Uint8Array, options?: OpenOptions): Promise<Session> {
+    // Whatever else has bytes would fail by its own words.
+    if (!ArrayBuffer.isView(snapshot) || snapshot.BYTES_PER_ELEMENT !== 1)
+      throw new OptionError(mismatch("snapshot", "a Uint8Array", Object.prototype.toString.call(snapshot)));
+    const opened = await model.service.restore(snapshot, options);
+    try {
+      return new Session(model, opened);
+    } catch {
+      model.service.dispose(opened.id);
+      const found = [...(opened.text?.stream ?? [])];
+      throw new ModelError(mismatch("snapshot: text_stream", "a state of this tokenizer's streams", found));
+    }
+  }
+
+  /** Tokens so far, those of the prompt and those that were chosen. */
+  get length(): number {
+    return this.#model.service.length(this.#id);
+  }
+
+  /**
+   * Reads a prompt. BOS and the like are added at the start of the session only. Messages are new turns of the session's
+   * chat; if more of them follow before an answer, pass `addGenerationPrompt: false`.
+   */
+  async append(prompt: Prompt, options: AppendOptions = {}): Promise<void> {
+    const { ids, turn } = await this.#encode(prompt, options);
+    await this.#read(ids, turn, options.signal);
+  }
+
+  /**
+   * Chooses the next token; options as of generate. What the start or the end of a text is asked for (maxNewTokens,
+   * minNewTokens, stopStrings; begin_suppress_tokens and forced_eos_token_id of the file) does nothing.
+   */
+  async next(options: GenerateOptions = {}): Promise<GeneratedToken> {
+    const { service } = this.#model;
+    const settings = withoutEnds(this.#settings(options));
+    if (options.seed !== undefined) await service.begin(this.#id, options.seed);
+    const { logitsHash: _, ...token } = await service.next(this.#id, settings);
+    return { ...token, text: this.#text.push(token.id, options.skipSpecialTokens) };
+  }
+
+  /**
+   * The logits f32[vocab] that the next token is chosen from, a copy; undefined before the first token, and as long as the
+   * token that was chosen last has not been read.
+   */
+  logits(): Promise<Float32Array<ArrayBuffer> | undefined> {
+    return this.#model.service.logits(this.#id);
+  }
+
+  /** Reads a prompt, if there is one, and continues the text; the session can be continued after that. */
+  generate(prompt?: Prompt, options: GenerateOptions = {}): Generation {
+    return new Generation(
+      (tally, signal) => this.#tokens(tally, prompt, { ...options, signal }, false),
+      options.signal,
+    );
+  }
+
+  /** A text in a session of its own, which is opened when the text is first read and disposed of at its end. */
+  static generate(model: SessionModel, prompt: Prompt, options: GenerateOptions = {}): Generation {
+    return new Generation(async function* (tally, signal) {
+      if (signal.aborted) return;
+      let session: Session;
+      try {
+        session = new Session(model, await model.service.open({ wait: options.wait, signal }));
+      } catch (error) {
+        if (isAbort(signal, error)) return;
+        throw error;
+      }
+      try {
+        yield* session.#tokens(tally, prompt, { ...options, signal }, true);
+      } finally {
+        session.dispose();
+      }
+    }, options.signal);
+  }
+
+  /** One generation. `final`: the session ends with it, so bytes of an unfinished character are shown as such. */
+  async *#tokens(
+    tally: Tally,
+    prompt: Prompt | undefined,
+    options: GenerateOptions,
+    final: boolean,
+  ): AsyncGenerator<GeneratedToken, void, undefined> {
+    tally.start();
+    const settings = await this.#alone(() => this.#begin(tally, prompt, options));
+    while (settings && !options.signal?.aborted && tally.finishReason === "abort") {
+      if (tally.full) tally.finishReason = "length";
+      else yield await this.#alone(() => this.#choose(tally, settings, final));
+    }
+  }
+
+  /** Decides how a generation goes and reads its prompt; undefined on abort. */
+  async #begin(tally: Tally, prompt: Prompt | undefined, options: GenerateOptions): Promise<Settings | undefined> {
+    const { signal, skipSpecialTokens = true } = options;
+    const decided = this.#settings(options);
+    this.#text.begin(decided.stopStrings, skipSpecialTokens);
+    const { ids, turn } = await this.#encode(prompt === undefined ? [] : prompt, options);
+    tally.promptTokens = ids.length;
+    const settings = withPrompt(decided, this.length + ids.length);
+    await this.#model.service.begin(this.#id, options.seed, settings);
+    try {
+      // Pieces large enough for the engine's chunks.
+      const piece = 16 * this.#model.service.facts.chunkSize;
+      for (let i = 0; i < ids.length; i += piece) {
+        await this.#read(ids.slice(i, i + piece), turn, signal);
+        options.onProgress?.(Math.min(i + piece, ids.length), ids.length);
+      }
+    } catch (error) {
+      if (isAbort(signal, error)) return undefined;
+      throw error;
+    }
+    tally.prefilled();
+    tally.full = settings.maxNewTokens === 0;
+    return settings;
+  }
+
+  /** A step of a generation. Another one at the same time would change what this one goes by. */
+  async #alone<T>(step: () => Promise<T>): Promise<T> {
+    if (this.#busy) throw new OptionError(mismatch("session", "one call at a time", "a second one"));
+    this.#busy = true;
+    try {
+      return await step();
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Chooses a token of a generation, and ends it with a stop token or stop string. */
+  async #choose(tally: Tally, settings: Settings, final: boolean): Promise<GeneratedToken> {
+    const { id, logprob, position, logitsHash } = await this.#model.service.next(this.#id);
+    tally.logitsHash = logitsHash;
+    tally.newTokens++;
+    tally.full = tally.newTokens >= settings.maxNewTokens || tally.milliseconds > 1000 * (settings.maxTime ?? Infinity);
+    const isStopToken = settings.stopTokens.has(id);
+    let { text, stopped } = this.#text.generate(id, isStopToken);
+    if (!stopped && (isStopToken || tally.full)) text += this.#text.end(final);
+    tally.text += text;
+    if (isStopToken || stopped) tally.finishReason = "stop";
+    return { id, text, logprob, position };
+  }
+
+  /** Reads tokens; on abort, those that were read stay read. */
+  async #read(ids: readonly number[], turn: Turn, signal: AbortSignal | undefined): Promise<void> {
+    const before = this.length;
+    try {
+      await this.#model.service.append(this.#id, ids, signal);
+    } finally {
+      this.#text.read(ids.slice(0, this.length - before), turn);
+    }
+  }
+
+  /** The seed of the session's random numbers. */
+  get seed(): number {
+    return this.#model.service.seed(this.#id);
+  }
+
+  /** The session as a safetensors file of constant size, from which it goes on with the same bits, here or elsewhere. */
+  snapshot(): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#model.service.snapshot(this.#id, this.#text.state);
+  }
+
+  /** A copy that goes its own way from here. Throws OptionError if no slot is free, unless it may wait for one. */
+  async fork(options?: OpenOptions): Promise<Session> {
+    const text = this.#text.state;
+    const { id } = await this.#model.service.fork(this.#id, options);
+    return new Session(this.#model, { id, text });
+  }
+
+  /** Gives the session's slot back. */
+  dispose(): void {
+    forgotten.ignore(this);
+    this.#model.service.dispose(this.#id);
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #settings(options: GenerateOptions) {
+    const { config, generationConfig, tokenizer } = this.#model;
+    return resolveSettings(options, config, generationConfig, tokenizer);
+  }
+
+  /** The ids of a prompt, and where in a chat they lead. */
+  async #encode(
+    prompt: Prompt,
+    options: ChatOptions,
+  ): Promise<{ readonly ids: readonly number[]; readonly turn: Turn }> {
+    const { tokenizer, config, generationConfig } = this.#model;
+    const { turn, lastToken } = this.#text.state;
+    const first = this.length === 0;
+    if (typeof prompt === "string") {
+      const ids = tokenizer.encode(prompt, { addSpecialTokens: first });
+      // As in transformers, a text of nothing begins with BOS.
+      const bos = generationConfig.bos_token_id ?? config.bos_token_id;
+      return { ids: ids.length === 0 && first && typeof bos === "number" ? [bos] : ids, turn };
+    }
+    if (typeof prompt?.every !== "function")
+      throw new OptionError(mismatch("prompt", "text, token ids, or the messages of a chat", prompt));
+    if (prompt.every((item) => typeof item === "number")) return { ids: prompt, turn };
+    // Templates need an interpreter; few programs chat.
+    const { encodeTurns } = await import("./turns.ts");
+    const ids = encodeTurns(tokenizer, prompt as readonly Message[], options, { turn, lastToken, length: this.length });
+    const open = options.addGenerationPrompt !== false || options.continueFinalMessage;
+    return { ids, turn: open ? "answer" : "turns" };
+  }
+}
+
+function isAbort(signal: AbortSignal | undefined, error: unknown): boolean {
+  return signal?.aborted === true && error === signal.reason;
+}

@@ -1,0 +1,49 @@
+import { ModelError, mismatch } from "../base/errors.ts";
+import type { Files } from "../base/source.ts";
+import { ForwardSource, sourceError, streamFlow } from "./forward.ts";
+
+/** What is needed of an object store's binding; Cloudflare's R2Bucket is one. */
+export interface Bucket {
+  head(key: string): Promise<{ readonly size: number; readonly etag?: string } | null>;
+  /** The object, of which `body` holds the range alone. */
+  get(
+    key: string,
+    options: { readonly range: { readonly offset: number; readonly length: number } },
+  ): Promise<{ readonly size: number; readonly etag?: string; readonly body?: unknown } | null>;
+}
+
+/**
+ * A model in an object store: the objects whose keys are `prefix`, a slash and a file's name. Read by ranges.
+ *
+ * @example
+ * const model = await load(filesFromBucket(env.MODELS, "lambent-llama-5m"));
+ */
+export function filesFromBucket(bucket: Bucket, prefix = ""): Files {
+  const folder = prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
+  const name = prefix || "bucket";
+  return {
+    name,
+    async open(file) {
+      const key = folder + file;
+      const head = await ask(key, bucket.head(key));
+      if (!head) return undefined;
+      const { size, etag } = head;
+      return new ForwardSource(key, size, async (begin, end) => {
+        const object = await ask(key, bucket.get(key, { range: { offset: begin, length: end - begin } }));
+        if (!object?.body) throw new ModelError(mismatch(key, "an object with a body", object && "one without"));
+        const body = object.body as ReadableStream<Uint8Array>;
+        if (object.size === size && object.etag === etag) return streamFlow(body, key, begin, end);
+        body.cancel().catch(() => {});
+        throw new ModelError(mismatch(key, `the object of ${size} bytes that was opened`, "another one"));
+      });
+    },
+  };
+}
+
+async function ask<T>(key: string, answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    throw sourceError(key, error);
+  }
+}

@@ -1,0 +1,52 @@
+import { constants, type FileHandle, open, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { ModelError, mismatch } from "../base/errors.ts";
+import type { ByteSource, Files } from "../base/source.ts";
+
+/** A local directory, by node:fs, which Bun, Deno and Node share. */
+export function directory(path: string): Files {
+  return { name: path, open: (file) => openFile(join(path, file)) };
+}
+
+export async function isDirectory(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
+}
+
+export async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() ?? false;
+}
+
+/** A local file; undefined if there is none. */
+export async function openFile(path: string): Promise<ByteSource | undefined> {
+  let handle: FileHandle;
+  try {
+    // Without waiting: a named pipe would block until somebody writes to it.
+    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw new ModelError(mismatch(path, "a readable file", code ?? (error as Error).message));
+  }
+  const info = await handle.stat({ bigint: true });
+  if (!info.isFile()) {
+    await handle.close();
+    throw new ModelError(mismatch(path, "a file", info.isDirectory() ? "a directory" : "something else"));
+  }
+  return {
+    name: path,
+    size: Number(info.size),
+    version: `${[info.dev, info.ino, info.size, info.mtimeNs, info.ctimeNs]}`,
+    async readInto(target, offset) {
+      for (let done = 0; done < target.length; ) {
+        const { bytesRead } = await handle.read(target, done, target.length - done, offset + done);
+        if (bytesRead === 0) {
+          throw new ModelError(
+            mismatch(path, `${offset + target.length} bytes`, `${offset + done}: the file ends there`),
+          );
+        }
+        done += bytesRead;
+      }
+    },
+    close: () => handle.close(),
+  };
+}

@@ -1,0 +1,258 @@
+/**
+ * A model in the cache that Python's huggingface_hub keeps, in its layout, so that each uses what the other fetched:
+ *
+ *     models--org--name/refs/main                  the commit that a branch or tag stood for
+ *                       blobs/<etag>               content, named by its hash
+ *                       snapshots/<commit>/<file>  links to blobs
+ *                       .no_exist/<commit>/<file>  empty: the commit has no such file
+ *
+ * A blob appears in one step, complete and checked. Until then its bytes are in a file of one writer alone,
+ * `<etag>.<host>-<process>-<n>.incomplete`: two processes that fetch the same cost bandwidth, never content. A writer
+ * that stops leaves `<etag>.incomplete`; what a killed one left is recognised by its process being gone.
+ */
+import { createHash, randomUUID } from "node:crypto";
+import {
+  copyFile,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
+import { hostname } from "node:os";
+import { dirname, join, relative } from "node:path";
+import { ModelError, mismatch } from "../base/errors.ts";
+
+export const CONFIG = "config.json";
+export const TOKENIZER = "tokenizer.json";
+export const WEIGHTS = "model.safetensors";
+export const INDEX = "model.safetensors.index.json";
+/** Files that a model may do without. */
+export const OPTIONAL = [
+  "generation_config.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "chat_template.jinja",
+  "chat_template.json",
+];
+/** Those that stand in for tokenizer.json. */
+export const TOKENIZERS = ["tokenizer.model", "vocab.json", "merges.txt"];
+
+/** A partial file that was touched this recently may still be written to by a Python process. */
+const FRESH = 60_000;
+/** One that was not touched for this long is nobody's, whatever its name says. */
+const STALE = 3_600_000;
+
+const HOST = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
+const mine = new Set<string>();
+
+export const isCommit = (text: string): boolean => /^[0-9a-f]{40}$/.test(text);
+
+/** The shards that an index names. What a repository says must not lead out of the snapshot. */
+export function shards(index: string, subject: string): string[] {
+  let map: unknown;
+  try {
+    map = (JSON.parse(index) as { weight_map?: unknown } | null)?.weight_map;
+  } catch {
+    map = undefined;
+  }
+  if (typeof map !== "object" || map === null || Array.isArray(map)) {
+    throw new ModelError(mismatch(subject, "a JSON object with weight_map", index));
+  }
+  const names = [...new Set<unknown>(Object.values(map))];
+  const wrong = names.find(
+    (name) => typeof name !== "string" || !/^(?:\w[\w.-]*\/)*\w[\w.-]*\.safetensors$/.test(name),
+  );
+  if (wrong !== undefined)
+    throw new ModelError(mismatch(subject, "names of .safetensors files beside it or in folders", wrong));
+  if (names.length === 0) throw new ModelError(mismatch(subject, "at least one shard", "none"));
+  return names as string[];
+}
+
+export class Cache {
+  private readonly folder: string;
+  private readonly blobs: string;
+
+  /** `part`: the folder of the repository in which the model is; names of files are relative to it. */
+  constructor(
+    directory: string,
+    id: string,
+    private readonly part = "",
+    private readonly makeLink: typeof symlink = symlink,
+  ) {
+    this.folder = join(directory, ["models", ...id.split("/")].join("--"));
+    this.blobs = join(this.folder, "blobs");
+  }
+
+  snapshot(commit: string): string {
+    return join(this.folder, "snapshots", commit, this.part);
+  }
+
+  private absent(commit: string, name: string): string {
+    return join(this.folder, ".no_exist", commit, this.part, name);
+  }
+
+  /** The commit that a revision stood for when it was last fetched. */
+  async commit(revision: string): Promise<string | undefined> {
+    if (isCommit(revision)) return revision;
+    const text = await readFile(join(this.folder, "refs", revision), "utf8").catch(() => "");
+    return isCommit(text.trim()) ? text.trim() : undefined;
+  }
+
+  async setCommit(revision: string, commit: string): Promise<void> {
+    if (revision === commit) return;
+    await this.replace(join(this.folder, "refs", revision), (path) => writeFile(path, commit));
+  }
+
+  /** The first file that a usable snapshot lacks; undefined if it is usable. */
+  async missing(commit: string): Promise<string | undefined> {
+    if (!(await this.accounted(commit, CONFIG))) return CONFIG;
+    const tokenizers = await Promise.all(TOKENIZERS.map((name) => this.holds(commit, name)));
+    if (!tokenizers.includes(true) && !(await this.accounted(commit, TOKENIZER))) return TOKENIZER;
+    if (await this.holds(commit, WEIGHTS)) return undefined;
+    const index = await this.read(commit, INDEX);
+    if (index === undefined) return WEIGHTS;
+    try {
+      for (const name of shards(index, INDEX)) if (!(await this.holds(commit, name))) return name;
+    } catch {
+      return INDEX;
+    }
+    return undefined;
+  }
+
+  /** Whether nothing about the snapshot is left to ask: of the optional files too it is known if they exist. */
+  async complete(commit: string): Promise<boolean> {
+    const others = (await this.holds(commit, TOKENIZER)) ? [] : [TOKENIZER, ...TOKENIZERS];
+    for (const name of [...OPTIONAL, ...others]) if (!(await this.accounted(commit, name))) return false;
+    return (await this.missing(commit)) === undefined;
+  }
+
+  async read(commit: string, name: string): Promise<string | undefined> {
+    return readFile(join(this.snapshot(commit), name), "utf8").catch(() => undefined);
+  }
+
+  /** Whether the snapshot has the file, with `size` bytes if that is given. */
+  async holds(commit: string, name: string, size?: number): Promise<boolean> {
+    return isFile(join(this.snapshot(commit), name), size);
+  }
+
+  private async accounted(commit: string, name: string): Promise<boolean> {
+    return (await this.holds(commit, name)) || isFile(this.absent(commit, name));
+  }
+
+  /** Notes that the commit has no such file. */
+  async deny(commit: string, name: string): Promise<void> {
+    const path = this.absent(commit, name);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, "");
+  }
+
+  async holdsBlob(oid: string, size: number): Promise<boolean> {
+    return isFile(join(this.blobs, oid), size);
+  }
+
+  /** A path for this writer alone, with what earlier ones left behind. */
+  async claim(oid: string): Promise<string> {
+    await mkdir(this.blobs, { recursive: true });
+    const name = `${oid}.${HOST}-${process.pid}-${randomUUID().slice(0, 8)}.incomplete`;
+    const path = join(this.blobs, name);
+    mine.add(name);
+    const left: { from: string; size: number; idle: boolean }[] = [];
+    for (const entry of await readdir(this.blobs)) {
+      if (!entry.startsWith(`${oid}.`) || !entry.endsWith(".incomplete") || entry === name) continue;
+      const from = join(this.blobs, entry);
+      const found = await lstat(from).catch(() => undefined);
+      if (!found?.isFile()) continue;
+      const age = Date.now() - found.mtimeMs;
+      const free = entry === `${oid}.incomplete` || age > STALE || abandoned(entry.slice(oid.length + 1));
+      const idle = entry !== `${oid}.incomplete` || age > FRESH;
+      if (free) left.push({ from, size: found.size, idle });
+    }
+    left.sort((a, b) => b.size - a.size);
+    // Of several the longest is taken and the others go; one that is gone meanwhile was taken by another process.
+    let taken = false;
+    for (const { from, idle } of left) {
+      if (taken && idle) await rm(from, { force: true });
+      if (taken) continue;
+      try {
+        await (idle ? take(from, path) : copyFile(from, path));
+        taken = true;
+      } catch (error) {
+        if ((error as { code?: string }).code !== "ENOENT") throw error;
+      }
+    }
+    return path;
+  }
+
+  /** Leaves the bytes for whoever comes next; the old time says that nobody writes them any more. */
+  async release(path: string, oid: string): Promise<void> {
+    mine.delete(path.slice(this.blobs.length + 1));
+    const { size } = await stat(path).catch(() => ({ size: 0 }));
+    if (size === 0) return rm(path, { force: true });
+    await utimes(path, 0, 0);
+    await rename(path, join(this.blobs, `${oid}.incomplete`));
+  }
+
+  /** Makes the checked bytes the blob. */
+  async publish(path: string, oid: string): Promise<void> {
+    mine.delete(path.slice(this.blobs.length + 1));
+    await rename(path, join(this.blobs, oid));
+  }
+
+  /** Puts a blob into the snapshot: a link, or where there are no links the file itself, as Python does. */
+  async link(commit: string, name: string, oid: string, fresh: boolean): Promise<void> {
+    const path = join(this.snapshot(commit), name);
+    const blob = join(this.blobs, oid);
+    await this.replace(path, async (temporary) => {
+      try {
+        await this.makeLink(relative(dirname(path), blob), temporary);
+      } catch {
+        await (fresh ? rename(blob, temporary) : copyFile(blob, temporary));
+      }
+    });
+  }
+
+  /** Makes a file in one step, in place of another or not. */
+  private async replace(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
+    await mkdir(dirname(path), { recursive: true });
+    const temporary = join(this.folder, `.${randomUUID()}.tmp`);
+    try {
+      await make(temporary);
+      await rename(temporary, path);
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  }
+}
+
+/** Renames; the new time comes first, so that nobody takes the file for idle in between. */
+async function take(from: string, to: string): Promise<void> {
+  const now = new Date();
+  await utimes(from, now, now);
+  await rename(from, to);
+}
+
+async function isFile(path: string, size?: number): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  return found?.isFile() === true && (size === undefined || found.size === size);
+}
+
+/** Whether a partial file's writer, by its name, was a process of this machine that is no more. */
+function abandoned(suffix: string): boolean {
+  const [, host, id] = /^([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.incomplete$/.exec(suffix) ?? [];
+  if (host !== HOST) return false;
+  const pid = Number(id);
+  if (pid === process.pid) return ![...mine].some((name) => name.endsWith(suffix));
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return (error as { code?: string }).code === "ESRCH";
+  }
+}

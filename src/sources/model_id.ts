@@ -1,0 +1,139 @@
+/** What the name of a model can mean: a Hugging Face id, an address of the hub, one of a model's files. */
+import { mismatch, OptionError } from "../base/errors.ts";
+import { decode, shown } from "./address.ts";
+
+export const HUB = "https://huggingface.co";
+
+/** A model on the hub, or one in a folder of a repository. */
+export interface HubModel {
+  readonly id: string;
+  readonly revision?: string | undefined;
+  /** Path in the repository; "" for its root. */
+  readonly folder: string;
+}
+
+/** Names of a repository that are no model's, or no repository's at all. */
+const OTHER = /^(datasets|spaces|kernels|buckets|collections|papers|api|docs|blog|settings|organizations|join|login)$/;
+/** Pages of a repository that show a folder or file of a revision. */
+const PAGES = /^(tree|blob|resolve|raw|blame)$/;
+/** What `@` and the pages have behind them: a revision, and perhaps a path. Two kinds of revisions have slashes. */
+const LOCATION = /^(refs\/(?:pr\/\d+|convert\/[\w.-]+)|[^/]+)(?:\/(.*))?$/s;
+
+/** Files that are in a model's directory. */
+const OWN =
+  /^(?:(?:config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|chat_template|vocab|model\.safetensors\.index)\.json|model(?:-\d+-of-\d+)?\.safetensors|chat_template\.jinja|tokenizer\.model|merges\.txt)$/;
+/** Files of weights, by their last letters, and what they are. */
+const FOREIGN: readonly (readonly [RegExp, string])[] = [
+  [/\.gg(?:uf|ml)$/i, "a GGUF file, which is not read yet"],
+  [/\.safetensors$/i, "safetensors by another name"],
+  [/\.(?:bin|pth?|ckpt)$/i, "weights of PyTorch: convert them with save_pretrained of transformers"],
+  [/\.(?:onnx|h5|msgpack|tflite|npz|mlmodel|engine)$/i, "weights in another format"],
+  [/\.(?:zip|tar|t?gz|7z)$/i, "an archive: unpack it"],
+];
+
+/** True for "org/name" or "name" as the hub spells them. */
+export function isModelId(text: string): boolean {
+  return /^(?:\w(?:[\w.-]{0,94}\w)?\/)?\w(?:[\w.-]{0,94}\w)?$/.test(text) && !/--|\.\.|\.git$/.test(text);
+}
+
+const lastOf = (path: string) => path.split(/[/\\]|%2F/i).at(-1) as string;
+
+/** What a file of weights that cannot be read is, by its name; undefined for any other name. */
+export function foreignFile(path: string): string | undefined {
+  return OWN.test(lastOf(path)) ? undefined : FOREIGN.find(([pattern]) => pattern.test(path))?.[1];
+}
+
+/** Whether a file is meant, by its name. */
+function namesFile(path: string): boolean {
+  return OWN.test(lastOf(path)) || foreignFile(path) !== undefined;
+}
+
+/**
+ * The directory that a path or URL (without query) means: its own if it ends with one of a model's files, such as
+ * config.json or a shard; else the path itself. Throws OptionError for weights that are not read.
+ */
+export function folderOf(path: string): string {
+  const name = lastOf(path);
+  if (OWN.test(name)) return path.slice(0, path.length - name.length);
+  const foreign = foreignFile(path);
+  if (foreign) throw foreignError(`${path} (${foreign})`);
+  return path;
+}
+
+/** What is said of weights that cannot be read. */
+export function foreignError(found: string): OptionError {
+  return new OptionError(mismatch("model", "a directory with config.json and model.safetensors", found));
+}
+
+/** What the name of a model may be on hosts with files. */
+export const EXPECTED = "a directory, a URL or a Hugging Face id such as org/name";
+
+/**
+ * The model that an id, `org/name@revision`, an `hf://` path or the address of a page of the hub names; undefined for
+ * what is none of them. `endpoint`: another hub's address, whose pages count as well.
+ *
+ * @throws OptionError for addresses of the hub that are no model's.
+ */
+export function hubModel(text: string, endpoint = HUB): HubModel | undefined {
+  if (isModelId(text)) return namesFile(text) ? undefined : { id: text, folder: "" };
+  if (/^hf:\/\//i.test(text)) return located(text.slice(5).replace(/^models\/(?=[^/]+\/)/, ""), text);
+  const page = pathOfPage(text, endpoint);
+  if (page) return pageModel(page, text);
+  const [, id = "", revision = ""] = text.match(/^([^@]+)@([^@]+)$/) ?? [];
+  const whole = LOCATION.exec(revision)?.[2] === undefined;
+  return isModelId(id) && whole && revision ? { id, revision, folder: "" } : undefined;
+}
+
+/** The same, of a model that was asked for at a revision: throws OptionError if the name says another one. */
+export function hubModelAt(text: string, revision: string | undefined, endpoint?: string): HubModel | undefined {
+  const model = hubModel(text, endpoint);
+  if (!model || revision === undefined || model.revision === revision) return model;
+  if (model.revision === undefined) return { ...model, revision };
+  throw new OptionError(mismatch("revision", `${model.revision}, as ${shown(text)} says, or none`, revision));
+}
+
+/** `id` or `id@revision`, either with a path behind it. */
+function located(body: string, text: string): HubModel {
+  const [, id = "", at, rest = ""] = body.match(/^([^/@]+(?:\/[^/@]+)?)(?:(@)|\/|$)(.*)$/s) ?? [];
+  if (!at) return modelAt(id, text, undefined, rest);
+  const [, revision, path = ""] = LOCATION.exec(rest) ?? [];
+  return modelAt(revision ? id : "", text, revision && decode(revision), path);
+}
+
+/** The parts of the path of a page on the hub; undefined for an address elsewhere. */
+function pathOfPage(text: string, endpoint: string): { parts: string[]; ours: boolean } | undefined {
+  const bare = /^(?:www\.)?(?:huggingface\.co|hf\.co)(?:[/?#]|$)/i.test(text);
+  const address = bare ? `https://${text}` : text;
+  if (!/^https?:\/\//i.test(address) || !URL.canParse(address)) return undefined;
+  const url = new URL(address);
+  const ours = /^(?:www\.)?(?:huggingface\.co|hf\.co)$/.test(url.hostname);
+  const home = new URL(endpoint);
+  const prefix = ours ? "" : home.pathname.replace(/\/+$/, "");
+  if (!ours && (url.host !== home.host || !`${url.pathname}/`.startsWith(`${prefix}/`))) return undefined;
+  return { parts: url.pathname.slice(prefix.length).split("/").filter(Boolean), ours };
+}
+
+/** A page of a model; undefined for pages of another hub that are something else. */
+function pageModel({ parts, ours }: { parts: string[]; ours: boolean }, text: string): HubModel | undefined {
+  const names = parts[0] === "models" && parts.length > 2 ? parts.slice(1) : parts;
+  // Ids of old have no organisation.
+  const old = names.length === 1 || PAGES.test(names[1] ?? "");
+  const id = names.slice(0, old ? 1 : 2).join("/");
+  const [page, ...rest] = names.slice(old ? 1 : 2);
+  const named = isModelId(id) && !namesFile(id) && !OTHER.test(names[0] as string);
+  if (named && (page === undefined || PAGES.test(page))) {
+    // A revision in one part may have slashes of its own, percent-encoded.
+    const [, revision, path = ""] = LOCATION.exec(rest.join("/")) ?? [];
+    return modelAt(id, text, revision && decode(revision), path.split("/").map(decode).join("/"));
+  }
+  if (!ours) return undefined;
+  throw new OptionError(mismatch("model", "the page of a model, or of a folder or file of it", shown(text)));
+}
+
+function modelAt(id: string, text: string, revision: string | undefined, path: string): HubModel {
+  const folder = folderOf(path).replace(/\/+$/, "");
+  const plain = folder === "" || !/(^|\/)(\.{0,2})(\/|$)|[\\\0]/.test(folder);
+  if (isModelId(id) && plain && !OTHER.test(id.split("/")[0] as string))
+    return { id, folder, revision: revision || undefined };
+  throw new OptionError(mismatch("model", "a Hugging Face model such as hf://org/name@revision/folder", shown(text)));
+}
