@@ -7,7 +7,7 @@ import { clip } from "./elementwise";
 import { embed } from "./embed";
 import { blocksOf, Q4, Q7Pairs, Q7Quads, Q8 } from "./format_q";
 import { Bf16, F16 } from "./half";
-import { Format, panelRows, Row, Size, Step, sourceBytes, Tuning } from "./layout";
+import { Format, isQuantized, panelRows, Row, Size, Step, sourceBytes, Tuning } from "./layout";
 import { matmulF } from "./matmul_f";
 import { matmulQ } from "./matmul_q";
 import { nllRow } from "./nll";
@@ -29,7 +29,7 @@ import {
   Quantize,
   Read,
   Rope,
-  Rows,
+  Span,
   Tap,
 } from "./op";
 import { pack } from "./pack";
@@ -47,7 +47,7 @@ export function run(program: usize, step: usize, control: usize, thread: u32, th
   for (let record = program; word(record, 0) != Op.End; record += Size.RecordBytes) {
     execute(record, step, thread, threads);
     if (ASC_FEATURE_THREADS) {
-      if (threads > 1 && !(word(record, 1) & Rows.OnTheSide) && !barrier(control, threads)) return count;
+      if (threads > 1 && !(word(record, 1) & Span.OnTheSide) && !barrier(control, threads)) return count;
     }
     count++;
   }
@@ -56,23 +56,25 @@ export function run(program: usize, step: usize, control: usize, thread: u32, th
 
 /** Executes slice `slice` of `slices` of one record. Slices touch different outputs: their order does not matter. */
 export function execute(record: usize, step: usize, slice: u32, slices: u32): void {
-  const field = word(record, 1) & Rows.Logits ? Step.logitsRows : Step.rows;
-  const rows = word(step, field);
+  const number = word(record, 1) & 255;
+  if (number >= <u32>Size.Spans) unreachable();
+  const first = word(step, Step.spans + 2 * number);
+  const rows = word(step, Step.spans + 2 * number + 1);
   switch (word(record, 0)) {
     case Op.Matmul:
-      executeMatmul(record, rows, word(step, Step.tuning), slice, slices);
+      executeMatmul(record, first, rows, word(step, Step.tuning), slice, slices);
       break;
     case Op.Quantize:
-      executeQuantize(record, rows, slice, slices);
+      executeQuantize(record, first, rows, slice, slices);
       break;
     case Op.Attention:
     case Op.Observe:
-      executeAttention(record, step, rows, slice, slices);
+      executeAttention(record, step, first, rows, slice, slices);
       break;
     case Op.SiluMul:
     case Op.Gelu:
     case Op.GeluTanh:
-      executeElementwise(record, rows, slice, slices);
+      executeElementwise(record, first, rows, slice, slices);
       break;
     case Op.Pack:
       executePack(record, slice, slices);
@@ -81,14 +83,14 @@ export function execute(record: usize, step: usize, slice: u32, slices: u32): vo
       executeRead(record, slice, slices);
       break;
     default: {
-      const last = sliceBegin(rows, slice + 1, slices);
-      for (let row = sliceBegin(rows, slice, slices); row < last; row++) executeRow(record, step, row, slice);
+      const last = first + sliceBegin(rows, slice + 1, slices);
+      for (let row = first + sliceBegin(rows, slice, slices); row < last; row++) executeRow(record, step, row, slice);
     }
   }
 }
 
 /** Matmuls are cut by panels, so that every slice reads a stretch of the weights of its own. */
-function executeMatmul(record: usize, rows: u32, tuning: u32, slice: u32, slices: u32): void {
+function executeMatmul(record: usize, firstRow: u32, rows: u32, tuning: u32, slice: u32, slices: u32): void {
   const n = word(record, Matmul.n);
   const k = word(record, Matmul.k);
   const format = formatOf(record, Matmul.format);
@@ -96,11 +98,12 @@ function executeMatmul(record: usize, rows: u32, tuning: u32, slice: u32, slices
   const panels = (n + panelSize - 1) / panelSize;
   const first = sliceBegin(panels, slice, slices);
   const last = sliceBegin(panels, slice + 1, slices);
-  const y = word(record, Matmul.y);
-  const x = word(record, Matmul.x);
+  const y = at(word(record, Matmul.y), firstRow, n);
+  const x = word(record, Matmul.x) + firstRow * (isQuantized(format) ? <u32>quantizedRowBytes(k, format) : k << 2);
   const w = word(record, Matmul.weight);
   const bias = word(record, Matmul.bias);
-  const residual = word(record, Matmul.residual);
+  const added = word(record, Matmul.residual);
+  const residual = added ? at(added, firstRow, n) : 0;
   const work = word(record, Matmul.work) + slice * Size.WorkBytes;
   const streams = tuning & Tuning.Streams;
   switch (format) {
@@ -126,25 +129,27 @@ function executeMatmul(record: usize, rows: u32, tuning: u32, slice: u32, slices
 }
 
 /** Quantising is cut by blocks. */
-function executeQuantize(record: usize, rows: u32, slice: u32, slices: u32): void {
+function executeQuantize(record: usize, firstRow: u32, rows: u32, slice: u32, slices: u32): void {
   const k = word(record, Quantize.k);
   const format = formatOf(record, Quantize.format);
   const blocks = <u32>blocksOf(k);
   const last = sliceBegin(rows * blocks, slice + 1, slices);
   for (let unit = sliceBegin(rows * blocks, slice, slices); unit < last; unit++) {
-    const row = unit / blocks;
+    const row = firstRow + unit / blocks;
     const y = word(record, Quantize.y) + row * <u32>quantizedRowBytes(k, format);
     quantizeBlock(y, at(word(record, Quantize.x), row, k), unit % blocks, k, format);
   }
 }
 
 /** Elementwise records are cut by fours of numbers, wherever rows begin. */
-function executeElementwise(record: usize, rows: u32, slice: u32, slices: u32): void {
-  const total = rows * word(record, Elementwise.n);
-  const first = sliceBegin((total + 3) >> 2, slice, slices) << 2;
-  const last = min(total, sliceBegin((total + 3) >> 2, slice + 1, slices) << 2);
-  if (first >= last) return;
-  const count = last - first;
+function executeElementwise(record: usize, firstRow: u32, rows: u32, slice: u32, slices: u32): void {
+  const n = word(record, Elementwise.n);
+  const total = rows * n;
+  const begin = sliceBegin((total + 3) >> 2, slice, slices) << 2;
+  const end = min(total, sliceBegin((total + 3) >> 2, slice + 1, slices) << 2);
+  if (begin >= end) return;
+  const first = firstRow * n + begin;
+  const count = end - begin;
   const y = at(word(record, Elementwise.y), first, 1);
   const a = at(word(record, Elementwise.a), first, 1);
   const b = at(word(record, Elementwise.b), first, 1);
@@ -188,19 +193,19 @@ function executePack(record: usize, slice: u32, slices: u32): void {
  * Attention is cut by queries, those of one KV head after those of another: a block is some neighbouring ones that share
  * their session and their KV head.
  */
-function executeAttention(record: usize, step: usize, rows: u32, slice: u32, slices: u32): void {
+function executeAttention(record: usize, step: usize, firstRow: u32, rows: u32, slice: u32, slices: u32): void {
   const kvHeads = word(record, Attention.kvHeads);
   const group = word(record, Attention.heads) / kvHeads;
   const queries = rows * group;
   const scratch = word(record, Attention.scratch) + slice * Size.ScratchBytes;
   const last = sliceBegin(queries * kvHeads, slice + 1, slices);
   for (let unit = sliceBegin(queries * kvHeads, slice, slices); unit < last; ) {
-    const first = unit % queries;
+    const first = firstRow * group + (unit % queries);
     const row = rowOf(step, first / group);
-    const end = (load<u32>(row, Row.runStart) + load<u32>(row, Row.runRows)) * group;
+    const end = min(load<u32>(row, Row.runStart) + load<u32>(row, Row.runRows), firstRow + rows) * group;
     const count = min<u32>(Size.QueryBlock, min(last - unit, end - first));
     if (word(record, 0) == Op.Attention) attention(record, row, unit / queries, first, count, scratch);
-    else observe(record, row, unit / queries, first, count, scratch, rows - 1);
+    else observe(record, row, unit / queries, first, count, scratch, firstRow + rows - 1);
     unit += count;
   }
 }
@@ -238,7 +243,7 @@ function executeRow(record: usize, step: usize, index: u32, slice: u32): void {
     }
     case Op.Gather: {
       const dim = word(record, Gather.dim);
-      const source = load<u32>(word(step, Step.logitsIndex) + (index << 2));
+      const source = load<u32>(word(step, Step.gather) + (index << 2));
       memory.copy(at(word(record, Gather.y), index, dim), at(word(record, Gather.x), source, dim), dim << 2);
       break;
     }

@@ -1,7 +1,9 @@
 import { Row, Size, Step } from "../../assembly/layout.ts";
+import { Span } from "../../assembly/op.ts";
 import { Bank, type BankPlan } from "./bank.ts";
 import type { Kernels } from "./kernels.ts";
 import type { Pool } from "./pool.ts";
+import { writeSpan } from "./span.ts";
 import { DEFAULT_TUNING, matmulsOf, tune } from "./tuning.ts";
 
 /** A stretch of a program that runs in one bank. */
@@ -141,9 +143,9 @@ export class Machine {
         view.setUint32(at + Row.skipsMiddle, row.skipsMiddle ? 1 : 0, true);
         if (row.wantsLogits) view.setUint32(index + 4 * logitsRows++, i, true);
       }
-      view.setUint32(step + 4 * Step.rows, rows.length, true);
-      view.setUint32(step + 4 * Step.logitsRows, logitsRows, true);
-      view.setUint32(step + 4 * Step.logitsIndex, index, true);
+      writeSpan(view, step, Span.All, 0, rows.length);
+      writeSpan(view, step, Span.Logits, 0, logitsRows);
+      view.setUint32(step + 4 * Step.gather, index, true);
       view.setUint32(step + 4 * Step.tuning, this.#tuning, true);
     }
   }
