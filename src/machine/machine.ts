@@ -1,9 +1,9 @@
-import { Row, Size, Step } from "../../assembly/layout.ts";
+import { Size, Step } from "../../assembly/layout.ts";
 import { Span } from "../../assembly/op.ts";
 import { Bank, type BankPlan } from "./bank.ts";
 import type { Kernels } from "./kernels.ts";
 import type { Pool } from "./pool.ts";
-import { writeSpan } from "./span.ts";
+import { writeRow, writeSpan } from "./step.ts";
 import { DEFAULT_TUNING, matmulsOf, tune } from "./tuning.ts";
 
 /** A stretch of a program that runs in one bank. */
@@ -133,14 +133,10 @@ export class Machine {
           runStart = i;
           while (rows[runEnd]?.slot === row.slot) runEnd++;
         }
-        const at = step + Size.StepHeaderBytes + i * Size.RowBytes;
-        view.setUint32(at + Row.token, row.token, true);
-        view.setUint32(at + Row.slot, bank.slot(row.slot), true);
-        view.setUint32(at + Row.runStart, runStart, true);
-        view.setUint32(at + Row.runRows, runEnd - runStart, true);
-        view.setBigUint64(at + Row.position, BigInt(row.position), true);
-        view.setBigUint64(at + Row.origin, BigInt(row.origin), true);
-        view.setUint32(at + Row.skipsMiddle, row.skipsMiddle ? 1 : 0, true);
+        writeRow(view, step, i, {
+          ...{ token: row.token, slot: bank.slot(row.slot), runStart, runRows: runEnd - runStart },
+          ...{ position: BigInt(row.position), origin: BigInt(row.origin), skipsMiddle: row.skipsMiddle === true },
+        });
         if (row.wantsLogits) view.setUint32(index + 4 * logitsRows++, i, true);
       }
       writeSpan(view, step, Span.All, 0, rows.length);

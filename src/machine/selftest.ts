@@ -1,4 +1,4 @@
-import { blockBytes, CacheFormat, Format, isQuantized, Row, Size, Step, Tuning } from "../../assembly/layout.ts";
+import { blockBytes, CacheFormat, Format, isQuantized, Size, Step, Tuning } from "../../assembly/layout.ts";
 import {
   Angles,
   Attention,
@@ -20,7 +20,7 @@ import {
 import { messageOf } from "../base/realm.ts";
 import { Arena } from "./arena.ts";
 import type { KernelModule } from "./kernel_exports.ts";
-import { writeSpan } from "./span.ts";
+import { writeRow, writeSpan } from "./step.ts";
 
 /**
  * What the small program below computes, as XXH64 over all of its buffers. The kernels themselves are compared with an f64
@@ -28,7 +28,7 @@ import { writeSpan } from "./span.ts";
  */
 export const KNOWN_ANSWER = 0x3dc81df4ce0d599an;
 
-/** In this time engines compile the kernels anew, with better compilers: some need a few dozen calls. */
+/** Enough for engines to compile the kernels anew, with better compilers: some need a few dozen calls. */
 const RUNS = 8;
 /** Four rows of one session, then one of another that has just begun. */
 const RUN_ROWS = [4, 1];
@@ -287,15 +287,11 @@ function writeStep(view: DataView, step: number, slot: number, slotBytes: number
   let row = 0;
   for (const [session, rows] of RUN_ROWS.entries()) {
     for (let i = 0; i < rows; i++, row++) {
-      const at = step + Size.StepHeaderBytes + row * Size.RowBytes;
       // 90 tokens before the first session's first row, 4 before the other's.
       const origin = 2n ** 53n - 200n + 7n * BigInt(session);
-      view.setUint32(at + Row.token, row * 7 + 2, true);
-      view.setUint32(at + Row.slot, slot + session * slotBytes, true);
-      view.setUint32(at + Row.runStart, row - i, true);
-      view.setUint32(at + Row.runRows, rows, true);
-      view.setBigUint64(at + Row.origin, origin, true);
-      view.setBigUint64(at + Row.position, origin + BigInt(i) + (session ? 4n : 90n), true);
+      const position = origin + BigInt(i) + (session ? 4n : 90n);
+      const run = { slot: slot + session * slotBytes, runStart: row - i, runRows: rows };
+      writeRow(view, step, row, { token: row * 7 + 2, ...run, origin, position, skipsMiddle: false });
     }
   }
 }

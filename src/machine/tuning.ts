@@ -1,7 +1,7 @@
 import { activationBytes, blockColumns, Format, Size, Step, Tuning } from "../../assembly/layout.ts";
 import { Matmul, Op, Span } from "../../assembly/op.ts";
 import type { Bank } from "./bank.ts";
-import { writeSpan } from "./span.ts";
+import { writeSpan } from "./step.ts";
 
 /** A matmul's record where it lies in its bank. */
 export interface MatmulRecord {

@@ -1,10 +1,10 @@
 /** What the tests of the kernels share: a memory that shows every stray access, and records written by name. */
-import { Format, Row, Size, Step, Tuning } from "../../assembly/layout.ts";
+import { Format, Size, Step, Tuning } from "../../assembly/layout.ts";
 import { Op, Pack, Quantize, Span } from "../../assembly/op.ts";
 import { align } from "../../src/machine/arena.ts";
 import type { KernelExports } from "../../src/machine/kernel_exports.ts";
 import type { Build } from "../../src/machine/kernels.ts";
-import { writeSpan } from "../../src/machine/span.ts";
+import { writeRow, writeSpan } from "../../src/machine/step.ts";
 import { packedBytesOf, type QuantizedFormat } from "../reference/quantized.ts";
 import { kernels } from "../setup.ts";
 
@@ -138,14 +138,10 @@ export class Bench {
     this.view.setUint32(this.#step + 4 * Step.tuning, tuning, true);
     for (const [i, row] of wanted.entries()) this.view.setUint32(index + 4 * i, row, true);
     for (const [i, row] of rows.entries()) {
-      const at = this.#step + Size.StepHeaderBytes + i * Size.RowBytes;
-      this.view.setUint32(at + Row.token, row.token ?? 0, true);
-      this.view.setUint32(at + Row.slot, row.slot ?? 0, true);
-      this.view.setUint32(at + Row.runStart, row.runStart ?? 0, true);
-      this.view.setUint32(at + Row.runRows, row.runRows ?? 0, true);
-      this.view.setBigUint64(at + Row.position, row.position ?? 0n, true);
-      this.view.setBigUint64(at + Row.origin, row.origin ?? 0n, true);
-      this.view.setUint32(at + Row.skipsMiddle, row.skipsMiddle ?? 0, true);
+      writeRow(this.view, this.#step, i, {
+        ...{ token: row.token ?? 0, slot: row.slot ?? 0, runStart: row.runStart ?? 0, runRows: row.runRows ?? 0 },
+        ...{ position: row.position ?? 0n, origin: row.origin ?? 0n, skipsMiddle: row.skipsMiddle === 1 },
+      });
     }
   }
 

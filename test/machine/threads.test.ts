@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { Control, Size, Step } from "../../assembly/layout.ts";
 import { Op, Span } from "../../assembly/op.ts";
-import { writeSpan } from "../../src/machine/span.ts";
+import { writeSpan } from "../../src/machine/step.ts";
 import { bun } from "../../src/runtime/bun.ts";
 import { finite, Model, type Shape } from "./model.ts";
 import { compile, timeoutOf } from "./mutant.ts";
