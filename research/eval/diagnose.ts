@@ -3,6 +3,7 @@
  * numbers that an engine loaded with `observe` notes of its own steps.
  */
 
+import type { WorkRows } from "../../src/engine/batch.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { Observation, STATISTICS } from "../../src/engine/observe.ts";
 import { headsOf } from "../../src/models/program.ts";
@@ -132,7 +133,7 @@ export async function readCurves(
 ): Promise<Curves> {
   const { program, plan } = engine;
   const curves = new Curves(program.layers.length, headsOf(program, 0), grid);
-  const after = (position: number, rows: number) => {
+  const after = ({ position, count: rows }: WorkRows) => {
     const step = new Observation(engine, position, rows);
     for (let layer = 0; layer < curves.layers; layer++) {
       addRows(curves, layer, step);
@@ -143,7 +144,7 @@ export async function readCurves(
   };
   const session = engine.open();
   try {
-    await engine.read(session, ids, { rows: plan.chunkSize, wants: () => false, after }, signal);
+    await engine.read(session, ids, { wants: () => false, after, alone: true }, signal);
   } finally {
     engine.dispose(session);
   }

@@ -1,5 +1,6 @@
 import type { Engine } from "../../src/engine/engine.ts";
 import { score } from "../../src/engine/score.ts";
+import { hold } from "../../src/engine/state.ts";
 import { POLICIES, type PolicyName } from "../../src/plan/policy.ts";
 
 /**
@@ -23,9 +24,8 @@ export async function scoreDocument(
   const session = engine.open(0, 0);
   try {
     // Context wants no logits, which may not be finite.
-    const context = { rows: engine.plan.options.chunkSize, wants: () => false };
-    await engine.read(session, ids.slice(0, from - 1), context, signal);
-    engine.hold(engine.state(session), ids[from - 1] as number);
+    await engine.read(session, ids.slice(0, from - 1), { wants: () => false }, signal);
+    hold(engine.state(session), ids[from - 1] as number);
     await score(engine, session, ids.slice(from), onNll, signal);
   } finally {
     engine.dispose(session);

@@ -1,24 +1,33 @@
 import { ModelError, mismatch, OptionError } from "../base/errors.ts";
 import { drawSeed } from "../base/random.ts";
-import { tick } from "../base/tick.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { Bank } from "../machine/bank.ts";
 import { Xxh64 } from "../machine/hash.ts";
 import type { Kernels } from "../machine/kernels.ts";
-import type { Machine, StepRow } from "../machine/machine.ts";
+import type { Machine } from "../machine/machine.ts";
 import type { Program } from "../models/program.ts";
 import type { Plan } from "../plan/plan.ts";
 import { type Planned, type PlanningOptions, planCheckpoint } from "../plan/plan_checkpoint.ts";
 import { loadMachine, type ReadingOptions } from "../plan/read_weights.ts";
-import type { Reading } from "./reading.ts";
+import { Batch, type Work, type WorkRows } from "./batch.ts";
 import { type Choice, type Choosing, checkSampling, GREEDY, Sampler } from "./sampler.ts";
 import { Slots } from "./slots.ts";
-import { chosenBy, requireOpen, type SessionState } from "./state.ts";
+import { chosenBy, hold, requireOpen, type SessionState } from "./state.ts";
 
 export type LoadingOptions = PlanningOptions & ReadingOptions;
 
 export interface NextToken extends Choice {
   readonly position: number;
+}
+
+/** A way of reading tokens (Engine.read). */
+export interface Reading {
+  /** Whether a row wants logits; `left`: how many there are from it on. */
+  readonly wants: (left: number) => boolean;
+  /** After each step, with what it did for this call; it lies in the memories until the first await. */
+  readonly after?: ((rows: WorkRows) => void | Promise<void>) | undefined;
+  /** Whether steps hold no rows of other sessions. */
+  readonly alone?: boolean | undefined;
 }
 
 /**
@@ -34,6 +43,7 @@ export class Engine {
   readonly modelHash: bigint;
   readonly slots: Slots;
   readonly #machine: Machine;
+  readonly #batch: Batch;
   readonly #sampler: Sampler;
   readonly #sessions = new Map<number, SessionState>();
   #nextId = 1;
@@ -42,9 +52,6 @@ export class Engine {
     return this.#machine.threads;
   }
 
-  /** Records executed in the last step. */
-  records = 0;
-
   private constructor(planned: Planned, kernels: Kernels, machine: Machine, modelHash: bigint) {
     this.program = planned.program;
     this.plan = planned.plan;
@@ -52,6 +59,8 @@ export class Engine {
     this.kernels = kernels;
     this.modelHash = modelHash;
     this.#machine = machine;
+    const { chunkSize, logitsRows } = planned.plan.options;
+    this.#batch = new Batch(machine, { rows: chunkSize, logitsRows });
     this.#sampler = new Sampler(planned.program.vocabSize);
     const fits = (slot: number) => machine.banks.every((bank) => bank.reserve(bank.slot(slot + 1)));
     this.slots = new Slots(planned.plan.options.maxSessions, fits);
@@ -137,8 +146,7 @@ export class Engine {
 
   /** Reads tokens, so that the next one can be chosen. On abort, what was read so far stays read. */
   append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void> {
-    const { chunkSize: rows } = this.plan.options;
-    return this.read(id, tokens, { rows, wants: (left) => left === 1 }, signal);
+    return this.read(id, tokens, { wants: (left) => left === 1 }, signal);
   }
 
   /** Reads tokens and gives the logits f32[vocab] after each of them, one row at a time. */
@@ -148,55 +156,65 @@ export class Engine {
     onLogits: (logits: Float32Array, position: number) => void | Promise<void>,
     signal?: AbortSignal,
   ): Promise<void> {
-    const after = async (position: number, count: number) => {
+    const after = async ({ position, logitsRow, logitsCount }: WorkRows) => {
       // Copies, because other sessions may step while the reader takes its time.
-      const rows = Array.from({ length: count }, (_, row) => this.#logitsRow(row).slice());
+      const rows = Array.from({ length: logitsCount }, (_, row) => this.#logitsRow(logitsRow + row).slice());
       for (const [row, logits] of rows.entries()) await onLogits(logits, position + row);
     };
-    return this.read(id, tokens, { rows: this.plan.options.logitsRows, wants: () => true, after }, signal);
+    return this.read(id, tokens, { wants: () => true, after }, signal);
   }
 
-  /** Reads the token chosen last, if any, and tokens, step by step: what the calls above are ways of. */
-  async read(id: number, tokens: readonly number[], reading: Reading, signal?: AbortSignal): Promise<void> {
-    const { rows, scores } = reading;
-    await this.#exclusively(id, async (session) => {
+  /** Reads the token chosen last, if any, and tokens: what the calls above are ways of. */
+  read(id: number, tokens: readonly number[], reading: Reading, signal?: AbortSignal): Promise<void> {
+    return this.run(id, tokens, (session, all) => this.#reading(session, all, reading, signal));
+  }
+
+  /** Runs what is made of a session and the tokens that it is to read, the one first that was chosen last, if any. */
+  run(
+    id: number,
+    tokens: readonly number[],
+    make: (session: SessionState, all: readonly number[]) => Work | undefined | Promise<Work | undefined>,
+  ): Promise<void> {
+    return this.#exclusively(id, async (session) => {
       const all = this.#withPending(session, tokens);
-      const end = scores ? all.length - 1 : all.length;
-      if (scores && all.length) await scores.begin(session, all[0] as number);
-      for (let i = 0; i < end; i += rows) {
-        signal?.throwIfAborted();
-        await this.#machine.settled;
-        const { position } = session;
-        const chunk = all.slice(i, Math.min(end, i + rows));
-        scores?.targets(all.slice(i + 1, i + 1 + chunk.length));
-        const ends = !scores && i + chunk.length === end;
-        this.#step(session, chunk, (row) => reading.wants(end - i - row), ends, !scores);
-        if (scores) this.hold(session, all[i + chunk.length] as number);
-        await reading.after?.(position, chunk.length);
-        await tick();
-      }
+      const work = all.length > 0 ? await make(session, all) : undefined;
+      if (work) await this.#batch.run(work);
     });
   }
 
-  /** Makes a token the session's last one, to be read by its next step. */
-  hold(session: SessionState, token: number): void {
-    session.pending = token;
-    session.recent[session.position % session.recent.length] = token;
+  #reading(session: SessionState, tokens: readonly number[], reading: Reading, signal?: AbortSignal): Work {
+    return {
+      session,
+      tokens,
+      wants: (index) => reading.wants(tokens.length - index),
+      asksMiddle: this.asksMiddle(session, tokens.length - 1),
+      after: (rows) => {
+        this.#keepLogits(session, rows, rows.index + rows.count === tokens.length && reading.wants(1));
+        return reading.after?.(rows);
+      },
+      alone: reading.alone,
+      signal,
+    };
+  }
+
+  /** Under middleQueries `last`, the `last` token of a call asks for middle tokens, and its first if it was held before. */
+  asksMiddle({ pending }: SessionState, last = -1): (index: number) => boolean {
+    const all = this.plan.policy.middleQueries === "all";
+    return (index) => all || index === last || (index === 0 && pending >= 0);
   }
 
   /** Reads the token chosen last, if any, and chooses the next one, as its generation does or, if given, as `alone` says. */
   async next(id: number, alone?: Choosing): Promise<NextToken> {
     if (alone) checkSampling(alone);
     return this.#exclusively(id, async (session) => {
-      await this.#machine.settled;
+      const pending = this.#withPending(session, []);
+      if (pending.length > 0) await this.#batch.run(this.#reading(session, pending, { wants: () => true }));
       requireOpen(session);
-      if (session.pending >= 0) this.#step(session, this.#withPending(session, []), () => true);
       if (!session.hasLogits) throw new OptionError(mismatch("session", "at least one token before next", "none"));
       const logits = this.logits(session);
       session.hash.update(new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength));
       const choice = this.#sampler.choose(logits, ...chosenBy(session, alone), session.random);
-      this.hold(session, choice.id);
-      await tick();
+      hold(session, choice.id);
       return { ...choice, position: session.position };
     });
   }
@@ -251,37 +269,11 @@ export class Engine {
     return this.bank(bank).floats(logits + 4 * row * vocabSize, vocabSize);
   }
 
-  /** One step of one session. `ends`: it ends a call; `finite`: logits must be, and the last row's become the session's. */
-  #step(
-    session: SessionState,
-    tokens: readonly number[],
-    wantsLogits: (row: number) => boolean,
-    ends = true,
-    finite = true,
-  ): void {
-    requireOpen(session);
-    const all = this.plan.policy.middleQueries === "all";
-    const rows = tokens.map(
-      (token, i): StepRow => ({
-        token,
-        slot: session.slot,
-        position: session.position + i,
-        origin: session.origin,
-        wantsLogits: wantsLogits(i),
-        skipsMiddle: !(all || (ends && i === tokens.length - 1) || (i === 0 && session.pending >= 0)),
-      }),
-    );
-    session.broken = true;
-    this.records = this.#machine.run(rows);
-    session.broken = false;
-    for (const [i, token] of tokens.entries()) session.recent[(session.position + i) % session.recent.length] = token;
-    session.position += tokens.length;
-    session.pending = -1;
-    session.hasLogits = false;
-    const wanted = rows.filter((row) => row.wantsLogits);
-    if (finite) for (const [i, row] of wanted.entries()) this.#checkFinite(i, row.position);
-    if (!finite || !rows.at(-1)?.wantsLogits) return;
-    this.logits(session).set(this.#logitsRow(wanted.length - 1));
+  /** Checks the logits of a step; `last`: the last row's become the session's. */
+  #keepLogits(session: SessionState, { position, count, logitsRow, logitsCount }: WorkRows, last: boolean): void {
+    for (let i = 0; i < logitsCount; i++) this.#checkFinite(logitsRow + i, position + count - logitsCount + i);
+    if (!last) return;
+    this.logits(session).set(this.#logitsRow(logitsRow + logitsCount - 1));
     session.hasLogits = true;
   }
 

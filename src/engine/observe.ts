@@ -1,5 +1,6 @@
 import { mismatch, OptionError } from "../base/errors.ts";
 import { headsOf } from "../models/program.ts";
+import type { WorkRows } from "./batch.ts";
 import type { Engine } from "./engine.ts";
 
 /** Where the numbers of a row of attention(layer) are. */
@@ -63,6 +64,6 @@ export function observe(
   onStep: (observation: Observation) => void | Promise<void>,
   signal?: AbortSignal,
 ): Promise<void> {
-  const after = (position: number, count: number) => onStep(new Observation(engine, position, count));
-  return engine.read(id, tokens, { rows: engine.plan.chunkSize, wants: (left) => left === 1, after }, signal);
+  const after = ({ position, count }: WorkRows) => onStep(new Observation(engine, position, count));
+  return engine.read(id, tokens, { wants: (left) => left === 1, after, alone: true }, signal);
 }

@@ -2,7 +2,7 @@ import { mismatch, OptionError } from "../base/errors.ts";
 import { log } from "../base/math.ts";
 import type { Observed } from "../plan/observers.ts";
 import type { Engine } from "./engine.ts";
-import type { SessionState } from "./state.ts";
+import { hold, type SessionState } from "./state.ts";
 
 /** NLL in nats of a batch of tokens, each given all that the session read before; `position`: that of the first. */
 export type OnNll = (nll: Float32Array, position: number) => void | Promise<void>;
@@ -23,31 +23,43 @@ export async function score(
   const { nll, bank: number } = engine.plan.observed.at(-1) as Observed & { bank: number };
   if (!nll) throw new OptionError(mismatch("observe.nll", "true, to score", "false"));
   const bank = engine.bank(number);
-  const results = (count: number): Float32Array => {
-    const parts = new Float64Array(bank.memory.buffer, nll.out, 2 * count);
+  const results = (first: number, count: number): Float32Array => {
+    const parts = new Float64Array(bank.memory.buffer, nll.out + 16 * first, 2 * count);
     return Float32Array.from({ length: count }, (_, i) => surprise(parts[2 * i] as number, parts[2 * i + 1] as number));
   };
-  const scores = {
-    begin: async (session: SessionState, token: number) => {
-      // A token that is pending was scored, or chosen, before.
-      if (session.pending >= 0) return;
-      const { position } = session;
-      if (position > session.origin && !session.hasLogits) {
-        throw new OptionError(mismatch("session", "one whose last token has logits", "one whose reading was cut off"));
-      }
-      if (session.hasLogits) {
-        bank.kernels.nll(nll.out, bank.slot(session.slot), token, engine.program.vocabSize);
-        await onNll(results(1), position);
-      }
-      engine.hold(session, token);
-    },
-    targets: (following: readonly number[]) => {
-      new Uint32Array(bank.memory.buffer, nll.targets, rows).set(following);
-    },
+  const begin = async (session: SessionState, token: number): Promise<void> => {
+    // A token that is pending was scored, or chosen, before.
+    if (session.pending >= 0) return;
+    const { position } = session;
+    if (position > session.origin && !session.hasLogits) {
+      throw new OptionError(mismatch("session", "one whose last token has logits", "one whose reading was cut off"));
+    }
+    if (session.hasLogits) {
+      bank.kernels.nll(nll.out, bank.slot(session.slot), token, engine.program.vocabSize);
+      await onNll(results(0, 1), position);
+    }
+    hold(session, token);
   };
-  const rows = engine.plan.options.logitsRows;
-  const after = (position: number, count: number) => onNll(results(count), position + 1);
-  await engine.read(id, tokens, { rows, wants: () => true, scores, after }, signal);
+  await engine.run(id, tokens, async (session, all) => {
+    await begin(session, all[0] as number);
+    if (all.length === 1) return undefined;
+    return {
+      session,
+      tokens: all.slice(0, -1),
+      wants: () => true,
+      asksMiddle: engine.asksMiddle(session),
+      before({ index, count, logitsRow }) {
+        new Uint32Array(bank.memory.buffer, nll.targets + 4 * logitsRow, count).set(
+          all.slice(index + 1, index + 1 + count),
+        );
+      },
+      after({ index, count, logitsRow, position }) {
+        hold(session, all[index + count] as number);
+        return onNll(results(logitsRow, count), position + 1);
+      },
+      signal,
+    };
+  });
 }
 
 /** ln(sum) + rest; NaN if they are. */

@@ -49,6 +49,21 @@ export function chosenBy(session: SessionState, alone: Choosing | undefined): [C
   return [generation.choosing, { recent, position, length, newTokens: length - promptTokens }];
 }
 
+/** The session has read these tokens; its slot is theirs already. */
+export function advance(session: SessionState, tokens: readonly number[]): void {
+  const { recent, position } = session;
+  for (const [i, token] of tokens.entries()) recent[(position + i) % recent.length] = token;
+  session.position += tokens.length;
+  session.pending = -1;
+  session.hasLogits = false;
+}
+
+/** Makes a token the session's last one, to be read by its next step. */
+export function hold(session: SessionState, token: number): void {
+  session.pending = token;
+  session.recent[session.position % session.recent.length] = token;
+}
+
 /** Throws OptionError for a session whose slot may be another one's by now. */
 export function requireOpen({ open }: SessionState): void {
   if (!open) throw new OptionError(mismatch("session", "one that is open", "one that was disposed meanwhile"));
