@@ -147,8 +147,7 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
 
 /** One object on one line; what has no bound is null. */
 function statsOf(info: ModelInfo, result: GenerationResult, seed: number) {
-  const { text: _, ...counts } = result;
-  const all = Object.entries({ ...info, ...counts, seed });
+  const all = Object.entries({ ...info, ...result, seed });
   return Object.fromEntries(all.map(([key, value]) => [key, value === Infinity ? null : value]));
 }
 

@@ -4,7 +4,15 @@ import type { Choosing } from "../engine/sampler.ts";
 import type { Waited } from "../engine/slots.ts";
 import { dtypesOf, readSnapshot, writeSnapshot } from "../engine/snapshot.ts";
 import type { TextState } from "../engine/state.ts";
-import type { ChosenToken, EngineFacts, EngineService, Opened, OpenOptions, StartOptions } from "./types.ts";
+import type {
+  ChosenToken,
+  EngineFacts,
+  EngineService,
+  Opened,
+  OpenOptions,
+  StartOptions,
+  StreamOptions,
+} from "./types.ts";
 
 /** An engine in this thread. */
 export class LocalService implements EngineService {
@@ -90,6 +98,10 @@ export class LocalService implements EngineService {
 
   async append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void> {
     return this.#open.append(id, tokens, signal);
+  }
+
+  async *generate(id: number, { most }: Pick<StreamOptions, "most">): AsyncGenerator<ChosenToken, void, undefined> {
+    for (let i = 0; i < most; i++) yield await this.next(id);
   }
 
   async next(id: number, alone?: Choosing): Promise<ChosenToken> {

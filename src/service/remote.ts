@@ -6,9 +6,18 @@ import type { Choosing } from "../engine/sampler.ts";
 import type { TextState } from "../engine/state.ts";
 import type { EngineThread } from "../runtime/types.ts";
 import { serveFiles } from "./files.ts";
-import { type CallOptions, Rpc } from "./rpc.ts";
-import type { Served, Told } from "./serve.ts";
-import type { ChosenToken, EngineFacts, EngineService, Opened, OpenOptions, StartOptions } from "./types.ts";
+import { type CallOptions, Rpc, type Stream } from "./rpc.ts";
+import type { Served, Told, ToldToken } from "./serve.ts";
+import type {
+  ChosenToken,
+  EngineFacts,
+  EngineService,
+  Opened,
+  OpenOptions,
+  StartOptions,
+  StreamOptions,
+  TokenStream,
+} from "./types.ts";
 
 /** Workers whose models nobody has any more. */
 const forgotten = new Forgotten<EngineThread>((thread) => thread.terminate());
@@ -19,6 +28,8 @@ export class RemoteService implements EngineService {
   readonly #rpc: Rpc;
   readonly #thread: EngineThread;
   readonly #sessions = new Map<number, Told>();
+  /** Those that their readers have not left. */
+  readonly #streams = new Set<{ readonly id: number; readonly stream: Stream<ToldToken> }>();
   #threads: number;
 
   private constructor(rpc: Rpc, thread: EngineThread, { facts, threads }: Served<unknown>) {
@@ -78,11 +89,12 @@ export class RemoteService implements EngineService {
 
   /** `of`: the session that is asked; what is told of it after its end is nothing that anybody wants to know. */
   async #call<T>(method: string, args: readonly unknown[], signal?: AbortSignal, of?: number): Promise<T> {
-    const onTell = (told: Told) => {
-      this.#threads = told.threads;
-      if (told.id !== of || this.#sessions.has(of)) this.#sessions.set(told.id, told);
-    };
-    return this.#rpc.call<T>(method, args, { signal, onTell });
+    return this.#rpc.call<T>(method, args, { signal, onTell: (told: Told) => this.#hear(told, of) });
+  }
+
+  #hear(told: Told, of: number | undefined): void {
+    this.#threads = told.threads;
+    if (told.id !== of || this.#sessions.has(of)) this.#sessions.set(told.id, told);
   }
 
   /** A call for a session that is open. */
@@ -111,7 +123,25 @@ export class RemoteService implements EngineService {
     return this.#ask("append", id, [tokens], signal);
   }
 
-  next(id: number, alone?: Choosing): Promise<ChosenToken> {
+  generate(id: number, { most, ahead }: StreamOptions): TokenStream {
+    this.#told(id);
+    const onTell = ({ told }: ToldToken) => this.#hear(told, id);
+    const stream = this.#rpc.stream<ToldToken>("generate", [id], { most, ahead, onTell });
+    const mine = { id, stream };
+    this.#streams.add(mine);
+    return {
+      async next() {
+        const { done, value } = await stream.next();
+        return done ? { done, value: undefined } : { done: false, value: value.token };
+      },
+      return: () => {
+        this.#streams.delete(mine);
+        return stream.return();
+      },
+    };
+  }
+
+  next(id: number, alone: Choosing): Promise<ChosenToken> {
     return this.#ask("next", id, [alone]);
   }
 
@@ -125,6 +155,8 @@ export class RemoteService implements EngineService {
 
   dispose(id: number): void {
     if (!this.#sessions.delete(id)) return;
+    // A reader that became garbage leaves here.
+    for (const { id: of, stream } of this.#streams) if (of === id) void stream.return();
     // If the worker is gone, so is the session.
     this.#call("dispose", [id]).catch(() => {});
   }

@@ -1,11 +1,14 @@
 import { LambentError, ModelError, mismatch, OptionError, show } from "../base/errors.ts";
 import { isOf, messageOf } from "../base/realm.ts";
 import type { Port } from "../runtime/types.ts";
+import { Inbox } from "./inbox.ts";
 
 /** What a handler gets beside its arguments: the caller's abort, and a way to tell it something meanwhile. */
 export interface Call {
   readonly signal: AbortSignal;
   tell(value: unknown): void;
+  /** Of a stream: true once the caller wants another value, false once it has left. */
+  wanted(): Promise<boolean>;
 }
 
 export type Handlers = Readonly<Record<string, (call: Call, ...args: never[]) => unknown>>;
@@ -13,6 +16,7 @@ export type Handlers = Readonly<Record<string, (call: Call, ...args: never[]) =>
 type Message =
   | { readonly kind: "call"; readonly number: number; readonly method: string; readonly args: readonly unknown[] }
   | { readonly kind: "abort"; readonly number: number }
+  | { readonly kind: "more"; readonly number: number; readonly count: number }
   | { readonly kind: "tell"; readonly number: number; readonly value: unknown }
   | { readonly kind: "answer"; readonly number: number; readonly value: unknown }
   | { readonly kind: "error"; readonly number: number; readonly name: string; readonly message: string };
@@ -29,13 +33,30 @@ export interface CallOptions {
   readonly onTell?: ((value: never) => void) | undefined;
 }
 
+/** A call with many values, each of them told. */
+export interface StreamOptions<T> {
+  /** Values that are asked for at most. */
+  readonly most: number;
+  /** How many of them the other end may make before they are read. */
+  readonly ahead: number;
+  readonly onTell: (value: T) => void;
+}
+
+/** Values that are read one at a time; `return` leaves, and is done when the other end has stopped. */
+export interface Stream<T> {
+  next(): Promise<IteratorResult<T, void>>;
+  return(): Promise<unknown>;
+}
+
 /** Both ends of a line alike: calls are answered in any order, errors cross by name, an abort is passed on. */
 export class Rpc {
   readonly #port: Port;
   readonly #handlers: Handlers;
   readonly #pending = new Map<number, Pending>();
-  readonly #running = new Map<number, AbortController>();
+  readonly #running = new Map<number, Running>();
   #next = 0;
+  /** Calls, and values of streams, that are waited for: while there are some, the process has to go on. */
+  #waits = 0;
   #ended: unknown;
 
   constructor(port: Port, handlers: Handlers) {
@@ -45,20 +66,67 @@ export class Rpc {
   }
 
   /** Asks the other end. An abort is heard there; the call then ends here with the signal's reason. */
-  call<T>(method: string, args: readonly unknown[], { signal, onTell }: CallOptions = {}): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
+  call<T>(method: string, args: readonly unknown[], options: CallOptions = {}): Promise<T> {
+    return this.#waiting(() => this.#ask<T>(method, args, options).done);
+  }
+
+  /** Asks the other end for values, which it makes as they are wanted. It has ended once `return` is done. */
+  stream<T>(method: string, args: readonly unknown[], { most, ahead, onTell }: StreamOptions<T>): Stream<T> {
+    const values = new Inbox<T>();
+    const { done, number, abort } = this.#ask<void>(method, args, {
+      onTell(value: T) {
+        onTell(value);
+        values.add(value);
+      },
+    });
+    done.then(
+      () => values.end(),
+      (error) => values.fail(error),
+    );
+    let asked = 0;
+    let granted = 0;
+    const next = () => {
+      asked++;
+      const count = Math.min(most, asked + ahead) - granted;
+      // Not a message for each value.
+      if (count > ahead / 2 || granted < Math.min(most, asked)) {
+        granted += count;
+        this.#port.post({ kind: "more", number, count } satisfies Message);
+      }
+      return values.next();
+    };
+    return {
+      next: () => this.#waiting(next),
+      return: async () => {
+        abort();
+        await this.#waiting(() => done.catch(() => {}));
+      },
+    };
+  }
+
+  async #waiting<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#waits++ === 0) this.#port.hold?.(true);
+    try {
+      return await work();
+    } finally {
+      if (--this.#waits === 0) this.#port.hold?.(false);
+    }
+  }
+
+  #ask<T>(method: string, args: readonly unknown[], { signal, onTell }: CallOptions) {
+    const number = this.#next++;
+    const abort = () => {
+      if (this.#pending.has(number)) this.#port.post({ kind: "abort", number } satisfies Message);
+    };
+    const done = new Promise<T>((resolve, reject) => {
       if (this.#ended) throw this.#ended;
       signal?.throwIfAborted();
-      const number = this.#next++;
       this.#port.post({ kind: "call", number, method, args } satisfies Message);
-      const abort = () => this.#port.post({ kind: "abort", number } satisfies Message);
       signal?.addEventListener("abort", abort, { once: true });
       const settled = () => {
         signal?.removeEventListener("abort", abort);
         this.#pending.delete(number);
-        if (this.#pending.size === 0) this.#port.hold?.(false);
       };
-      this.#port.hold?.(true);
       this.#pending.set(number, {
         resolve(value) {
           settled();
@@ -79,6 +147,7 @@ export class Rpc {
         signal,
       });
     });
+    return { number, done, abort };
   }
 
   /** Ends every call, those to come included, with this error. */
@@ -92,6 +161,7 @@ export class Rpc {
     const pending = this.#pending.get(number);
     if (message.kind === "call") void this.#serve(number, message.method, message.args);
     else if (message.kind === "abort") this.#running.get(number)?.abort();
+    else if (message.kind === "more") this.#running.get(number)?.want(message.count);
     else if (message.kind === "tell") pending?.onTell(message.value);
     else if (message.kind === "answer") pending?.resolve(message.value);
     else {
@@ -101,22 +171,54 @@ export class Rpc {
   }
 
   async #serve(number: number, method: string, args: readonly unknown[]): Promise<void> {
-    const control = new AbortController();
-    this.#running.set(number, control);
+    const running = new Running();
+    const { signal } = running;
+    this.#running.set(number, running);
     try {
       const tell = (value: unknown) => this.#port.post({ kind: "tell", number, value } satisfies Message);
       const handler = this.#handlers[method];
       if (!handler)
         throw new LambentError(mismatch("call", `one of ${Object.keys(this.#handlers).join(", ")}`, method));
-      const value = await handler({ signal: control.signal, tell }, ...(args as never[]));
+      const value = await handler({ signal, tell, wanted: () => running.wanted() }, ...(args as never[]));
       this.#port.post({ kind: "answer", number, value } satisfies Message, givenAway(value));
     } catch (error) {
-      const aborted = control.signal.aborted && error === control.signal.reason;
+      const aborted = signal.aborted && error === signal.reason;
       const told = { ...describe(error), ...(aborted ? { name: "AbortError" } : {}) };
       this.#port.post({ kind: "error", number, ...told } satisfies Message);
     } finally {
       this.#running.delete(number);
     }
+  }
+}
+
+/** A call that is being served. */
+class Running {
+  readonly #control = new AbortController();
+  #wanted = 0;
+  #wake: (() => void) | undefined;
+
+  get signal(): AbortSignal {
+    return this.#control.signal;
+  }
+
+  abort(): void {
+    this.#control.abort();
+    this.#wake?.();
+  }
+
+  want(count: number): void {
+    this.#wanted += count;
+    this.#wake?.();
+  }
+
+  async wanted(): Promise<boolean> {
+    while (this.#wanted === 0 && !this.signal.aborted) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    this.#wanted--;
+    return !this.signal.aborted;
   }
 }
 

@@ -5,7 +5,7 @@ import type { Port } from "../runtime/types.ts";
 import { remoteFiles } from "./files.ts";
 import type { LocalService } from "./local.ts";
 import { type Call, Rpc } from "./rpc.ts";
-import type { EngineFacts, Opened } from "./types.ts";
+import type { ChosenToken, EngineFacts, Opened } from "./types.ts";
 
 /** What `load` answers: what its caller is to know, beside how the engine is. */
 export interface Served<T> {
@@ -29,11 +29,17 @@ export interface Told {
   readonly seed: number;
 }
 
+/** A token of a stream, and how its session is then. */
+export interface ToldToken {
+  readonly token: ChosenToken;
+  readonly told: Told;
+}
+
 /** Serves one engine to whoever is at the other end: the other side of RemoteService. */
 export function serveEngine<T>(port: Port, load: Loader<T>): void {
   let service: LocalService;
-  const told = ({ tell }: Call, id: number) => {
-    tell({ id, threads: service.threads, length: service.length(id), seed: service.seed(id) } satisfies Told);
+  const toldOf = (id: number): Told => {
+    return { id, threads: service.threads, length: service.length(id), seed: service.seed(id) };
   };
   /** A call for a session, which tells how the session is then, also behind an error. */
   const of = <A extends readonly unknown[]>(work: (signal: AbortSignal, id: number, ...args: A) => unknown) => {
@@ -41,7 +47,7 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
       try {
         return await work(call.signal, id, ...args);
       } finally {
-        if (service.has(id)) told(call, id);
+        if (service.has(id)) call.tell(toldOf(id));
       }
     };
   };
@@ -49,7 +55,7 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
   const opens = <A extends readonly unknown[]>(work: (signal: AbortSignal, ...args: A) => Promise<Opened>) => {
     return async (call: Call, ...args: A) => {
       const opened = await work(call.signal, ...args);
-      told(call, opened.id);
+      call.tell(toldOf(opened.id));
       return opened;
     };
   };
@@ -66,7 +72,13 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
     fork: opens((signal, id: number, wait?: boolean) => service.fork(id, { wait, signal })),
     begin: of((_, id, seed: number | undefined, choosing?: Choosing) => service.begin(id, seed, choosing)),
     append: of((signal, id, tokens: readonly number[]) => service.append(id, tokens, signal)),
-    next: of((_, id, alone?: Choosing) => service.next(id, alone)),
+    async generate({ wanted, tell }: Call, id: number): Promise<void> {
+      while (await wanted()) {
+        const token = await service.next(id);
+        tell({ token, told: toldOf(id) } satisfies ToldToken);
+      }
+    },
+    next: of((_, id, alone: Choosing) => service.next(id, alone)),
     logits: (_: Call, id: number) => service.logits(id),
     snapshot: (_: Call, id: number, text: TextState) => service.snapshot(id, text),
     dispose: (_: Call, id: number) => service.dispose(id),

@@ -26,6 +26,22 @@ export interface ChosenToken extends NextToken {
   readonly logitsHash: string;
 }
 
+/** Tokens of a generation, chosen as they are read; `return` leaves it. */
+export interface TokenStream {
+  next(): Promise<IteratorResult<ChosenToken, void>>;
+  return(): Promise<unknown>;
+}
+
+export interface StreamOptions {
+  /** Tokens at most. */
+  readonly most: number;
+  /**
+   * How many tokens may be chosen before they are read, where the engine is elsewhere: with 0 the session never holds one
+   * that its reader does not have.
+   */
+  readonly ahead: number;
+}
+
 /** What a caller does if every slot is taken. */
 export interface OpenOptions {
   /** Wait for a free slot, first come, first served, instead of the error; default false. */
@@ -66,8 +82,10 @@ export interface EngineService {
   /** What is chosen by crosses here, once for all tokens of a generation. */
   begin(id: number, seed: number | undefined, choosing?: Choosing): Promise<void>;
   append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
-  /** The next token of the generation that was begun, or, if given, of one of its own. */
-  next(id: number, alone?: Choosing): Promise<ChosenToken>;
+  /** The tokens of the generation that was begun. */
+  generate(id: number, options: StreamOptions): TokenStream;
+  /** One token, chosen by settings of its own. */
+  next(id: number, alone: Choosing): Promise<ChosenToken>;
   /** A copy; undefined while there are none. */
   logits(id: number): Promise<Float32Array<ArrayBuffer> | undefined>;
   snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>>;

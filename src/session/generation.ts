@@ -13,8 +13,8 @@ export interface GeneratedToken {
   readonly position: number;
 }
 
+/** How a generation ended; its text is what `text()` gathers. */
 export interface GenerationResult {
-  readonly text: string;
   /**
    * stop: a stop token or stop string; length: maxNewTokens, or max_length or max_time of generation_config.json; abort: the
    * signal, or the reader left.
@@ -31,7 +31,6 @@ export interface GenerationResult {
 
 /** What is known of a generation while it goes on. */
 export class Tally {
-  text = "";
   finishReason: GenerationResult["finishReason"] = "abort";
   promptTokens = 0;
   newTokens = 0;
@@ -57,10 +56,10 @@ export class Tally {
   }
 
   result(): GenerationResult {
-    const { text, finishReason, promptTokens, newTokens, logitsHash, milliseconds } = this;
+    const { finishReason, promptTokens, newTokens, logitsHash, milliseconds } = this;
     const prefill = this.#prefilled === undefined ? milliseconds : this.#prefilled - (this.#started as number);
     return {
-      ...{ text, finishReason, promptTokens, newTokens, logitsHash },
+      ...{ finishReason, promptTokens, newTokens, logitsHash },
       prefillSeconds: prefill / 1000,
       decodeSeconds: (milliseconds - prefill) / 1000,
     };
@@ -94,6 +93,7 @@ export class Generation implements AsyncIterable<string> {
   #ready: GeneratedToken[] = [];
   #lost = false;
   #flight: Promise<boolean> | undefined;
+  #text: Promise<string> | undefined;
 
   /**
    * @param run the tokens; it keeps the tally, gives back what it took when it ends, and returns when its signal is aborted
@@ -120,9 +120,21 @@ export class Generation implements AsyncIterable<string> {
     return this.#read((token) => token);
   }
 
-  /** The whole text, however often it is asked for. */
-  async text(): Promise<string> {
-    return (await this.result).text;
+  /**
+   * The whole text, however often it is asked for. It is gathered by reading, so this is refused where somebody else
+   * reads the pieces.
+   */
+  text(): Promise<string> {
+    this.#text ??= this.#gather();
+    return this.#text;
+  }
+
+  async #gather(): Promise<string> {
+    if (this.#reader)
+      throw new OptionError("generation: text() gathers what it reads, and the pieces have a reader already");
+    let text = "";
+    for await (const piece of this) text += piece;
+    return text;
   }
 
   /** Reads what `show` makes of each token. The generation ends when the reader leaves. */

@@ -1,7 +1,7 @@
 import { ModelError, mismatch, OptionError } from "../base/errors.ts";
 import { Forgotten } from "../base/forgotten.ts";
 import type { Turn } from "../engine/state.ts";
-import type { EngineService, Opened, OpenOptions } from "../service/types.ts";
+import type { ChosenToken, EngineService, Opened, OpenOptions, TokenStream } from "../service/types.ts";
 import type { ChatOptions, Message } from "../tokenizer/chat.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GenerateOptions } from "./generate_options.ts";
@@ -23,6 +23,9 @@ export interface SessionModel {
 export interface AppendOptions extends ChatOptions {
   readonly signal?: AbortSignal | undefined;
 }
+
+/** How many tokens an engine in a worker may be ahead of the reader of a text in a session of its own. */
+const AHEAD = 16;
 
 /** Sessions that became garbage without being disposed of: their slots are given back. */
 const forgotten = new Forgotten<{ readonly service: EngineService; readonly id: number }>(({ service, id }) => {
@@ -132,9 +135,17 @@ export class Session {
   ): AsyncGenerator<GeneratedToken, void, undefined> {
     tally.start();
     const settings = await this.#alone(() => this.#begin(tally, prompt, options));
-    while (settings && !options.signal?.aborted && tally.finishReason === "abort") {
-      if (tally.full) tally.finishReason = "length";
-      else yield await this.#alone(() => this.#choose(tally, settings, final));
+    if (!settings) return;
+    // The tokens behind a stop string, and those that no reader takes, end with the session.
+    const ahead = final ? AHEAD : 0;
+    const stream = this.#model.service.generate(this.#id, { most: settings.maxNewTokens, ahead });
+    try {
+      while (!options.signal?.aborted && tally.finishReason === "abort") {
+        if (tally.full) tally.finishReason = "length";
+        else yield await this.#alone(() => this.#choose(tally, stream, settings, final));
+      }
+    } finally {
+      await stream.return();
     }
   }
 
@@ -175,15 +186,15 @@ export class Session {
   }
 
   /** Chooses a token of a generation, and ends it with a stop token or stop string. */
-  async #choose(tally: Tally, settings: Settings, final: boolean): Promise<GeneratedToken> {
-    const { id, logprob, position, logitsHash } = await this.#model.service.next(this.#id);
+  async #choose(tally: Tally, stream: TokenStream, settings: Settings, final: boolean): Promise<GeneratedToken> {
+    const { value } = await stream.next();
+    const { id, logprob, position, logitsHash } = value as ChosenToken;
     tally.logitsHash = logitsHash;
     tally.newTokens++;
     tally.full = tally.newTokens >= settings.maxNewTokens || tally.milliseconds > 1000 * (settings.maxTime ?? Infinity);
     const isStopToken = settings.stopTokens.has(id);
     let { text, stopped } = this.#text.generate(id, isStopToken);
     if (!stopped && (isStopToken || tally.full)) text += this.#text.end(final);
-    tally.text += text;
     if (isStopToken || stopped) tally.finishReason = "stop";
     return { id, text, logprob, position };
   }

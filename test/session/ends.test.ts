@@ -25,7 +25,7 @@ describe("an abort", () => {
     const generation = session.generate(PROMPT, { ...OPTIONS, signal: AbortSignal.abort() });
     expect(await generation.text()).toBe("");
     await aborted(generation);
-    expect(await generation.result).toMatchObject({ newTokens: 0, text: "" });
+    expect(await generation.result).toMatchObject({ newTokens: 0 });
     expect(session.length).toBe(0);
   });
 
@@ -65,9 +65,9 @@ describe("an abort", () => {
     const tokens: GeneratedToken[] = [];
     for await (const token of generation.tokens()) if (tokens.push(token) === 200) stop.abort();
     await aborted(generation);
-    expect(await generation.result).toMatchObject({ newTokens: 200, text: tokens.map(({ text }) => text).join("") });
+    expect(await generation.result).toMatchObject({ newTokens: 200 });
     const begin = await model.generate(PROMPT, OPTIONS).text();
-    expect((await generation.result).text).toStartWith(begin.slice(0, -1));
+    expect(tokens.map(({ text }) => text).join("")).toStartWith(begin.slice(0, -1));
   });
 });
 

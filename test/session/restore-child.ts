@@ -6,6 +6,10 @@ const { load: loading, options: generating } = JSON.parse(options);
 const session = await (await load(folder, loading)).restore(await Bun.file(file).bytes());
 const generation = session.generate(undefined, generating);
 const ids: number[] = [];
-for await (const { id } of generation.tokens()) ids.push(id);
-const { text, logitsHash, finishReason } = await generation.result;
+let text = "";
+for await (const token of generation.tokens()) {
+  ids.push(token.id);
+  text += token.text;
+}
+const { logitsHash, finishReason } = await generation.result;
 console.log(JSON.stringify({ ids, text, logitsHash, finishReason, length: session.length }));

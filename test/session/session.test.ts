@@ -27,7 +27,11 @@ const idsOf = async (session: Session, options: GenerateOptions = OPTIONS) => {
 test("append and next, one by one, give what generate gives", async () => {
   const generation = model.generate(PROMPT, { ...OPTIONS, seed: 8 });
   const ids: number[] = [];
-  for await (const { id } of generation.tokens()) ids.push(id);
+  let generated = "";
+  for await (const token of generation.tokens()) {
+    ids.push(token.id);
+    generated += token.text;
+  }
   using session = await model.session({ seed: 8 });
   await session.append(PROMPT.slice(0, 3));
   await session.append(PROMPT.slice(3));
@@ -40,7 +44,7 @@ test("append and next, one by one, give what generate gives", async () => {
     text += token.text;
   }
   expect(found).toEqual(ids);
-  expect(await generation.result.then((result) => result.text)).toStartWith(text);
+  expect(generated).toStartWith(text);
 });
 
 test("a text read in pieces, chosen tokens between them, is one text", async () => {
@@ -161,13 +165,13 @@ test("one call at a time", async () => {
 
 test("a generation that is refused, as another one is under way, changes nothing of that one", async () => {
   const options = { ...WILD, seed: 5, maxNewTokens: 20, ignoreEos: true };
-  const alone = await model.generate(PROMPT, options).result;
+  const alone = model.generate(PROMPT, options);
+  const expected = [await alone.text(), (await alone.result).logitsHash];
   using session = await model.session();
   const generation = session.generate(PROMPT, options);
-  const reading = generation.result;
+  const reading = generation.text();
   await failure(OptionError, () => Promise.all([reading, session.generate([5], { stopStrings: ["a"] }).text()]));
-  const { text, logitsHash } = await generation.result;
-  expect([text, logitsHash]).toEqual([alone.text, alone.logitsHash]);
+  expect([await reading, (await generation.result).logitsHash]).toEqual(expected);
 });
 
 describe("options of next", () => {

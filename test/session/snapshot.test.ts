@@ -25,8 +25,12 @@ interface Continued {
 async function goOn(session: Session, options: GenerateOptions): Promise<Continued> {
   const generation = session.generate(undefined, options);
   const ids: number[] = [];
-  for await (const { id } of generation.tokens()) ids.push(id);
-  const { text, logitsHash, finishReason } = await generation.result;
+  let text = "";
+  for await (const token of generation.tokens()) {
+    ids.push(token.id);
+    text += token.text;
+  }
+  const { logitsHash, finishReason } = await generation.result;
   return { ids, text, logitsHash, finishReason, length: session.length };
 }
 

@@ -230,6 +230,7 @@ test.each([false, true])("a session that is disposed of while it chooses is gone
   using model = await open({ worker });
   const session = await model.session();
   await session.append(PROMPT);
+  await session.next();
   const choosing = session.next().catch((error) => error);
   session.dispose();
   using other = await model.session();

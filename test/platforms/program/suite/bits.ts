@@ -9,8 +9,12 @@ const SAMPLING = { seed: 7, temperature: 0.8, maxNewTokens: 48, ignoreEos: true 
 export async function written(model: Model) {
   const generation = model.generate(PROMPT, SAMPLING);
   const logprobs: number[] = [];
-  for await (const { logprob } of generation.tokens()) logprobs.push(logprob);
-  const { text, logitsHash, newTokens, promptTokens } = await generation.result;
+  let text = "";
+  for await (const token of generation.tokens()) {
+    logprobs.push(token.logprob);
+    text += token.text;
+  }
+  const { logitsHash, newTokens, promptTokens } = await generation.result;
   expect("new tokens", SAMPLING.maxNewTokens, newTokens);
   return { text, logitsHash, promptTokens, logprobs: hash(Float64Array.from(logprobs)) };
 }
