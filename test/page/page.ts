@@ -56,18 +56,22 @@ async function expected(tokens: number, seed: number): Promise<string> {
   return text;
 }
 
-/** Has the tools of developers call a worker, which may be asleep in its kernels. */
+/** Has the tools of developers call a worker, which may block in its kernels; nothing if there is none, or it ends just then. */
 async function callWorker(script: string, methods: Readonly<Record<string, object>>): Promise<void> {
   const devtools = await browser.newBrowserCDPSession();
   const { targetInfos } = await devtools.send("Target.getTargets");
-  const target = targetInfos.find(({ url }) => url.endsWith(script));
-  if (target) {
-    const { sessionId } = await devtools.send("Target.attachToTarget", { targetId: target.targetId, flatten: false });
+  const targetId = targetInfos.find(({ url }) => url.endsWith(script))?.targetId;
+  try {
+    if (targetId === undefined) return;
+    const { sessionId } = await devtools.send("Target.attachToTarget", { targetId, flatten: false });
     for (const [id, [method, params]] of Object.entries(methods).entries()) {
       await devtools.send("Target.sendMessageToTarget", { sessionId, message: JSON.stringify({ id, method, params }) });
     }
+  } catch (error) {
+    if (!/No target with given id|No session with given id/.test(`${error}`)) throw error;
+  } finally {
+    await devtools.detach();
   }
-  await devtools.detach();
 }
 
 /** Bytes of the page's process that are in memory, without what is garbage; others draw what is around the page. */
