@@ -3,6 +3,7 @@ import { POLICIES, type PolicyName } from "../src/plan/policy.ts";
 import { detectHost } from "../src/runtime/detect.ts";
 import { provideRuntime } from "../src/runtime/index.ts";
 import { banks } from "./suites/banks.ts";
+import { batch } from "./suites/batch.ts";
 import { decode } from "./suites/decode.ts";
 import { kernels } from "./suites/kernels.ts";
 import { lambda } from "./suites/lambda.ts";
@@ -32,6 +33,15 @@ suite("decode", "one token, and 128, by format, threads and position, beside the
   .option("--positions <numbers>", "positions (default: 128,2048)", numbers)
   .addOption(new Option("--policies <names...>", "attention policies").choices(POLICIES).default(["lambda", "full"]))
   .action(decode);
+suite(
+  "batch",
+  "sessions that generate at once: tokens per second beside one session's, and how long one waits for another",
+)
+  .option("--models <names>", "directories, embedded or tinyllama-1.1b (default: these two)", names)
+  .option("--dtypes <names>", "weight formats", names, ["q8", "q7", "q4", "bf16"])
+  .option("--sessions <counts>", "how many at once, ascending", numbers, [1, 2, 4, 8, 16, 32])
+  .option("--threads <n>", "threads", Number, 2)
+  .action(batch);
 suite("runtimes", "the same steps in Bun, Node 24 and Deno, each in a process of its own")
   .option("--model <dir>", "checkpoint", EMBEDDED)
   .option("--dtypes <names>", "weight formats (default: all)", names)

@@ -38,10 +38,17 @@ const FIRST_TOKENS = 10;
 /** Bytes of logits that a step of a model with `nll` has at most, if that is 16 rows or more. */
 const LOGITS_BYTES = 2 ** 24;
 
-/** Rows of a step that may want logits: 16, for whose NLL alone is asked as many as fit LOGITS_BYTES; more take memory. */
-export function logitsRows(chunkSize: number, vocabSize: number, observers: Observers): number {
+/**
+ * Rows of a step that may want logits: one for every session, 16 at least; where NLL alone is asked for, as many as fit
+ * LOGITS_BYTES. More would take memory.
+ */
+export function logitsRows(
+  { chunkSize, maxSessions }: { readonly chunkSize: number; readonly maxSessions: number },
+  vocabSize: number,
+  observers: Observers,
+): number {
   const rows = observers.nll ? Math.floor(LOGITS_BYTES / (4 * vocabSize)) : 0;
-  return Math.min(chunkSize, Math.max(16, rows));
+  return Math.min(chunkSize, Math.max(16, maxSessions, rows));
 }
 
 /** Decides every number of `observe`. Throws OptionError for what cannot be observed. */

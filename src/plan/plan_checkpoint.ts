@@ -87,11 +87,12 @@ export function planModel(
   if (observe.attention && policy.middleK) {
     throw new OptionError(mismatch("observe.attention", "middleK 0", policy.middleK));
   }
+  const maxSessions = count("maxSessions", options.maxSessions ?? 16, 2 ** 16);
   const made = plan(program, resolved, policy, {
     cacheDtype,
     chunkSize,
-    logitsRows: logitsRows(chunkSize, program.vocabSize, observe),
-    maxSessions: count("maxSessions", options.maxSessions ?? 16, 2 ** 16),
+    logitsRows: logitsRows({ chunkSize, maxSessions }, program.vocabSize, observe),
+    maxSessions,
     bankBytes: count("bankBytes", options.bankBytes ?? LARGEST_BANK, LARGEST_BANK),
     repeatLastN: lookBack(options.repeatLastN, policy),
     observe,
