@@ -81,8 +81,12 @@ export class Batch {
   async #stepAll(): Promise<void> {
     this.#stepping = true;
     while (this.#queue.length > 0) {
-      // Also lets those in who ask in the same turn of the event loop.
-      await this.#machine.settled;
+      try {
+        // Also lets those in who ask in the same turn of the event loop.
+        await this.#machine.settled;
+      } catch (error) {
+        for (const { reject } of this.#queue.splice(0)) reject(error);
+      }
       this.#dropEnded();
       if (this.#queue.length > 0) this.#step(this.#deal());
       // Aborts are heard here, and sessions whose token was just chosen ask for the next step.

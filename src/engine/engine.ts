@@ -105,8 +105,8 @@ export class Engine {
 
   state(id: number): SessionState {
     const session = this.#sessions.get(id);
-    if (!session) throw new OptionError(mismatch("session", "one that is open", `number ${id}, which was disposed`));
-    if (session.broken) throw new OptionError(mismatch("session", "one whose last step ended", "one cut off"));
+    if (!session) throw new OptionError(`session ${id} was disposed`);
+    if (session.broken) throw new OptionError(`session ${id} cannot go on: a step of it was cut off`);
     return session;
   }
 
@@ -210,7 +210,7 @@ export class Engine {
       const pending = this.#withPending(session, []);
       if (pending.length > 0) await this.#batch.run(this.#reading(session, pending, { wants: () => true }));
       requireOpen(session);
-      if (!session.hasLogits) throw new OptionError(mismatch("session", "at least one token before next", "none"));
+      if (!session.hasLogits) throw new OptionError(`session ${id} has no logits to choose from: append tokens first`);
       const logits = this.logits(session);
       session.hash.update(new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength));
       const choice = this.#sampler.choose(logits, ...chosenBy(session, alone), session.random);
@@ -239,7 +239,7 @@ export class Engine {
 
   async #exclusively<T>(id: number, work: (session: SessionState) => Promise<T>): Promise<T> {
     const session = this.state(id);
-    if (this.#busy.has(id)) throw new OptionError(mismatch("session", "one call at a time", "a second one"));
+    if (this.#busy.has(id)) throw new OptionError(`session ${id} is busy: it takes one call at a time`);
     this.#busy.add(id);
     try {
       return await work(session);

@@ -32,7 +32,7 @@ export async function score(
     if (session.pending >= 0) return;
     const { position } = session;
     if (position > session.origin && !session.hasLogits) {
-      throw new OptionError(mismatch("session", "one whose last token has logits", "one whose reading was cut off"));
+      throw new OptionError(`session ${id} has no logits to score by: its last reading was cut off`);
     }
     if (session.hasLogits) {
       bank.kernels.nll(nll.out, bank.slot(session.slot), token, engine.program.vocabSize);

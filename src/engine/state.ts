@@ -1,4 +1,4 @@
-import { mismatch, OptionError } from "../base/errors.ts";
+import { OptionError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import type { Xxh64 } from "../machine/hash.ts";
 import { NO_TAIL, type Tail } from "../tokenizer/shown_stops.ts";
@@ -66,7 +66,7 @@ export function hold(session: SessionState, token: number): void {
 
 /** Throws OptionError for a session whose slot may be another one's by now. */
 export function requireOpen({ open }: SessionState): void {
-  if (!open) throw new OptionError(mismatch("session", "one that is open", "one that was disposed meanwhile"));
+  if (!open) throw new OptionError("the session was disposed meanwhile");
 }
 
 /** Where a session is in a chat: in none, in an answer or behind it, or behind whole turns. */

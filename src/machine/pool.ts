@@ -1,4 +1,4 @@
-import { LambentError, mismatch } from "../base/errors.ts";
+import { LambentError } from "../base/errors.ts";
 import type { KernelExports } from "./kernel_exports.ts";
 import { type Attachment, abort, aborted, generation, Mail, reset, setSpins } from "./mailbox.ts";
 
@@ -203,7 +203,7 @@ export class Pool {
     allDone(helpers, HOMEWARD);
     const lost = helpers.flatMap(({ done }, i) => (done ? [] : [i + 1]));
     this.#fail();
-    throw new LambentError(mismatch("step", `${all} threads at its end`, `no sign of thread ${lost.join(", ")}`));
+    throw new LambentError(`the step lost thread ${lost.join(", ")} of ${all}`);
   }
 
   #fail(): void {
@@ -215,7 +215,7 @@ export class Pool {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        reject(new LambentError(mismatch("threads", "an end of those of a step that failed", "some still at work")));
+        reject(new LambentError("threads of a step that failed are still running"));
       }, PATIENCE);
     });
     this.#settled = Promise.race([ended, late]);

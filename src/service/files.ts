@@ -1,6 +1,6 @@
 /** Files of one thread, read by another. */
 
-import { LambentError, mismatch } from "../base/errors.ts";
+import { LambentError } from "../base/errors.ts";
 import type { ByteSource, Files } from "../base/source.ts";
 import type { Call, Handlers, Rpc } from "./rpc.ts";
 
@@ -29,7 +29,7 @@ export function serveFiles(files: Files): { readonly handlers: Handlers; close()
     async readFile(_: Call, handle: number, offset: number, length: number): Promise<Uint8Array> {
       const bytes = new Uint8Array(length);
       const source = sources.get(handle);
-      if (!source) throw new LambentError(mismatch("file", "one that is open", "one that was closed"));
+      if (!source) throw new LambentError("the file was closed");
       await source.readInto(bytes, offset);
       return bytes;
     },

@@ -1,4 +1,4 @@
-import { mismatch, OptionError } from "../base/errors.ts";
+import { OptionError } from "../base/errors.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { Waited } from "../engine/slots.ts";
@@ -130,7 +130,7 @@ export class LocalService implements EngineService {
   }
 
   close(): void {
-    this.#closed ??= new OptionError(mismatch("model", "one that is open", "one that was disposed of"));
+    this.#closed ??= new OptionError("the model was disposed");
     for (const leave of this.#leaves) leave(this.#closed);
     for (const id of this.#sessions) this.dispose(id);
     this.#engine = undefined;

@@ -1,4 +1,4 @@
-import { LambentError, mismatch, OptionError, show } from "../base/errors.ts";
+import { LambentError, OptionError, show } from "../base/errors.ts";
 import { Forgotten } from "../base/forgotten.ts";
 import { messageOf } from "../base/realm.ts";
 import type { Files } from "../base/source.ts";
@@ -53,8 +53,8 @@ export class RemoteService implements EngineService {
     const files = typeof where === "string" ? undefined : serveFiles(where);
     const rpc = new Rpc(thread, files?.handlers ?? {});
     thread.ended.then((reason) => {
-      const end = reason === undefined ? "its end" : `its end: ${show(messageOf(reason))}`;
-      rpc.end(new LambentError(mismatch("engine", "its worker at work", end)));
+      const why = reason === undefined ? "" : `: ${show(messageOf(reason))}`;
+      rpc.end(new LambentError(`the engine's worker ended${why}`));
     });
     const place = typeof where === "string" ? where : { files: where.name };
     try {
@@ -84,7 +84,7 @@ export class RemoteService implements EngineService {
   #told(id: number): Told {
     const told = this.#sessions.get(id);
     if (told) return told;
-    throw new OptionError(mismatch("session", "one that is open", `number ${id}, which was disposed`));
+    throw new OptionError(`session ${id} was disposed`);
   }
 
   /** `of`: the session that is asked; what is told of it after its end is nothing that anybody wants to know. */
@@ -168,7 +168,7 @@ export class RemoteService implements EngineService {
   close(): void {
     forgotten.ignore(this);
     this.#sessions.clear();
-    this.#rpc.end(new OptionError(mismatch("model", "one that is open", "one that was disposed of")));
+    this.#rpc.end(new OptionError("the model was disposed"));
     this.#thread.terminate();
   }
 }

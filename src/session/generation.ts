@@ -1,4 +1,4 @@
-import { mismatch, OptionError } from "../base/errors.ts";
+import { OptionError } from "../base/errors.ts";
 import { tick } from "../base/tick.ts";
 import { HASH_OF_NOTHING } from "../machine/hash.ts";
 
@@ -130,8 +130,7 @@ export class Generation implements AsyncIterable<string> {
   }
 
   async #gather(): Promise<string> {
-    if (this.#reader)
-      throw new OptionError("generation: text() gathers what it reads, and the pieces have a reader already");
+    if (this.#reader) throw new OptionError("the generation has a reader already: text() gathers what it reads itself");
     let text = "";
     for await (const piece of this) text += piece;
     return text;
@@ -146,7 +145,7 @@ export class Generation implements AsyncIterable<string> {
     const reader: AsyncIterableIterator<T> = {
       next: async () => {
         this.#reader ??= reader;
-        if (this.#reader !== reader) throw new OptionError(mismatch("generation", "one reader", "a second one"));
+        if (this.#reader !== reader) throw new OptionError("the generation has a reader already");
         this.#wanted++;
         try {
           return await shown.next();
@@ -172,7 +171,9 @@ export class Generation implements AsyncIterable<string> {
   async *#shown<T>(show: (token: GeneratedToken) => T | undefined): AsyncGenerator<T, void, undefined> {
     do {
       if (this.#lost)
-        throw new OptionError(`generation: read it before ${Generation.KEPT} tokens were made for its result`);
+        throw new OptionError(
+          `the first tokens of the generation are gone: read it before ${Generation.KEPT} of them were made for its result`,
+        );
       for (let token = this.#ready.shift(); token; token = this.#ready.shift()) {
         const shown = show(token);
         if (shown !== undefined) yield shown;

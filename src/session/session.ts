@@ -176,7 +176,7 @@ export class Session {
 
   /** A step of a generation. Another one at the same time would change what this one goes by. */
   async #alone<T>(step: () => Promise<T>): Promise<T> {
-    if (this.#busy) throw new OptionError(mismatch("session", "one call at a time", "a second one"));
+    if (this.#busy) throw new OptionError("the session is busy: it takes one call at a time");
     this.#busy = true;
     try {
       return await step();

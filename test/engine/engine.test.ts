@@ -54,7 +54,7 @@ describe("what is refused leaves a session as it was", () => {
 
   test("next before any token, and again after none", async () => {
     const session = engine.open(0, 1);
-    const message = "session: expected at least one token before next, found none";
+    const message = `session ${session} has no logits to choose from: append tokens first`;
     expect(await optionError(() => engine.next(session, GREEDY))).toBe(message);
     await engine.append(session, []);
     expect(await optionError(() => engine.next(session, GREEDY))).toBe(message);
@@ -76,7 +76,7 @@ describe("what is refused leaves a session as it was", () => {
     const [session, other] = [engine.open(0, 1), engine.open(0, 1)];
     const ids = randomIds(100, 2);
     const first = engine.append(session, ids);
-    const message = "session: expected one call at a time, found a second one";
+    const message = `session ${session} is busy: it takes one call at a time`;
     expect(await optionError(() => engine.append(session, [1]))).toBe(message);
     expect(await optionError(() => engine.next(session, GREEDY))).toBe(message);
     expect(await optionError(() => engine.forward(session, [1], () => {}))).toBe(message);
@@ -91,7 +91,7 @@ describe("what is refused leaves a session as it was", () => {
     const session = engine.open(0, 1);
     engine.dispose(session);
     engine.dispose(session);
-    const message = `session: expected one that is open, found number ${session}, which was disposed`;
+    const message = `session ${session} was disposed`;
     expect(await optionError(() => engine.append(session, [1]))).toBe(message);
     expect(await optionError(() => engine.next(session, GREEDY))).toBe(message);
     expect(await optionError(() => engine.fork(session))).toBe(message);
@@ -169,7 +169,7 @@ describe("an AbortSignal", () => {
       expect(read).toBeLessThan(400);
       // There may be no logits to choose from now, but never old ones.
       if (call === "append")
-        expect(await optionError(() => engine.next(session, GREEDY))).toStartWith("session: expected");
+        expect(await optionError(() => engine.next(session, GREEDY))).toContain("has no logits to choose from");
       await engine.append(session, ids.slice(read));
       expect(sameBits(row(session), wanted)).toBe(true);
       expect((await engine.next(session, GREEDY)).position).toBe(400);

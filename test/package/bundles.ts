@@ -103,7 +103,7 @@ describe("a bundle for Node, without the package, by", () => {
       }
       expect(await told([host, bundle], to, { KERNELS })).toEqual(good);
       expect((await told([host, bundle], to, { KERNELS, WORKER: "1" })).error).toMatch(
-        /^LambentError: engine: expected its worker at work, found its end: workers need the package outside of a bundle/,
+        /^LambentError: the engine's worker ended: workers need the package outside of a bundle/,
       );
     }
     cpSync(join(to, KERNELS), join(to, "out", name, "chunks" in more ? more.chunks : "."), { recursive: true });

@@ -355,7 +355,7 @@ test("an engine whose worker ends is told in words, and Start works again", asyn
     const engine = reader.page.workers().find((worker) => worker.url().endsWith("browser_worker.js"));
     await engine?.evaluate(() => close());
     await reader.settled();
-    expect(await reader.error()).toMatch(/engine: expected its worker at work, found its end/);
+    expect(await reader.error()).toMatch(/the engine's worker ended/);
     await reader.write(50);
     expect(await reader.error()).toBe("");
   }
@@ -375,7 +375,7 @@ test("a thread that ends in the midst of a step is told in words, and Start work
     });
     writing = await Promise.race([shown.then(() => false), Bun.sleep(300).then(() => true)]);
   }
-  expect(await reader.error()).toBe("step: expected 2 threads at its end, found no sign of thread 1");
+  expect(await reader.error()).toBe("the step lost thread 1 of 2");
   await reader.write(50);
   expect(await reader.error()).toBe("");
 });
@@ -383,7 +383,7 @@ test("a thread that ends in the midst of a step is told in words, and Start work
 test("workers and kernels that do not come are told in words, unless others will do", async () => {
   reader.expected = /404/;
   for (const [missing, error] of [
-    [/browser_worker/, /^engine: expected its worker at work, found its end/],
+    [/browser_worker/, /^the engine's worker ended/],
     [/wasm$/, /expected the kernels there, found HTTP 404/],
     [/^shared/, /^$/],
     [/browser_thread/, /^$/],

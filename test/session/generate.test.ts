@@ -125,7 +125,7 @@ describe("what is read", () => {
     await reader.next();
     for (const again of [generation.tokens(), generation[Symbol.asyncIterator]()]) {
       const { message } = await failure(OptionError, () => again.next());
-      expect(message).toBe("generation: expected one reader, found a second one");
+      expect(message).toBe("the generation has a reader already");
     }
     for await (const _ of reader);
     await failure(OptionError, () => generation.tokens().next());

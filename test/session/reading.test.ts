@@ -91,7 +91,7 @@ describe("the result", () => {
     for (const read of [(g: Generation) => g.tokens().next(), (g: Generation) => g.text()]) {
       const tooLate = model.generate(PROMPT, { ...OPTIONS, maxNewTokens: Generation.KEPT + 1 });
       await tooLate.result;
-      expect((await failure(OptionError, () => read(tooLate))).message).toContain(`${Generation.KEPT} tokens`);
+      expect((await failure(OptionError, () => read(tooLate))).message).toContain(`before ${Generation.KEPT} of them`);
     }
     const failing = model.generate([61], OPTIONS);
     await failing.result.catch(() => {});
@@ -244,7 +244,7 @@ describe.each([false, true])("a session that waits for a slot (worker: %p)", (wo
     const last = failure(OptionError, () => model.session({ wait: true }));
     await turn();
     model.dispose();
-    expect((await last).message).toContain("disposed of");
+    expect((await last).message).toBe("the model was disposed");
     expect(again).toHaveLength(2);
   });
 });

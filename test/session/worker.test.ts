@@ -101,7 +101,9 @@ test("errors are those of an engine in place", async () => {
   ];
   for (const [type, action] of failing) {
     const [a, b] = [await failure(type, () => action(here)), await failure(type, () => action(there))];
-    expect(b.message).toBe(a.message);
+    // Engines number their sessions on their own.
+    const numberless = ({ message }: Error) => message.replace(/^session \d+/, "session");
+    expect(numberless(b)).toBe(numberless(a));
   }
   const empty = temporaryFolder();
   const [a, b] = [{}, { worker: true }].map((options) => failure(ModelError, () => open(options, empty)));
@@ -132,7 +134,7 @@ test("a worker that ends in the middle of a step ends every call with an error, 
   const calls = [service.append(id, new Array(100_000).fill(9)), service.open()];
   calls[1]?.catch(() => {}); // a busy machine has not answered it yet
   setTimeout(() => thread.terminate(), 20);
-  const gone = /^engine: expected its worker at work, found its end/;
+  const gone = /^the engine's worker ended/;
   expect((await failure(LambentError, () => calls[0])).message).toMatch(gone);
   for (const call of [() => service.open(), () => service.append(id, [5]), () => service.next(id, OPTIONS as never)]) {
     expect((await failure(LambentError, call)).message).toMatch(gone);
@@ -150,7 +152,7 @@ test("a worker that ends while it loads, and one that cannot begin, are errors t
   const { message } = await failure(LambentError, () => {
     return loadRemotely(folder, SMALL, { ...bun, startEngine: () => never });
   });
-  expect(message).toBe("engine: expected its worker at work, found its end: no such file");
+  expect(message).toBe("the engine's worker ended: no such file");
   const without = { ...bun, name: "here", startEngine: undefined };
   expect((await failure(OptionError, () => loadRemotely(folder, SMALL, without))).message).toBe(
     "worker: expected false, as here starts no workers, found true",
@@ -174,9 +176,7 @@ test("a model that was disposed of says so, wherever it was", async () => {
     model.dispose();
     const uses = [() => model.session(), () => model.generate(PROMPT).text(), () => model.restore(new Uint8Array(9))];
     for (const use of uses) {
-      expect((await failure(OptionError, use)).message).toBe(
-        "model: expected one that is open, found one that was disposed of",
-      );
+      expect((await failure(OptionError, use)).message).toBe("the model was disposed");
     }
     expect(model.info).toEqual(info);
     await failure(OptionError, () => session.append([5]));
