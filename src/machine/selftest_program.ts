@@ -1,0 +1,284 @@
+/** What the self-test runs: every kernel, in a small program over one memory. */
+import { CacheFormat, Format, isQuantized, Size, Step } from "../../assembly/layout.ts";
+import {
+  Angles,
+  Attention,
+  Cast,
+  Clamp,
+  Clip,
+  Elementwise,
+  Embed,
+  Gather,
+  Matmul,
+  Norm,
+  Offset,
+  Op,
+  Pack,
+  Quantize,
+  Rope,
+  Span,
+} from "../../assembly/op.ts";
+import { Arena } from "./arena.ts";
+import { writeRow, writeSpan } from "./step.ts";
+
+/** Four rows of one session, then one of another that has just begun. */
+const RUN_ROWS = [4, 1];
+const ROWS = 5;
+export const STORED = [Format.F32, Format.Bf16, Format.F16] as const;
+export const FORMATS = [...STORED, Format.Q8, Format.Q7, Format.Q4] as const;
+const CACHE_FORMATS = [CacheFormat.F32, CacheFormat.Bf16, CacheFormat.Int8] as const;
+/**
+ * Every remainder that a kernel treats on its own, of widths (heads · headDim: 33, 38, 43, 48) and of heads; groups of query
+ * heads; a ring across blocks of keys, one shorter than the step; a ceiling below the ring's length, above it, and far off.
+ */
+const SHAPES = [
+  { heads: 3, kvHeads: 1, headDim: 11, rotaryDim: 10, nGlobal: 5, nLocal: 70, limit: 40, unrotated: true },
+  { heads: 2, kvHeads: 2, headDim: 19, rotaryDim: 6, nGlobal: 7, nLocal: 2, limit: 9, unrotated: false },
+  { heads: 1, kvHeads: 1, headDim: 43, rotaryDim: 42, nGlobal: 1, nLocal: 5, limit: 5, unrotated: true },
+  { heads: 4, kvHeads: 2, headDim: 12, rotaryDim: 12, nGlobal: 4, nLocal: 9, limit: 10000, unrotated: true },
+] as const;
+
+type Shape = (typeof SHAPES)[number];
+type Fields = Readonly<Record<number, number>>;
+
+const bits = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0] as number;
+
+/**
+ * Inputs: a few decades of magnitude around 1, both signs, and in every eighth place something extreme; then the same
+ * small, and so small that the eps of a norm decides.
+ */
+function someNumbers() {
+  const extremes = [0, -0, 65504, -65504, 6e-8, -6e-8, 1e-30, 90];
+  let state = 1;
+  const next = (): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    if (state >>> 29 === 0) return extremes[(state >>> 20) & 7] as number;
+    return Math.fround(((state & 0xffff) - 32768) / 2 ** ((state >>> 16) & 15));
+  };
+  const plain = Float32Array.from({ length: 1021 }, next);
+  return { plain, small: plain.map((value) => value * 2 ** -13), tiny: plain.map((value) => value * 2 ** -24) };
+}
+
+/** Bytes of one part of a slot: keys or values of a shape, in the ring or pinned. */
+function partBytes({ kvHeads, headDim, nLocal, nGlobal }: Shape): number {
+  return 4 * kvHeads * headDim * Math.max(nLocal, nGlobal);
+}
+
+/** The records of the program, the addresses of what they read and write, and the step that they run on. */
+export class TestProgram {
+  readonly view: DataView;
+  readonly arena = new Arena(Size.ControlBytes);
+  /** What slices need for themselves, which is no result, and what packing says of each. */
+  readonly work: number;
+  readonly results: number;
+  /** Two session slots of some numbers. */
+  readonly slot: number;
+  readonly slotBytes: number;
+  readonly scratch: number;
+  /** All that is written but the slots. */
+  readonly buffers: Uint8Array[] = [];
+  readonly words: number[][] = [];
+  readonly #memory: WebAssembly.Memory;
+  readonly #numbers = someNumbers();
+  readonly #turns: number;
+  #first = 0;
+
+  constructor(memory: WebAssembly.Memory) {
+    this.#memory = memory;
+    this.view = new DataView(memory.buffer);
+    const { arena, view } = this;
+    this.work = arena.take(Size.WorkBytes * 2);
+    this.results = arena.take(4 * 2);
+    this.slot = arena.take(0);
+    this.slotBytes = SHAPES.reduce((sum, shape) => sum + CACHE_FORMATS.length * 6 * partBytes(shape), 0);
+    this.floats((RUN_ROWS.length * this.slotBytes) / 4, "small");
+    this.#turns = arena.take(8 * 32);
+    for (let i = 0; i < 32; i++) view.setBigUint64(this.#turns + 8 * i, 0x9e3779b97f4a7c15n >> BigInt(2 * i), true);
+    this.scratch = arena.take(Size.ScratchBytes * 2);
+    let offset = 0;
+    for (const [number, shape] of SHAPES.entries()) {
+      const width = shape.heads * shape.headDim;
+      const [x, source, weight] = [this.floats(ROWS * width), this.floats(width * width), this.floats(width)];
+      for (const format of FORMATS) this.#matmuls(shape, format, x, source, weight);
+      this.#norms(shape, x, source, weight);
+      const less = this.floats(ROWS * width, "small");
+      this.#elementwise(width, x, less, source);
+      offset = this.#attentions(number, shape, less, offset);
+    }
+    this.#record(Op.End, Span.All, {});
+  }
+
+  /** Some numbers over and over, from another one on each time: new ones would take longer than the kernels. */
+  floats(count: number, kind: "plain" | "small" | "tiny" = "plain"): number {
+    const numbers = this.#numbers[kind];
+    const target = new Float32Array(this.#memory.buffer, this.arena.take(4 * count), count);
+    this.#first = (this.#first + 389) % numbers.length;
+    for (let done = 0, at = this.#first; done < count; done += numbers.length - at, at = 0) {
+      target.set(numbers.subarray(at, at + count - done), done);
+    }
+    return target.byteOffset;
+  }
+
+  #buffer(columns: number): number {
+    const address = this.arena.take(4 * (ROWS + 1) * columns);
+    this.buffers.push(new Uint8Array(this.#memory.buffer, address, 4 * (ROWS + 1) * columns));
+    return address;
+  }
+
+  #record(op: Op, span: Span, fields: Fields): void {
+    const list = new Array<number>(Size.RecordBytes / 4).fill(0);
+    list[0] = op;
+    list[1] = span;
+    for (const [field, value] of Object.entries(fields)) list[Number(field)] = value;
+    this.words.push(list);
+  }
+
+  #all(op: Op, fields: Fields): void {
+    this.#record(op, Span.All, fields);
+  }
+
+  /** A matrix of a format: packed, multiplied by, and its rows as embeddings. */
+  #matmuls({ heads, headDim }: Shape, format: Format, x: number, source: number, weight: number): void {
+    const { work, results } = this;
+    const width = heads * headDim;
+    const table = this.arena.take(48 * 48 * (format === Format.F32 ? 4 : 2));
+    const places = { [Pack.dst]: table, [Pack.src]: source, [Pack.results]: results, [Pack.work]: work };
+    const sizes = { [Pack.rows]: width, [Pack.k]: width, [Pack.columns]: heads > 2 ? weight : 0 };
+    this.#all(Op.Pack, { ...places, ...sizes, [Pack.source]: Format.F32, [Pack.target]: format });
+    const quantized = this.#buffer(80);
+    const whole = { [Quantize.y]: quantized, [Quantize.x]: x, [Quantize.k]: width, [Quantize.format]: format };
+    if (isQuantized(format)) this.#all(Op.Quantize, whole);
+    const matmul = {
+      ...{ [Matmul.x]: isQuantized(format) ? quantized : x, [Matmul.weight]: table, [Matmul.n]: width },
+      ...{ [Matmul.k]: width, [Matmul.format]: format, [Matmul.work]: work },
+    };
+    for (const span of [Span.All, Span.Logits]) {
+      const added = { [Matmul.bias]: heads > 1 ? weight : 0, [Matmul.residual]: heads > 2 ? x : 0 };
+      this.#record(Op.Matmul, span, { [Matmul.y]: this.#buffer(width), ...added, ...matmul });
+    }
+    const embedded = this.#buffer(width);
+    const embed = { [Embed.table]: table, [Embed.dim]: width, [Embed.format]: format, [Embed.work]: work };
+    this.#all(Op.Embed, { [Embed.y]: embedded, ...embed });
+    this.#all(Op.Clip, { [Clip.x]: embedded, [Clip.dim]: width, [Clip.bound]: bits(3) });
+  }
+
+  #norms({ heads, headDim }: Shape, x: number, source: number, weight: number): void {
+    const width = heads * headDim;
+    for (const op of [Op.RmsNorm, Op.LayerNorm]) {
+      const bias = heads > 1 ? source : 0;
+      const norm = { [Norm.x]: x, [Norm.weight]: weight, [Norm.bias]: bias, [Norm.dim]: width, [Norm.eps]: bits(1e-5) };
+      this.#all(op, { [Norm.y]: this.#buffer(width), ...norm });
+      this.#all(op, { [Norm.y]: this.#buffer(width), ...norm, [Norm.x]: this.floats(ROWS * width, "tiny") });
+    }
+  }
+
+  #elementwise(width: number, x: number, less: number, source: number): void {
+    for (const op of [Op.SiluMul, Op.Gelu, Op.GeluTanh]) {
+      for (const a of [x, less]) {
+        const places = { [Elementwise.y]: this.#buffer(width), [Elementwise.a]: a, [Elementwise.b]: source };
+        this.#all(op, { ...places, [Elementwise.n]: width });
+      }
+    }
+    this.#record(Op.Gather, Span.Logits, { [Gather.y]: this.#buffer(width), [Gather.x]: x, [Gather.dim]: width });
+  }
+
+  /** Rotations, then attention over caches of every format; returns where the next shape's caches begin. */
+  #attentions(number: number, shape: Shape, less: number, offset: number): number {
+    const { heads, kvHeads, headDim } = shape;
+    const [q, k] = [this.floats(ROWS * heads * headDim, "small"), this.floats(ROWS * kvHeads * headDim, "small")];
+    const { qRotated, qFixed, kRotated } = this.#rotations(shape, q, k);
+    const v = this.floats(ROWS * kvHeads * headDim, "small");
+    const cacheHeads = Math.ceil((6 * partBytes(shape)) / (ROWS * 4 * headDim));
+    const cacheSource = this.floats(ROWS * cacheHeads * headDim, "small");
+    for (const format of CACHE_FORMATS) {
+      const scaleBytes = 4 * Math.ceil(headDim / Size.ScaleBlock);
+      const int8Bytes = ((headDim + 3) & ~3) + scaleBytes;
+      const headBytes = [4 * headDim, 2 * headDim, int8Bytes][format] as number;
+      /** Heads of every row in the format; with f32 those that are there. */
+      const cached = (x: number, count: number, y = this.#buffer(count * headDim)): number => {
+        if (format === CacheFormat.F32) return x;
+        const sizes = { [Cast.kvHeads]: count, [Cast.headDim]: headDim, [Cast.headBytes]: headBytes };
+        this.#all(Op.Cast, { [Cast.y]: y, [Cast.x]: x, [Cast.format]: format, ...sizes });
+        return y;
+      };
+      cached(cacheSource, cacheHeads, this.slot + offset); // the other session's slot holds zeros
+      const attention = {
+        ...{ [Attention.q]: qRotated, [Attention.qFixed]: qFixed, [Attention.k]: cached(kRotated, kvHeads) },
+        ...{ [Attention.kUnrotated]: cached(k, kvHeads), [Attention.v]: cached(v, kvHeads) },
+        ...this.#cacheOf(shape, format, headBytes, offset),
+      };
+      for (const clamp of format === CacheFormat.F32 ? [Clamp.None, Clamp.Distance, Clamp.Sinks] : [Clamp.Distance]) {
+        // Every shape has half of the pairs, and every pair two shapes.
+        const slopes = (number + clamp + format) & 1 ? less : 0;
+        const rest = { [Attention.clamp]: clamp, [Attention.slopes]: slopes };
+        this.#all(Op.Attention, { [Attention.out]: this.#buffer(heads * headDim), ...attention, ...rest });
+      }
+      this.#all(Op.Store, attention);
+      offset += 6 * partBytes(shape);
+    }
+    return offset;
+  }
+
+  #rotations({ heads, kvHeads, headDim, rotaryDim, limit }: Shape, q: number, k: number) {
+    const buffer = (columns = heads * headDim) => this.#buffer(columns);
+    const [angles, qRotated, qFixed, kRotated] = [buffer(2 * rotaryDim), buffer(), buffer(), buffer()] as const;
+    const pairs = { [Angles.turns]: this.#turns, [Angles.pairs]: rotaryDim / 2, [Angles.limit]: limit };
+    this.#all(Op.Angles, { [Angles.out]: buffer(2 * rotaryDim), [Angles.clamp]: Clamp.Sinks, ...pairs });
+    this.#all(Op.Angles, { [Angles.out]: angles, [Angles.clamp]: Clamp.Distance, ...pairs });
+    const dims = { [Rope.angles]: angles, [Rope.headDim]: headDim, [Rope.rotaryDim]: rotaryDim };
+    this.#all(Op.Rope, { [Rope.y]: qRotated, [Rope.x]: q, [Rope.heads]: heads, ...dims });
+    this.#all(Op.Rope, { [Rope.y]: qFixed, [Rope.x]: q, [Rope.heads]: heads, [Rope.fixed]: 1, ...dims });
+    this.#all(Op.Rope, { [Rope.y]: kRotated, [Rope.x]: k, [Rope.heads]: kvHeads, [Rope.interleaved]: 1, ...dims });
+    return { qRotated, qFixed, kRotated };
+  }
+
+  /** Attention's operands that say where the cache is, and of what shape and format. */
+  #cacheOf(shape: Shape, format: CacheFormat, headBytes: number, offset: number): Fields {
+    const { heads, kvHeads, headDim, nGlobal, nLocal, limit, unrotated } = shape;
+    const part = (index: number): number => offset + (index * partBytes(shape) * headBytes) / (4 * headDim);
+    return {
+      ...{ [Attention.kRing]: part(0), [Attention.kRingUnrotated]: unrotated ? part(1) : Offset.Unused },
+      ...{ [Attention.vRing]: part(2), [Attention.kPinned]: part(3), [Attention.vPinned]: part(5) },
+      [Attention.kPinnedUnrotated]: unrotated ? part(4) : Offset.Unused,
+      ...{ [Attention.heads]: heads, [Attention.kvHeads]: kvHeads, [Attention.headDim]: headDim },
+      ...{ [Attention.scale]: bits(0.125), [Attention.nGlobal]: nGlobal, [Attention.nLocal]: nLocal },
+      ...{ [Attention.limit]: limit, [Attention.scratch]: this.scratch },
+      ...{ [Attention.format]: format, [Attention.headBytes]: headBytes },
+    };
+  }
+
+  /** The bytes of all slots. */
+  get cache(): Uint8Array {
+    return new Uint8Array(this.#memory.buffer, this.slot, RUN_ROWS.length * this.slotBytes);
+  }
+
+  /** Writes the records into the memory; returns their address. */
+  writeRecords(): number {
+    const program = this.arena.take(this.words.length * Size.RecordBytes);
+    new Uint32Array(this.#memory.buffer, program, this.words.length * (Size.RecordBytes / 4)).set(this.words.flat());
+    return program;
+  }
+
+  /** Writes the step into the memory; returns its address. */
+  writeStep(): number {
+    const { view } = this;
+    const step = this.arena.take(Size.StepHeaderBytes + ROWS * Size.RowBytes + 8);
+    const index = step + Size.StepHeaderBytes + ROWS * Size.RowBytes;
+    writeSpan(view, step, Span.All, 0, ROWS);
+    writeSpan(view, step, Span.Logits, 0, 2);
+    view.setUint32(step + 4 * Step.gather, index, true);
+    view.setUint32(index, 1, true);
+    view.setUint32(index + 4, ROWS - 1, true);
+    let row = 0;
+    for (const [session, rows] of RUN_ROWS.entries()) {
+      for (let i = 0; i < rows; i++, row++) {
+        // 90 tokens before the first session's first row, 4 before the other's.
+        const origin = 2n ** 53n - 200n + 7n * BigInt(session);
+        const position = origin + BigInt(i) + (session ? 4n : 90n);
+        const run = { slot: this.slot + session * this.slotBytes, runStart: row - i, runRows: rows };
+        writeRow(view, step, row, { token: row * 7 + 2, ...run, origin, position, skipsMiddle: false });
+      }
+    }
+    return step;
+  }
+}
