@@ -5,7 +5,7 @@ import { whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { write } from "../../src/cli/streams.ts";
 import type { Engine } from "../../src/engine/engine.ts";
-import { headsOf } from "../../src/models/program.ts";
+import { headsOf, hiddenSize } from "../../src/models/program.ts";
 import { POLICIES, type PolicyName } from "../../src/plan/policy.ts";
 import type { LoadOptions } from "../../src/session/load.ts";
 import { Curves, gridOf, meanCurves, readCurves } from "../eval/diagnose.ts";
@@ -136,7 +136,7 @@ async function curvesOf(run: Run, attention: PolicyName): Promise<Curves> {
   const grid = gridOf(length);
   const { program } = subject.plan({ attention, maxPositions: length });
   const hidden = attention === flags.policies[0] ? layers : undefined;
-  const dim = program.buffers.hidden as number;
+  const dim = hiddenSize(program);
   const all: Curves[] = [];
   let engine: Engine | undefined;
   for (const [i, document] of documents.entries()) {
@@ -171,7 +171,7 @@ async function statesOf(
   { flags, subject, documents, pcaTokens, layers, results }: Run,
   layer: number,
 ): Promise<LayerStates> {
-  const dim = subject.plan({}).program.buffers.hidden as number;
+  const dim = hiddenSize(subject.plan({}).program);
   const positions = keptPositions(pcaTokens);
   const parts: Float32Array[] = [];
   for (const { name } of documents) {

@@ -11,6 +11,7 @@ import {
   readConfig,
   withoutAliases,
 } from "../formats/config.ts";
+import { HIDDEN, LAST, LOGITS } from "./buffers.ts";
 import { inverseFrequencies } from "./positions.ts";
 import { type AttentionOperation, MAX, type Operation, type Program, Weights } from "./program.ts";
 
@@ -85,7 +86,7 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
   const layers = Array.from({ length: config.n_layer }, (_, i): Operation[] => {
     const layer = `transformer.h.${i}`;
     return [
-      norm("normed", "hidden", `${layer}.ln_1`),
+      norm("normed", HIDDEN, `${layer}.ln_1`),
       weights.linear("q", "normed", `${layer}.attn.q_proj`, hidden, hidden, false),
       weights.linear("k", "normed", `${layer}.attn.k_proj`, hidden, hidden, false),
       weights.linear("v", "normed", `${layer}.attn.v_proj`, hidden, hidden, false),
@@ -97,8 +98,8 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
     ];
   });
   const head: Operation[] = [
-    { op: "gather", y: "last", x: "hidden" },
-    norm("last", "last", "transformer.ln_f"),
+    { op: "gather", y: LAST, x: HIDDEN },
+    norm(LAST, LAST, "transformer.ln_f"),
     weights.head(table, tied, config.vocab_size, hidden, true),
   ];
   return {
@@ -107,18 +108,18 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
     vocabSize: config.vocab_size,
     trainedLength: config.n_positions,
     buffers: {
-      hidden,
+      [HIDDEN]: hidden,
       normed: hidden,
       q: hidden,
       k: hidden,
       v: hidden,
       attended: hidden,
       inner,
-      last: hidden,
-      logits: config.vocab_size,
+      [LAST]: hidden,
+      [LOGITS]: config.vocab_size,
     },
     weights: weights.all,
-    embed: [{ op: "embed", y: "hidden", table }],
+    embed: [{ op: "embed", y: HIDDEN, table }],
     layers,
     head,
   };

@@ -14,6 +14,7 @@ import {
   readConfig,
   type Values,
 } from "../formats/config.ts";
+import { HIDDEN, LAST, LOGITS } from "./buffers.ts";
 import { inverseFrequencies } from "./positions.ts";
 import { MAX, type Operation, type Program, Weights } from "./program.ts";
 import { ropeKeys, ropeOf } from "./rope_config.ts";
@@ -130,13 +131,13 @@ export function gatedDecoder(modelType: string, name: string, config: GatedConfi
   const layers = Array.from({ length: config.num_hidden_layers }, (_, i): Operation[] => {
     const layer = `model.layers.${i}`;
     return [
-      norm("normed", "hidden", `${layer}.input_layernorm`),
+      norm("normed", HIDDEN, `${layer}.input_layernorm`),
       weights.linear("q", "normed", `${layer}.self_attn.q_proj`, heads * headDim, hidden, variant.qkvBias),
       weights.linear("k", "normed", `${layer}.self_attn.k_proj`, kvHeads * headDim, hidden, variant.qkvBias),
       weights.linear("v", "normed", `${layer}.self_attn.v_proj`, kvHeads * headDim, hidden, variant.qkvBias),
       { ...attention, window: variant.window?.(i) },
       weights.update("attended", `${layer}.self_attn.o_proj`, hidden, heads * headDim, variant.outBias),
-      norm("normed", "hidden", `${layer}.post_attention_layernorm`),
+      norm("normed", HIDDEN, `${layer}.post_attention_layernorm`),
       weights.linear("gate", "normed", `${layer}.mlp.gate_proj`, inner, hidden, variant.mlpBias),
       weights.linear("up", "normed", `${layer}.mlp.up_proj`, inner, hidden, variant.mlpBias),
       { op: "siluMul", y: "gate", a: "gate", b: "up" },
@@ -144,8 +145,8 @@ export function gatedDecoder(modelType: string, name: string, config: GatedConfi
     ];
   });
   const head: Operation[] = [
-    { op: "gather", y: "last", x: "hidden" },
-    norm("last", "last", "model.norm"),
+    { op: "gather", y: LAST, x: HIDDEN },
+    norm(LAST, LAST, "model.norm"),
     weights.head(table, tied, config.vocab_size, hidden, false),
   ];
   return {
@@ -154,7 +155,7 @@ export function gatedDecoder(modelType: string, name: string, config: GatedConfi
     vocabSize: config.vocab_size,
     trainedLength: config.max_position_embeddings,
     buffers: {
-      hidden,
+      [HIDDEN]: hidden,
       normed: hidden,
       q: heads * headDim,
       k: kvHeads * headDim,
@@ -162,11 +163,11 @@ export function gatedDecoder(modelType: string, name: string, config: GatedConfi
       attended: heads * headDim,
       gate: inner,
       up: inner,
-      last: hidden,
-      logits: config.vocab_size,
+      [LAST]: hidden,
+      [LOGITS]: config.vocab_size,
     },
     weights: weights.all,
-    embed: [{ op: "embed", y: "hidden", table }],
+    embed: [{ op: "embed", y: HIDDEN, table }],
     layers,
     head,
   };

@@ -14,6 +14,7 @@ import {
   withoutAliases,
 } from "../formats/config.ts";
 import { isRecord } from "../formats/json.ts";
+import { HIDDEN, LAST, LOGITS } from "./buffers.ts";
 import { alibiSlopes } from "./positions.ts";
 import { type AttentionOperation, contiguous, MAX, type Operation, type Program, Weights } from "./program.ts";
 
@@ -134,21 +135,21 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
   const layers = Array.from({ length: config.n_layers }, (_, i): Operation[] => {
     const layer = `transformer.blocks.${i}`;
     return [
-      norm("normed", "hidden", `${layer}.norm_1`),
+      norm("normed", HIDDEN, `${layer}.norm_1`),
       ...third("q", layer, 0),
       ...third("k", layer, 1),
       ...third("v", layer, 2),
       attention,
       weights.update("attended", `${layer}.attn.out_proj`, hidden, hidden, bias),
-      norm("normed", "hidden", `${layer}.norm_2`),
+      norm("normed", HIDDEN, `${layer}.norm_2`),
       weights.linear("inner", "normed", `${layer}.ffn.up_proj`, inner, hidden, bias),
       { op: "gelu", y: "inner", a: "inner" },
       weights.update("inner", `${layer}.ffn.down_proj`, hidden, inner, bias),
     ];
   });
   const head: Operation[] = [
-    { op: "gather", y: "last", x: "hidden" },
-    norm("last", "last", "transformer.norm_f"),
+    { op: "gather", y: LAST, x: HIDDEN },
+    norm(LAST, LAST, "transformer.norm_f"),
     weights.head(table, tied, config.vocab_size, hidden, false),
   ];
   return {
@@ -157,18 +158,18 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
     vocabSize: config.vocab_size,
     trainedLength: config.max_seq_len,
     buffers: {
-      hidden,
+      [HIDDEN]: hidden,
       normed: hidden,
       q: hidden,
       k: hidden,
       v: hidden,
       attended: hidden,
       inner,
-      last: hidden,
-      logits: config.vocab_size,
+      [LAST]: hidden,
+      [LOGITS]: config.vocab_size,
     },
     weights: weights.all,
-    embed: [{ op: "embed", y: "hidden", table }],
+    embed: [{ op: "embed", y: HIDDEN, table }],
     layers,
     head,
   };

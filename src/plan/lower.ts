@@ -1,6 +1,7 @@
 import { activationBytes, blockColumns, isQuantized } from "../../assembly/layout.ts";
 import { Clip, Elementwise, Embed, Gather, Matmul, Norm, Op, Quantize, Rows } from "../../assembly/op.ts";
 import type { DType } from "../base/dtype.ts";
+import { LOGITS_BUFFERS, PLANNED } from "../models/buffers.ts";
 import type { Operation, Program } from "../models/program.ts";
 import type { CacheLayout } from "./cache.ts";
 import { lowerAttention } from "./lower_attention.ts";
@@ -14,10 +15,6 @@ export interface Quantized {
 }
 
 const ELEMENTWISE = { siluMul: Op.SiluMul, gelu: Op.Gelu, geluTanh: Op.GeluTanh } as const;
-/** The buffer of quantised activations. */
-const QUANTIZED = "quantized";
-/** Buffers of the rows that want logits; the others have a row for every row of the step. */
-export const LOGITS_BUFFERS: ReadonlySet<string> = new Set(["last", "logits"]);
 
 /** f32 values per row of every buffer. */
 export type Widths = Readonly<Record<string, number>>;
@@ -106,7 +103,7 @@ function lowerOne(
       const whole = isQuantized(format);
       const fields = {
         [Matmul.y]: at.buffer(operation.y),
-        [Matmul.x]: at.buffer(whole ? QUANTIZED : operation.x),
+        [Matmul.x]: at.buffer(whole ? PLANNED.quantized : operation.x),
         [Matmul.weight]: weight.address,
         [Matmul.bias]: bias?.address ?? 0,
         [Matmul.residual]: operation.residual ? at.buffer(operation.residual) : 0,
@@ -122,7 +119,7 @@ function lowerOne(
       if (!whole || (quantized.x === operation.x && quantized.dtype === weight.dtype)) return [matmul];
       Object.assign(quantized, { x: operation.x, dtype: weight.dtype });
       const numbers = {
-        [Quantize.y]: at.buffer(QUANTIZED),
+        [Quantize.y]: at.buffer(PLANNED.quantized),
         [Quantize.x]: at.buffer(operation.x),
         [Quantize.k]: k,
         [Quantize.format]: format,
@@ -166,7 +163,7 @@ export function quantizedBuffer(program: Program, dtypeOf: (weight: string) => D
     return (blocks * activationBytes(format)) / 4;
   });
   const width = Math.max(...widths);
-  return width ? { [QUANTIZED]: width } : {};
+  return width ? { [PLANNED.quantized]: width } : {};
 }
 
 /** Marks the matmuls that the next one does not wait for: threads go on without meeting. */

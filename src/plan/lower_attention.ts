@@ -1,4 +1,5 @@
 import { Angles, Attention, Cast, Clamp, Offset, Op, Rope, Rows } from "../../assembly/op.ts";
+import { PLANNED } from "../models/buffers.ts";
 import type { AttentionOperation } from "../models/program.ts";
 import { CACHE_FORMATS, type CacheLayout } from "./cache.ts";
 import { type Addresses, type AngleKey, bits, type PlannedRecord, record } from "./record.ts";
@@ -54,11 +55,11 @@ export function lowerAttention(
   };
   const fixed = own !== undefined && cache.clamp !== Clamp.None;
   const { middle } = cache;
-  if (own) rotate(own, "qRotated", operation.q, heads);
-  if (fixed) rotate(own, "qFixed", operation.q, heads, own.limit);
-  if (ofMiddle) rotate(ofMiddle, "qMiddle", operation.q, heads, ofMiddle.limit);
-  if (own) rotate(own, "kRotated", operation.k, kvHeads);
-  const q = own ? "qRotated" : operation.q;
+  if (own) rotate(own, PLANNED.qRotated, operation.q, heads);
+  if (fixed) rotate(own, PLANNED.qFixed, operation.q, heads, own.limit);
+  if (ofMiddle) rotate(ofMiddle, PLANNED.qMiddle, operation.q, heads, ofMiddle.limit);
+  if (own) rotate(own, PLANNED.kRotated, operation.k, kvHeads);
+  const q = own ? PLANNED.qRotated : operation.q;
   const format = { format: CACHE_FORMATS[cache.dtype], headBytes: cache.headBytes };
   /** The buffer of keys or values x as they are cached: a cast one, or with f32 x itself. */
   const cached = (y: string, x: string): number => {
@@ -75,16 +76,16 @@ export function lowerAttention(
     records.push(record(Op.Cast, Rows.All, fields, text, { flops: 4 * kvHeads * headDim }));
     return at.buffer(y);
   };
-  const k = cached("kCached", own ? "kRotated" : operation.k);
+  const k = cached(PLANNED.kCached, own ? PLANNED.kRotated : operation.k);
   const part = (name: keyof CacheLayout["parts"]): number =>
     cache.parts[name] === Offset.Unused ? Offset.Unused : layerOffset + cache.parts[name];
   const fields = {
     [Attention.out]: at.buffer(operation.y),
     [Attention.q]: at.buffer(q),
-    [Attention.qFixed]: at.buffer(fixed ? "qFixed" : q),
+    [Attention.qFixed]: at.buffer(fixed ? PLANNED.qFixed : q),
     [Attention.k]: k,
-    [Attention.kUnrotated]: takesUnrotated(operation, cache) ? cached("kUnrotatedCached", operation.k) : k,
-    [Attention.v]: cached("vCached", operation.v),
+    [Attention.kUnrotated]: takesUnrotated(operation, cache) ? cached(PLANNED.kUnrotatedCached, operation.k) : k,
+    [Attention.v]: cached(PLANNED.vCached, operation.v),
     [Attention.kRing]: part("kRing"),
     [Attention.kRingUnrotated]: part("kRingUnrotated"),
     [Attention.vRing]: part("vRing"),
@@ -107,9 +108,9 @@ export function lowerAttention(
       [Attention.middleK]: middle.middleK,
       [Attention.maxMiddle]: middle.maxMiddle,
       [Attention.middleDistance]: middle.middleDistance,
-      [Attention.qMiddle]: at.buffer(ofMiddle ? "qMiddle" : q),
+      [Attention.qMiddle]: at.buffer(ofMiddle ? PLANNED.qMiddle : q),
       [Attention.kvMiddle]: part("kvMiddle"),
-      [Attention.chosen]: at.buffer("chosen"),
+      [Attention.chosen]: at.buffer(PLANNED.chosen),
     }),
   };
   const keys = cache.pinned + cache.ring;
@@ -138,15 +139,15 @@ export function attentionBuffers(operation: AttentionOperation, cache: CacheLayo
   const rotates = operation.positions.kind === "rope";
   const buffers: Record<string, number> = {};
   if (rotates) {
-    Object.assign(buffers, { qRotated: heads * headDim, kRotated: kvHeads * headDim });
-    if (cache.clamp !== Clamp.None) buffers.qFixed = heads * headDim;
-    if (cache.middle) buffers.qMiddle = heads * headDim;
+    Object.assign(buffers, { [PLANNED.qRotated]: heads * headDim, [PLANNED.kRotated]: kvHeads * headDim });
+    if (cache.clamp !== Clamp.None) buffers[PLANNED.qFixed] = heads * headDim;
+    if (cache.middle) buffers[PLANNED.qMiddle] = heads * headDim;
   }
-  if (cache.middle) buffers.chosen = 2 * heads * cache.middle.middleK;
+  if (cache.middle) buffers[PLANNED.chosen] = 2 * heads * cache.middle.middleK;
   if (cache.dtype !== "f32") {
     const width = Math.ceil((kvHeads * cache.headBytes) / 4);
-    Object.assign(buffers, { kCached: width, vCached: width });
-    if (takesUnrotated(operation, cache)) buffers.kUnrotatedCached = width;
+    Object.assign(buffers, { [PLANNED.kCached]: width, [PLANNED.vCached]: width });
+    if (takesUnrotated(operation, cache)) buffers[PLANNED.kUnrotatedCached] = width;
   }
   return buffers;
 }
