@@ -52,8 +52,17 @@ export async function planCheckpoint(
   kernels: () => Kernels | Promise<Kernels>,
   options: PlanningOptions,
 ): Promise<Planned> {
+  return (await plannerOf(checkpoint, kernels))(options);
+}
+
+/** planCheckpoint for several options: its config is read, and copies of a matrix are compared, once. */
+export async function plannerOf(
+  checkpoint: Checkpoint,
+  kernels: () => Kernels | Promise<Kernels>,
+): Promise<(options: PlanningOptions) => Planned> {
   const program = programOfCheckpoint(checkpoint);
-  return planModel(await withoutTiedCopies(checkpoint, program, kernels), options, program);
+  const headers = await withoutTiedCopies(checkpoint, program, kernels);
+  return (options) => planModel(headers, options, program);
 }
 
 function programOfCheckpoint({ name, config }: CheckpointHeaders): Program {
