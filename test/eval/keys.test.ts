@@ -5,7 +5,7 @@ import { type FoundKeys, type Loading, measureKeys } from "../../research/eval/k
 import { Engine } from "../../src/engine/engine.ts";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
 import type { Kernels } from "../../src/machine/kernels.ts";
-import { resolvePolicy } from "../../src/plan/policy.ts";
+import { type Policy, resolvePolicy } from "../../src/plan/policy.ts";
 import { directory } from "../../src/sources/directory.ts";
 import { engineOf, FAMILIES, PATIENCE, randomIds } from "../engine/tiny.ts";
 import { brokenKernels, type Mutation } from "../machine/mutant.ts";
@@ -27,7 +27,8 @@ async function found(model: string, kernels: Kernels): Promise<FoundKeys> {
       await checkpoint.close();
     }
   };
-  return measureKeys(load, randomIds(100, 1), lambda(6, 40, 50));
+  const policy = lambda(6, 40, 50);
+  return measureKeys(load, randomIds(100, 1), policy, policy);
 }
 
 describe.each([...FAMILIES])("%s: nGlobal + nLocal keys, logits as at distance limit within 1e-5", (family) => {
@@ -40,15 +41,33 @@ describe.each([...FAMILIES])("%s: nGlobal + nLocal keys, logits as at distance l
     [1, 1, 1],
     [0, 6, 6],
   ])("nGlobal %d, nLocal %d, limit %d", async (nGlobal, nLocal, limit) => {
-    const keys = await measureKeys(load, randomIds(11, nLocal), lambda(nGlobal, nLocal, limit));
+    const policy = lambda(nGlobal, nLocal, limit);
+    const keys = await measureKeys(load, randomIds(11, nLocal), policy, policy);
     expect(keys).toMatchObject({ attended: nGlobal + nLocal, expected: nGlobal + nLocal, wrong: 0, holds: true });
     expect(keys.position).toBe(2 * limit + nLocal + nGlobal - 1);
     expect(Math.max(keys.pinnedDifference, keys.localDifference)).toBeLessThan(1e-5);
   });
 });
 
+describe("a first layer with a window of its own", () => {
+  const load: Loading = (options) => engineOf("qwen2-window", { ...options, chunkSize: 7, maxSessions: 1 });
+  const policy = lambda(4, 8, 9);
+
+  test("meets the keys of its window, at their distances", async () => {
+    const { plan } = await load(policy);
+    const keys = await measureKeys(load, randomIds(40, 3), policy, plan.layers[0]?.policy as Policy);
+    expect(keys).toMatchObject({ position: 47, attended: 16, expected: 16, wrong: 0, holds: true });
+    expect(keys.localDifference).toBeLessThan(1e-5);
+  });
+
+  test("does not meet those of the policy of the others", async () => {
+    expect(await measureKeys(load, randomIds(40, 3), policy, policy)).toMatchObject({ expected: 12, holds: false });
+  });
+});
+
 test("another policy is refused", async () => {
-  const measured = measureKeys(() => engineOf("gptj"), [1], resolvePolicy({ attention: "full" }, 8));
+  const full = resolvePolicy({ attention: "full" }, 8);
+  const measured = measureKeys(() => engineOf("gptj"), [1], full, full);
   await expect(measured).rejects.toThrow("policy: expected lambda, found full");
 });
 
