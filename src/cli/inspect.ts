@@ -2,8 +2,9 @@ import type { Command } from "commander";
 import { Op } from "../../assembly/op.ts";
 import { show } from "../base/errors.ts";
 import { HIDDEN } from "../models/buffers.ts";
-import type { Plan } from "../plan/plan.ts";
+import { windowsOf } from "../models/program.ts";
 import type { Planned } from "../plan/plan_checkpoint.ts";
+import { keptWindows } from "../plan/policy.ts";
 import { inspect, measureReading } from "../session/load.ts";
 import { DEFAULT_MODEL, describeMiddle, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
 import { Stages } from "./progress.ts";
@@ -48,11 +49,13 @@ function findingsOf({ program, plan }: Planned, reading: Awaited<ReturnType<type
   const sum = (key: "weightBytes" | "cacheBytes" | "flops") => operations.reduce((n, record) => n + record[key], 0);
   const total = { weightBytes: sum("weightBytes"), cacheBytes: sum("cacheBytes"), flops: sum("flops") };
   const policy = Object.entries(plan.policy).map(([key, value]) => [key, value === Infinity ? null : value]);
+  // Undefined but where windowed and global layers mix: null is a layer that the policy acts on.
+  const windows = keptWindows(windowsOf(program)).map((window) => window ?? null);
   const { modelType, vocabSize, trainedLength, withoutEffect } = program;
   return {
     ...{ modelType, vocabSize, trainedLength, withoutEffect, cacheDtype: plan.options.cacheDtype },
     ...(Object.fromEntries(policy) as Record<string, unknown>),
-    windows: windowsOf(plan),
+    windows: windows.some((window) => window !== null) ? windows : undefined,
     memory: {
       weightBytes: plan.weightBytes,
       cacheBytes: plan.cacheBytes,
@@ -68,15 +71,6 @@ function findingsOf({ program, plan }: Planned, reading: Awaited<ReturnType<type
     },
     segments,
   };
-}
-
-/**
- * In a model that mixes windowed and global layers: of each layer the window in tokens that it was trained with and keeps
- * under every policy, or null. Undefined in all others.
- */
-function windowsOf({ policy, layers }: Plan): (number | null)[] | undefined {
-  const windows = layers.map((layer) => (keepsWindow(layer.policy, policy) ? layer.policy.nLocal : null));
-  return windows.some((window) => window !== null) ? windows : undefined;
 }
 
 function describe({ segments, windows, memory, total, roofline }: Findings, { program, plan }: Planned): string {

@@ -97,6 +97,11 @@ export function attentionOf({ layers }: Program, layer: number): AttentionOperat
   return layers[layer]?.find((operation) => operation.op === "attention");
 }
 
+/** The trained window of every layer, in tokens; undefined: the whole text. */
+export function windowsOf(program: Program): (number | undefined)[] {
+  return program.layers.map((_, layer) => attentionOf(program, layer)?.window);
+}
+
 /** Numbers of a hidden state. */
 export function hiddenSize({ buffers }: Program): number {
   return buffers[HIDDEN] as number;

@@ -3,7 +3,7 @@ import { Arena } from "../machine/arena.ts";
 import type { BankPlan } from "../machine/bank.ts";
 import type { MachinePlan, Segment } from "../machine/machine.ts";
 import { HIDDEN, LOGITS } from "../models/buffers.ts";
-import { attentionOf, type Program } from "../models/program.ts";
+import { attentionOf, type Program, windowsOf } from "../models/program.ts";
 import { assignBanks, initialBytes } from "./banks.ts";
 import { type CacheLayout, cacheLayout, NO_CACHE } from "./cache.ts";
 import { type Folding, foldings } from "./fold.ts";
@@ -117,11 +117,7 @@ function draftOf(
   options: PlanOptions,
 ): Draft {
   const attentions = program.layers.map((_, layer) => attentionOf(program, layer));
-  const policies = layerPolicies(
-    policy,
-    attentions.map((attention) => attention?.window),
-  );
-  const layers = policies.map((mine, layer) => {
+  const layers = layerPolicies(policy, windowsOf(program)).map((mine, layer) => {
     const attention = attentions[layer];
     return { policy: mine, cache: attention ? cacheLayout(mine, attention, options.cacheDtype) : NO_CACHE };
   });

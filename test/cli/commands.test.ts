@@ -108,6 +108,15 @@ describe("inspect", () => {
     expect(json.err + text.err).toBe("");
   });
 
+  test("tells which layers keep a window of their own, where there are such and others", async () => {
+    const [mixed, window] = ["qwen2-window", "mistral-window"].map((name) => join(FIXTURES, name)) as [string, string];
+    const text = await good(["inspect", "-m", mixed, "--attention", "full"]);
+    expect(text.out).toContain("\nwindows     16 tokens in layers 0, 2; the policy acts on the others\n");
+    expect(JSON.parse((await good(["inspect", "-m", mixed, "--json"])).out).windows).toEqual([16, null, 16]);
+    expect((await good(["inspect", "-m", window])).out).not.toContain("windows");
+    expect(JSON.parse((await good(["inspect", "-m", window, "--json"])).out).windows).toBeUndefined();
+  });
+
   test("reads no weight: they may be damaged, which loading refuses", async () => {
     const folder = smallFolder("gptj");
     const whole = await good(["inspect", "-m", folder]);
@@ -178,7 +187,7 @@ describe("help", () => {
     "--model --revision --offline --cache-dir --attention --n-global --n-local --limit --max-positions --dtype --cache-dtype " +
     "--threads --middle-k --middle-distance --first-layer --max-middle --middle-queries";
   const GENERATE =
-    "--prompt --max-new-tokens --temperature --top-k --top-p --min-p --repetition-penalty --seed --stop --ignore-eos " +
+    "--prompt --max-new-tokens --temperature --top-k --top-p --min-p --repetition-penalty --repeat-last-n --seed --stop --ignore-eos " +
     "--output --stats";
   const flags = { generate: `${MODEL} ${GENERATE}`, logits: `${MODEL} --ids --text --out`, inspect: `${MODEL} --json` };
 
