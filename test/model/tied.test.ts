@@ -1,17 +1,22 @@
-import { expect, test } from "bun:test";
-import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { afterAll, expect, test } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { withSubject } from "../../research/cli/subject.ts";
+import { Stages } from "../../src/cli/progress.ts";
 import { parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
+import { detectHost } from "../../src/runtime/detect.ts";
+import { provideRuntime } from "../../src/runtime/index.ts";
+import { removeTemporary, smallFolder } from "../session/small.ts";
 import { deviation, FIXTURES, logitsOf, openEngine } from "../setup.ts";
 
 const TIED = join(FIXTURES, "llama-gqa-tied");
+afterAll(removeTemporary);
+
 const IDS = [5, 17, 2, 40, 9, 33];
 
 /** A copy of a tied checkpoint that stores the head as well, changed by `change`. */
 function withHead(change: (head: Float32Array) => void): string {
-  const directory = mkdtempSync(join(tmpdir(), "tied-"));
-  cpSync(TIED, directory, { recursive: true });
+  const directory = smallFolder("llama-gqa-tied");
   const file = join(directory, "model.safetensors");
   const bytes = new Uint8Array(readFileSync(file));
   const tensors = [...parseSafetensors(bytes, file).tensors.values()];
@@ -38,4 +43,13 @@ test("one that differs from the embedding is used as the head", async () => {
   expect(other.plan.weightBytes).toBeGreaterThan(engine.plan.weightBytes);
   const doubled = (await logitsOf(engine, IDS)).map((row) => row.map((value) => 2 * value));
   for (const [i, row] of (await logitsOf(other, IDS)).entries()) expect(deviation(row, doubled[i]!)).toBeLessThan(1e-6);
+});
+
+test("evaluations plan with one copy too, as they load", async () => {
+  provideRuntime(detectHost);
+  await withSubject({ model: withHead(() => {}) }, new AbortController().signal, new Stages(), async (subject) => {
+    const { plan } = await subject.engine({});
+    expect(subject.plan({}).plan.weightBytes).toBe(plan.weightBytes);
+    expect(plan.weightBytes).toBe((await openEngine(TIED)).plan.weightBytes);
+  });
 });
