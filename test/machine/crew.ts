@@ -2,13 +2,12 @@
 import { join } from "node:path";
 import { Engine, type LoadingOptions } from "../../src/engine/engine.ts";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
-import { type Kernels, loadKernels } from "../../src/machine/kernels.ts";
+import { type KernelSource, type Kernels, loadKernels } from "../../src/machine/kernels.ts";
 import { Mail } from "../../src/machine/mailbox.ts";
 import type { StartThread, Thread } from "../../src/machine/pool.ts";
 import { bun } from "../../src/runtime/bun.ts";
 import { directory } from "../../src/sources/directory.ts";
 import { FIXTURES } from "../setup.ts";
-import { compile, type Mutation } from "./mutant.ts";
 
 const BUILD = "shared-plain";
 
@@ -23,9 +22,8 @@ export class Crew {
     this.kernels = kernels;
   }
 
-  /** Kernels with a pool, of which every worker is known here. */
-  static async open(mutations: readonly Mutation[] = [], start: StartThread = bun.startThread): Promise<Crew> {
-    const source = mutations.length === 0 ? bun.kernels : () => compile(BUILD, mutations);
+  /** Kernels with a pool, of which every worker is known here. `source`: where kernels are that are not the project's. */
+  static async open(start: StartThread = bun.startThread, source: KernelSource = bun.kernels): Promise<Crew> {
     const crew: Crew = new Crew(await loadKernels(source, [BUILD], () => crew.#start(start)));
     return crew;
   }
