@@ -2,14 +2,12 @@
 
 /** The step: header words, then the row table. */
 export enum Step {
-  /** number of rows */
-  rows,
-  /** number of rows that want logits */
-  logitsRows,
-  /** address of u32[logitsRows]: their indices */
-  logitsIndex,
+  /** address of u32[rows that want logits]: their indices in the row table */
+  gather,
   /** Tuning: what makes a machine quick and changes no result */
   tuning,
+  /** Size.Spans pairs of words: a span's first row and its number of rows */
+  spans,
 }
 
 /** Parts of Step.tuning. */
@@ -52,7 +50,9 @@ export enum Control {
 
 export enum Size {
   RecordBytes = 192,
-  StepHeaderBytes = 16,
+  /** spans of a step's rows: those of the enum Span */
+  Spans = 2,
+  StepHeaderBytes = 24,
   RowBytes = 40,
   ControlBytes = 64,
   /** keys per block of attention; blocks begin at positions divisible by it */

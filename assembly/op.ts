@@ -2,9 +2,9 @@
  * The contract between TypeScript, which builds programs, and the kernels, which execute them.
  *
  * A program is a list of records of RECORD_BYTES each, ended by Op.End. A record is 32-bit words: word 0 is the Op, word 1
- * the Rows that it works on, the others its operands, at the word offsets that the enum of the same name gives.
+ * the Span of rows that it works on, the others its operands, at the word offsets that the enum of the same name gives.
  * Operands are byte addresses in the memory of the record's bank unless the comment says otherwise; `rows` is the number
- * of rows of the step. Buffers of activations are f32 and row-major.
+ * of rows of the span. Buffers of activations are f32 and row-major.
  *
  * This file is imported by the AssemblyScript compiler and by TypeScript: enums of plain numbers only.
  */
@@ -32,11 +32,15 @@ export enum Op {
   Tap,
 }
 
-/** Which rows of the step a record works on (word 1, which may have the bit OnTheSide too). */
-export enum Rows {
-  /** every row */
+/**
+ * The rows that a record works on: the number of a span {first, count} in the step's table (layout.ts: Step.spans), in the
+ * low byte of word 1, which may have the bit OnTheSide too. Row r of a span is row r of every buffer that the record reads
+ * or writes.
+ */
+export enum Span {
+  /** every row of the step */
   All,
-  /** only the gathered rows whose logits are wanted */
+  /** the rows that want logits, as Gather has put them together: 0 to their number */
   Logits,
   /** the next record does not need what this one writes, so that the threads do not meet between them */
   OnTheSide = 256,

@@ -1,42 +1,18 @@
 import { gelu, geluTanh, siluMul } from "./activation";
 import { attention } from "./attention";
 import { barrier } from "./barrier";
-import { storeRow } from "./cache";
-import { castHeads } from "./cache_format";
-import { clip } from "./elementwise";
-import { embed } from "./embed";
 import { blocksOf, Q4, Q7Pairs, Q7Quads, Q8 } from "./format_q";
 import { Bf16, F16 } from "./half";
-import { Format, panelRows, Row, Size, Step, sourceBytes, Tuning } from "./layout";
+import { Format, isQuantized, panelRows, Row, Size, Step, sourceBytes, Tuning } from "./layout";
 import { matmulF } from "./matmul_f";
 import { matmulQ } from "./matmul_q";
-import { nllRow } from "./nll";
-import { layerNorm, rmsNorm } from "./norm";
 import { observe } from "./observe";
-import {
-  Angles,
-  Attention,
-  Cast,
-  Clamp,
-  Clip,
-  Elementwise,
-  Embed,
-  Gather,
-  Matmul,
-  Norm,
-  Op,
-  Pack,
-  Quantize,
-  Read,
-  Rope,
-  Rows,
-  Tap,
-} from "./op";
+import { Attention, Elementwise, Matmul, Op, Pack, Quantize, Read, Span } from "./op";
 import { pack } from "./pack";
 import { quantizeBlock, quantizedRowBytes } from "./quantize";
 import { readBytes } from "./read";
-import { float, formatOf, sliceBegin, word } from "./record";
-import { angles, rope } from "./rope";
+import { formatOf, sliceBegin, word } from "./record";
+import { at, executeRow, rowOf } from "./rows";
 
 /**
  * Executes the records of a program for one step, as thread `thread` of `threads`; all threads run this at once and meet
@@ -47,7 +23,7 @@ export function run(program: usize, step: usize, control: usize, thread: u32, th
   for (let record = program; word(record, 0) != Op.End; record += Size.RecordBytes) {
     execute(record, step, thread, threads);
     if (ASC_FEATURE_THREADS) {
-      if (threads > 1 && !(word(record, 1) & Rows.OnTheSide) && !barrier(control, threads)) return count;
+      if (threads > 1 && !(word(record, 1) & Span.OnTheSide) && !barrier(control, threads)) return count;
     }
     count++;
   }
@@ -56,23 +32,25 @@ export function run(program: usize, step: usize, control: usize, thread: u32, th
 
 /** Executes slice `slice` of `slices` of one record. Slices touch different outputs: their order does not matter. */
 export function execute(record: usize, step: usize, slice: u32, slices: u32): void {
-  const field = word(record, 1) & Rows.Logits ? Step.logitsRows : Step.rows;
-  const rows = word(step, field);
+  const number = word(record, 1) & 255;
+  if (number >= <u32>Size.Spans) unreachable();
+  const first = word(step, Step.spans + 2 * number);
+  const rows = word(step, Step.spans + 2 * number + 1);
   switch (word(record, 0)) {
     case Op.Matmul:
-      executeMatmul(record, rows, word(step, Step.tuning), slice, slices);
+      executeMatmul(record, first, rows, word(step, Step.tuning), slice, slices);
       break;
     case Op.Quantize:
-      executeQuantize(record, rows, slice, slices);
+      executeQuantize(record, first, rows, slice, slices);
       break;
     case Op.Attention:
     case Op.Observe:
-      executeAttention(record, step, rows, slice, slices);
+      executeAttention(record, step, first, rows, slice, slices);
       break;
     case Op.SiluMul:
     case Op.Gelu:
     case Op.GeluTanh:
-      executeElementwise(record, rows, slice, slices);
+      executeElementwise(record, first, rows, slice, slices);
       break;
     case Op.Pack:
       executePack(record, slice, slices);
@@ -81,14 +59,14 @@ export function execute(record: usize, step: usize, slice: u32, slices: u32): vo
       executeRead(record, slice, slices);
       break;
     default: {
-      const last = sliceBegin(rows, slice + 1, slices);
-      for (let row = sliceBegin(rows, slice, slices); row < last; row++) executeRow(record, step, row, slice);
+      const last = first + sliceBegin(rows, slice + 1, slices);
+      for (let row = first + sliceBegin(rows, slice, slices); row < last; row++) executeRow(record, step, row, slice);
     }
   }
 }
 
 /** Matmuls are cut by panels, so that every slice reads a stretch of the weights of its own. */
-function executeMatmul(record: usize, rows: u32, tuning: u32, slice: u32, slices: u32): void {
+function executeMatmul(record: usize, firstRow: u32, rows: u32, tuning: u32, slice: u32, slices: u32): void {
   const n = word(record, Matmul.n);
   const k = word(record, Matmul.k);
   const format = formatOf(record, Matmul.format);
@@ -96,11 +74,12 @@ function executeMatmul(record: usize, rows: u32, tuning: u32, slice: u32, slices
   const panels = (n + panelSize - 1) / panelSize;
   const first = sliceBegin(panels, slice, slices);
   const last = sliceBegin(panels, slice + 1, slices);
-  const y = word(record, Matmul.y);
-  const x = word(record, Matmul.x);
+  const y = at(word(record, Matmul.y), firstRow, n);
+  const x = word(record, Matmul.x) + firstRow * (isQuantized(format) ? <u32>quantizedRowBytes(k, format) : k << 2);
   const w = word(record, Matmul.weight);
   const bias = word(record, Matmul.bias);
-  const residual = word(record, Matmul.residual);
+  const added = word(record, Matmul.residual);
+  const residual = added ? at(added, firstRow, n) : 0;
   const work = word(record, Matmul.work) + slice * Size.WorkBytes;
   const streams = tuning & Tuning.Streams;
   switch (format) {
@@ -126,25 +105,27 @@ function executeMatmul(record: usize, rows: u32, tuning: u32, slice: u32, slices
 }
 
 /** Quantising is cut by blocks. */
-function executeQuantize(record: usize, rows: u32, slice: u32, slices: u32): void {
+function executeQuantize(record: usize, firstRow: u32, rows: u32, slice: u32, slices: u32): void {
   const k = word(record, Quantize.k);
   const format = formatOf(record, Quantize.format);
   const blocks = <u32>blocksOf(k);
   const last = sliceBegin(rows * blocks, slice + 1, slices);
   for (let unit = sliceBegin(rows * blocks, slice, slices); unit < last; unit++) {
-    const row = unit / blocks;
+    const row = firstRow + unit / blocks;
     const y = word(record, Quantize.y) + row * <u32>quantizedRowBytes(k, format);
     quantizeBlock(y, at(word(record, Quantize.x), row, k), unit % blocks, k, format);
   }
 }
 
 /** Elementwise records are cut by fours of numbers, wherever rows begin. */
-function executeElementwise(record: usize, rows: u32, slice: u32, slices: u32): void {
-  const total = rows * word(record, Elementwise.n);
-  const first = sliceBegin((total + 3) >> 2, slice, slices) << 2;
-  const last = min(total, sliceBegin((total + 3) >> 2, slice + 1, slices) << 2);
-  if (first >= last) return;
-  const count = last - first;
+function executeElementwise(record: usize, firstRow: u32, rows: u32, slice: u32, slices: u32): void {
+  const n = word(record, Elementwise.n);
+  const total = rows * n;
+  const begin = sliceBegin((total + 3) >> 2, slice, slices) << 2;
+  const end = min(total, sliceBegin((total + 3) >> 2, slice + 1, slices) << 2);
+  if (begin >= end) return;
+  const first = firstRow * n + begin;
+  const count = end - begin;
   const y = at(word(record, Elementwise.y), first, 1);
   const a = at(word(record, Elementwise.a), first, 1);
   const b = at(word(record, Elementwise.b), first, 1);
@@ -188,109 +169,19 @@ function executePack(record: usize, slice: u32, slices: u32): void {
  * Attention is cut by queries, those of one KV head after those of another: a block is some neighbouring ones that share
  * their session and their KV head.
  */
-function executeAttention(record: usize, step: usize, rows: u32, slice: u32, slices: u32): void {
+function executeAttention(record: usize, step: usize, firstRow: u32, rows: u32, slice: u32, slices: u32): void {
   const kvHeads = word(record, Attention.kvHeads);
   const group = word(record, Attention.heads) / kvHeads;
   const queries = rows * group;
   const scratch = word(record, Attention.scratch) + slice * Size.ScratchBytes;
   const last = sliceBegin(queries * kvHeads, slice + 1, slices);
   for (let unit = sliceBegin(queries * kvHeads, slice, slices); unit < last; ) {
-    const first = unit % queries;
+    const first = firstRow * group + (unit % queries);
     const row = rowOf(step, first / group);
-    const end = (load<u32>(row, Row.runStart) + load<u32>(row, Row.runRows)) * group;
+    const end = min(load<u32>(row, Row.runStart) + load<u32>(row, Row.runRows), firstRow + rows) * group;
     const count = min<u32>(Size.QueryBlock, min(last - unit, end - first));
     if (word(record, 0) == Op.Attention) attention(record, row, unit / queries, first, count, scratch);
-    else observe(record, row, unit / queries, first, count, scratch, rows - 1);
+    else observe(record, row, unit / queries, first, count, scratch, firstRow + rows - 1);
     unit += count;
-  }
-}
-
-function rowOf(step: usize, index: u32): usize {
-  return step + Size.StepHeaderBytes + index * Size.RowBytes;
-}
-
-/** `base` + row `index` of f32 rows of `width`. */
-function at(base: u32, index: u32, width: u32): usize {
-  return base + ((index * width) << 2);
-}
-
-/** The records whose rows do not meet each other. */
-function executeRow(record: usize, step: usize, index: u32, slice: u32): void {
-  switch (word(record, 0)) {
-    case Op.Angles: {
-      const pairs = word(record, Angles.pairs);
-      const row = rowOf(step, index);
-      const out = at(word(record, Angles.out), index, pairs << 2);
-      const turns = word(record, Angles.turns);
-      const limit = <u64>word(record, Angles.limit);
-      const fixed = word(record, Angles.clamp) == Clamp.Sinks ? load<u64>(row, Row.origin) + limit : limit;
-      angles(out, turns, pairs, load<u64>(row, Row.position));
-      angles(out + (pairs << 3), turns, pairs, fixed);
-      break;
-    }
-    case Op.Embed: {
-      const dim = word(record, Embed.dim);
-      const token = load<u32>(rowOf(step, index), Row.token);
-      const y = at(word(record, Embed.y), index, dim);
-      const work = word(record, Embed.work) + slice * Size.WorkBytes;
-      embed(y, word(record, Embed.table), token, dim, formatOf(record, Embed.format), work);
-      break;
-    }
-    case Op.Gather: {
-      const dim = word(record, Gather.dim);
-      const source = load<u32>(word(step, Step.logitsIndex) + (index << 2));
-      memory.copy(at(word(record, Gather.y), index, dim), at(word(record, Gather.x), source, dim), dim << 2);
-      break;
-    }
-    case Op.RmsNorm: {
-      const dim = word(record, Norm.dim);
-      const x = at(word(record, Norm.x), index, dim);
-      rmsNorm(at(word(record, Norm.y), index, dim), x, word(record, Norm.weight), dim, float(record, Norm.eps));
-      break;
-    }
-    case Op.LayerNorm: {
-      const dim = word(record, Norm.dim);
-      const y = at(word(record, Norm.y), index, dim);
-      const x = at(word(record, Norm.x), index, dim);
-      layerNorm(y, x, word(record, Norm.weight), word(record, Norm.bias), dim, float(record, Norm.eps));
-      break;
-    }
-    case Op.Rope: {
-      const heads = word(record, Rope.heads);
-      const headDim = word(record, Rope.headDim);
-      const rotaryDim = word(record, Rope.rotaryDim);
-      const y = at(word(record, Rope.y), index, heads * headDim);
-      const x = at(word(record, Rope.x), index, heads * headDim);
-      const cosSin = at(word(record, Rope.angles), (index << 1) + (word(record, Rope.fixed) ? 1 : 0), rotaryDim);
-      rope(y, x, cosSin, heads, headDim, rotaryDim, word(record, Rope.interleaved) != 0);
-      break;
-    }
-    case Op.Clip: {
-      const dim = word(record, Clip.dim);
-      clip(at(word(record, Clip.x), index, dim), dim, float(record, Clip.bound));
-      break;
-    }
-    case Op.Cast: {
-      const kvHeads = word(record, Cast.kvHeads);
-      const headDim = word(record, Cast.headDim);
-      const headBytes = word(record, Cast.headBytes);
-      const y = word(record, Cast.y) + index * kvHeads * headBytes;
-      const x = at(word(record, Cast.x), index, kvHeads * headDim);
-      castHeads(y, x, kvHeads, headDim, headBytes, word(record, Cast.format));
-      break;
-    }
-    case Op.Nll:
-      nllRow(record, index);
-      break;
-    case Op.Tap: {
-      const dim = word(record, Tap.dim);
-      memory.copy(at(word(record, Tap.y), index, dim), at(word(record, Tap.x), index, dim), dim << 2);
-      break;
-    }
-    case Op.Store:
-      storeRow(record, rowOf(step, index), index);
-      break;
-    default:
-      unreachable(); // an unknown operation
   }
 }

@@ -1,4 +1,4 @@
-import { Op, Rows } from "../../assembly/op.ts";
+import { Op, Span } from "../../assembly/op.ts";
 import type { Plan, PlannedLayer } from "../../src/plan/plan.ts";
 import type { Policy } from "../../src/plan/policy.ts";
 
@@ -24,7 +24,7 @@ export function flopsOf({ records, layers }: Plan, { begin, end, logits }: Readi
   const attending = layers.filter(({ cache }) => cache.ring > 0);
   let sum = 0;
   for (const { op, words, flops } of records.flat()) {
-    const rows = ((words[1] as number) & ~Rows.OnTheSide) === Rows.Logits ? logits : end - begin;
+    const rows = ((words[1] as number) & ~Span.OnTheSide) === Span.Logits ? logits : end - begin;
     sum += flops * (op === Op.Attention ? windowsOf(attending.shift() as PlannedLayer, begin, end) : rows);
   }
   return sum;

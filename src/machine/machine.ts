@@ -1,7 +1,9 @@
-import { Row, Size, Step } from "../../assembly/layout.ts";
+import { Size, Step } from "../../assembly/layout.ts";
+import { Span } from "../../assembly/op.ts";
 import { Bank, type BankPlan } from "./bank.ts";
 import type { Kernels } from "./kernels.ts";
 import type { Pool } from "./pool.ts";
+import { writeRow, writeSpan } from "./step.ts";
 import { DEFAULT_TUNING, matmulsOf, tune } from "./tuning.ts";
 
 /** A stretch of a program that runs in one bank. */
@@ -131,19 +133,15 @@ export class Machine {
           runStart = i;
           while (rows[runEnd]?.slot === row.slot) runEnd++;
         }
-        const at = step + Size.StepHeaderBytes + i * Size.RowBytes;
-        view.setUint32(at + Row.token, row.token, true);
-        view.setUint32(at + Row.slot, bank.slot(row.slot), true);
-        view.setUint32(at + Row.runStart, runStart, true);
-        view.setUint32(at + Row.runRows, runEnd - runStart, true);
-        view.setBigUint64(at + Row.position, BigInt(row.position), true);
-        view.setBigUint64(at + Row.origin, BigInt(row.origin), true);
-        view.setUint32(at + Row.skipsMiddle, row.skipsMiddle ? 1 : 0, true);
+        writeRow(view, step, i, {
+          ...{ token: row.token, slot: bank.slot(row.slot), runStart, runRows: runEnd - runStart },
+          ...{ position: BigInt(row.position), origin: BigInt(row.origin), skipsMiddle: row.skipsMiddle === true },
+        });
         if (row.wantsLogits) view.setUint32(index + 4 * logitsRows++, i, true);
       }
-      view.setUint32(step + 4 * Step.rows, rows.length, true);
-      view.setUint32(step + 4 * Step.logitsRows, logitsRows, true);
-      view.setUint32(step + 4 * Step.logitsIndex, index, true);
+      writeSpan(view, step, Span.All, 0, rows.length);
+      writeSpan(view, step, Span.Logits, 0, logitsRows);
+      view.setUint32(step + 4 * Step.gather, index, true);
       view.setUint32(step + 4 * Step.tuning, this.#tuning, true);
     }
   }

@@ -1,4 +1,4 @@
-import { blockBytes, CacheFormat, Format, isQuantized, Row, Size, Step, Tuning } from "../../assembly/layout.ts";
+import { blockBytes, CacheFormat, Format, isQuantized, Size, Step, Tuning } from "../../assembly/layout.ts";
 import {
   Angles,
   Attention,
@@ -15,11 +15,12 @@ import {
   Pack,
   Quantize,
   Rope,
-  Rows,
+  Span,
 } from "../../assembly/op.ts";
 import { messageOf } from "../base/realm.ts";
 import { Arena } from "./arena.ts";
 import type { KernelModule } from "./kernel_exports.ts";
+import { writeRow, writeSpan } from "./step.ts";
 
 /**
  * What the small program below computes, as XXH64 over all of its buffers. The kernels themselves are compared with an f64
@@ -27,7 +28,7 @@ import type { KernelModule } from "./kernel_exports.ts";
  */
 export const KNOWN_ANSWER = 0x3dc81df4ce0d599an;
 
-/** In this time engines compile the kernels anew, with better compilers: some need a few dozen calls. */
+/** Enough for engines to compile the kernels anew, with better compilers: some need a few dozen calls. */
 const RUNS = 8;
 /** Four rows of one session, then one of another that has just begun. */
 const RUN_ROWS = [4, 1];
@@ -88,7 +89,7 @@ export function knownAnswers(kernels: KernelModule): bigint[] {
   const bits = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0] as number;
 
   const words: number[][] = [];
-  const record = (op: Op, rows: Rows, fields: Readonly<Record<number, number>>): void => {
+  const record = (op: Op, rows: Span, fields: Readonly<Record<number, number>>): void => {
     const list = new Array<number>(Size.RecordBytes / 4).fill(0);
     list[0] = op;
     list[1] = rows;
@@ -116,7 +117,7 @@ export function knownAnswers(kernels: KernelModule): bigint[] {
       buffers.push(new Uint8Array(memory.buffer, address, 4 * (ROWS + 1) * columns));
       return address;
     };
-    const all = (op: Op, fields: Readonly<Record<number, number>>): void => record(op, Rows.All, fields);
+    const all = (op: Op, fields: Readonly<Record<number, number>>): void => record(op, Span.All, fields);
     const [x, source, weight] = [floats(ROWS * width), floats(width * width), floats(width)];
     for (const format of FORMATS) {
       const table = arena.take(48 * 48 * (format === Format.F32 ? 4 : 2));
@@ -130,7 +131,7 @@ export function knownAnswers(kernels: KernelModule): bigint[] {
         ...{ [Matmul.x]: isQuantized(format) ? quantized : x, [Matmul.weight]: table, [Matmul.n]: width },
         ...{ [Matmul.k]: width, [Matmul.format]: format, [Matmul.work]: work },
       };
-      for (const rows of [Rows.All, Rows.Logits]) {
+      for (const rows of [Span.All, Span.Logits]) {
         const added = { [Matmul.bias]: heads > 1 ? weight : 0, [Matmul.residual]: heads > 2 ? x : 0 };
         record(Op.Matmul, rows, { [Matmul.y]: buffer(), ...added, ...matmul });
       }
@@ -152,7 +153,7 @@ export function knownAnswers(kernels: KernelModule): bigint[] {
         all(op, { [Elementwise.y]: buffer(), [Elementwise.a]: a, [Elementwise.b]: source, [Elementwise.n]: width });
       }
     }
-    record(Op.Gather, Rows.Logits, { [Gather.y]: buffer(), [Gather.x]: x, [Gather.dim]: width });
+    record(Op.Gather, Span.Logits, { [Gather.y]: buffer(), [Gather.x]: x, [Gather.dim]: width });
 
     const [q, k] = [floats(ROWS * width, small), floats(ROWS * kvHeads * headDim, small)];
     const [angles, qRotated, qFixed, kRotated] = [buffer(2 * rotaryDim), buffer(), buffer(), buffer()] as const;
@@ -212,7 +213,7 @@ export function knownAnswers(kernels: KernelModule): bigint[] {
       offset += 6 * partBytes(shape);
     }
   }
-  record(Op.End, Rows.All, {});
+  record(Op.End, Span.All, {});
   // What packing and expand make of every format, and say of numbers that are not finite there.
   const raw = floats(64);
   const packs = STORED.flatMap((from) =>
@@ -255,7 +256,7 @@ export function knownAnswers(kernels: KernelModule): bigint[] {
     for (const { from, to, dst } of packs) {
       for (const bad of [NaN, Infinity, 2 ** 128 - 2 ** 119, -65520, 65520, 65504, 0, 2]) {
         view.setFloat32(raw + 4 * 9, bad, true);
-        const fields = [Op.Pack, Rows.All, dst, raw, 0, 3, 7, from, to, 0, results, work];
+        const fields = [Op.Pack, Span.All, dst, raw, 0, 3, 7, from, to, 0, results, work];
         new Uint32Array(memory.buffer, packing, fields.length).set(fields);
         execute(packing, step, 0, 1);
         note(BigInt(view.getInt32(results, true) + 64 * expand(dst, raw, 15, from)));
@@ -278,23 +279,19 @@ function partBytes({ kvHeads, headDim, nLocal, nGlobal }: (typeof SHAPES)[number
 
 function writeStep(view: DataView, step: number, slot: number, slotBytes: number): void {
   const index = step + Size.StepHeaderBytes + ROWS * Size.RowBytes;
-  view.setUint32(step + 4 * Step.rows, ROWS, true);
-  view.setUint32(step + 4 * Step.logitsRows, 2, true);
-  view.setUint32(step + 4 * Step.logitsIndex, index, true);
+  writeSpan(view, step, Span.All, 0, ROWS);
+  writeSpan(view, step, Span.Logits, 0, 2);
+  view.setUint32(step + 4 * Step.gather, index, true);
   view.setUint32(index, 1, true);
   view.setUint32(index + 4, ROWS - 1, true);
   let row = 0;
   for (const [session, rows] of RUN_ROWS.entries()) {
     for (let i = 0; i < rows; i++, row++) {
-      const at = step + Size.StepHeaderBytes + row * Size.RowBytes;
       // 90 tokens before the first session's first row, 4 before the other's.
       const origin = 2n ** 53n - 200n + 7n * BigInt(session);
-      view.setUint32(at + Row.token, row * 7 + 2, true);
-      view.setUint32(at + Row.slot, slot + session * slotBytes, true);
-      view.setUint32(at + Row.runStart, row - i, true);
-      view.setUint32(at + Row.runRows, rows, true);
-      view.setBigUint64(at + Row.origin, origin, true);
-      view.setBigUint64(at + Row.position, origin + BigInt(i) + (session ? 4n : 90n), true);
+      const position = origin + BigInt(i) + (session ? 4n : 90n);
+      const run = { slot: slot + session * slotBytes, runStart: row - i, runRows: rows };
+      writeRow(view, step, row, { token: row * 7 + 2, ...run, origin, position, skipsMiddle: false });
     }
   }
 }

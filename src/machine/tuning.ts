@@ -1,6 +1,7 @@
 import { activationBytes, blockColumns, Format, Size, Step, Tuning } from "../../assembly/layout.ts";
-import { Matmul, Op } from "../../assembly/op.ts";
+import { Matmul, Op, Span } from "../../assembly/op.ts";
 import type { Bank } from "./bank.ts";
+import { writeSpan } from "./step.ts";
 
 /** A matmul's record where it lies in its bank. */
 export interface MatmulRecord {
@@ -76,7 +77,7 @@ function multiply(matmul: MatmulRecord, tuning: number): void {
 function execute({ bank, address }: MatmulRecord, tuning: number, rows: number, slices: number): void {
   const { step } = bank.plan;
   const view = new DataView(bank.memory.buffer);
-  for (const field of [Step.rows, Step.logitsRows]) view.setUint32(step + 4 * field, rows, true);
+  for (const span of [Span.All, Span.Logits]) writeSpan(view, step, span, 0, rows);
   view.setUint32(step + 4 * Step.tuning, tuning, true);
   bank.kernels.execute(address, step, 0, slices);
 }

@@ -1,5 +1,5 @@
 import { activationBytes, blockColumns, isQuantized } from "../../assembly/layout.ts";
-import { Clip, Elementwise, Embed, Gather, Matmul, Norm, Op, Quantize, Rows } from "../../assembly/op.ts";
+import { Clip, Elementwise, Embed, Gather, Matmul, Norm, Op, Quantize, Span } from "../../assembly/op.ts";
 import type { DType } from "../base/dtype.ts";
 import { LOGITS_BUFFERS, PLANNED } from "../models/buffers.ts";
 import type { Operation, Program } from "../models/program.ts";
@@ -49,7 +49,7 @@ function lowerOne(
   quantized: Quantized,
 ): PlannedRecord[] {
   const width = (buffer: string): number => widths[buffer] as number;
-  const rowsOf = (buffer: string): Rows => (LOGITS_BUFFERS.has(buffer) ? Rows.Logits : Rows.All);
+  const rowsOf = (buffer: string): Span => (LOGITS_BUFFERS.has(buffer) ? Span.Logits : Span.All);
   const shape = (buffer: string): string => `${buffer}[${width(buffer)}]`;
   switch (operation.op) {
     case "embed": {
@@ -64,7 +64,7 @@ function lowerOne(
       };
       const weightBytes = packedRowBytes(dim, dtype);
       return [
-        record(Op.Embed, Rows.All, fields, `${shape(operation.y)} = ${operation.table}[token]`, {
+        record(Op.Embed, Span.All, fields, `${shape(operation.y)} = ${operation.table}[token]`, {
           weightBytes,
           flops: 0,
         }),
@@ -74,7 +74,7 @@ function lowerOne(
       const dim = width(operation.x);
       const fields = { [Gather.y]: at.buffer(operation.y), [Gather.x]: at.buffer(operation.x), [Gather.dim]: dim };
       const text = `${shape(operation.y)} = ${operation.x} of the rows that want logits`;
-      return [record(Op.Gather, Rows.Logits, fields, text, { flops: 0 })];
+      return [record(Op.Gather, Span.Logits, fields, text, { flops: 0 })];
     }
     case "rmsNorm":
     case "layerNorm": {
@@ -131,7 +131,7 @@ function lowerOne(
       const dim = width(operation.x);
       const fields = { [Clip.x]: at.buffer(operation.x), [Clip.dim]: dim, [Clip.bound]: bits(operation.bound) };
       const text = `${shape(operation.x)} within ±${operation.bound}`;
-      return [record(Op.Clip, Rows.All, fields, text, { flops: 2 * dim })];
+      return [record(Op.Clip, Span.All, fields, text, { flops: 2 * dim })];
     }
     case "attention": {
       const { cache, offset } = layer as LoweredLayer;
@@ -148,7 +148,7 @@ function lowerOne(
       };
       const args = "b" in operation ? `${operation.a}, ${operation.b}` : operation.a;
       const text = `${shape(operation.y)} = ${operation.op}(${args})`;
-      return [record(ELEMENTWISE[operation.op], Rows.All, fields, text, { flops: 30 * n })];
+      return [record(ELEMENTWISE[operation.op], Span.All, fields, text, { flops: 30 * n })];
     }
   }
 }
@@ -174,6 +174,6 @@ export function runAhead(records: readonly PlannedRecord[]): void {
     const written = [words[Matmul.y], next.words[Matmul.y]];
     const touched = [Matmul.x, Matmul.residual].flatMap((field) => [words[field], next.words[field]]);
     if (written[0] === written[1] || written.some((buffer) => touched.includes(buffer))) continue;
-    words[1] = (words[1] as number) | Rows.OnTheSide;
+    words[1] = (words[1] as number) | Span.OnTheSide;
   }
 }

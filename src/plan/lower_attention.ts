@@ -1,4 +1,4 @@
-import { Angles, Attention, Cast, Clamp, Offset, Op, Rope, Rows } from "../../assembly/op.ts";
+import { Angles, Attention, Cast, Clamp, Offset, Op, Rope, Span } from "../../assembly/op.ts";
 import { PLANNED } from "../models/buffers.ts";
 import type { AttentionOperation } from "../models/program.ts";
 import { CACHE_FORMATS, type CacheLayout } from "./cache.ts";
@@ -24,7 +24,7 @@ export function anglesRecord({ positions, clamp, limit }: AngleKey, turns: numbe
   };
   const fixed = clamp === Clamp.None ? "" : ` and ${limit}${clamp === Clamp.Sinks ? " after the first" : ""}`;
   const text = `angles[2,2,${pairs}] of the position${fixed}`;
-  return record(Op.Angles, Rows.All, fields, text, { flops: 160 * pairs });
+  return record(Op.Angles, Span.All, fields, text, { flops: 160 * pairs });
 }
 
 /** Rotations of query and key, keys and values in the cache's format, Λ-attention, and the step's own into the cache. */
@@ -51,7 +51,7 @@ export function lowerAttention(
       [Rope.fixed]: fixed === undefined ? 0 : 1,
     };
     const text = `${y}[${count},${headDim}] = ${x} rotated by ${fixed ?? "its position"}`;
-    records.push(record(Op.Rope, Rows.All, fields, text, { flops: 3 * count * rotaryDim }));
+    records.push(record(Op.Rope, Span.All, fields, text, { flops: 3 * count * rotaryDim }));
   };
   const fixed = own !== undefined && cache.clamp !== Clamp.None;
   const { middle } = cache;
@@ -73,7 +73,7 @@ export function lowerAttention(
       [Cast.headBytes]: format.headBytes,
     };
     const text = `${y}[${kvHeads},${headDim}] = ${x} in ${cache.dtype}`;
-    records.push(record(Op.Cast, Rows.All, fields, text, { flops: 4 * kvHeads * headDim }));
+    records.push(record(Op.Cast, Span.All, fields, text, { flops: 4 * kvHeads * headDim }));
     return at.buffer(y);
   };
   const k = cached(PLANNED.kCached, own ? PLANNED.kRotated : operation.k);
@@ -118,11 +118,11 @@ export function lowerAttention(
   const more = middle ? ` and the best ${middleK} of ${maxMiddle}` : "";
   const shape = `${operation.y}[${heads},${headDim}]`;
   records.push(
-    record(Op.Attention, Rows.All, fields, `${shape} = attention over ${keys} keys of ${kvHeads} heads${more}`, {
+    record(Op.Attention, Span.All, fields, `${shape} = attention over ${keys} keys of ${kvHeads} heads${more}`, {
       cacheBytes: ((2 * keys + maxMiddle) * kvHeads + middleK * heads) * cache.headBytes,
       flops: (4 * keys + 2 * (maxMiddle + middleK)) * heads * headDim,
     }),
-    record(Op.Store, Rows.All, fields, `cache = ${operation.k}, ${operation.v}[${kvHeads},${headDim}]`, { flops: 0 }),
+    record(Op.Store, Span.All, fields, `cache = ${operation.k}, ${operation.v}[${kvHeads},${headDim}]`, { flops: 0 }),
   );
   return records;
 }

@@ -1,4 +1,4 @@
-import { Attention, Nll, Observe, Op, Rows, Tap } from "../../assembly/op.ts";
+import { Attention, Nll, Observe, Op, Span, Tap } from "../../assembly/op.ts";
 import { mismatch, OptionError } from "../base/errors.ts";
 import type { Arena } from "../machine/arena.ts";
 import { HIDDEN, LOGITS } from "../models/buffers.ts";
@@ -110,12 +110,12 @@ export function withObservers(
   if (hidden !== undefined) {
     const dim = hiddenSize(program);
     const fields = { [Tap.y]: hidden, [Tap.x]: at.buffer(HIDDEN), [Tap.dim]: dim };
-    all.push(record(Op.Tap, Rows.All, fields, `observed[${dim}] = hidden`, { flops: 0 }));
+    all.push(record(Op.Tap, Span.All, fields, `observed[${dim}] = hidden`, { flops: 0 }));
   }
   if (nll) {
     const n = program.vocabSize;
     const fields = { [Nll.out]: nll.out, [Nll.x]: at.buffer(LOGITS), [Nll.targets]: nll.targets, [Nll.n]: n };
-    all.push(record(Op.Nll, Rows.Logits, fields, `observed[2] = nll of logits[${n}]`, { flops: 30 * n }));
+    all.push(record(Op.Nll, Span.Logits, fields, `observed[2] = nll of logits[${n}]`, { flops: 30 * n }));
   }
   return all;
 }
@@ -137,5 +137,5 @@ function attentionObserver(
   const heads = words[Attention.heads] as number;
   const text = `observed[${heads},3], [${heads},${span}] of the last row = softmax of the attention`;
   // Attention reads keys and values once, this the keys twice.
-  return record(Op.Observe, Rows.All, fields, text, { cacheBytes, flops });
+  return record(Op.Observe, Span.All, fields, text, { cacheBytes, flops });
 }

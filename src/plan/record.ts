@@ -1,5 +1,5 @@
 import { Size } from "../../assembly/layout.ts";
-import type { Clamp, Op, Rows } from "../../assembly/op.ts";
+import type { Clamp, Op, Span } from "../../assembly/op.ts";
 import type { DType } from "../base/dtype.ts";
 import type { Positions, Rope } from "../models/positions.ts";
 
@@ -47,7 +47,7 @@ export function bits(value: number): number {
 
 export function record(
   op: Op,
-  rows: Rows,
+  rows: Span,
   fields: Readonly<Record<number, number>>,
   text: string,
   cost: { weightBytes?: number; cacheBytes?: number; flops: number },

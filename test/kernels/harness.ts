@@ -1,9 +1,10 @@
 /** What the tests of the kernels share: a memory that shows every stray access, and records written by name. */
-import { Format, Row, Size, Step, Tuning } from "../../assembly/layout.ts";
-import { Op, Pack, Quantize, Rows } from "../../assembly/op.ts";
+import { Format, Size, Step, Tuning } from "../../assembly/layout.ts";
+import { Op, Pack, Quantize, Span } from "../../assembly/op.ts";
 import { align } from "../../src/machine/arena.ts";
 import type { KernelExports } from "../../src/machine/kernel_exports.ts";
 import type { Build } from "../../src/machine/kernels.ts";
+import { writeRow, writeSpan } from "../../src/machine/step.ts";
 import { packedBytesOf, type QuantizedFormat } from "../reference/quantized.ts";
 import { kernels } from "../setup.ts";
 
@@ -131,21 +132,22 @@ export class Bench {
   step(rows: readonly TestRow[], wanted: readonly number[] = [], tuning = 4): void {
     this.#step = this.take(Size.StepHeaderBytes + rows.length * Size.RowBytes);
     const index = this.take(4 * wanted.length);
-    this.view.setUint32(this.#step + 4 * Step.rows, rows.length, true);
-    this.view.setUint32(this.#step + 4 * Step.logitsRows, wanted.length, true);
-    this.view.setUint32(this.#step + 4 * Step.logitsIndex, index, true);
+    writeSpan(this.view, this.#step, Span.All, 0, rows.length);
+    writeSpan(this.view, this.#step, Span.Logits, 0, wanted.length);
+    this.view.setUint32(this.#step + 4 * Step.gather, index, true);
     this.view.setUint32(this.#step + 4 * Step.tuning, tuning, true);
     for (const [i, row] of wanted.entries()) this.view.setUint32(index + 4 * i, row, true);
     for (const [i, row] of rows.entries()) {
-      const at = this.#step + Size.StepHeaderBytes + i * Size.RowBytes;
-      this.view.setUint32(at + Row.token, row.token ?? 0, true);
-      this.view.setUint32(at + Row.slot, row.slot ?? 0, true);
-      this.view.setUint32(at + Row.runStart, row.runStart ?? 0, true);
-      this.view.setUint32(at + Row.runRows, row.runRows ?? 0, true);
-      this.view.setBigUint64(at + Row.position, row.position ?? 0n, true);
-      this.view.setBigUint64(at + Row.origin, row.origin ?? 0n, true);
-      this.view.setUint32(at + Row.skipsMiddle, row.skipsMiddle ?? 0, true);
+      writeRow(this.view, this.#step, i, {
+        ...{ token: row.token ?? 0, slot: row.slot ?? 0, runStart: row.runStart ?? 0, runRows: row.runRows ?? 0 },
+        ...{ position: row.position ?? 0n, origin: row.origin ?? 0n, skipsMiddle: row.skipsMiddle === 1 },
+      });
     }
+  }
+
+  /** Says which rows of the step Span.Logits has. */
+  span(first: number, count: number): void {
+    writeSpan(this.view, this.#step, Span.Logits, first, count);
   }
 
   /** A step of `count` rows of which nothing matters but their number. */
@@ -165,11 +167,11 @@ export class Bench {
     op: Op,
     names: E,
     words: Partial<Record<keyof E, number>>,
-    { rows = Rows.All, slices = 1, only = -1 }: { rows?: Rows; slices?: number; only?: number } = {},
+    { span = Span.All, slices = 1, only = -1 }: { span?: Span; slices?: number; only?: number } = {},
   ): void {
     this.bytes.fill(0, this.#record, this.#record + Size.RecordBytes);
     this.view.setUint32(this.#record, op, true);
-    this.view.setUint32(this.#record + 4, rows, true);
+    this.view.setUint32(this.#record + 4, span, true);
     for (const [name, value] of Object.entries(words)) {
       this.view.setUint32(this.#record + 4 * (names as Record<string, number>)[name]!, value as number, true);
     }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Matmul, Op, Rows } from "../../assembly/op.ts";
+import { Matmul, Op, Span } from "../../assembly/op.ts";
 import * as q from "../reference/quantized.ts";
 import * as harness from "./harness.ts";
 import { Bench, Dice, FORMAT_NAMES, FORMATS, words, worst } from "./harness.ts";
@@ -257,7 +257,7 @@ describe.each(FORMAT_NAMES)("%s, both builds", (name) => {
     }
   });
 
-  test("Rows.Logits: only as many rows as want logits", () => {
+  test("Span.Logits: only as many rows as want logits", () => {
     const bench = benches[0]!;
     const format = FORMATS[name];
     // Scales are whole numbers.
@@ -267,7 +267,7 @@ describe.each(FORMAT_NAMES)("%s, both builds", (name) => {
     const y = bench.output(4 * 2);
     const x = bench.activations(Float32Array.of(127, 254, 381, 508), 1, format);
     const fields = { y, x, weight: bench.matrix([most, 2 * most], 2, 1, format), n: 2, k: 1, format };
-    bench.execute(Op.Matmul, Matmul, { ...fields, work: bench.work() }, { rows: Rows.Logits });
+    bench.execute(Op.Matmul, Matmul, { ...fields, work: bench.work() }, { span: Span.Logits });
     const wanted = [127, 254, 254, 508].map((value) => value * most);
     expect([...bench.read(y, 8)]).toEqual([...wanted, NaN, NaN, NaN, NaN]);
   });

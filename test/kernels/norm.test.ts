@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { Norm, Op, Rows } from "../../assembly/op.ts";
+import { Norm, Op, Span } from "../../assembly/op.ts";
 import * as reference from "../reference/math.ts";
 import { Bench, bits, Dice, flat, rowsOf, words, worst } from "./harness.ts";
 
@@ -93,11 +93,11 @@ test("layerNorm of numbers far from 0 (1000 ± 1, dim 1 to 130): within 1e-4, th
   }
 });
 
-test("Rows.Logits: only as many rows as want logits", () => {
+test("Span.Logits: only as many rows as want logits", () => {
   bench.clear();
   bench.step([{}, {}, {}], [2]);
   const y = bench.output(2);
   const words = { y, x: bench.floats([3, -5]), weight: bench.floats([2]), dim: 1, eps: 0 };
-  bench.execute(Op.RmsNorm, Norm, words, { rows: Rows.Logits });
+  bench.execute(Op.RmsNorm, Norm, words, { span: Span.Logits });
   expect([...bench.read(y, 2)]).toEqual([2, NaN]);
 });

@@ -3,7 +3,7 @@
 import { beforeAll, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Format } from "../../assembly/layout.ts";
-import { Embed, Gather, Op, Rows } from "../../assembly/op.ts";
+import { Embed, Gather, Op, Span } from "../../assembly/op.ts";
 import { blockBytes, dequantize, quantizeWeights, scalePlace, writeRow } from "../reference/quantized.ts";
 import {
   Bench,
@@ -190,7 +190,7 @@ describe.each(SINGLE_BUILDS)("%s", (build) => {
       const values = new Dice(dim).floats(5 * dim);
       bench.step([{}, {}, {}, {}, {}], [0, 3, 4]);
       const y = bench.output(3 * dim);
-      bench.execute(Op.Gather, Gather, { y, x: bench.floats(values), dim }, { rows: Rows.Logits, slices: 2 });
+      bench.execute(Op.Gather, Gather, { y, x: bench.floats(values), dim }, { span: Span.Logits, slices: 2 });
       bench.checkGuards();
       const wanted = [0, 3, 4].flatMap((row) => [...values.subarray(row * dim, (row + 1) * dim)]);
       expect([...bench.read(y, 3 * dim)]).toEqual(wanted);

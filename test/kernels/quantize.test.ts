@@ -1,7 +1,7 @@
 /** Activations and weights as whole numbers: what they are, how far they are from what they stand for, what is refused. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Embed, Matmul, Op, Quantize, Rows } from "../../assembly/op.ts";
+import { Embed, Matmul, Op, Quantize, Span } from "../../assembly/op.ts";
 import * as q from "../reference/quantized.ts";
 import { activationBytes, Bench, Dice, FORMATS, packedBytes, QUANTIZED_NAMES, SINGLE_BUILDS } from "./harness.ts";
 
@@ -176,7 +176,7 @@ describe.each(BOTH)("activations, $build, $name", ({ bench, name }) => {
     }
   });
 
-  test("Rows.Logits: only as many rows as want logits; every number is written by one slice, and by one only", () => {
+  test("Span.Logits: only as many rows as want logits; every number is written by one slice, and by one only", () => {
     const [k, format] = [70, FORMATS[name]];
     const bytes = 2 * activationBytes(k, format);
     const x = spread(new Dice(3), 3 * k);
@@ -185,7 +185,7 @@ describe.each(BOTH)("activations, $build, $name", ({ bench, name }) => {
       bench.step([{}, {}, {}], [0, 2]);
       const y = bench.take(bytes);
       const fields = { y, x: bench.floats(x), k, format };
-      bench.execute(Op.Quantize, Quantize, fields, { rows: Rows.Logits, slices, only });
+      bench.execute(Op.Quantize, Quantize, fields, { span: Span.Logits, slices, only });
       bench.checkGuards();
       return bench.bytes.slice(y, y + bytes);
     };

@@ -1,7 +1,8 @@
 /** The barrier under real threads: as many as there are give the bits of one; test/mutants has threads that never come. */
 import { afterEach, expect, test } from "bun:test";
-import { Size } from "../../assembly/layout.ts";
-import { Op, Rows } from "../../assembly/op.ts";
+import { Size, Step } from "../../assembly/layout.ts";
+import { Op, Span } from "../../assembly/op.ts";
+import { writeSpan } from "../../src/machine/step.ts";
 import { bun } from "../../src/runtime/bun.ts";
 import { alone, BUILD, control, LIMITS, NET, run, STEPS, stopThreads, Threads, together } from "./barrier.ts";
 import { Model } from "./model.ts";
@@ -24,7 +25,7 @@ for (const family of ["llama-gqa-tied", "mpt-heads6"] as const) {
         // Every barrier has been passed by all, and nobody is left at one.
         const meetings = model.planned.plan.records
           .flat()
-          .filter(({ words }) => !((words[1] as number) & Rows.OnTheSide));
+          .filter(({ words }) => !((words[1] as number) & Span.OnTheSide));
         const barriers = 3 * STEPS.length * meetings.length;
         expect([...control(model).subarray(0, 3)]).toEqual([0, barriers, 0]);
       },
@@ -40,14 +41,15 @@ test.each([2, 3])(
     const words = new Uint32Array(memory.buffer);
     const floats = new Float32Array(memory.buffer);
     const [step, index, here, there, program] = [64, 128, 192, 256, 320];
-    words.set([count, count, index], step / 4);
+    words[step / 4 + Step.gather] = index;
+    writeSpan(new DataView(memory.buffer), step, Span.Logits, 0, count);
     words.set(
       Array.from({ length: count }, (_, row) => (row + 1) % count),
       index / 4,
     );
     // Every row becomes the next one's, there and back.
-    const away = [Op.Gather, Rows.Logits, there, here, 1];
-    const home = [Op.Gather, Rows.Logits, here, there, 1];
+    const away = [Op.Gather, Span.Logits, there, here, 1];
+    const home = [Op.Gather, Span.Logits, here, there, 1];
     for (let i = 0; i < 1000; i++) words.set(i % 2 ? home : away, (program + i * Size.RecordBytes) / 4);
     const threads = await Threads.start(memory, count, await KERNELS);
     for (let round = 0; round < 3; round++) {
