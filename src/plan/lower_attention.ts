@@ -35,50 +35,24 @@ export function lowerAttention(
   at: Addresses,
 ): PlannedRecord[] {
   const { heads, kvHeads, headDim, scale } = operation.shape;
-  const [own, ofMiddle] = anglesOf(operation, cache);
-  const records: PlannedRecord[] = [];
-  const rotate = (angles: AngleKey, y: string, x: string, count: number, fixed?: number): void => {
-    const { inverseFrequencies, interleaved } = angles.positions;
-    const rotaryDim = 2 * inverseFrequencies.length;
-    const fields = {
-      [Rope.y]: at.buffer(y),
-      [Rope.x]: at.buffer(x),
-      [Rope.angles]: at.angles(angles),
-      [Rope.heads]: count,
-      [Rope.headDim]: headDim,
-      [Rope.rotaryDim]: rotaryDim,
-      [Rope.interleaved]: interleaved ? 1 : 0,
-      [Rope.fixed]: fixed === undefined ? 0 : 1,
-    };
-    const text = `${y}[${count},${headDim}] = ${x} rotated by ${fixed ?? "its position"}`;
-    records.push(record(Op.Rope, Span.All, fields, text, { flops: 3 * count * rotaryDim }));
-  };
-  const fixed = own !== undefined && cache.clamp !== Clamp.None;
   const { middle } = cache;
+  const [own, ofMiddle] = anglesOf(operation, cache);
+  const fixed = own !== undefined && cache.clamp !== Clamp.None;
+  const records: PlannedRecord[] = [];
+  const rotate = (angles: AngleKey, y: string, x: string, count: number, fixed?: number) =>
+    void records.push(rotation(angles, at, { y, x, heads: count, headDim, fixed }));
   if (own) rotate(own, PLANNED.qRotated, operation.q, heads);
   if (fixed) rotate(own, PLANNED.qFixed, operation.q, heads, own.limit);
   if (ofMiddle) rotate(ofMiddle, PLANNED.qMiddle, operation.q, heads, ofMiddle.limit);
   if (own) rotate(own, PLANNED.kRotated, operation.k, kvHeads);
-  const q = own ? PLANNED.qRotated : operation.q;
-  const format = { format: CACHE_FORMATS[cache.dtype], headBytes: cache.headBytes };
   /** The buffer of keys or values x as they are cached: a cast one, or with f32 x itself. */
   const cached = (y: string, x: string): number => {
     if (cache.dtype === "f32") return at.buffer(x);
-    const fields = {
-      [Cast.y]: at.buffer(y),
-      [Cast.x]: at.buffer(x),
-      [Cast.kvHeads]: kvHeads,
-      [Cast.headDim]: headDim,
-      [Cast.format]: format.format,
-      [Cast.headBytes]: format.headBytes,
-    };
-    const text = `${y}[${kvHeads},${headDim}] = ${x} in ${cache.dtype}`;
-    records.push(record(Op.Cast, Span.All, fields, text, { flops: 4 * kvHeads * headDim }));
+    records.push(cast(y, x, operation.shape, cache, at));
     return at.buffer(y);
   };
+  const q = own ? PLANNED.qRotated : operation.q;
   const k = cached(PLANNED.kCached, own ? PLANNED.kRotated : operation.k);
-  const part = (name: keyof CacheLayout["parts"]): number =>
-    cache.parts[name] === Offset.Unused ? Offset.Unused : layerOffset + cache.parts[name];
   const fields = {
     [Attention.out]: at.buffer(operation.y),
     [Attention.q]: at.buffer(q),
@@ -86,30 +60,15 @@ export function lowerAttention(
     [Attention.k]: k,
     [Attention.kUnrotated]: takesUnrotated(operation, cache) ? cached(PLANNED.kUnrotatedCached, operation.k) : k,
     [Attention.v]: cached(PLANNED.vCached, operation.v),
-    [Attention.kRing]: part("kRing"),
-    [Attention.kRingUnrotated]: part("kRingUnrotated"),
-    [Attention.vRing]: part("vRing"),
-    [Attention.kPinned]: part("kPinned"),
-    [Attention.kPinnedUnrotated]: part("kPinnedUnrotated"),
-    [Attention.vPinned]: part("vPinned"),
     [Attention.heads]: heads,
     [Attention.kvHeads]: kvHeads,
     [Attention.headDim]: headDim,
     [Attention.scale]: bits(scale),
     [Attention.slopes]: at.slopes(operation.positions),
-    [Attention.nGlobal]: cache.pinned,
-    [Attention.nLocal]: cache.ring,
-    [Attention.clamp]: cache.clamp,
-    [Attention.limit]: cache.limit,
     [Attention.scratch]: at.scratch,
-    [Attention.format]: format.format,
-    [Attention.headBytes]: format.headBytes,
+    ...cacheFields(cache, layerOffset),
     ...(middle && {
-      [Attention.middleK]: middle.middleK,
-      [Attention.maxMiddle]: middle.maxMiddle,
-      [Attention.middleDistance]: middle.middleDistance,
       [Attention.qMiddle]: at.buffer(ofMiddle ? PLANNED.qMiddle : q),
-      [Attention.kvMiddle]: part("kvMiddle"),
       [Attention.chosen]: at.buffer(PLANNED.chosen),
     }),
   };
@@ -125,6 +84,75 @@ export function lowerAttention(
     record(Op.Store, Span.All, fields, `cache = ${operation.k}, ${operation.v}[${kvHeads},${headDim}]`, { flops: 0 }),
   );
   return records;
+}
+
+/** y[heads, headDim] = x rotated by its position, or by the fixed one of these angles. */
+function rotation(
+  angles: AngleKey,
+  at: Addresses,
+  { y, x, heads, headDim, fixed }: { y: string; x: string; heads: number; headDim: number; fixed: number | undefined },
+): PlannedRecord {
+  const { inverseFrequencies, interleaved } = angles.positions;
+  const rotaryDim = 2 * inverseFrequencies.length;
+  const fields = {
+    [Rope.y]: at.buffer(y),
+    [Rope.x]: at.buffer(x),
+    [Rope.angles]: at.angles(angles),
+    [Rope.heads]: heads,
+    [Rope.headDim]: headDim,
+    [Rope.rotaryDim]: rotaryDim,
+    [Rope.interleaved]: interleaved ? 1 : 0,
+    [Rope.fixed]: fixed === undefined ? 0 : 1,
+  };
+  const text = `${y}[${heads},${headDim}] = ${x} rotated by ${fixed ?? "its position"}`;
+  return record(Op.Rope, Span.All, fields, text, { flops: 3 * heads * rotaryDim });
+}
+
+/** y = keys or values x[kvHeads, headDim] in the cache's format. */
+function cast(
+  y: string,
+  x: string,
+  { kvHeads, headDim }: AttentionOperation["shape"],
+  { dtype, headBytes }: CacheLayout,
+  at: Addresses,
+): PlannedRecord {
+  const fields = {
+    [Cast.y]: at.buffer(y),
+    [Cast.x]: at.buffer(x),
+    [Cast.kvHeads]: kvHeads,
+    [Cast.headDim]: headDim,
+    [Cast.format]: CACHE_FORMATS[dtype],
+    [Cast.headBytes]: headBytes,
+  };
+  const text = `${y}[${kvHeads},${headDim}] = ${x} in ${dtype}`;
+  return record(Op.Cast, Span.All, fields, text, { flops: 4 * kvHeads * headDim });
+}
+
+/** What attention has to know of a layer's cache. */
+function cacheFields(cache: CacheLayout, layerOffset: number): Record<number, number> {
+  const { middle } = cache;
+  const part = (name: keyof CacheLayout["parts"]): number =>
+    cache.parts[name] === Offset.Unused ? Offset.Unused : layerOffset + cache.parts[name];
+  return {
+    [Attention.kRing]: part("kRing"),
+    [Attention.kRingUnrotated]: part("kRingUnrotated"),
+    [Attention.vRing]: part("vRing"),
+    [Attention.kPinned]: part("kPinned"),
+    [Attention.kPinnedUnrotated]: part("kPinnedUnrotated"),
+    [Attention.vPinned]: part("vPinned"),
+    [Attention.nGlobal]: cache.pinned,
+    [Attention.nLocal]: cache.ring,
+    [Attention.clamp]: cache.clamp,
+    [Attention.limit]: cache.limit,
+    [Attention.format]: CACHE_FORMATS[cache.dtype],
+    [Attention.headBytes]: cache.headBytes,
+    ...(middle && {
+      [Attention.middleK]: middle.middleK,
+      [Attention.maxMiddle]: middle.maxMiddle,
+      [Attention.middleDistance]: middle.middleDistance,
+      [Attention.kvMiddle]: part("kvMiddle"),
+    }),
+  };
 }
 
 /** Whether attention needs unrotated keys beside the rotated ones. */
