@@ -16,7 +16,7 @@ import {
 } from "../formats/config.ts";
 import { HIDDEN, LAST, LOGITS } from "./buffers.ts";
 import { inverseFrequencies } from "./positions.ts";
-import { MAX, type Operation, type Program, Weights } from "./program.ts";
+import { type AttentionOperation, MAX, type Operation, type Program, Weights } from "./program.ts";
 import { ropeKeys, ropeOf } from "./rope_config.ts";
 
 /** The config keys that LLaMA, Mistral and Qwen2 share. */
@@ -107,23 +107,8 @@ export interface GatedVariant {
 export function gatedDecoder(modelType: string, name: string, config: GatedConfig, variant: GatedVariant): Program {
   const hidden = config.hidden_size;
   const inner = config.intermediate_size;
-  const heads = config.num_attention_heads;
-  const kvHeads = config.num_key_value_heads ?? heads;
-  divides(`${name}: num_attention_heads`, heads, "num_key_value_heads", kvHeads);
-  if (config.head_dim === undefined) divides(`${name}: hidden_size`, hidden, "num_attention_heads", heads);
-  const headDim = integer(MAX.headDim)(config.head_dim ?? hidden / heads, `${name}: head_dim`);
-  divides(`${name}: head_dim`, headDim, "a pair", 2);
-  const scale = 1 / Math.sqrt(headDim);
-  computed(`${name}: attention_multiplier`, config.attention_multiplier, scale);
-  computed(`${name}: query_pre_attn_scalar`, config.query_pre_attn_scalar, headDim);
-  computed(`${name}: rotary_dim`, config.rotary_dim, headDim);
-  const { theta, scaling } = ropeOf(config, name, config.max_position_embeddings);
-  const attention = {
-    ...({ op: "attention", y: "attended", q: "q", k: "k", v: "v" } as const),
-    shape: { heads, kvHeads, headDim, scale },
-    positions: { kind: "rope", inverseFrequencies: inverseFrequencies(headDim, theta, scaling), interleaved: false },
-  } as const;
-
+  const attention = gatedAttention(name, config);
+  const { heads, kvHeads, headDim } = attention.shape;
   const weights = new Weights();
   const norm = (y: string, x: string, tensor: string) => weights.rmsNorm(y, x, tensor, hidden, config.rms_norm_eps);
   const tied = config.tie_word_embeddings;
@@ -171,4 +156,25 @@ export function gatedDecoder(modelType: string, name: string, config: GatedConfi
     layers,
     head,
   };
+}
+
+/** Rotary attention in halves, of grouped heads where the config has them; every layer adds its window. */
+function gatedAttention(name: string, config: GatedConfig): Omit<AttentionOperation, "window"> {
+  const hidden = config.hidden_size;
+  const heads = config.num_attention_heads;
+  const kvHeads = config.num_key_value_heads ?? heads;
+  divides(`${name}: num_attention_heads`, heads, "num_key_value_heads", kvHeads);
+  if (config.head_dim === undefined) divides(`${name}: hidden_size`, hidden, "num_attention_heads", heads);
+  const headDim = integer(MAX.headDim)(config.head_dim ?? hidden / heads, `${name}: head_dim`);
+  divides(`${name}: head_dim`, headDim, "a pair", 2);
+  const scale = 1 / Math.sqrt(headDim);
+  computed(`${name}: attention_multiplier`, config.attention_multiplier, scale);
+  computed(`${name}: query_pre_attn_scalar`, config.query_pre_attn_scalar, headDim);
+  computed(`${name}: rotary_dim`, config.rotary_dim, headDim);
+  const { theta, scaling } = ropeOf(config, name, config.max_position_embeddings);
+  return {
+    ...({ op: "attention", y: "attended", q: "q", k: "k", v: "v" } as const),
+    shape: { heads, kvHeads, headDim, scale },
+    positions: { kind: "rope", inverseFrequencies: inverseFrequencies(headDim, theta, scaling), interleaved: false },
+  } as const;
 }
