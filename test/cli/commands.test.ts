@@ -4,7 +4,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CACHE_DTYPES } from "../../src/base/dtype.ts";
 import { load, POLICIES } from "../../src/entry/index.ts";
-import { parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
+import { fileOf, tinyOf } from "../engine/tiny.ts";
 import { readSafetensors } from "../reference/safetensors.ts";
 import { EMBEDDED, removeTemporary, smallFolder, temporaryFolder } from "../session/small.ts";
 import { FAMILIES, FIXTURES, logitsOf, openEngine } from "../setup.ts";
@@ -135,11 +135,9 @@ describe("inspect", () => {
   test("needs no tokenizer, and tells which tensors are not used", async () => {
     const folder = smallFolder("mpt-pow2");
     rmSync(join(folder, "tokenizer.json"));
-    const file = join(folder, "model.safetensors");
-    const whole = new Uint8Array(readFileSync(file));
-    const tensors = [...parseSafetensors(whole, file).tensors.values()];
-    const header = safetensorsHeader([...tensors, { name: "extra.weight", dtype: "F32", shape: [2] }]);
-    writeFileSync(file, Buffer.concat([header, whole.subarray(tensors[0]?.begin), new Uint8Array(8)]));
+    const { tensors } = tinyOf(folder);
+    tensors.set("extra.weight", { dtype: "F32", shape: [2], bytes: new Uint8Array(8) });
+    writeFileSync(join(folder, "model.safetensors"), fileOf(tensors));
     const { out, err } = await good(["inspect", "-m", folder]);
     expect(out).toStartWith("mpt, ");
     expect(err).toBe(`warning: ${folder}: tensor extra.weight is not used\n`);

@@ -1,13 +1,12 @@
 /** A pool's workers as tests see them: their mailboxes, and a hand on each. */
 import { join } from "node:path";
-import { Engine, type LoadingOptions } from "../../src/engine/engine.ts";
-import { openDirectory } from "../../src/formats/checkpoint.ts";
+import type { Engine, LoadingOptions } from "../../src/engine/engine.ts";
 import { type KernelSource, type Kernels, loadKernels } from "../../src/machine/kernels.ts";
 import { Mail } from "../../src/machine/mailbox.ts";
 import type { StartThread, Thread } from "../../src/machine/pool.ts";
 import { bun } from "../../src/runtime/bun.ts";
 import { directory } from "../../src/sources/directory.ts";
-import { FIXTURES } from "../setup.ts";
+import { engineFrom, FIXTURES } from "../setup.ts";
 
 const BUILD = "shared-plain";
 
@@ -44,14 +43,10 @@ export class Crew {
 
   /** An engine over a checkpoint's directory or a fixture. */
   async engine(where: string, threads: number, options: LoadingOptions = {}): Promise<Engine> {
-    const checkpoint = await openDirectory(directory(where.includes("/") ? where : join(FIXTURES, where)));
-    try {
-      const engine = await Engine.load(checkpoint, this.kernels, { ...options, threads });
-      this.#engines.push(engine);
-      return engine;
-    } finally {
-      await checkpoint.close();
-    }
+    const path = where.includes("/") ? where : join(FIXTURES, where);
+    const engine = await engineFrom(directory(path), this.kernels, { ...options, threads });
+    this.#engines.push(engine);
+    return engine;
   }
 
   /** When every worker from number `from` on knows every bank. */

@@ -1,11 +1,11 @@
 import { afterAll, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { withSubject } from "../../research/cli/subject.ts";
 import { Stages } from "../../src/cli/progress.ts";
-import { parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
 import { detectHost } from "../../src/runtime/detect.ts";
 import { provideRuntime } from "../../src/runtime/index.ts";
+import { fileOf, type Tensor, tinyOf } from "../engine/tiny.ts";
 import { removeTemporary, smallFolder } from "../session/small.ts";
 import { deviation, FIXTURES, logitsOf, openEngine } from "../setup.ts";
 
@@ -16,17 +16,13 @@ const IDS = [5, 17, 2, 40, 9, 33];
 
 /** A copy of a tied checkpoint that stores the head as well, changed by `change`. */
 function withHead(change: (head: Float32Array) => void): string {
-  const directory = smallFolder("llama-gqa-tied");
-  const file = join(directory, "model.safetensors");
-  const bytes = new Uint8Array(readFileSync(file));
-  const tensors = [...parseSafetensors(bytes, file).tensors.values()];
-  const table = tensors.find(({ name }) => name === "model.embed_tokens.weight")!;
-  const head = new Float32Array(bytes.slice(table.begin, table.end).buffer);
-  change(head);
-  const parts = tensors.map(({ begin, end }) => bytes.subarray(begin, end));
-  const header = safetensorsHeader([...tensors, { ...table, name: "lm_head.weight" }]);
-  writeFileSync(file, Buffer.concat([header, ...parts, new Uint8Array(head.buffer)]));
-  return directory;
+  const folder = smallFolder("llama-gqa-tied");
+  const { tensors } = tinyOf(folder);
+  const table = tensors.get("model.embed_tokens.weight") as Tensor;
+  const bytes = table.bytes.slice();
+  change(new Float32Array(bytes.buffer));
+  writeFileSync(join(folder, "model.safetensors"), fileOf(tensors.set("lm_head.weight", { ...table, bytes })));
+  return folder;
 }
 
 test("a tied head that is stored as well is kept once, and changes nothing", async () => {
