@@ -1,11 +1,12 @@
 /** What tests share: where things are, and engines over checkpoints. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { Files } from "../src/base/source.ts";
 import { Engine, type LoadingOptions } from "../src/engine/engine.ts";
 import { openDirectory } from "../src/formats/checkpoint.ts";
 import { BUILDS, type Build, type Kernels, loadKernels } from "../src/machine/kernels.ts";
 import { bun } from "../src/runtime/bun.ts";
-import { directory as files } from "../src/sources/directory.ts";
+import { directory } from "../src/sources/directory.ts";
 
 export const ROOT = join(import.meta.dir, "..");
 export const FIXTURES = join(ROOT, "test/golden/fixtures");
@@ -38,10 +39,15 @@ export function kernels(build: Build = "single-plain"): Promise<Kernels> {
 export { BUILDS };
 
 /** An engine over the checkpoint in `directory`. */
-export async function openEngine(directory: string, options: LoadingOptions = {}, build?: Build): Promise<Engine> {
-  const checkpoint = await openDirectory(files(directory));
+export async function openEngine(path: string, options: LoadingOptions = {}, build?: Build): Promise<Engine> {
+  return engineFrom(directory(path), await kernels(build), options);
+}
+
+/** An engine over a checkpoint's files, which are closed when it is there. */
+export async function engineFrom(files: Files, kernels: Kernels, options: LoadingOptions = {}): Promise<Engine> {
+  const checkpoint = await openDirectory(files);
   try {
-    return await Engine.load(checkpoint, await kernels(build), options);
+    return await Engine.load(checkpoint, kernels, options);
   } finally {
     await checkpoint.close();
   }

@@ -5,7 +5,8 @@ import { whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { write } from "../../src/cli/streams.ts";
 import type { Engine } from "../../src/engine/engine.ts";
-import { headsOf } from "../../src/models/program.ts";
+import { headsOf, hiddenSize } from "../../src/models/program.ts";
+import type { PlannedLayer } from "../../src/plan/plan.ts";
 import { POLICIES, type PolicyName } from "../../src/plan/policy.ts";
 import type { LoadOptions } from "../../src/session/load.ts";
 import { Curves, gridOf, meanCurves, readCurves } from "../eval/diagnose.ts";
@@ -92,9 +93,10 @@ async function diagnose(flags: Flags, signal: AbortSignal): Promise<void> {
     const length = flags.length ?? 4 * trainedLength;
     const pcaTokens = Math.min(flags.pcaTokens ?? trainedLength, length);
     const layers = layersOf(flags, subject.layers);
-    const lambda = subject.plan({ attention: "lambda" }).plan.policy;
+    const { policy: lambda, layers: lambdaLayers } = subject.plan({ attention: "lambda" }).plan;
     const sinks = lambda.nGlobal || SINKS;
-    const policies = flags.policies.map((attention) => subject.plan({ attention, maxPositions: length }).plan.policy);
+    const plans = flags.policies.map((attention) => subject.plan({ attention, maxPositions: length }).plan);
+    const policies = plans.map(({ policy }) => policy);
     const parameters = {
       ...{ model: subject.name, length, bos: subject.bos ?? null },
       files: files.map(({ path, size }) => ({ path, bytes: size })),
@@ -106,10 +108,11 @@ async function diagnose(flags: Flags, signal: AbortSignal): Promise<void> {
       const run: Run = { flags, subject, documents, length, pcaTokens, layers, sinks, results, stages, signal };
       await write(`${subject.name}: ${documents.length} texts of ${length} tokens, trained length ${trainedLength}\n`);
       const findings: PolicyFindings[] = [];
-      for (const policy of policies) {
+      for (const { policy, layers } of plans) {
         const curves = await curvesOf(run, policy.attention);
-        const alike = alikeOf(policy, curves.grid, sinks, trainedLength);
-        const found = { policy, curves, layers: findingsOf(curves, trainedLength), alike };
+        const layerPolicies = layers.map((layer) => layer.policy);
+        const alike = alikeOf(layerPolicies, curves.grid, sinks, trainedLength);
+        const found = { policy, layerPolicies, curves, layers: findingsOf(curves, trainedLength), alike };
         findings.push(found);
         await write(policyTable(found, trainedLength, sinks));
       }
@@ -117,7 +120,7 @@ async function diagnose(flags: Flags, signal: AbortSignal): Promise<void> {
       for (const layer of layers) states.push(await statesOf(run, layer));
       await write(hiddenTable(states));
       const keys = await keysOfSubject(run);
-      await write(keysLine(keys, lambda));
+      await write(keysLine(keys, (lambdaLayers[0] as PlannedLayer).policy));
       await report(run, parameters, findings, states, keys);
     });
   });
@@ -136,7 +139,7 @@ async function curvesOf(run: Run, attention: PolicyName): Promise<Curves> {
   const grid = gridOf(length);
   const { program } = subject.plan({ attention, maxPositions: length });
   const hidden = attention === flags.policies[0] ? layers : undefined;
-  const dim = program.buffers.hidden as number;
+  const dim = hiddenSize(program);
   const all: Curves[] = [];
   let engine: Engine | undefined;
   for (const [i, document] of documents.entries()) {
@@ -171,7 +174,7 @@ async function statesOf(
   { flags, subject, documents, pcaTokens, layers, results }: Run,
   layer: number,
 ): Promise<LayerStates> {
-  const dim = subject.plan({}).program.buffers.hidden as number;
+  const dim = hiddenSize(subject.plan({}).program);
   const positions = keptPositions(pcaTokens);
   const parts: Float32Array[] = [];
   for (const { name } of documents) {
@@ -189,9 +192,10 @@ async function statesOf(
 async function keysOfSubject({ subject, documents, results, signal }: Run): Promise<FoundKeys> {
   const kept = results.get("keys");
   if (kept !== undefined) return kept as unknown as FoundKeys;
-  const { policy } = subject.plan({ attention: "lambda" }).plan;
+  const { policy, layers } = subject.plan({ attention: "lambda" }).plan;
+  const first = (layers[0] as PlannedLayer).policy;
   const load = (options: LoadOptions) => subject.engine({ ...options, chunkSize: CHUNK, maxSessions: 1 });
-  const keys = await measureKeys(load, (documents[0] as Document).ids, policy, signal);
+  const keys = await measureKeys(load, (documents[0] as Document).ids, policy, first, signal);
   await results.keep("keys", { ...keys });
   return keys;
 }

@@ -11,6 +11,8 @@ import { table } from "./table.ts";
 /** What was found under one policy. */
 export interface PolicyFindings {
   readonly policy: Policy;
+  /** Of every layer: in a model that mixes windowed and global layers, the windowed ones have their own. */
+  readonly layerPolicies: readonly Policy[];
   readonly curves: Curves;
   readonly layers: readonly LayerFindings[];
   /** If every key that is met had the same weight. */
@@ -66,11 +68,14 @@ export function hiddenTable(states: readonly LayerStates[]): string {
   return `\nhidden states: distance of first positions' centroids from the others', in units of their spread\n${table(rows)}`;
 }
 
+/** `policy`: the first layer's. */
 export function keysLine(keys: FoundKeys, { nGlobal, nLocal, limit }: Policy): string {
   const found = `${keys.attended} keys (${nGlobal} + ${nLocal})${keys.wrong ? `, ${keys.wrong} of them wrong` : ""}`;
-  const pinned = `pinned ones as at distance ${limit} to ${keys.pinnedDifference.toExponential(1)}`;
+  const pinned = nGlobal
+    ? `pinned ones as at distance ${limit} to ${keys.pinnedDifference.toExponential(1)}, of the `
+    : "";
   const local = `local ones as at their own to ${keys.localDifference.toExponential(1)}`;
-  return `\nΛ, measured: query ${keys.position} meets ${found}; logits of the ${pinned}, of the ${local} (of the largest)\n`;
+  return `\nΛ, measured: query ${keys.position} meets ${found}; logits of the ${pinned}${local} (of the largest)\n`;
 }
 
 /** One line: which of the paper's factors show, and whether Λ does what it says. */
@@ -113,7 +118,7 @@ interface Part {
   readonly compared?: string;
   readonly of: (curves: Curves, layer: number, head: number) => Float32Array;
   readonly x: (grid: Grid) => readonly number[];
-  readonly reference?: (policy: Policy, grid: Grid) => readonly number[];
+  readonly reference?: (policies: readonly Policy[], grid: Grid) => readonly number[];
   /** The band: ± 1 standard deviation, or up to the largest head. */
   readonly largest?: boolean;
 }
@@ -126,11 +131,10 @@ function figure(
 ): Figure {
   const rows: Record<string, string | number | undefined>[] = [];
   const points: Point[] = [];
-  for (const { policy, curves } of findings) {
-    const compared = reference?.(policy, curves.grid);
+  for (const { policy, layerPolicies, curves } of findings) {
     const common = { policy: policy.attention };
     const all: Float32Array[] = [];
-    const add = (layer: number | "all", heads: readonly Float32Array[]) => {
+    const add = (layer: number | "all", heads: readonly Float32Array[], compared?: readonly number[]) => {
       for (const [i, at] of x(curves.grid).entries()) {
         const values = heads.map((head) => head[i] as number);
         const { mean, std } = spreadOf(values);
@@ -140,16 +144,17 @@ function figure(
     };
     for (let layer = 0; layer < curves.layers; layer++) {
       const heads = Array.from({ length: curves.heads }, (_, head) => of(curves, layer, head));
+      const compared = reference?.([layerPolicies[layer] as Policy], curves.grid);
       for (const [head, values] of heads.entries()) {
         for (const [i, at] of x(curves.grid).entries()) {
           const other = name === undefined ? {} : { [name]: compared?.[i] };
           rows.push({ ...common, layer, head, [place]: at, [column]: values[i], ...other });
         }
       }
-      add(layer, heads);
+      add(layer, heads, compared);
       all.push(...heads);
     }
-    add("all", all);
+    add("all", all, reference?.(layerPolicies, curves.grid));
   }
   return { csv: csv(rows), points };
 }
@@ -171,13 +176,13 @@ export async function curveFiles(
     ...{ column: "entropy", place: "position", compared: "ln_keys" },
     of: (curves, layer, head) => curves.entropy(layer, head),
     x: middles,
-    reference: (policy, grid) => uniform(policy, grid, sinks).entropy,
+    reference: (policies, grid) => uniform(policies, grid, sinks).entropy,
   });
   const shares = figure(findings, {
     ...{ column: "share", place: "position", compared: "uniform" },
     of: (curves, layer, head) => curves.sinks(layer, head),
     x: middles,
-    reference: (policy, grid) => uniform(policy, grid, sinks).sinks,
+    reference: (policies, grid) => uniform(policies, grid, sinks).sinks,
     largest: true,
   });
   const distance = "key's distance (tokens)";

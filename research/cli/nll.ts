@@ -88,12 +88,7 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
       );
       const perplexities = scored.map(({ variant, documents: found }) => ({
         policy: variant.name,
-        lengths: all.map((n, i) => {
-          const { mean, tokens, nan } = between(found, edges, from, n);
-          const tail = between(found, edges, tailOf(from, n), n).mean;
-          const bitsPerByte = (mean * tokens) / Math.LN2 / (bytes[i] as number);
-          return { length: n, nll: mean, perplexity: Math.exp(mean), tailNll: tail, bitsPerByte, nan };
-        }),
+        lengths: all.map((n, i) => perplexityOf(found, edges, from, n, bytes[i] as number)),
       }));
       const ends = endsOf(scored, edges, length, flags.seed);
       const verdict = verdictOf(ends, trainedLength);
@@ -127,6 +122,20 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
       return rows;
     });
   });
+}
+
+/** Of texts from token `from` to `length`, which have these bytes together. */
+function perplexityOf(
+  found: Parameters<typeof between>[0],
+  edges: readonly number[],
+  from: number,
+  length: number,
+  bytes: number,
+) {
+  const { mean: nll, tokens, nan } = between(found, edges, from, length);
+  const tailNll = between(found, edges, tailOf(from, length), length).mean;
+  const bitsPerByte = (nll * tokens) / Math.LN2 / bytes;
+  return { length, nll, perplexity: Math.exp(nll), tailNll, bitsPerByte, nan };
 }
 
 /** A reading of the flags as a variant. Throws OptionError if re-truncation's stride is not less than its window. */

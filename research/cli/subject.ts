@@ -4,7 +4,7 @@ import { DEFAULT_MODEL, loadOptions, type ModelFlags } from "../../src/cli/optio
 import type { Stages } from "../../src/cli/progress.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { dtypesOf } from "../../src/engine/snapshot.ts";
-import { type Planned, planModel } from "../../src/plan/plan_checkpoint.ts";
+import { type Planned, plannerOf } from "../../src/plan/plan_checkpoint.ts";
 import { chooseKernels } from "../../src/session/engine_info.ts";
 import { type LoadOptions, loadEngine, withCheckpoint } from "../../src/session/load.ts";
 import { requireTokenizer } from "../../src/session/load_tokenizer.ts";
@@ -40,10 +40,11 @@ export function withSubject<T>(
   const options = loadOptions(flags, signal, stages);
   return withCheckpoint(name, options, async (checkpoint, runtime) => {
     const tokenizer = await requireTokenizer(checkpoint);
-    const plan = (more: LoadOptions) => planModel(checkpoint, { ...options, ...more });
+    const { kernels, threads } = await chooseKernels(options, runtime);
+    const planner = await plannerOf(checkpoint, () => kernels);
+    const plan = (more: LoadOptions) => planner({ ...options, ...more });
     const planned = plan({});
     const { trainedLength, layers, modelType } = planned.program;
-    const { kernels, threads } = await chooseKernels(options, runtime);
     const engine = async (more: LoadOptions) => {
       const engine = await loadEngine(checkpoint, runtime, { ...options, ...more });
       stages.end();

@@ -46,8 +46,24 @@ export function keysOf({ nGlobal, nLocal }: Policy, p: number, sinks: number): {
   return { keys: local + pinned, sinks: localSinks + Math.min(sinks, pinned) };
 }
 
-/** ln of the keys that a query meets, and the share that the first keys have of them, as means over the bands of a grid. */
-export function uniform(policy: Policy, { edges }: Grid, sinks: number): { entropy: number[]; sinks: number[] } {
+/**
+ * ln of the keys that a query meets, and the share that the first keys have of them, as means over the bands of a grid and
+ * over layers of these policies.
+ */
+export function uniform(
+  policies: readonly Policy[],
+  grid: Grid,
+  sinks: number,
+): { entropy: number[]; sinks: number[] } {
+  const layers = policies.map((policy) => uniformOf(policy, grid, sinks));
+  // One by one, so that the mean of equal numbers is this number.
+  const mean = (values: readonly number[]) => values.reduce((sum, value, i) => sum + (value - sum) / (i + 1), 0);
+  const means = (key: "entropy" | "sinks") =>
+    grid.edges.slice(1).map((_, band) => mean(layers.map((layer) => layer[key][band] as number)));
+  return { entropy: means("entropy"), sinks: means("sinks") };
+}
+
+function uniformOf(policy: Policy, { edges }: Grid, sinks: number) {
   const found: { entropy: number[]; sinks: number[] } = { entropy: [], sinks: [] };
   for (let band = 0; band + 1 < edges.length; band++) {
     const [begin, end] = [edges[band] as number, edges[band + 1] as number];

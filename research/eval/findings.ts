@@ -43,15 +43,15 @@ export function findingsOf(curves: Curves, trainedLength: number): LayerFindings
   return [...layers.map((heads, layer) => layerOf(layer, heads)), { ...layerOf("all", layers.flat()), heads: [] }];
 }
 
-/** What heads that attend all keys alike would have there. */
+/** What heads that attend all keys alike would have there: means over layers of these policies. */
 export function alikeOf(
-  policy: Policy,
+  policies: readonly Policy[],
   grid: Grid,
   sinks: number,
   trainedLength: number,
 ): Pick<HeadFindings, "entropy" | "sinks"> {
   const places = placesOf(grid, trainedLength);
-  const alike = uniform(policy, grid, sinks);
+  const alike = uniform(policies, grid, sinks);
   return { entropy: meansOf(alike.entropy, places), sinks: meansOf(alike.sinks, places) };
 }
 

@@ -18,7 +18,7 @@ export interface FoundKeys {
   /** Of the last query: its position, and the keys of the first layer's first head that it met. */
   readonly position: number;
   readonly attended: number;
-  /** nGlobal + nLocal. */
+  /** nGlobal + nLocal of this layer. */
   readonly expected: number;
   /** Keys of any head that were met and should not be, or should be and were not. */
   readonly wrong: number;
@@ -35,25 +35,31 @@ const TOLERANCE = 1e-4;
 /** Loads the model with these options in place of others; one engine is used at a time. */
 export type Loading = (options: PlanningOptions) => Promise<Engine>;
 
-/** Reads a text of `ids`, again and again if it is too short, so far that every pinned key is beyond the ceiling twice. */
+/**
+ * Reads a text of `ids`, again and again if it is too short, so far that every pinned key is beyond the ceiling twice.
+ * `first` is what `policy` is to the first layer: one that was trained with a window among others without keeps it.
+ */
 export async function measureKeys(
   load: Loading,
   ids: readonly number[],
   policy: Policy,
+  first: Policy,
   signal?: AbortSignal,
 ): Promise<FoundKeys> {
   if (policy.attention !== "lambda") throw new RangeError(mismatch("policy", "lambda", policy.attention));
   const { nGlobal, nLocal, limit } = policy;
-  const text = Array.from({ length: 2 * limit + nLocal + nGlobal }, (_, i) => ids[i % ids.length] as number);
+  const farthest = first.limit < Infinity ? first.limit : first.nLocal;
+  const length = 2 * farthest + first.nLocal + first.nGlobal;
+  const text = Array.from({ length }, (_, i) => ids[i % ids.length] as number);
   const observing = (span: number) => ({ observe: { attention: { span, sinks: 0 } }, cacheDtype: "f32" as const });
   const lambda = { attention: "lambda" as const, nGlobal, nLocal, limit };
-  const found = await lastLogits(await load({ ...lambda, ...observing(text.length) }), text, signal);
-  const short = shortTexts(policy, text);
-  const maxPositions = Math.max(nLocal, short.pinned.length);
-  const full = await load({ attention: "full", maxPositions, ...observing(Math.max(nLocal, limit + 1)) });
-  const pinned = await pinnedLogits(full, short.pinned, policy, signal);
+  const found = await lastLogits(await load({ ...lambda, ...observing(length) }), text, signal);
+  const short = shortTexts(first, text);
+  const maxPositions = Math.max(first.nLocal, short.pinned.length);
+  const full = await load({ attention: "full", maxPositions, ...observing(Math.max(first.nLocal, farthest + 1)) });
+  const pinned = await pinnedLogits(full, short.pinned, first, signal);
   const local = await lastLogits(full, short.local, signal);
-  return compare(policy, text.length - 1, headsOf(full.program, 0), found, pinned, local);
+  return compare(first, length - 1, headsOf(full.program, 0), found, pinned, local);
 }
 
 /**

@@ -33,6 +33,7 @@ interface GenerateFlags extends ModelFlags {
   readonly topP?: number;
   readonly minP?: number;
   readonly repetitionPenalty?: number;
+  readonly repeatLastN?: number;
   readonly noRepeatNgramSize?: number;
   readonly minNewTokens?: number;
   readonly badWord?: string[];
@@ -72,7 +73,12 @@ export function addGenerate(program: Command, signal: AbortSignal): void {
     .option("--top-k <k>", "choose among the k most likely tokens, 0: all", whole(0))
     .option("--top-p <p>", "choose among the most likely tokens of this probability together", real(0, 1))
     .option("--min-p <p>", "leave out tokens less likely than this times the most likely one", real(0, 1))
-    .option("--repetition-penalty <x>", "above 1: avoid what occurs among the last n-local tokens", real(0))
+    .option("--repetition-penalty <x>", "above 1: avoid what occurs among the last repeat-last-n tokens", real(0))
+    .option(
+      "--repeat-last-n <n>",
+      "latest tokens that the penalty and no-repeat-ngram-size count (default: n-local)",
+      whole(1),
+    )
     .addOption(noRepeatNgramSize())
     .option("--min-new-tokens <n>", "new tokens before a stop token may end the text", whole(0))
     .option("--bad-word <text>", "never write this; may be given several times", several)
@@ -113,7 +119,7 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
     signal,
     onProgress: (read, total) => stages.update("reading the prompt", read, total),
   };
-  const options = loadOptions(flags, signal, stages);
+  const options = { ...loadOptions(flags, signal, stages), repeatLastN: flags.repeatLastN };
   const model = await withCheckpoint(where, options, async (checkpoint, runtime) => {
     const tokenizer = await requireTokenizer(checkpoint);
     const { config, generationConfig } = checkpoint;

@@ -1,91 +1,119 @@
 import type { Command } from "commander";
 import { Op } from "../../assembly/op.ts";
 import { show } from "../base/errors.ts";
+import { HIDDEN } from "../models/buffers.ts";
+import { windowsOf } from "../models/program.ts";
+import type { Planned } from "../plan/plan_checkpoint.ts";
+import { keptWindows } from "../plan/policy.ts";
 import { inspect, measureReading } from "../session/load.ts";
 import { DEFAULT_MODEL, describeMiddle, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { warnUnused, write } from "./streams.ts";
+
+type Findings = ReturnType<typeof findingsOf>;
+
+interface InspectFlags extends ModelFlags {
+  readonly json?: boolean;
+  readonly roofline?: boolean;
+}
 
 export function addInspect(program: Command, signal: AbortSignal): void {
   modelOptions(program.command("inspect"))
     .description("print a model's operations, shapes, bytes and memory, from its headers")
     .option("--json", "print one JSON object")
     .option("--roofline", "measure how fast memory is read here, and predict the time of a token")
-    .action(async (flags: ModelFlags & { json?: boolean; roofline?: boolean }) => {
+    .action(async (flags: InspectFlags) => {
       const stages = new Stages();
       const where = flags.model ?? DEFAULT_MODEL;
       const options = loadOptions(flags, signal, stages);
-      const { program: model, plan, unused } = await inspect(where, options);
+      const planned = await inspect(where, options);
       stages.end();
-      warnUnused(where, unused);
-      const segments = plan.segments.map((segment, i) => ({
-        bank: segment.bank,
-        carry: segment.carry ? `hidden[${segment.carry.width}] from bank ${segment.carry.bank}` : undefined,
-        operations: (plan.records[i] ?? []).map(({ op, text, weightBytes, cacheBytes, flops }) => ({
-          op: Op[op] ?? "",
-          text,
-          ...{ weightBytes, cacheBytes, flops },
-        })),
-      }));
-      const operations = segments.flatMap((segment) => segment.operations);
-      const sum = (key: "weightBytes" | "cacheBytes" | "flops") => operations.reduce((n, record) => n + record[key], 0);
-      const total = { weightBytes: sum("weightBytes"), cacheBytes: sum("cacheBytes"), flops: sum("flops") };
-      const reading = flags.roofline ? await measureReading(options) : undefined;
-      const roofline = reading && {
-        ...reading,
-        millisecondsPerToken: ((total.weightBytes + total.cacheBytes) / reading.bytesPerSecond) * 1000,
-      };
-      const memory = {
-        weightBytes: plan.weightBytes,
-        cacheBytes: plan.cacheBytes,
-        sessionBytes: plan.banks.reduce((n, bank) => n + bank.slotBytes, 0),
-        memoryBytes: plan.memoryBytes,
-        maximumBytes: plan.banks.reduce((n, bank) => n + bank.maximumBytes, 0),
-        banks: plan.banks.length,
-      };
-      if (flags.json) {
-        const policy = Object.entries(plan.policy).map(([key, value]) => [key, value === Infinity ? null : value]);
-        const { modelType, vocabSize, trainedLength, withoutEffect } = model;
-        const cacheDtype = plan.options.cacheDtype;
-        const object = {
-          modelType,
-          vocabSize,
-          trainedLength,
-          withoutEffect,
-          cacheDtype,
-          ...Object.fromEntries(policy),
-          memory,
-          total,
-          roofline,
-          segments,
-        };
-        return write(`${JSON.stringify(object)}\n`);
-      }
-      const lines = segments.flatMap(({ bank, carry, operations }) => [
-        `bank ${bank}${carry ? `, with ${carry}` : ""}`,
-        ...operations.map(
-          ({ op, text, weightBytes, cacheBytes, flops }) =>
-            `  ${op.padEnd(11)} ${bytes(weightBytes + cacheBytes)} ${number(flops)} flop  ${text}`,
-        ),
-      ]);
-      const { policy } = plan;
-      const bound = (value: number) => (value === Infinity ? "∞" : `${value}`);
-      return write(
-        `${model.modelType}, ${operations.length} operations; bytes read and floating-point operations for one token\n` +
-          `${lines.join("\n")}\n\n` +
-          `attention   ${policy.attention}, nGlobal ${policy.nGlobal}, nLocal ${bound(policy.nLocal)}, limit ${bound(policy.limit)}, maxPositions ${bound(policy.maxPositions)}\n` +
-          (model.withoutEffect.length > 0 ? `no effect   ${model.withoutEffect.map(show).join(", ")}\n` : "") +
-          (policy.middleK ? `middle      ${describeMiddle(policy)}\n` : "") +
-          `one token   reads ${exact(total.weightBytes)} of weights, ${exact(total.cacheBytes)} of cache at full window; ${total.flops} flop\n` +
-          (roofline
-            ? `roofline    ${roofline.millisecondsPerToken.toFixed(2)} ms for it at ${(roofline.bytesPerSecond / 1e9).toFixed(1)} GB/s, read by ${roofline.threads} thread${roofline.threads > 1 ? "s" : ""}\n`
-            : "") +
-          `weights     ${exact(memory.weightBytes)}\n` +
-          `cache       ${exact(memory.cacheBytes)} of keys and values per session, ${plan.options.cacheDtype}\n` +
-          `session     ${exact(memory.sessionBytes)} per session\n` +
-          `memory      ${exact(memory.memoryBytes)} with one session, ${exact(memory.maximumBytes)} with ${plan.options.maxSessions}, in ${memory.banks} bank${memory.banks > 1 ? "s" : ""}\n`,
-      );
+      warnUnused(where, planned.unused);
+      const found = findingsOf(planned, flags.roofline ? await measureReading(options) : undefined);
+      return write(flags.json ? `${JSON.stringify(found)}\n` : describe(found, planned));
     });
+}
+
+/** What --json prints; what has no bound is null. */
+function findingsOf({ program, plan }: Planned, reading: Awaited<ReturnType<typeof measureReading>> | undefined) {
+  const segments = plan.segments.map((segment, i) => ({
+    bank: segment.bank,
+    carry: segment.carry ? `${HIDDEN}[${segment.carry.width}] from bank ${segment.carry.bank}` : undefined,
+    operations: (plan.records[i] ?? []).map(({ op, text, weightBytes, cacheBytes, flops }) => ({
+      op: Op[op] ?? "",
+      text,
+      ...{ weightBytes, cacheBytes, flops },
+    })),
+  }));
+  const operations = segments.flatMap((segment) => segment.operations);
+  const sum = (key: "weightBytes" | "cacheBytes" | "flops") => operations.reduce((n, record) => n + record[key], 0);
+  const total = { weightBytes: sum("weightBytes"), cacheBytes: sum("cacheBytes"), flops: sum("flops") };
+  const policy = Object.entries(plan.policy).map(([key, value]) => [key, value === Infinity ? null : value]);
+  // Undefined but where windowed and global layers mix: null is a layer that the policy acts on.
+  const windows = keptWindows(windowsOf(program)).map((window) => window ?? null);
+  const { modelType, vocabSize, trainedLength, withoutEffect } = program;
+  return {
+    ...{ modelType, vocabSize, trainedLength, withoutEffect, cacheDtype: plan.options.cacheDtype },
+    ...(Object.fromEntries(policy) as Record<string, unknown>),
+    windows: windows.some((window) => window !== null) ? windows : undefined,
+    memory: {
+      weightBytes: plan.weightBytes,
+      cacheBytes: plan.cacheBytes,
+      sessionBytes: plan.banks.reduce((n, bank) => n + bank.slotBytes, 0),
+      memoryBytes: plan.memoryBytes,
+      maximumBytes: plan.banks.reduce((n, bank) => n + bank.maximumBytes, 0),
+      banks: plan.banks.length,
+    },
+    total,
+    roofline: reading && {
+      ...reading,
+      millisecondsPerToken: ((total.weightBytes + total.cacheBytes) / reading.bytesPerSecond) * 1000,
+    },
+    segments,
+  };
+}
+
+function describe({ segments, windows, memory, total, roofline }: Findings, { program, plan }: Planned): string {
+  const { policy, options } = plan;
+  const bound = (value: number) => (value === Infinity ? "∞" : `${value}`);
+  const lines = segments.flatMap(({ bank, carry, operations }) => [
+    `bank ${bank}${carry ? `, with ${carry}` : ""}`,
+    ...operations.map(
+      ({ op, text, weightBytes, cacheBytes, flops }) =>
+        `  ${op.padEnd(11)} ${bytes(weightBytes + cacheBytes)} ${number(flops)} flop  ${text}`,
+    ),
+  ]);
+  const count = segments.reduce((n, { operations }) => n + operations.length, 0);
+  return [
+    `${program.modelType}, ${count} operations; bytes read and floating-point operations for one token`,
+    ...lines,
+    "",
+    `attention   ${policy.attention}, nGlobal ${policy.nGlobal}, nLocal ${bound(policy.nLocal)}, limit ${bound(policy.limit)}, maxPositions ${bound(policy.maxPositions)}`,
+    ...(windows ? [`windows     ${describeWindows(windows)}`] : []),
+    ...(program.withoutEffect.length > 0 ? [`no effect   ${program.withoutEffect.map(show).join(", ")}`] : []),
+    ...(policy.middleK ? [`middle      ${describeMiddle(policy)}`] : []),
+    `one token   reads ${exact(total.weightBytes)} of weights, ${exact(total.cacheBytes)} of cache at full window; ${total.flops} flop`,
+    ...(roofline
+      ? [
+          `roofline    ${roofline.millisecondsPerToken.toFixed(2)} ms for it at ${(roofline.bytesPerSecond / 1e9).toFixed(1)} GB/s, read by ${roofline.threads} thread${roofline.threads > 1 ? "s" : ""}`,
+        ]
+      : []),
+    `weights     ${exact(memory.weightBytes)}`,
+    `cache       ${exact(memory.cacheBytes)} of keys and values per session, ${options.cacheDtype}`,
+    `session     ${exact(memory.sessionBytes)} per session`,
+    `memory      ${exact(memory.memoryBytes)} with one session, ${exact(memory.maximumBytes)} with ${options.maxSessions}, in ${memory.banks} bank${memory.banks > 1 ? "s" : ""}`,
+    "",
+  ].join("\n");
+}
+
+/** Layers by their windows, the smallest first. */
+function describeWindows(windows: readonly (number | null)[]): string {
+  const sizes = [...new Set(windows)].filter((size) => size !== null).sort((a, b) => a - b);
+  const parts = sizes.map((size) => {
+    const layers = windows.flatMap((window, layer) => (window === size ? [layer] : []));
+    return `${size} tokens in layer${layers.length > 1 ? "s" : ""} ${layers.join(", ")}`;
+  });
+  return `${parts.join("; ")}; the policy acts on the others`;
 }
 
 function bytes(count: number): string {

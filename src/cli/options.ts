@@ -43,65 +43,62 @@ export function usageError(message: string): CommanderError {
   return new CommanderError(2, "lambent.usage", `error: ${message}`);
 }
 
-/** Which model, how it is loaded, and how it attends: the flags that every command has. */
-export function modelOptions(command: Command): Command {
-  return command
-    .option("-m, --model <where>", "directory, URL or Hugging Face id (default: the embedded lambent-llama-5m)")
-    .option("--revision <name>", "branch, tag or commit of a Hugging Face id")
-    .option("--offline", "use only what was downloaded before")
-    .option("--cache-dir <dir>", "where downloads are kept (default: the Hugging Face cache)")
-    .addOption(new Option("--dtype <format>", "format of the weights").choices(["auto", ...DTYPES]).default("auto"))
-    .addOption(new Option("--cache-dtype <format>", "format of keys and values").choices(CACHE_DTYPES).default("f32"))
-    .option("--threads <n>", "threads that compute (default: one per core, at most 16)", whole(1, Size.MaxSlices))
-    .addOption(new Option("--attention <policy>", "which keys a query meets").choices(POLICIES).default("lambda"))
-    .option("--n-global <n>", "first tokens that every query meets (default: 10, sinks 4)", whole(0))
-    .option("--n-local <n>", "latest tokens that a query meets (default: trained length, at most 4096)", whole(1))
-    .option("--limit <n>", "largest distance that a query sees (default: n-local)", whole(1))
-    .option("--max-positions <n>", "longest text under full and ceiling-only attention", whole(1))
-    .option(
-      "--middle-k <k>",
-      "middle tokens that each head attends to, those of the highest scores (default: 0)",
-      whole(0, 256),
-    )
-    .option(
-      "--middle-distance <n>",
-      "distance at which middle tokens are scored and attended (default: half of limit)",
-      whole(1),
-    )
-    .option(
-      "--first-layer <n>",
-      "in the layers from this one on, counted from 0 (default: 5/32 of the layers)",
-      whole(0),
-    )
-    .option("--max-middle <n>", "middle tokens that are kept (default: 8 times the trained length)", whole(1))
-    .addOption(
-      new Option("--middle-queries <who>", "for all queries, or the last of a text and generated ones")
-        .choices(MIDDLE_QUERIES)
-        .default("all"),
-    );
+function flag(flags: string, description: string, read?: (text: string) => number): Option {
+  const option = new Option(flags, description);
+  return read ? option.argParser(read) : option;
 }
 
-export interface ModelFlags
-  extends Pick<
-    LoadOptions,
-    | "revision"
-    | "offline"
-    | "cacheDir"
-    | "dtype"
-    | "cacheDtype"
-    | "threads"
-    | "attention"
-    | "nGlobal"
-    | "nLocal"
-    | "limit"
-    | "maxPositions"
-    | "middleK"
-    | "middleDistance"
-    | "firstLayer"
-    | "maxMiddle"
-    | "middleQueries"
-  > {
+function choice(flags: string, description: string, choices: readonly string[], first: string): Option {
+  return new Option(flags, description).choices(choices).default(first);
+}
+
+/** The flags of how a model is loaded and how it attends, by what `load` calls them; commander gives them the same names. */
+export const LOAD_FLAGS = {
+  revision: flag("--revision <name>", "branch, tag or commit of a Hugging Face id"),
+  offline: flag("--offline", "use only what was downloaded before"),
+  cacheDir: flag("--cache-dir <dir>", "where downloads are kept (default: the Hugging Face cache)"),
+  dtype: choice("--dtype <format>", "format of the weights", ["auto", ...DTYPES], "auto"),
+  cacheDtype: choice("--cache-dtype <format>", "format of keys and values", CACHE_DTYPES, "f32"),
+  threads: flag("--threads <n>", "threads that compute (default: one per core, at most 16)", whole(1, Size.MaxSlices)),
+  attention: choice("--attention <policy>", "which keys a query meets", POLICIES, "lambda"),
+  nGlobal: flag("--n-global <n>", "first tokens that every query meets (default: 10, sinks 4)", whole(0)),
+  nLocal: flag("--n-local <n>", "latest tokens that a query meets (default: trained length, at most 4096)", whole(1)),
+  limit: flag("--limit <n>", "largest distance that a query sees (default: n-local)", whole(1)),
+  maxPositions: flag("--max-positions <n>", "longest text under full and ceiling-only attention", whole(1)),
+  middleK: flag(
+    "--middle-k <k>",
+    "middle tokens that each head attends to, those of the highest scores (default: 0)",
+    whole(0, 256),
+  ),
+  middleDistance: flag(
+    "--middle-distance <n>",
+    "distance at which middle tokens are scored and attended (default: half of limit)",
+    whole(1),
+  ),
+  firstLayer: flag(
+    "--first-layer <n>",
+    "in the layers from this one on, counted from 0 (default: 5/32 of the layers)",
+    whole(0),
+  ),
+  maxMiddle: flag("--max-middle <n>", "middle tokens that are kept (default: 8 times the trained length)", whole(1)),
+  middleQueries: choice(
+    "--middle-queries <who>",
+    "for all queries, or the last of a text and generated ones",
+    MIDDLE_QUERIES,
+    "all",
+  ),
+} as const satisfies Partial<Record<keyof LoadOptions, Option>>;
+
+type LoadFlag = keyof typeof LOAD_FLAGS;
+
+export interface ModelFlags extends Pick<LoadOptions, LoadFlag> {
   readonly model?: string;
+}
+
+/** Which model, how it is loaded, and how it attends: the flags that every command has. */
+export function modelOptions(command: Command): Command {
+  command.option("-m, --model <where>", "directory, URL or Hugging Face id (default: the embedded lambent-llama-5m)");
+  return Object.values(LOAD_FLAGS).reduce((all, option) => all.addOption(option), command);
 }
 
 const LABELS = { download: "downloading", read: "reading the weights" } as const;
@@ -111,12 +108,8 @@ export function loadOptions(flags: ModelFlags, signal: AbortSignal, stages: Stag
   const onProgress: LoadOptions["onProgress"] = ({ stage, loaded, total }) => {
     stages.update(LABELS[stage], loaded, total);
   };
-  const { revision, offline, cacheDir, dtype, cacheDtype, threads } = flags;
-  const { attention, nGlobal, nLocal, limit, maxPositions } = flags;
-  const { middleK, middleDistance, firstLayer, maxMiddle, middleQueries } = flags;
-  const policy = { attention, nGlobal, nLocal, limit, maxPositions };
-  const middle = { middleK, middleDistance, firstLayer, maxMiddle, middleQueries };
-  return { revision, offline, cacheDir, dtype, cacheDtype, threads, ...policy, ...middle, signal, onProgress };
+  const given = (Object.keys(LOAD_FLAGS) as LoadFlag[]).map((name) => [name, flags[name]]);
+  return { ...(Object.fromEntries(given) as Pick<LoadOptions, LoadFlag>), signal, onProgress };
 }
 
 /** What a policy says of middle tokens, where it has any. */

@@ -1,14 +1,13 @@
 import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Command, Option } from "commander";
-import { Size } from "../../assembly/layout.ts";
 import { QUANTIZED, type QuantizedDType } from "../base/dtype.ts";
 import { LambentError, mismatch, OptionError } from "../base/errors.ts";
 import { type PackedFile, quantize } from "../plan/write_packed.ts";
 import { chooseKernels } from "../session/engine_info.ts";
 import { type LoadOptions, withCheckpoint } from "../session/load.ts";
 import { unwritable, writeAll } from "./files.ts";
-import { whole } from "./options.ts";
+import { LOAD_FLAGS } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { warn } from "./streams.ts";
 
@@ -27,10 +26,10 @@ export function addQuantize(program: Command, signal: AbortSignal): void {
     .argument("<in>", "directory, URL or Hugging Face id")
     .argument("<out>", "a new directory")
     .addOption(new Option("--dtype <format>", "format of the matrices").choices(QUANTIZED).default("q8"))
-    .option("--threads <n>", "threads that compute (default: one per core, at most 16)", whole(1, Size.MaxSlices))
-    .option("--revision <name>", "branch, tag or commit of a Hugging Face id")
-    .option("--offline", "use only what was downloaded before")
-    .option("--cache-dir <dir>", "where downloads are kept (default: the Hugging Face cache)")
+    .addOption(LOAD_FLAGS.threads)
+    .addOption(LOAD_FLAGS.revision)
+    .addOption(LOAD_FLAGS.offline)
+    .addOption(LOAD_FLAGS.cacheDir)
     .action((from: string, to: string, flags: QuantizeFlags) => run(from, to, flags, signal));
 }
 

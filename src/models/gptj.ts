@@ -11,6 +11,7 @@ import {
   readConfig,
   withoutAliases,
 } from "../formats/config.ts";
+import { HIDDEN, LAST, LOGITS } from "./buffers.ts";
 import { inverseFrequencies } from "./positions.ts";
 import { type AttentionOperation, MAX, type Operation, type Program, Weights } from "./program.ts";
 
@@ -26,38 +27,35 @@ const PARTS =
   /causal|rotary|bias|parallel|before|pre_?norm|gelu|^(use_)?(residual|attention|attn|mlp|norm|layer_?norm)s?$/;
 const unused = (...keys: string[]) => Object.fromEntries(keys.map((key) => [key, noEffect]));
 
+const schema = {
+  vocab_size: integer(MAX.vocab),
+  n_embd: integer(MAX.dim),
+  n_layer: integer(MAX.layers),
+  n_head: integer(MAX.heads),
+  n_positions: integer(MAX.positions),
+  n_inner: optionalInteger(MAX.dim),
+  rotary_dim: integer(MAX.dim, 64),
+  activation_function: oneOf("gelu_new"),
+  layer_norm_epsilon: number(1e-5),
+  tie_word_embeddings: boolean(false),
+  rotary: only(true),
+  scale_attn_weights: only(true),
+  per_layer_config: absent,
+  quantization_config: absent,
+  layer_types: absent,
+  mlp_layer_types: absent,
+  parallel_attn: only(true),
+  use_parallel_residual: only(true),
+  causal: only(true),
+  is_causal: only(true),
+  ...unused("n_ctx", "tie_last_hidden_states"),
+  // Other architectures' keys, which transformers does not read here.
+  ...unused("intermediate_size", "hidden_act", "layer_norm_eps", "rms_norm_eps"),
+} as const;
+
 /** GPT-J: attention and MLP side by side on one LayerNorm, rotary pairs of neighbours. see: HF GPTJForCausalLM */
 export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Program {
-  const config = readConfig(
-    withoutAliases(raw, ALIASES),
-    name,
-    {
-      vocab_size: integer(MAX.vocab),
-      n_embd: integer(MAX.dim),
-      n_layer: integer(MAX.layers),
-      n_head: integer(MAX.heads),
-      n_positions: integer(MAX.positions),
-      n_inner: optionalInteger(MAX.dim),
-      rotary_dim: integer(MAX.dim, 64),
-      activation_function: oneOf("gelu_new"),
-      layer_norm_epsilon: number(1e-5),
-      tie_word_embeddings: boolean(false),
-      rotary: only(true),
-      scale_attn_weights: only(true),
-      per_layer_config: absent,
-      quantization_config: absent,
-      layer_types: absent,
-      mlp_layer_types: absent,
-      parallel_attn: only(true),
-      use_parallel_residual: only(true),
-      causal: only(true),
-      is_causal: only(true),
-      ...unused("n_ctx", "tie_last_hidden_states"),
-      // Other architectures' keys, which transformers does not read here.
-      ...unused("intermediate_size", "hidden_act", "layer_norm_eps", "rms_norm_eps"),
-    },
-    PARTS,
-  );
+  const config = readConfig(withoutAliases(raw, ALIASES), name, schema, PARTS);
   const hidden = config.n_embd;
   const inner = config.n_inner ?? 4 * hidden;
   const heads = config.n_head;
@@ -65,18 +63,7 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
   const headDim = integer(MAX.headDim)(hidden / heads, `${name}: n_embd / n_head`);
   const rotaryDim = integer(headDim)(config.rotary_dim, `${name}: rotary_dim`);
   divides(`${name}: rotary_dim`, rotaryDim, "a pair", 2);
-
-  const attention: AttentionOperation = {
-    ...({ op: "attention", y: "attended", q: "q", k: "k", v: "v" } as const),
-    shape: { heads, kvHeads: heads, headDim, scale: 1 / Math.sqrt(headDim) },
-    positions: {
-      kind: "rope",
-      // The base is not in the config. see: HF GPTJ create_sinusoidal_positions
-      inverseFrequencies: inverseFrequencies(rotaryDim, 10000, { type: "default" }),
-      interleaved: true,
-    },
-    window: undefined,
-  };
+  const attention = attentionOf(heads, headDim, rotaryDim);
   const weights = new Weights();
   const norm = (y: string, x: string, tensor: string) =>
     weights.layerNorm(y, x, tensor, hidden, config.layer_norm_epsilon, true);
@@ -85,7 +72,7 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
   const layers = Array.from({ length: config.n_layer }, (_, i): Operation[] => {
     const layer = `transformer.h.${i}`;
     return [
-      norm("normed", "hidden", `${layer}.ln_1`),
+      norm("normed", HIDDEN, `${layer}.ln_1`),
       weights.linear("q", "normed", `${layer}.attn.q_proj`, hidden, hidden, false),
       weights.linear("k", "normed", `${layer}.attn.k_proj`, hidden, hidden, false),
       weights.linear("v", "normed", `${layer}.attn.v_proj`, hidden, hidden, false),
@@ -97,8 +84,8 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
     ];
   });
   const head: Operation[] = [
-    { op: "gather", y: "last", x: "hidden" },
-    norm("last", "last", "transformer.ln_f"),
+    { op: "gather", y: LAST, x: HIDDEN },
+    norm(LAST, LAST, "transformer.ln_f"),
     weights.head(table, tied, config.vocab_size, hidden, true),
   ];
   return {
@@ -107,19 +94,34 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
     vocabSize: config.vocab_size,
     trainedLength: config.n_positions,
     buffers: {
-      hidden,
+      [HIDDEN]: hidden,
       normed: hidden,
       q: hidden,
       k: hidden,
       v: hidden,
       attended: hidden,
       inner,
-      last: hidden,
-      logits: config.vocab_size,
+      [LAST]: hidden,
+      [LOGITS]: config.vocab_size,
     },
     weights: weights.all,
-    embed: [{ op: "embed", y: "hidden", table }],
+    embed: [{ op: "embed", y: HIDDEN, table }],
     layers,
     head,
+  };
+}
+
+/** Attention over neighbours' rotary pairs in the first `rotaryDim` numbers of each head. */
+function attentionOf(heads: number, headDim: number, rotaryDim: number): AttentionOperation {
+  return {
+    ...({ op: "attention", y: "attended", q: "q", k: "k", v: "v" } as const),
+    shape: { heads, kvHeads: heads, headDim, scale: 1 / Math.sqrt(headDim) },
+    positions: {
+      kind: "rope",
+      // The base is not in the config. see: HF GPTJ create_sinusoidal_positions
+      inverseFrequencies: inverseFrequencies(rotaryDim, 10000, { type: "default" }),
+      interleaved: true,
+    },
+    window: undefined,
   };
 }

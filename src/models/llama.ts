@@ -14,8 +14,9 @@ import {
   readConfig,
   type Values,
 } from "../formats/config.ts";
+import { HIDDEN, LAST, LOGITS } from "./buffers.ts";
 import { inverseFrequencies } from "./positions.ts";
-import { MAX, type Operation, type Program, Weights } from "./program.ts";
+import { type AttentionOperation, MAX, type Operation, type Program, Weights } from "./program.ts";
 import { ropeKeys, ropeOf } from "./rope_config.ts";
 
 /** The config keys that LLaMA, Mistral and Qwen2 share. */
@@ -106,6 +107,60 @@ export interface GatedVariant {
 export function gatedDecoder(modelType: string, name: string, config: GatedConfig, variant: GatedVariant): Program {
   const hidden = config.hidden_size;
   const inner = config.intermediate_size;
+  const attention = gatedAttention(name, config);
+  const { heads, kvHeads, headDim } = attention.shape;
+  const weights = new Weights();
+  const norm = (y: string, x: string, tensor: string) => weights.rmsNorm(y, x, tensor, hidden, config.rms_norm_eps);
+  const tied = config.tie_word_embeddings;
+  const table = weights.table("model.embed_tokens.weight", config.vocab_size, hidden, tied);
+  const layers = Array.from({ length: config.num_hidden_layers }, (_, i): Operation[] => {
+    const layer = `model.layers.${i}`;
+    return [
+      norm("normed", HIDDEN, `${layer}.input_layernorm`),
+      weights.linear("q", "normed", `${layer}.self_attn.q_proj`, heads * headDim, hidden, variant.qkvBias),
+      weights.linear("k", "normed", `${layer}.self_attn.k_proj`, kvHeads * headDim, hidden, variant.qkvBias),
+      weights.linear("v", "normed", `${layer}.self_attn.v_proj`, kvHeads * headDim, hidden, variant.qkvBias),
+      { ...attention, window: variant.window?.(i) },
+      weights.update("attended", `${layer}.self_attn.o_proj`, hidden, heads * headDim, variant.outBias),
+      norm("normed", HIDDEN, `${layer}.post_attention_layernorm`),
+      weights.linear("gate", "normed", `${layer}.mlp.gate_proj`, inner, hidden, variant.mlpBias),
+      weights.linear("up", "normed", `${layer}.mlp.up_proj`, inner, hidden, variant.mlpBias),
+      { op: "siluMul", y: "gate", a: "gate", b: "up" },
+      weights.update("gate", `${layer}.mlp.down_proj`, hidden, inner, variant.mlpBias),
+    ];
+  });
+  const head: Operation[] = [
+    { op: "gather", y: LAST, x: HIDDEN },
+    norm(LAST, LAST, "model.norm"),
+    weights.head(table, tied, config.vocab_size, hidden, false),
+  ];
+  return {
+    modelType,
+    withoutEffect: config.withoutEffect,
+    vocabSize: config.vocab_size,
+    trainedLength: config.max_position_embeddings,
+    buffers: {
+      [HIDDEN]: hidden,
+      normed: hidden,
+      q: heads * headDim,
+      k: kvHeads * headDim,
+      v: kvHeads * headDim,
+      attended: heads * headDim,
+      gate: inner,
+      up: inner,
+      [LAST]: hidden,
+      [LOGITS]: config.vocab_size,
+    },
+    weights: weights.all,
+    embed: [{ op: "embed", y: HIDDEN, table }],
+    layers,
+    head,
+  };
+}
+
+/** Rotary attention in halves, of grouped heads where the config has them; every layer adds its window. */
+function gatedAttention(name: string, config: GatedConfig): Omit<AttentionOperation, "window"> {
+  const hidden = config.hidden_size;
   const heads = config.num_attention_heads;
   const kvHeads = config.num_key_value_heads ?? heads;
   divides(`${name}: num_attention_heads`, heads, "num_key_value_heads", kvHeads);
@@ -117,57 +172,9 @@ export function gatedDecoder(modelType: string, name: string, config: GatedConfi
   computed(`${name}: query_pre_attn_scalar`, config.query_pre_attn_scalar, headDim);
   computed(`${name}: rotary_dim`, config.rotary_dim, headDim);
   const { theta, scaling } = ropeOf(config, name, config.max_position_embeddings);
-  const attention = {
+  return {
     ...({ op: "attention", y: "attended", q: "q", k: "k", v: "v" } as const),
     shape: { heads, kvHeads, headDim, scale },
     positions: { kind: "rope", inverseFrequencies: inverseFrequencies(headDim, theta, scaling), interleaved: false },
   } as const;
-
-  const weights = new Weights();
-  const norm = (y: string, x: string, tensor: string) => weights.rmsNorm(y, x, tensor, hidden, config.rms_norm_eps);
-  const tied = config.tie_word_embeddings;
-  const table = weights.table("model.embed_tokens.weight", config.vocab_size, hidden, tied);
-  const layers = Array.from({ length: config.num_hidden_layers }, (_, i): Operation[] => {
-    const layer = `model.layers.${i}`;
-    return [
-      norm("normed", "hidden", `${layer}.input_layernorm`),
-      weights.linear("q", "normed", `${layer}.self_attn.q_proj`, heads * headDim, hidden, variant.qkvBias),
-      weights.linear("k", "normed", `${layer}.self_attn.k_proj`, kvHeads * headDim, hidden, variant.qkvBias),
-      weights.linear("v", "normed", `${layer}.self_attn.v_proj`, kvHeads * headDim, hidden, variant.qkvBias),
-      { ...attention, window: variant.window?.(i) },
-      weights.update("attended", `${layer}.self_attn.o_proj`, hidden, heads * headDim, variant.outBias),
-      norm("normed", "hidden", `${layer}.post_attention_layernorm`),
-      weights.linear("gate", "normed", `${layer}.mlp.gate_proj`, inner, hidden, variant.mlpBias),
-      weights.linear("up", "normed", `${layer}.mlp.up_proj`, inner, hidden, variant.mlpBias),
-      { op: "siluMul", y: "gate", a: "gate", b: "up" },
-      weights.update("gate", `${layer}.mlp.down_proj`, hidden, inner, variant.mlpBias),
-    ];
-  });
-  const head: Operation[] = [
-    { op: "gather", y: "last", x: "hidden" },
-    norm("last", "last", "model.norm"),
-    weights.head(table, tied, config.vocab_size, hidden, false),
-  ];
-  return {
-    modelType,
-    withoutEffect: config.withoutEffect,
-    vocabSize: config.vocab_size,
-    trainedLength: config.max_position_embeddings,
-    buffers: {
-      hidden,
-      normed: hidden,
-      q: heads * headDim,
-      k: kvHeads * headDim,
-      v: kvHeads * headDim,
-      attended: heads * headDim,
-      gate: inner,
-      up: inner,
-      last: hidden,
-      logits: config.vocab_size,
-    },
-    weights: weights.all,
-    embed: [{ op: "embed", y: "hidden", table }],
-    layers,
-    head,
-  };
 }

@@ -11,9 +11,11 @@ import {
   only,
   optionalNumber,
   readConfig,
+  type Values,
   withoutAliases,
 } from "../formats/config.ts";
 import { isRecord } from "../formats/json.ts";
+import { HIDDEN, LAST, LOGITS } from "./buffers.ts";
 import { alibiSlopes } from "./positions.ts";
 import { type AttentionOperation, contiguous, MAX, type Operation, type Program, Weights } from "./program.ts";
 
@@ -51,48 +53,45 @@ const ALIASES = { hidden_size: "d_model", num_attention_heads: "n_heads", num_hi
 /** What MPT has, in names of switches; see: isHarmless. */
 const PARTS = /causal|alibi|bias|fused|before|pre_?norm|gelu|^(use_)?(residual|attention|attn|mlp|norm|layer_?norm)s?$/;
 
+const schema = {
+  vocab_size: integer(MAX.vocab),
+  d_model: integer(MAX.dim),
+  n_heads: integer(MAX.heads),
+  n_layers: integer(MAX.layers),
+  max_seq_len: integer(MAX.positions),
+  expansion_ratio: number(4),
+  no_bias: boolean(true),
+  layer_norm_epsilon: number(1e-5),
+  norm_eps: number(1e-5),
+  tie_word_embeddings: boolean(true),
+  attn_config: object(attentionKeys),
+  logit_scale: absent,
+  final_logit_softcapping: absent,
+  block_overrides: absent,
+  norm_type: oneOf("low_precision_layernorm", "layernorm"),
+  fc_type: linearKind,
+  ffn_config: object(mlpKeys),
+  per_layer_config: absent,
+  quantization_config: absent,
+  layer_types: absent,
+  mlp_layer_types: absent,
+  // learned_pos_emb says nothing beside alibi; embedding_fraction scales gradients.
+  ...unused("learned_pos_emb", "embedding_fraction", "verbose", "use_norm_bias", "use_pad_tok_in_ffn"),
+  ...unused("tie_last_hidden_states"),
+  causal: only(true),
+  is_causal: only(true),
+  alibi: only(true),
+  // Other architectures' keys, which neither llm-foundry nor transformers reads here.
+  ...unused("intermediate_size", "hidden_act", "max_position_embeddings", "layer_norm_eps"),
+} as const;
+
 /**
  * MPT-7B, MPT-7B-StoryWriter: LayerNorm, ALiBi, one matrix for query, key and value.
  * The config means what it means in MosaicML's llm-foundry; transformers' own MPT ignores alibi_bias_max, expansion_ratio
  * and no_bias: false. see: HF MptForCausalLM, llm-foundry MPTForCausalLM
  */
 export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Program {
-  const config = readConfig(
-    withoutAliases(raw, ALIASES),
-    name,
-    {
-      vocab_size: integer(MAX.vocab),
-      d_model: integer(MAX.dim),
-      n_heads: integer(MAX.heads),
-      n_layers: integer(MAX.layers),
-      max_seq_len: integer(MAX.positions),
-      expansion_ratio: number(4),
-      no_bias: boolean(true),
-      layer_norm_epsilon: number(1e-5),
-      norm_eps: number(1e-5),
-      tie_word_embeddings: boolean(true),
-      attn_config: object(attentionKeys),
-      logit_scale: absent,
-      final_logit_softcapping: absent,
-      block_overrides: absent,
-      norm_type: oneOf("low_precision_layernorm", "layernorm"),
-      fc_type: linearKind,
-      ffn_config: object(mlpKeys),
-      per_layer_config: absent,
-      quantization_config: absent,
-      layer_types: absent,
-      mlp_layer_types: absent,
-      // learned_pos_emb says nothing beside alibi; embedding_fraction scales gradients.
-      ...unused("learned_pos_emb", "embedding_fraction", "verbose", "use_norm_bias", "use_pad_tok_in_ffn"),
-      ...unused("tie_last_hidden_states"),
-      causal: only(true),
-      is_causal: only(true),
-      alibi: only(true),
-      // Other architectures' keys, which neither llm-foundry nor transformers reads here.
-      ...unused("intermediate_size", "hidden_act", "max_position_embeddings", "layer_norm_eps"),
-    },
-    PARTS,
-  );
+  const config = readConfig(withoutAliases(raw, ALIASES), name, schema, PARTS);
   const attn = config.attn_config ?? readConfig({}, `${name}: attn_config`, attentionKeys);
   const hidden = config.d_model;
   const heads = config.n_heads;
@@ -100,33 +99,12 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
   const headDim = hidden / heads;
   const inner = integer(MAX.dim)(config.expansion_ratio * hidden, `${name}: expansion_ratio · d_model`);
   const eps = raw.norm_eps === undefined ? config.layer_norm_epsilon : config.norm_eps;
-
-  const attention: AttentionOperation = {
-    ...({ op: "attention", y: "attended", q: "q", k: "k", v: "v" } as const),
-    shape: { heads, kvHeads: heads, headDim, scale: attn.softmax_scale ?? 1 / Math.sqrt(headDim) },
-    positions: { kind: "alibi", slopes: alibiSlopes(heads, attn.alibi_bias_max) },
-    window: undefined,
-  };
+  const attention = attentionOf(attn, heads, headDim);
   const weights = new Weights();
   const bias = !config.no_bias;
   const norm = (y: string, x: string, tensor: string) => weights.layerNorm(y, x, tensor, hidden, eps, bias);
-  /** Query, key or value: a third of the rows of Wqkv. */
   const third = (y: string, layer: string, index: number): Operation[] => {
-    const part = (kind: "weight" | "bias", ...columns: [] | [number]) =>
-      weights.rows(
-        `${layer}.attn.Wqkv.${kind}[${y}]`,
-        [`${layer}.attn.Wqkv.${kind}`],
-        [3 * hidden, ...columns],
-        contiguous(index * hidden, hidden),
-        [hidden, ...columns] as [number] | [number, number],
-      );
-    const matmul: Operation = {
-      op: "matmul",
-      y,
-      x: "normed",
-      weight: part("weight", hidden),
-      bias: bias ? part("bias") : undefined,
-    };
+    const matmul = thirdOf(weights, `${layer}.attn.Wqkv`, y, index * hidden, hidden, bias);
     return attn.clip_qkv ? [matmul, { op: "clip", x: y, bound: attn.clip_qkv }] : [matmul];
   };
   const tied = config.tie_word_embeddings;
@@ -134,21 +112,21 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
   const layers = Array.from({ length: config.n_layers }, (_, i): Operation[] => {
     const layer = `transformer.blocks.${i}`;
     return [
-      norm("normed", "hidden", `${layer}.norm_1`),
+      norm("normed", HIDDEN, `${layer}.norm_1`),
       ...third("q", layer, 0),
       ...third("k", layer, 1),
       ...third("v", layer, 2),
       attention,
       weights.update("attended", `${layer}.attn.out_proj`, hidden, hidden, bias),
-      norm("normed", "hidden", `${layer}.norm_2`),
+      norm("normed", HIDDEN, `${layer}.norm_2`),
       weights.linear("inner", "normed", `${layer}.ffn.up_proj`, inner, hidden, bias),
       { op: "gelu", y: "inner", a: "inner" },
       weights.update("inner", `${layer}.ffn.down_proj`, hidden, inner, bias),
     ];
   });
   const head: Operation[] = [
-    { op: "gather", y: "last", x: "hidden" },
-    norm("last", "last", "transformer.norm_f"),
+    { op: "gather", y: LAST, x: HIDDEN },
+    norm(LAST, LAST, "transformer.norm_f"),
     weights.head(table, tied, config.vocab_size, hidden, false),
   ];
   return {
@@ -157,19 +135,41 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
     vocabSize: config.vocab_size,
     trainedLength: config.max_seq_len,
     buffers: {
-      hidden,
+      [HIDDEN]: hidden,
       normed: hidden,
       q: hidden,
       k: hidden,
       v: hidden,
       attended: hidden,
       inner,
-      last: hidden,
-      logits: config.vocab_size,
+      [LAST]: hidden,
+      [LOGITS]: config.vocab_size,
     },
     weights: weights.all,
-    embed: [{ op: "embed", y: "hidden", table }],
+    embed: [{ op: "embed", y: HIDDEN, table }],
     layers,
     head,
   };
+}
+
+function attentionOf(attn: Values<typeof attentionKeys>, heads: number, headDim: number): AttentionOperation {
+  return {
+    ...({ op: "attention", y: "attended", q: "q", k: "k", v: "v" } as const),
+    shape: { heads, kvHeads: heads, headDim, scale: attn.softmax_scale ?? 1 / Math.sqrt(headDim) },
+    positions: { kind: "alibi", slopes: alibiSlopes(heads, attn.alibi_bias_max) },
+    window: undefined,
+  };
+}
+
+/** y = query, key or value of `normed`: the third of the rows of a tensor [3 · hidden, hidden] from `first` on. */
+function thirdOf(weights: Weights, tensor: string, y: string, first: number, hidden: number, bias: boolean): Operation {
+  const part = (kind: "weight" | "bias", ...columns: [] | [number]) =>
+    weights.rows(
+      `${tensor}.${kind}[${y}]`,
+      [`${tensor}.${kind}`],
+      [3 * hidden, ...columns],
+      contiguous(first, hidden),
+      [hidden, ...columns] as [number] | [number, number],
+    );
+  return { op: "matmul", y, x: "normed", weight: part("weight", hidden), bias: bias ? part("bias") : undefined };
 }

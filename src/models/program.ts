@@ -1,4 +1,5 @@
 import type { WithoutEffect } from "../formats/config.ts";
+import { HIDDEN, LAST, LOGITS } from "./buffers.ts";
 import type { Positions } from "./positions.ts";
 
 /**
@@ -11,7 +12,7 @@ export interface Program extends WithoutEffect {
   readonly vocabSize: number;
   /** The trained length P in tokens: max_position_embeddings, n_positions or max_seq_len. */
   readonly trainedLength: number;
-  /** Buffers of activations: f32 values per row of the step. `hidden` is carried from one bank to the next. */
+  /** Buffers of activations: f32 values per row of the step. Those of buffers.ts must be among them. */
   readonly buffers: Readonly<Record<string, number>>;
   readonly weights: ReadonlyMap<string, Weight>;
   /** Operations before the layers, of each layer, and after them; the last ones work on the rows that want logits. */
@@ -96,6 +97,16 @@ export function attentionOf({ layers }: Program, layer: number): AttentionOperat
   return layers[layer]?.find((operation) => operation.op === "attention");
 }
 
+/** The trained window of every layer, in tokens; undefined: the whole text. */
+export function windowsOf(program: Program): (number | undefined)[] {
+  return program.layers.map((_, layer) => attentionOf(program, layer)?.window);
+}
+
+/** Numbers of a hidden state. */
+export function hiddenSize({ buffers }: Program): number {
+  return buffers[HIDDEN] as number;
+}
+
 /** Query heads of a layer; 0 where it does not attend. */
 export function headsOf(program: Program, layer: number): number {
   return attentionOf(program, layer)?.shape.heads ?? 0;
@@ -149,7 +160,7 @@ export class Weights {
 
   /** hidden[n] += x[k] through `tensor`.weight [n, k], and `tensor`.bias where there is one. */
   update(x: string, tensor: string, n: number, k: number, bias: boolean): Operation {
-    return { ...this.linear("hidden", x, tensor, n, k, bias), residual: "hidden" };
+    return { ...this.linear(HIDDEN, x, tensor, n, k, bias), residual: HIDDEN };
   }
 
   /** y[n] = x[k] through `tensor`.weight [n, k], and `tensor`.bias where there is one. */
@@ -176,7 +187,7 @@ export class Weights {
   head(table: string, tied: boolean, vocab: number, dim: number, bias: boolean): Operation {
     const all = contiguous(0, vocab);
     const weight = tied ? this.rows(HEAD, [HEAD, table], [vocab, dim], all, [vocab, dim]) : this.add(HEAD, vocab, dim);
-    return { op: "matmul", y: "logits", x: "last", weight, bias: bias ? this.add("lm_head.bias", vocab) : undefined };
+    return { op: "matmul", y: LOGITS, x: LAST, weight, bias: bias ? this.add("lm_head.bias", vocab) : undefined };
   }
 }
 

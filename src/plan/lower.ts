@@ -1,6 +1,7 @@
 import { activationBytes, blockColumns, isQuantized } from "../../assembly/layout.ts";
 import { Clip, Elementwise, Embed, Gather, Matmul, Norm, Op, Quantize, Span } from "../../assembly/op.ts";
 import type { DType } from "../base/dtype.ts";
+import { LOGITS_BUFFERS, PLANNED } from "../models/buffers.ts";
 import type { Operation, Program } from "../models/program.ts";
 import type { CacheLayout } from "./cache.ts";
 import { lowerAttention } from "./lower_attention.ts";
@@ -14,10 +15,6 @@ export interface Quantized {
 }
 
 const ELEMENTWISE = { siluMul: Op.SiluMul, gelu: Op.Gelu, geluTanh: Op.GeluTanh } as const;
-/** The buffer of quantised activations. */
-const QUANTIZED = "quantized";
-/** Buffers of the rows that want logits; the others have a row for every row of the step. */
-export const LOGITS_BUFFERS: ReadonlySet<string> = new Set(["last", "logits"]);
 
 /** f32 values per row of every buffer. */
 export type Widths = Readonly<Record<string, number>>;
@@ -28,132 +25,151 @@ export interface LoweredLayer {
   readonly offset: number;
 }
 
+type Of<Name extends Operation["op"]> = Extract<Operation, { op: Name }>;
+
+/** What is known where an operation becomes records. */
+interface Lowering {
+  readonly widths: Widths;
+  readonly at: Addresses;
+  readonly quantized: Quantized;
+}
+
 /**
- * The records of one operation. `layer`: undefined for those before and after the layers. `quantized` goes from operation to operation, so that matmuls of one x share its quantised form.
+ * The records of one operation. `layer`: undefined for those before and after the layers. `quantized` goes from operation
+ * to operation, so that matmuls of one x share its quantised form.
  */
-export function lower(
-  operation: Operation,
-  widths: Widths,
-  layer: LoweredLayer | undefined,
-  at: Addresses,
-  quantized: Quantized,
-): PlannedRecord[] {
-  const records = lowerOne(operation, widths, layer, at, quantized);
+export function lower(operation: Operation, layer: LoweredLayer | undefined, lowering: Lowering): PlannedRecord[] {
+  const records = lowerOne(operation, layer, lowering);
+  const { quantized } = lowering;
   const written = "y" in operation ? operation.y : operation.x;
   if (written === quantized.x) quantized.x = "";
   return records;
 }
 
-function lowerOne(
-  operation: Operation,
-  widths: Widths,
-  layer: LoweredLayer | undefined,
-  at: Addresses,
-  quantized: Quantized,
-): PlannedRecord[] {
-  const width = (buffer: string): number => widths[buffer] as number;
-  const rowsOf = (buffer: string): Span => (LOGITS_BUFFERS.has(buffer) ? Span.Logits : Span.All);
-  const shape = (buffer: string): string => `${buffer}[${width(buffer)}]`;
+function lowerOne(operation: Operation, layer: LoweredLayer | undefined, lowering: Lowering): PlannedRecord[] {
   switch (operation.op) {
-    case "embed": {
-      const { address, dtype } = at.weight(operation.table);
-      const dim = width(operation.y);
-      const fields = {
-        [Embed.y]: at.buffer(operation.y),
-        [Embed.table]: address,
-        [Embed.dim]: dim,
-        [Embed.format]: FORMATS[dtype],
-        [Embed.work]: at.work,
-      };
-      const weightBytes = packedRowBytes(dim, dtype);
-      return [
-        record(Op.Embed, Span.All, fields, `${shape(operation.y)} = ${operation.table}[token]`, {
-          weightBytes,
-          flops: 0,
-        }),
-      ];
-    }
-    case "gather": {
-      const dim = width(operation.x);
-      const fields = { [Gather.y]: at.buffer(operation.y), [Gather.x]: at.buffer(operation.x), [Gather.dim]: dim };
-      const text = `${shape(operation.y)} = ${operation.x} of the rows that want logits`;
-      return [record(Op.Gather, Span.Logits, fields, text, { flops: 0 })];
-    }
+    case "embed":
+      return [lowerEmbed(operation, lowering)];
+    case "gather":
+      return [lowerGather(operation, lowering)];
     case "rmsNorm":
-    case "layerNorm": {
-      const dim = width(operation.x);
-      const weight = at.weight(operation.weight);
-      const bias = operation.op === "layerNorm" && operation.bias ? at.weight(operation.bias) : undefined;
-      const fields = {
-        [Norm.y]: at.buffer(operation.y),
-        [Norm.x]: at.buffer(operation.x),
-        [Norm.weight]: weight.address,
-        [Norm.bias]: bias?.address ?? 0,
-        [Norm.dim]: dim,
-        [Norm.eps]: bits(operation.eps),
-      };
-      const op = operation.op === "rmsNorm" ? Op.RmsNorm : Op.LayerNorm;
-      const text = `${shape(operation.y)} = ${operation.op}(${operation.x}) · ${operation.weight}`;
-      const weightBytes = weight.bytes + (bias?.bytes ?? 0);
-      return [record(op, rowsOf(operation.x), fields, text, { weightBytes, flops: 5 * dim })];
-    }
-    case "matmul": {
-      const weight = at.weight(operation.weight);
-      const bias = operation.bias ? at.weight(operation.bias) : undefined;
-      const n = width(operation.y);
-      const k = width(operation.x);
-      const format = FORMATS[weight.dtype];
-      const whole = isQuantized(format);
-      const fields = {
-        [Matmul.y]: at.buffer(operation.y),
-        [Matmul.x]: at.buffer(whole ? QUANTIZED : operation.x),
-        [Matmul.weight]: weight.address,
-        [Matmul.bias]: bias?.address ?? 0,
-        [Matmul.residual]: operation.residual ? at.buffer(operation.residual) : 0,
-        [Matmul.n]: n,
-        [Matmul.k]: k,
-        [Matmul.format]: format,
-        [Matmul.work]: at.work,
-      };
-      const more = `${bias ? " + bias" : ""}${operation.residual ? ` + ${operation.residual}` : ""}`;
-      const text = `${shape(operation.y)} = ${operation.x} · ${operation.weight}[${n},${k}]ᵀ ${weight.dtype}${more}`;
-      const weightBytes = weight.bytes + (bias?.bytes ?? 0);
-      const matmul = record(Op.Matmul, rowsOf(operation.y), fields, text, { weightBytes, flops: 2 * n * k });
-      if (!whole || (quantized.x === operation.x && quantized.dtype === weight.dtype)) return [matmul];
-      Object.assign(quantized, { x: operation.x, dtype: weight.dtype });
-      const numbers = {
-        [Quantize.y]: at.buffer(QUANTIZED),
-        [Quantize.x]: at.buffer(operation.x),
-        [Quantize.k]: k,
-        [Quantize.format]: format,
-      };
-      const how = `${operation.x}[${k}] in whole numbers for ${weight.dtype}`;
-      return [record(Op.Quantize, rowsOf(operation.x), numbers, how, { flops: 4 * k }), matmul];
-    }
-    case "clip": {
-      const dim = width(operation.x);
-      const fields = { [Clip.x]: at.buffer(operation.x), [Clip.dim]: dim, [Clip.bound]: bits(operation.bound) };
-      const text = `${shape(operation.x)} within ±${operation.bound}`;
-      return [record(Op.Clip, Span.All, fields, text, { flops: 2 * dim })];
-    }
+    case "layerNorm":
+      return [lowerNorm(operation, lowering)];
+    case "matmul":
+      return lowerMatmul(operation, lowering);
+    case "clip":
+      return [lowerClip(operation, lowering)];
     case "attention": {
       const { cache, offset } = layer as LoweredLayer;
-      return lowerAttention(operation, cache, offset, at);
+      return lowerAttention(operation, cache, offset, lowering.at);
     }
-    default: {
-      const n = width(operation.y);
-      const b = "b" in operation ? operation.b : operation.a;
-      const fields = {
-        [Elementwise.y]: at.buffer(operation.y),
-        [Elementwise.a]: at.buffer(operation.a),
-        [Elementwise.b]: at.buffer(b),
-        [Elementwise.n]: n,
-      };
-      const args = "b" in operation ? `${operation.a}, ${operation.b}` : operation.a;
-      const text = `${shape(operation.y)} = ${operation.op}(${args})`;
-      return [record(ELEMENTWISE[operation.op], Span.All, fields, text, { flops: 30 * n })];
-    }
+    default:
+      return [lowerElementwise(operation, lowering)];
   }
+}
+
+/** A buffer as `inspect` prints it. */
+function shaped(buffer: string, widths: Widths): string {
+  return `${buffer}[${widths[buffer]}]`;
+}
+
+/** The rows of a step that a buffer has. */
+function spanOf(buffer: string): Span {
+  return LOGITS_BUFFERS.has(buffer) ? Span.Logits : Span.All;
+}
+
+function lowerEmbed({ y, table }: Of<"embed">, { widths, at }: Lowering): PlannedRecord {
+  const { address, dtype } = at.weight(table);
+  const dim = widths[y] as number;
+  const fields = {
+    [Embed.y]: at.buffer(y),
+    [Embed.table]: address,
+    [Embed.dim]: dim,
+    [Embed.format]: FORMATS[dtype],
+    [Embed.work]: at.work,
+  };
+  const cost = { weightBytes: packedRowBytes(dim, dtype), flops: 0 };
+  return record(Op.Embed, Span.All, fields, `${shaped(y, widths)} = ${table}[token]`, cost);
+}
+
+function lowerGather({ y, x }: Of<"gather">, { widths, at }: Lowering): PlannedRecord {
+  const fields = { [Gather.y]: at.buffer(y), [Gather.x]: at.buffer(x), [Gather.dim]: widths[x] as number };
+  return record(Op.Gather, Span.Logits, fields, `${shaped(y, widths)} = ${x} of the rows that want logits`, {
+    flops: 0,
+  });
+}
+
+function lowerNorm(operation: Of<"rmsNorm"> | Of<"layerNorm">, { widths, at }: Lowering): PlannedRecord {
+  const { op, y, x, eps } = operation;
+  const dim = widths[x] as number;
+  const weight = at.weight(operation.weight);
+  const bias = op === "layerNorm" && operation.bias ? at.weight(operation.bias) : undefined;
+  const fields = {
+    [Norm.y]: at.buffer(y),
+    [Norm.x]: at.buffer(x),
+    [Norm.weight]: weight.address,
+    [Norm.bias]: bias?.address ?? 0,
+    [Norm.dim]: dim,
+    [Norm.eps]: bits(eps),
+  };
+  const text = `${shaped(y, widths)} = ${op}(${x}) · ${operation.weight}`;
+  const cost = { weightBytes: weight.bytes + (bias?.bytes ?? 0), flops: 5 * dim };
+  return record(op === "rmsNorm" ? Op.RmsNorm : Op.LayerNorm, spanOf(x), fields, text, cost);
+}
+
+/** The matmul, and before it, unless it is there already, the record that makes whole numbers of its x. */
+function lowerMatmul(operation: Of<"matmul">, { widths, at, quantized }: Lowering): PlannedRecord[] {
+  const { y, x, residual } = operation;
+  const weight = at.weight(operation.weight);
+  const bias = operation.bias ? at.weight(operation.bias) : undefined;
+  const n = widths[y] as number;
+  const k = widths[x] as number;
+  const format = FORMATS[weight.dtype];
+  const whole = isQuantized(format);
+  const fields = {
+    [Matmul.y]: at.buffer(y),
+    [Matmul.x]: at.buffer(whole ? PLANNED.quantized : x),
+    [Matmul.weight]: weight.address,
+    [Matmul.bias]: bias?.address ?? 0,
+    [Matmul.residual]: residual ? at.buffer(residual) : 0,
+    [Matmul.n]: n,
+    [Matmul.k]: k,
+    [Matmul.format]: format,
+    [Matmul.work]: at.work,
+  };
+  const more = `${bias ? " + bias" : ""}${residual ? ` + ${residual}` : ""}`;
+  const text = `${shaped(y, widths)} = ${x} · ${operation.weight}[${n},${k}]ᵀ ${weight.dtype}${more}`;
+  const cost = { weightBytes: weight.bytes + (bias?.bytes ?? 0), flops: 2 * n * k };
+  const matmul = record(Op.Matmul, spanOf(y), fields, text, cost);
+  if (!whole || (quantized.x === x && quantized.dtype === weight.dtype)) return [matmul];
+  Object.assign(quantized, { x, dtype: weight.dtype });
+  const numbers = {
+    [Quantize.y]: at.buffer(PLANNED.quantized),
+    [Quantize.x]: at.buffer(x),
+    [Quantize.k]: k,
+    [Quantize.format]: format,
+  };
+  const how = `${x}[${k}] in whole numbers for ${weight.dtype}`;
+  return [record(Op.Quantize, spanOf(x), numbers, how, { flops: 4 * k }), matmul];
+}
+
+function lowerClip({ x, bound }: Of<"clip">, { widths, at }: Lowering): PlannedRecord {
+  const dim = widths[x] as number;
+  const fields = { [Clip.x]: at.buffer(x), [Clip.dim]: dim, [Clip.bound]: bits(bound) };
+  return record(Op.Clip, Span.All, fields, `${shaped(x, widths)} within ±${bound}`, { flops: 2 * dim });
+}
+
+function lowerElementwise(operation: Of<keyof typeof ELEMENTWISE>, { widths, at }: Lowering): PlannedRecord {
+  const { op, y, a } = operation;
+  const n = widths[y] as number;
+  const fields = {
+    [Elementwise.y]: at.buffer(y),
+    [Elementwise.a]: at.buffer(a),
+    [Elementwise.b]: at.buffer("b" in operation ? operation.b : a),
+    [Elementwise.n]: n,
+  };
+  const args = "b" in operation ? `${a}, ${operation.b}` : a;
+  return record(ELEMENTWISE[op], Span.All, fields, `${shaped(y, widths)} = ${op}(${args})`, { flops: 30 * n });
 }
 
 /** The buffer that quantised matmuls need beside the model's own: f32 values per row, enough for any x. */
@@ -166,7 +182,7 @@ export function quantizedBuffer(program: Program, dtypeOf: (weight: string) => D
     return (blocks * activationBytes(format)) / 4;
   });
   const width = Math.max(...widths);
-  return width ? { [QUANTIZED]: width } : {};
+  return width ? { [PLANNED.quantized]: width } : {};
 }
 
 /** Marks the matmuls that the next one does not wait for: threads go on without meeting. */

@@ -1,4 +1,5 @@
 import { Angles, Attention, Cast, Clamp, Offset, Op, Rope, Span } from "../../assembly/op.ts";
+import { PLANNED } from "../models/buffers.ts";
 import type { AttentionOperation } from "../models/program.ts";
 import { CACHE_FORMATS, type CacheLayout } from "./cache.ts";
 import { type Addresses, type AngleKey, bits, type PlannedRecord, record } from "./record.ts";
@@ -34,82 +35,41 @@ export function lowerAttention(
   at: Addresses,
 ): PlannedRecord[] {
   const { heads, kvHeads, headDim, scale } = operation.shape;
-  const [own, ofMiddle] = anglesOf(operation, cache);
-  const records: PlannedRecord[] = [];
-  const rotate = (angles: AngleKey, y: string, x: string, count: number, fixed?: number): void => {
-    const { inverseFrequencies, interleaved } = angles.positions;
-    const rotaryDim = 2 * inverseFrequencies.length;
-    const fields = {
-      [Rope.y]: at.buffer(y),
-      [Rope.x]: at.buffer(x),
-      [Rope.angles]: at.angles(angles),
-      [Rope.heads]: count,
-      [Rope.headDim]: headDim,
-      [Rope.rotaryDim]: rotaryDim,
-      [Rope.interleaved]: interleaved ? 1 : 0,
-      [Rope.fixed]: fixed === undefined ? 0 : 1,
-    };
-    const text = `${y}[${count},${headDim}] = ${x} rotated by ${fixed ?? "its position"}`;
-    records.push(record(Op.Rope, Span.All, fields, text, { flops: 3 * count * rotaryDim }));
-  };
-  const fixed = own !== undefined && cache.clamp !== Clamp.None;
   const { middle } = cache;
-  if (own) rotate(own, "qRotated", operation.q, heads);
-  if (fixed) rotate(own, "qFixed", operation.q, heads, own.limit);
-  if (ofMiddle) rotate(ofMiddle, "qMiddle", operation.q, heads, ofMiddle.limit);
-  if (own) rotate(own, "kRotated", operation.k, kvHeads);
-  const q = own ? "qRotated" : operation.q;
-  const format = { format: CACHE_FORMATS[cache.dtype], headBytes: cache.headBytes };
+  const [own, ofMiddle] = anglesOf(operation, cache);
+  const fixed = own !== undefined && cache.clamp !== Clamp.None;
+  const records: PlannedRecord[] = [];
+  const rotate = (angles: AngleKey, y: string, x: string, count: number, fixed?: number) =>
+    void records.push(rotation(angles, at, { y, x, heads: count, headDim, fixed }));
+  if (own) rotate(own, PLANNED.qRotated, operation.q, heads);
+  if (fixed) rotate(own, PLANNED.qFixed, operation.q, heads, own.limit);
+  if (ofMiddle) rotate(ofMiddle, PLANNED.qMiddle, operation.q, heads, ofMiddle.limit);
+  if (own) rotate(own, PLANNED.kRotated, operation.k, kvHeads);
   /** The buffer of keys or values x as they are cached: a cast one, or with f32 x itself. */
   const cached = (y: string, x: string): number => {
     if (cache.dtype === "f32") return at.buffer(x);
-    const fields = {
-      [Cast.y]: at.buffer(y),
-      [Cast.x]: at.buffer(x),
-      [Cast.kvHeads]: kvHeads,
-      [Cast.headDim]: headDim,
-      [Cast.format]: format.format,
-      [Cast.headBytes]: format.headBytes,
-    };
-    const text = `${y}[${kvHeads},${headDim}] = ${x} in ${cache.dtype}`;
-    records.push(record(Op.Cast, Span.All, fields, text, { flops: 4 * kvHeads * headDim }));
+    records.push(cast(y, x, operation.shape, cache, at));
     return at.buffer(y);
   };
-  const k = cached("kCached", own ? "kRotated" : operation.k);
-  const part = (name: keyof CacheLayout["parts"]): number =>
-    cache.parts[name] === Offset.Unused ? Offset.Unused : layerOffset + cache.parts[name];
+  const q = own ? PLANNED.qRotated : operation.q;
+  const k = cached(PLANNED.kCached, own ? PLANNED.kRotated : operation.k);
   const fields = {
     [Attention.out]: at.buffer(operation.y),
     [Attention.q]: at.buffer(q),
-    [Attention.qFixed]: at.buffer(fixed ? "qFixed" : q),
+    [Attention.qFixed]: at.buffer(fixed ? PLANNED.qFixed : q),
     [Attention.k]: k,
-    [Attention.kUnrotated]: takesUnrotated(operation, cache) ? cached("kUnrotatedCached", operation.k) : k,
-    [Attention.v]: cached("vCached", operation.v),
-    [Attention.kRing]: part("kRing"),
-    [Attention.kRingUnrotated]: part("kRingUnrotated"),
-    [Attention.vRing]: part("vRing"),
-    [Attention.kPinned]: part("kPinned"),
-    [Attention.kPinnedUnrotated]: part("kPinnedUnrotated"),
-    [Attention.vPinned]: part("vPinned"),
+    [Attention.kUnrotated]: takesUnrotated(operation, cache) ? cached(PLANNED.kUnrotatedCached, operation.k) : k,
+    [Attention.v]: cached(PLANNED.vCached, operation.v),
     [Attention.heads]: heads,
     [Attention.kvHeads]: kvHeads,
     [Attention.headDim]: headDim,
     [Attention.scale]: bits(scale),
     [Attention.slopes]: at.slopes(operation.positions),
-    [Attention.nGlobal]: cache.pinned,
-    [Attention.nLocal]: cache.ring,
-    [Attention.clamp]: cache.clamp,
-    [Attention.limit]: cache.limit,
     [Attention.scratch]: at.scratch,
-    [Attention.format]: format.format,
-    [Attention.headBytes]: format.headBytes,
+    ...cacheFields(cache, layerOffset),
     ...(middle && {
-      [Attention.middleK]: middle.middleK,
-      [Attention.maxMiddle]: middle.maxMiddle,
-      [Attention.middleDistance]: middle.middleDistance,
-      [Attention.qMiddle]: at.buffer(ofMiddle ? "qMiddle" : q),
-      [Attention.kvMiddle]: part("kvMiddle"),
-      [Attention.chosen]: at.buffer("chosen"),
+      [Attention.qMiddle]: at.buffer(ofMiddle ? PLANNED.qMiddle : q),
+      [Attention.chosen]: at.buffer(PLANNED.chosen),
     }),
   };
   const keys = cache.pinned + cache.ring;
@@ -126,6 +86,75 @@ export function lowerAttention(
   return records;
 }
 
+/** y[heads, headDim] = x rotated by its position, or by the fixed one of these angles. */
+function rotation(
+  angles: AngleKey,
+  at: Addresses,
+  { y, x, heads, headDim, fixed }: { y: string; x: string; heads: number; headDim: number; fixed: number | undefined },
+): PlannedRecord {
+  const { inverseFrequencies, interleaved } = angles.positions;
+  const rotaryDim = 2 * inverseFrequencies.length;
+  const fields = {
+    [Rope.y]: at.buffer(y),
+    [Rope.x]: at.buffer(x),
+    [Rope.angles]: at.angles(angles),
+    [Rope.heads]: heads,
+    [Rope.headDim]: headDim,
+    [Rope.rotaryDim]: rotaryDim,
+    [Rope.interleaved]: interleaved ? 1 : 0,
+    [Rope.fixed]: fixed === undefined ? 0 : 1,
+  };
+  const text = `${y}[${heads},${headDim}] = ${x} rotated by ${fixed ?? "its position"}`;
+  return record(Op.Rope, Span.All, fields, text, { flops: 3 * heads * rotaryDim });
+}
+
+/** y = keys or values x[kvHeads, headDim] in the cache's format. */
+function cast(
+  y: string,
+  x: string,
+  { kvHeads, headDim }: AttentionOperation["shape"],
+  { dtype, headBytes }: CacheLayout,
+  at: Addresses,
+): PlannedRecord {
+  const fields = {
+    [Cast.y]: at.buffer(y),
+    [Cast.x]: at.buffer(x),
+    [Cast.kvHeads]: kvHeads,
+    [Cast.headDim]: headDim,
+    [Cast.format]: CACHE_FORMATS[dtype],
+    [Cast.headBytes]: headBytes,
+  };
+  const text = `${y}[${kvHeads},${headDim}] = ${x} in ${dtype}`;
+  return record(Op.Cast, Span.All, fields, text, { flops: 4 * kvHeads * headDim });
+}
+
+/** What attention has to know of a layer's cache. */
+function cacheFields(cache: CacheLayout, layerOffset: number): Record<number, number> {
+  const { middle } = cache;
+  const part = (name: keyof CacheLayout["parts"]): number =>
+    cache.parts[name] === Offset.Unused ? Offset.Unused : layerOffset + cache.parts[name];
+  return {
+    [Attention.kRing]: part("kRing"),
+    [Attention.kRingUnrotated]: part("kRingUnrotated"),
+    [Attention.vRing]: part("vRing"),
+    [Attention.kPinned]: part("kPinned"),
+    [Attention.kPinnedUnrotated]: part("kPinnedUnrotated"),
+    [Attention.vPinned]: part("vPinned"),
+    [Attention.nGlobal]: cache.pinned,
+    [Attention.nLocal]: cache.ring,
+    [Attention.clamp]: cache.clamp,
+    [Attention.limit]: cache.limit,
+    [Attention.format]: CACHE_FORMATS[cache.dtype],
+    [Attention.headBytes]: cache.headBytes,
+    ...(middle && {
+      [Attention.middleK]: middle.middleK,
+      [Attention.maxMiddle]: middle.maxMiddle,
+      [Attention.middleDistance]: middle.middleDistance,
+      [Attention.kvMiddle]: part("kvMiddle"),
+    }),
+  };
+}
+
 /** Whether attention needs unrotated keys beside the rotated ones. */
 function takesUnrotated({ positions }: AttentionOperation, { parts, middle }: CacheLayout): boolean {
   const kept = parts.kRingUnrotated !== Offset.Unused || parts.kPinnedUnrotated !== Offset.Unused;
@@ -138,15 +167,15 @@ export function attentionBuffers(operation: AttentionOperation, cache: CacheLayo
   const rotates = operation.positions.kind === "rope";
   const buffers: Record<string, number> = {};
   if (rotates) {
-    Object.assign(buffers, { qRotated: heads * headDim, kRotated: kvHeads * headDim });
-    if (cache.clamp !== Clamp.None) buffers.qFixed = heads * headDim;
-    if (cache.middle) buffers.qMiddle = heads * headDim;
+    Object.assign(buffers, { [PLANNED.qRotated]: heads * headDim, [PLANNED.kRotated]: kvHeads * headDim });
+    if (cache.clamp !== Clamp.None) buffers[PLANNED.qFixed] = heads * headDim;
+    if (cache.middle) buffers[PLANNED.qMiddle] = heads * headDim;
   }
-  if (cache.middle) buffers.chosen = 2 * heads * cache.middle.middleK;
+  if (cache.middle) buffers[PLANNED.chosen] = 2 * heads * cache.middle.middleK;
   if (cache.dtype !== "f32") {
     const width = Math.ceil((kvHeads * cache.headBytes) / 4);
-    Object.assign(buffers, { kCached: width, vCached: width });
-    if (takesUnrotated(operation, cache)) buffers.kUnrotatedCached = width;
+    Object.assign(buffers, { [PLANNED.kCached]: width, [PLANNED.vCached]: width });
+    if (takesUnrotated(operation, cache)) buffers[PLANNED.kUnrotatedCached] = width;
   }
   return buffers;
 }

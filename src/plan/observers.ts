@@ -1,7 +1,8 @@
 import { Attention, Nll, Observe, Op, Span, Tap } from "../../assembly/op.ts";
 import { mismatch, OptionError } from "../base/errors.ts";
 import type { Arena } from "../machine/arena.ts";
-import { headsOf, type Program } from "../models/program.ts";
+import { HIDDEN, LOGITS } from "../models/buffers.ts";
+import { headsOf, hiddenSize, type Program } from "../models/program.ts";
 import { type Addresses, type PlannedRecord, record } from "./record.ts";
 
 /** What a model's steps are to note beside their results. Each costs memory and time; without it no record of it exists. */
@@ -92,7 +93,7 @@ export function placeObserved(
       unit > 0 && !head && attention
         ? placeAttention(arena, headsOf(program, unit - 1), chunkSize, attention.span)
         : undefined,
-    hidden: observe.hidden.includes(unit) ? arena.take(4 * chunkSize * (program.buffers.hidden as number)) : undefined,
+    hidden: observe.hidden.includes(unit) ? arena.take(4 * chunkSize * hiddenSize(program)) : undefined,
   };
 }
 
@@ -114,13 +115,13 @@ export function withObservers(
     return [one, attentionObserver(one, attention, observers?.attention as NonNullable<Observers["attention"]>)];
   });
   if (hidden !== undefined) {
-    const dim = program.buffers.hidden as number;
-    const fields = { [Tap.y]: hidden, [Tap.x]: at.buffer("hidden"), [Tap.dim]: dim };
+    const dim = hiddenSize(program);
+    const fields = { [Tap.y]: hidden, [Tap.x]: at.buffer(HIDDEN), [Tap.dim]: dim };
     all.push(record(Op.Tap, Span.All, fields, `observed[${dim}] = hidden`, { flops: 0 }));
   }
   if (nll) {
     const n = program.vocabSize;
-    const fields = { [Nll.out]: nll.out, [Nll.x]: at.buffer("logits"), [Nll.targets]: nll.targets, [Nll.n]: n };
+    const fields = { [Nll.out]: nll.out, [Nll.x]: at.buffer(LOGITS), [Nll.targets]: nll.targets, [Nll.n]: n };
     all.push(record(Op.Nll, Span.Logits, fields, `observed[2] = nll of logits[${n}]`, { flops: 30 * n }));
   }
   return all;

@@ -1,9 +1,10 @@
 import { Size } from "../../assembly/layout.ts";
 import { Arena, align } from "../machine/arena.ts";
+import { LOGITS_BUFFERS } from "../models/buffers.ts";
 import { turns } from "../models/positions.ts";
 import { type AttentionOperation, attentionOf, type Operation, type Program, weightNames } from "../models/program.ts";
 import type { CacheLayout } from "./cache.ts";
-import { LOGITS_BUFFERS, type Widths } from "./lower.ts";
+import type { Widths } from "./lower.ts";
 import { anglesOf } from "./lower_attention.ts";
 import { type Observed, type Observers, placeObserved } from "./observers.ts";
 import type { Policy } from "./policy.ts";

@@ -2,7 +2,8 @@ import type { CacheDType } from "../base/dtype.ts";
 import { Arena } from "../machine/arena.ts";
 import type { BankPlan } from "../machine/bank.ts";
 import type { MachinePlan, Segment } from "../machine/machine.ts";
-import { attentionOf, type Program } from "../models/program.ts";
+import { HIDDEN, LOGITS } from "../models/buffers.ts";
+import { attentionOf, type Program, windowsOf } from "../models/program.ts";
 import { assignBanks, initialBytes } from "./banks.ts";
 import { type CacheLayout, cacheLayout, NO_CACHE } from "./cache.ts";
 import { type Folding, foldings } from "./fold.ts";
@@ -101,7 +102,7 @@ export function plan(
       const bank = bankOf(number);
       return { ...linked[bank]?.placement.observed.get(number), bank };
     }),
-    head: { bank: head, logits: linked[head]?.placement.at.buffer("logits") as number },
+    head: { bank: head, logits: linked[head]?.placement.at.buffer(LOGITS) as number },
     weightBytes: weights.reduce((sum, weight) => sum + weight.bytes, 0),
     cacheBytes: draft.layers.reduce((sum, { cache }) => sum + cache.valueBytes, 0),
     memoryBytes: linked.reduce((sum, { bank }) => sum + bank.initialBytes, 0),
@@ -116,11 +117,7 @@ function draftOf(
   options: PlanOptions,
 ): Draft {
   const attentions = program.layers.map((_, layer) => attentionOf(program, layer));
-  const policies = layerPolicies(
-    policy,
-    attentions.map((attention) => attention?.window),
-  );
-  const layers = policies.map((mine, layer) => {
+  const layers = layerPolicies(policy, windowsOf(program)).map((mine, layer) => {
     const attention = attentions[layer];
     return { policy: mine, cache: attention ? cacheLayout(mine, attention, options.cacheDtype) : NO_CACHE };
   });
@@ -169,6 +166,6 @@ function linkBank(draft: Draft, bank: number, units: readonly Unit[], options: P
 /** The hidden state that a segment takes over from another bank. */
 function carry(linked: readonly LinkedBank[], from: number, to: number, { widths }: Draft): Segment["carry"] {
   if (from === to) return undefined;
-  const hidden = (bank: number) => linked[bank]?.placement.at.buffer("hidden") as number;
-  return { bank: from, from: hidden(from), to: hidden(to), width: widths.hidden as number };
+  const hidden = (bank: number) => linked[bank]?.placement.at.buffer(HIDDEN) as number;
+  return { bank: from, from: hidden(from), to: hidden(to), width: widths[HIDDEN] as number };
 }

@@ -4,7 +4,7 @@ import type { Checkpoint, CheckpointHeaders } from "../formats/checkpoint.ts";
 import { packedDtype } from "../formats/packed.ts";
 import type { Kernels } from "../machine/kernels.ts";
 import { programOf } from "../models/index.ts";
-import { attentionOf, type Program } from "../models/program.ts";
+import { type Program, windowsOf } from "../models/program.ts";
 import { logitsRows, type ObserveOptions, resolveObservers } from "./observers.ts";
 import { LARGEST_BANK, type Plan, plan } from "./plan.ts";
 import { type Policy, type PolicyOptions, resolvePolicy, sharedWindow } from "./policy.ts";
@@ -52,8 +52,17 @@ export async function planCheckpoint(
   kernels: () => Kernels | Promise<Kernels>,
   options: PlanningOptions,
 ): Promise<Planned> {
+  return (await plannerOf(checkpoint, kernels))(options);
+}
+
+/** planCheckpoint for several options: its config is read, and copies of a matrix are compared, once. */
+export async function plannerOf(
+  checkpoint: Checkpoint,
+  kernels: () => Kernels | Promise<Kernels>,
+): Promise<(options: PlanningOptions) => Planned> {
   const program = programOfCheckpoint(checkpoint);
-  return planModel(await withoutTiedCopies(checkpoint, program, kernels), options, program);
+  const headers = await withoutTiedCopies(checkpoint, program, kernels);
+  return (options) => planModel(headers, options, program);
 }
 
 function programOfCheckpoint({ name, config }: CheckpointHeaders): Program {
@@ -80,8 +89,7 @@ export function planModel(
   }
   const resolved = resolveWeights(program, checkpoint.tensors, dtype, checkpoint.name, packed);
   const { layers, trainedLength } = program;
-  const windows = layers.map((_, layer) => attentionOf(program, layer)?.window);
-  const policy = resolvePolicy(options, trainedLength, sharedWindow(windows), layers.length);
+  const policy = resolvePolicy(options, trainedLength, sharedWindow(windowsOf(program)), layers.length);
   const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
   const observe = resolveObservers(options.observe, program.layers.length);
   if (observe.attention && policy.middleK) {

@@ -73,6 +73,11 @@ function mixesWindows(windows: Windows): boolean {
   return windows.some((window) => window !== windows[0]);
 }
 
+/** The window that each layer keeps under every policy: its own in a model that mixes windows, none in all others. */
+export function keptWindows(windows: Windows): Windows {
+  return mixesWindows(windows) ? windows : windows.map(() => undefined);
+}
+
 /** The window that all layers share, which bounds nLocal; Infinity where there is none, or not one for all. */
 export function sharedWindow(windows: Windows): number {
   return mixesWindows(windows) ? Infinity : (windows[0] ?? Infinity);
@@ -83,9 +88,8 @@ export function sharedWindow(windows: Windows): number {
  * nothing is pinned there, no distance has a ceiling, no middle token is attended.
  */
 export function layerPolicies(policy: Policy, windows: Windows): Policy[] {
-  const mixes = mixesWindows(windows);
-  return windows.map((window, layer) => {
-    if (mixes && window !== undefined) {
+  return keptWindows(windows).map((window, layer) => {
+    if (window !== undefined) {
       const unbounded = { limit: Infinity, maxPositions: Infinity };
       return { attention: "window", nGlobal: 0, nLocal: window, ...unbounded, ...NO_MIDDLE };
     }

@@ -3,14 +3,14 @@ import { type DType, STORED_DTYPES, type StoredDType } from "../base/dtype.ts";
 import { ModelError, mismatch } from "../base/errors.ts";
 import type { StoredTensor } from "../formats/checkpoint.ts";
 import { align } from "../machine/arena.ts";
-import { contiguous, type Program, type Weight } from "../models/program.ts";
+import { contiguous, type Program, type Weight, weightNames } from "../models/program.ts";
 import { TensorNames } from "./names.ts";
 
 /** A weight, the tensor that holds it, and the format in which it will be computed with. */
 export interface ResolvedWeight {
   readonly weight: Weight;
   readonly tensor: StoredTensor;
-  /** Vectors (norms and biases) are always f32. */
+  /** Its own: see dtypeOf. */
   readonly dtype: DType;
   /** Bytes in memory, packed. */
   readonly bytes: number;
@@ -57,31 +57,46 @@ export function packedRowBytes(k: number, dtype: DType): number {
 }
 
 /**
+ * The format in which a weight is computed with; the only place that decides it. `asked` is that of the model, where "auto"
+ * is the stored one. Vectors (norms and biases) are always f32. With q7 and q4 the `ends` of the model, the tensors that
+ * tokens are looked up in and logits made by, are q8: as q8 they cost little time or none, as q4 half of what a model loses
+ * (docs/LOG.md).
+ */
+function dtypeOf(
+  weight: Weight,
+  tensor: StoredTensor,
+  asked: DType | "auto",
+  ends: ReadonlySet<StoredTensor | undefined>,
+): DType {
+  if (weight.shape.length === 1) return "f32";
+  const dtype = asked === "auto" ? (STORED_DTYPES[tensor.dtype] as StoredDType) : asked;
+  return (dtype === "q4" || dtype === "q7") && ends.has(tensor) ? "q8" : dtype;
+}
+
+/**
  * Finds the tensor of every weight. Throws ModelError where one is missing, of another shape, or of a type that is not
- * computed with. `dtype` "auto" keeps the stored format of matrices; `packed` is the format in which a packed checkpoint
- * stores them. With q7 and q4 the head, and the table that tokens are looked up in, are q8: as q8 they cost little time or
- * none, as q4 half of what a model loses (docs/LOG.md).
+ * computed with. `asked`: see dtypeOf; `packed` is the format in which a packed checkpoint stores its matrices.
  */
 export function resolveWeights(
   program: Program,
   tensors: ReadonlyMap<string, StoredTensor>,
-  dtype: DType | "auto",
+  asked: DType | "auto",
   name: string,
   packed?: DType,
 ): Map<string, ResolvedWeight> {
-  const resolved = new Map<string, ResolvedWeight>();
   const stored = new TensorNames(tensors, name);
   const find = (weight: Weight): StoredTensor | undefined => {
     const names = packed ? [weight.name, ...weight.tensors] : weight.tensors;
     return names.map((candidate) => stored.find(candidate)).find((found) => found !== undefined);
   };
-  const ends = [...program.embed, ...program.head].flatMap((operation) => {
-    const weight = operation.op === "embed" ? operation.table : operation.op === "matmul" ? operation.weight : "";
-    return weight ? [find(program.weights.get(weight) as Weight)] : [];
-  });
-  const compact = (format: DType, tensor: StoredTensor): DType =>
-    (format === "q4" || format === "q7") && ends.includes(tensor) ? "q8" : format;
-  for (const weight of program.weights.values()) {
+  const ends = new Set(
+    [...program.embed, ...program.head]
+      .filter(({ op }) => op === "embed" || op === "matmul")
+      .map((operation) => {
+        return find(program.weights.get(weightNames(operation)[0] as string) as Weight);
+      }),
+  );
+  const resolve = (weight: Weight): ResolvedWeight => {
     const tensor = find(weight);
     if (!tensor) {
       const expected = `a tensor ${weight.tensors.join(" or ")}`;
@@ -89,25 +104,18 @@ export function resolveWeights(
     }
     const where = `${name}: ${tensor.name}`;
     const [n, k] = weight.shape;
-    const bytes = (target: DType) => packedBytes(weight.shape, target);
+    if (!packed) expectTensor(tensor, Object.keys(STORED_DTYPES), weight.stored, where);
+    const dtype = dtypeOf(weight, tensor, packed ?? asked, ends);
+    const bytes = packedBytes(weight.shape, dtype);
     if (packed) {
-      const target = k === undefined ? "f32" : compact(packed, tensor);
-      const shape = k === undefined ? [n] : panelsOf(n, k, target);
-      expectTensor(tensor, [packedType(target)], shape, where);
-      resolved.set(weight.name, {
-        weight: { ...weight, stored: weight.shape, rows: contiguous(0, n) },
-        ...{ tensor, dtype: target, bytes: bytes(target), packed: k !== undefined, key: tensor.name },
-      });
-      continue;
+      expectTensor(tensor, [packedType(dtype)], k === undefined ? [n] : panelsOf(n, k, dtype), where);
+      const whole = { ...weight, stored: weight.shape, rows: contiguous(0, n) };
+      return { weight: whole, tensor, dtype, bytes, packed: k !== undefined, key: tensor.name };
     }
-    expectTensor(tensor, Object.keys(STORED_DTYPES), weight.stored, where);
-    const wanted = dtype === "auto" ? (STORED_DTYPES[tensor.dtype] as StoredDType) : dtype;
-    const target = k === undefined ? "f32" : compact(wanted, tensor);
     const rows = weight.rows.map(({ first, count, step }) => `${first}+${count}*${step}`);
-    const key = `${tensor.name} ${rows} ${weight.shape}`;
-    resolved.set(weight.name, { weight, tensor, dtype: target, bytes: bytes(target), packed: false, key });
-  }
-  return resolved;
+    return { weight, tensor, dtype, bytes, packed: false, key: `${tensor.name} ${rows} ${weight.shape}` };
+  };
+  return new Map([...program.weights.values()].map((weight) => [weight.name, resolve(weight)]));
 }
 
 /** What safetensors calls a packed weight of a format: what could be taken for each other by its size has another type. */

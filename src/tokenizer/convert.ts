@@ -4,7 +4,7 @@
  * transformers 5. see: HF models/*\/tokenization_*.py, convert_slow_tokenizer.py SpmConverter
  */
 import { ModelError, mismatch } from "../base/errors.ts";
-import { isRecord } from "./field.ts";
+import { isRecord } from "../formats/json.ts";
 import { escapeRegExp } from "./pattern.ts";
 import { PieceType, type SentencePiece } from "./sentencepiece.ts";
 

@@ -95,17 +95,8 @@ function sequence(steps: readonly Field[]): Decoder {
     }
   }
   const bytes = toBytes ?? ((token: string) => encoder.encode(token));
-  if (edits.length === 0) return { bytes, separator: "", strip, stripCount };
-  return {
-    bytes: (token, added) =>
-      bytes(
-        edits.reduce((t, edit) => edit(t), token),
-        added,
-      ),
-    separator: "",
-    strip,
-    stripCount,
-  };
+  const edited = (token: string) => edits.reduce((text, edit) => edit(text), token);
+  return { bytes: (token, added) => bytes(edited(token), added), separator: "", strip, stripCount };
 }
 
 /** A token without up to `start` characters at its beginning and up to `stop` at its end, where they are `character`. */

@@ -1,4 +1,5 @@
 import { ModelError, mismatch, show } from "../base/errors.ts";
+import { isRecord } from "../formats/json.ts";
 
 /** Components may contain components; deeper than this is a damaged or hostile file. */
 const MAX_DEPTH = 16;
@@ -92,11 +93,6 @@ export class Field {
     const found = known.find((name) => name === this.value);
     return found ?? this.fail(`one of ${known.join(", ")}`);
   }
-}
-
-/** Whether a value is an object (no array, no null). */
-export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Whether a value is an integer in 0..max. */

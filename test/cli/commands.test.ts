@@ -4,7 +4,7 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CACHE_DTYPES } from "../../src/base/dtype.ts";
 import { load, POLICIES } from "../../src/entry/index.ts";
-import { parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
+import { fileOf, tinyOf } from "../engine/tiny.ts";
 import { readSafetensors } from "../reference/safetensors.ts";
 import { EMBEDDED, removeTemporary, smallFolder, temporaryFolder } from "../session/small.ts";
 import { FAMILIES, FIXTURES, logitsOf, openEngine } from "../setup.ts";
@@ -108,6 +108,15 @@ describe("inspect", () => {
     expect(json.err + text.err).toBe("");
   });
 
+  test("tells which layers keep a window of their own, where there are such and others", async () => {
+    const [mixed, window] = ["qwen2-window", "mistral-window"].map((name) => join(FIXTURES, name)) as [string, string];
+    const text = await good(["inspect", "-m", mixed, "--attention", "full"]);
+    expect(text.out).toContain("\nwindows     16 tokens in layers 0, 2; the policy acts on the others\n");
+    expect(JSON.parse((await good(["inspect", "-m", mixed, "--json"])).out).windows).toEqual([16, null, 16]);
+    expect((await good(["inspect", "-m", window])).out).not.toContain("windows");
+    expect(JSON.parse((await good(["inspect", "-m", window, "--json"])).out).windows).toBeUndefined();
+  });
+
   test("reads no weight: they may be damaged, which loading refuses", async () => {
     const folder = smallFolder("gptj");
     const whole = await good(["inspect", "-m", folder]);
@@ -126,11 +135,9 @@ describe("inspect", () => {
   test("needs no tokenizer, and tells which tensors are not used", async () => {
     const folder = smallFolder("mpt-pow2");
     rmSync(join(folder, "tokenizer.json"));
-    const file = join(folder, "model.safetensors");
-    const whole = new Uint8Array(readFileSync(file));
-    const tensors = [...parseSafetensors(whole, file).tensors.values()];
-    const header = safetensorsHeader([...tensors, { name: "extra.weight", dtype: "F32", shape: [2] }]);
-    writeFileSync(file, Buffer.concat([header, whole.subarray(tensors[0]?.begin), new Uint8Array(8)]));
+    const { tensors } = tinyOf(folder);
+    tensors.set("extra.weight", { dtype: "F32", shape: [2], bytes: new Uint8Array(8) });
+    writeFileSync(join(folder, "model.safetensors"), fileOf(tensors));
     const { out, err } = await good(["inspect", "-m", folder]);
     expect(out).toStartWith("mpt, ");
     expect(err).toBe(`warning: ${folder}: tensor extra.weight is not used\n`);
@@ -178,7 +185,7 @@ describe("help", () => {
     "--model --revision --offline --cache-dir --attention --n-global --n-local --limit --max-positions --dtype --cache-dtype " +
     "--threads --middle-k --middle-distance --first-layer --max-middle --middle-queries";
   const GENERATE =
-    "--prompt --max-new-tokens --temperature --top-k --top-p --min-p --repetition-penalty --seed --stop --ignore-eos " +
+    "--prompt --max-new-tokens --temperature --top-k --top-p --min-p --repetition-penalty --repeat-last-n --seed --stop --ignore-eos " +
     "--output --stats";
   const flags = { generate: `${MODEL} ${GENERATE}`, logits: `${MODEL} --ids --text --out`, inspect: `${MODEL} --json` };
 

@@ -88,6 +88,17 @@ describe("standard output is the text, to the byte, and nothing else", () => {
     }
     expect(texts.size).toBe(given.length);
   });
+
+  test("--repeat-last-n is the option of load: the penalty counts only these tokens", async () => {
+    const folder = smallFolder("llama-gqa-tied", { ...SETTINGS, eos_token_id: [], repetition_penalty: 4 });
+    const texts = [undefined, 1, 3].map(async (repeatLastN) => {
+      const text = await (await load(folder, { repeatLastN })).generate("ab", { seed: 3 }).text();
+      const flags = repeatLastN ? ["--repeat-last-n", `${repeatLastN}`] : [];
+      expect((await good(["generate", "-m", folder, "ab", "-s", "3", ...flags])).out).toBe(text);
+      return text;
+    });
+    expect(new Set(await Promise.all(texts)).size).toBe(3);
+  });
 });
 
 describe("standard error", () => {

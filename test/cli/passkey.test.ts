@@ -15,10 +15,23 @@ const GRID = ["--lengths", "128,700", "--depths", "0,1", "--trials", "1", "--key
 const command = (out: string, ...more: string[]) => ["eval", "passkey", ...MODEL, ...GRID, ...more, "--out", out];
 const read = (folder: string, file: string) => readFileSync(join(folder, file), "utf8");
 
+/** The command, interrupted after its first line of results: what it says on stderr. */
+async function interrupted(folder: string): Promise<string> {
+  const child = start(command(folder), "ignore");
+  const out = child.stdout.getReader();
+  await readUntil(out, (text) => text.includes("\n    128"));
+  child.kill("SIGINT");
+  const [, err] = await Promise.all([readUntil(out, () => false), new Response(child.stderr).text()]);
+  expect(await child.exited).toBe(130);
+  expect(existsSync(join(folder, "passkey.json"))).toBe(false);
+  return err;
+}
+
 describe("eval passkey", () => {
   test("tables, files and verdict; an interrupted run goes on to the same results", async () => {
     const whole = temporaryFolder();
-    const run = await good(command(whole));
+    const broken = temporaryFolder();
+    const [run, err] = await Promise.all([good(command(whole)), interrupted(broken)]);
     expect(run.err).toBe("");
     // Within the window every policy finds the key; at 700 tokens, depth 0, only those do that see it.
     expect(run.out).toMatch(/^\nlambda: nGlobal 10, nLocal 512, limit 512;.*\n tokens {5}0 % {3}100 % {5}all/);
@@ -41,15 +54,7 @@ describe("eval passkey", () => {
         .flatMap((cell: { trials: { key: number }[] }) => cell.trials.map(({ key }) => key));
     expect(keys("full")).toEqual(keys("lambda"));
 
-    const broken = temporaryFolder();
-    const child = start(command(broken), "ignore");
-    const out = child.stdout.getReader();
-    await readUntil(out, (text) => text.includes("\n    128"));
-    child.kill("SIGINT");
-    const [, err] = await Promise.all([readUntil(out, () => false), new Response(child.stderr).text()]);
-    expect(await child.exited).toBe(130);
     expect(err).toMatch(/^interrupted: \d+ units of work are kept in .*; the same command goes on\n$/);
-    expect(existsSync(join(broken, "passkey.json"))).toBe(false);
     const second = await good(command(broken));
     expect(second.out).toBe(run.out);
     expect({ ...JSON.parse(read(broken, "passkey.json")), command: found.command }).toEqual(found);

@@ -73,7 +73,7 @@ test("workers that are still on their way are not waited for", async () => {
   const wanted = await hashOf(await crew.engine("gptj", 1, SMALL));
   // Their messages come when the test lets them.
   const held: (() => void)[] = [];
-  const slow = await crewOf([], () => {
+  const slow = await crewOf(() => {
     const thread = bun.startThread();
     return { ...thread, post: (message) => void held.push(() => thread.post(message)) };
   });

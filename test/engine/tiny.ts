@@ -35,14 +35,31 @@ export interface Tiny {
 
 /** A copy of a fixture. */
 export function fixture(name: string): Tiny {
-  const file = new Uint8Array(readFileSync(join(FIXTURES, name, "model.safetensors")));
-  const { tensors } = parseSafetensors(file, name);
+  return tinyOf(join(FIXTURES, name));
+}
+
+/** A copy of the checkpoint in a folder. */
+export function tinyOf(folder: string): Tiny {
   return {
-    config: JSON.parse(readFileSync(join(FIXTURES, name, "config.json"), "utf8")),
-    tensors: new Map(
-      [...tensors].map(([key, { dtype, shape, begin, end }]) => [key, tensor(dtype, shape, file.slice(begin, end))]),
-    ),
+    config: JSON.parse(readFileSync(join(folder, "config.json"), "utf8")),
+    tensors: tensorsOf(new Uint8Array(readFileSync(join(folder, "model.safetensors")))),
   };
+}
+
+/** Copies of the tensors of a safetensors file, in its order. */
+export function tensorsOf(file: Uint8Array): Map<string, Tensor> {
+  const { tensors } = parseSafetensors(file, "tiny");
+  return new Map(
+    [...tensors].map(([key, { dtype, shape, begin, end }]) => [key, tensor(dtype, shape, file.slice(begin, end))]),
+  );
+}
+
+/** A safetensors file of these tensors. */
+export function fileOf(tensors: ReadonlyMap<string, Tensor>): Uint8Array<ArrayBuffer> {
+  const entries = [...tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
+  return new Uint8Array(
+    Buffer.concat([safetensorsHeader(entries), ...[...tensors.values()].map(({ bytes }) => bytes)]),
+  );
 }
 
 export function tensor(dtype: string, shape: readonly number[], bytes: Uint8Array): Tensor {
@@ -50,11 +67,9 @@ export function tensor(dtype: string, shape: readonly number[], bytes: Uint8Arra
 }
 
 export function checkpointOf({ config, tensors }: Tiny): Promise<Checkpoint> {
-  const entries = [...tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
-  const weights = Buffer.concat([safetensorsHeader(entries), ...[...tensors.values()].map(({ bytes }) => bytes)]);
   const files: Record<string, Uint8Array> = {
     "config.json": new TextEncoder().encode(JSON.stringify(config)),
-    "model.safetensors": weights,
+    "model.safetensors": fileOf(tensors),
   };
   return openDirectory({
     name: "tiny",

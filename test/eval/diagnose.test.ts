@@ -12,7 +12,7 @@ import {
 } from "../../research/eval/diagnose.ts";
 import { alikeOf, findingsOf, type LayerFindings } from "../../research/eval/findings.ts";
 import { HiddenStates, keptPositions, remoteness } from "../../research/eval/hidden.ts";
-import { POLICIES, type PolicyName, type PolicyOptions, resolvePolicy } from "../../src/plan/policy.ts";
+import { POLICIES, type Policy, type PolicyName, type PolicyOptions, resolvePolicy } from "../../src/plan/policy.ts";
 import { dense, engineOf, FAMILIES, fixture, PATIENCE, policyOf, randomIds, type Tensor } from "../engine/tiny.ts";
 import { type AttentionRow, pair } from "../reference/attention.ts";
 import { deviation } from "../setup.ts";
@@ -50,9 +50,18 @@ test.each([...POLICIES])("%s: the keys that are met are those of the definition"
 
 test("what all keys alike would give, by bands", () => {
   const grid = { length: 4, distances: [0, 3], edges: [0, 2, 4] };
-  const { entropy, sinks } = uniform(resolvePolicy({ attention: "window", nLocal: 2 }, 4), grid, 1);
+  const { entropy, sinks } = uniform([resolvePolicy({ attention: "window", nLocal: 2 }, 4)], grid, 1);
   expect(entropy).toEqual([Math.log(2) / 2, Math.log(2)]);
   expect(sinks).toEqual([0.75, 0]);
+});
+
+test("what they would give in layers of unlike windows, on average", () => {
+  const grid = { length: 4, distances: [0, 3], edges: [0, 2, 4] };
+  const [two, one] = [2, 1].map((nLocal) => resolvePolicy({ attention: "window", nLocal }, 4)) as [Policy, Policy];
+  const { entropy, sinks } = uniform([two, one, one], grid, 1);
+  expect(entropy[1]).toBeCloseTo(Math.log(2) / 3, 12);
+  expect(sinks[0]).toBeCloseTo((0.75 + 0.5 + 0.5) / 3, 12);
+  expect(uniform([two, two, two], grid, 1)).toEqual(uniform([two], grid, 1));
 });
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -152,7 +161,7 @@ test("findings: within the trained length and at the end, over heads and over al
   expect(all.sinks.trained.largest).toBeCloseTo(0.4, 6);
   expect(all.sinks.end.largest).toBeCloseTo(0.04, 6);
   expect(second.heads[1]?.bound).toEqual({ trained: 4, end: 8 });
-  const alike = alikeOf(resolvePolicy({ attention: "window", nLocal: 20 }, 64), grid, 5, 64);
+  const alike = alikeOf([resolvePolicy({ attention: "window", nLocal: 20 }, 64)], grid, 5, 64);
   expect(alike.entropy.end).toBeCloseTo(Math.log(20), 9);
   expect(alike.sinks).toEqual({ trained: 0, end: 0 });
 });

@@ -14,7 +14,7 @@ import { attempt, type Outcome } from "./attempt.ts";
 import { draftOf, FIXTURE_NAMES } from "./draft.ts";
 import { NON_FINITE, spoil } from "./non_finite.ts";
 import { Watch } from "./watch.ts";
-import { KINDS } from "./weight_kinds.ts";
+import { KIND_NAMES, KINDS, NUMBERS } from "./weight_kinds.ts";
 
 const PER_KIND = 600;
 
@@ -54,9 +54,8 @@ async function fuzz<T>(kind: string, cases: fc.Arbitrary<T>, run: (drawn: T, wat
 }
 
 const names = (bases: readonly { readonly name: string }[]) => fc.constantFrom(...bases.map(({ name }) => name));
-const NUMBERS = "numbers that are not finite";
 
-for (const kind of process.argv.length > 2 ? process.argv.slice(2) : [...Object.keys(KINDS), NUMBERS]) {
+for (const kind of process.argv.length > 2 ? process.argv.slice(2) : KIND_NAMES) {
   const known = KINDS[kind];
   if (known) {
     await fuzz(kind, fc.tuple(names(known.bases), known.params), ([base, drawn], watch) => {

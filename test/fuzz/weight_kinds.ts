@@ -186,3 +186,6 @@ export const KINDS: Readonly<Record<string, Kind>> = {
     for (const [name, drawn] of list) SINGLE[name]?.apply(draft, drawn);
   }),
 };
+/** The kind that run.ts has of its own. */
+export const NUMBERS = "numbers that are not finite";
+export const KIND_NAMES: readonly string[] = [...Object.keys(KINDS), NUMBERS];

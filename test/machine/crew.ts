@@ -1,14 +1,12 @@
 /** A pool's workers as tests see them: their mailboxes, and a hand on each. */
 import { join } from "node:path";
-import { Engine, type LoadingOptions } from "../../src/engine/engine.ts";
-import { openDirectory } from "../../src/formats/checkpoint.ts";
-import { type Kernels, loadKernels } from "../../src/machine/kernels.ts";
+import type { Engine, LoadingOptions } from "../../src/engine/engine.ts";
+import { type KernelSource, type Kernels, loadKernels } from "../../src/machine/kernels.ts";
 import { Mail } from "../../src/machine/mailbox.ts";
 import type { StartThread, Thread } from "../../src/machine/pool.ts";
 import { bun } from "../../src/runtime/bun.ts";
 import { directory } from "../../src/sources/directory.ts";
-import { FIXTURES } from "../setup.ts";
-import { compile, type Mutation } from "./mutant.ts";
+import { engineFrom, FIXTURES } from "../setup.ts";
 
 const BUILD = "shared-plain";
 
@@ -23,9 +21,8 @@ export class Crew {
     this.kernels = kernels;
   }
 
-  /** Kernels with a pool, of which every worker is known here. */
-  static async open(mutations: readonly Mutation[] = [], start: StartThread = bun.startThread): Promise<Crew> {
-    const source = mutations.length === 0 ? bun.kernels : () => compile(BUILD, mutations);
+  /** Kernels with a pool, of which every worker is known here. `source`: where kernels are that are not the project's. */
+  static async open(start: StartThread = bun.startThread, source: KernelSource = bun.kernels): Promise<Crew> {
     const crew: Crew = new Crew(await loadKernels(source, [BUILD], () => crew.#start(start)));
     return crew;
   }
@@ -46,14 +43,10 @@ export class Crew {
 
   /** An engine over a checkpoint's directory or a fixture. */
   async engine(where: string, threads: number, options: LoadingOptions = {}): Promise<Engine> {
-    const checkpoint = await openDirectory(directory(where.includes("/") ? where : join(FIXTURES, where)));
-    try {
-      const engine = await Engine.load(checkpoint, this.kernels, { ...options, threads });
-      this.#engines.push(engine);
-      return engine;
-    } finally {
-      await checkpoint.close();
-    }
+    const path = where.includes("/") ? where : join(FIXTURES, where);
+    const engine = await engineFrom(directory(path), this.kernels, { ...options, threads });
+    this.#engines.push(engine);
+    return engine;
   }
 
   /** When every worker from number `from` on knows every bank. */

@@ -1,13 +1,11 @@
 /** A fixture's model in a machine of its own, without the engine around it: every byte of it can be seen and spoilt. */
-import { join } from "node:path";
-import { openDirectory } from "../../src/formats/checkpoint.ts";
 import type { Bank } from "../../src/machine/bank.ts";
 import type { Build } from "../../src/machine/kernels.ts";
 import type { Machine, StepRow } from "../../src/machine/machine.ts";
 import { type Planned, type PlanningOptions, planModel } from "../../src/plan/plan_checkpoint.ts";
 import { loadMachine } from "../../src/plan/read_weights.ts";
-import { directory } from "../../src/sources/directory.ts";
-import { FIXTURES, kernels } from "../setup.ts";
+import { checkpointOf, fixture } from "../engine/tiny.ts";
+import { kernels } from "../setup.ts";
 
 /** One of each family, and of what differs within one: grouped keys, windows, biases, clipping, odd numbers of heads. */
 export const VARIETIES = ["llama-gqa-tied", "mistral-window", "qwen2", "mpt-clip", "mpt-heads6", "gptj"] as const;
@@ -36,14 +34,10 @@ export class Model {
     options: PlanningOptions,
     build: Build = "single-plain",
   ): Promise<Model> {
-    const checkpoint = await openDirectory(directory(join(FIXTURES, name)));
-    try {
-      const planned = planModel(checkpoint, { maxSessions: 2, ...options });
-      const { machine } = await loadMachine(planned.plan, checkpoint.config, await kernels(build));
-      return new Model(planned, machine);
-    } finally {
-      await checkpoint.close();
-    }
+    const checkpoint = await checkpointOf(fixture(name));
+    const planned = planModel(checkpoint, { maxSessions: 2, ...options });
+    const { machine } = await loadMachine(planned.plan, checkpoint.config, await kernels(build));
+    return new Model(planned, machine);
   }
 
   /** Address of the program's first record. */

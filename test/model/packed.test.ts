@@ -3,9 +3,17 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { QUANTIZED, type QuantizedDType } from "../../src/base/dtype.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
-import { parseSafetensors } from "../../src/formats/safetensors.ts";
 import { quantize } from "../../src/plan/write_packed.ts";
-import { checkpointOf, engineOf, firstDifference, fixture, randomIds, type Tensor, type Tiny } from "../engine/tiny.ts";
+import {
+  checkpointOf,
+  engineOf,
+  firstDifference,
+  fixture,
+  randomIds,
+  type Tensor,
+  type Tiny,
+  tensorsOf,
+} from "../engine/tiny.ts";
 import { MemoryFiles, modelError } from "../formats/files.ts";
 import { blockBytes, numberPlace, quantizeWeights, readRow, scalePlace } from "../reference/quantized.ts";
 import { kernels, logitsOf } from "../setup.ts";
@@ -29,16 +37,9 @@ async function filesOf(name: string, dtype: QuantizedDType): Promise<Record<stri
 /** The same, to be damaged. */
 async function packed(name: string, dtype: QuantizedDType): Promise<Tiny> {
   const files = await filesOf(name, dtype);
-  const bytes = files["model.safetensors"] as Uint8Array;
-  const { tensors } = parseSafetensors(bytes, name);
   return {
     config: JSON.parse(Buffer.from(files["config.json"] as Uint8Array).toString()),
-    tensors: new Map(
-      [...tensors.values()].map(({ name, dtype, shape, begin, end }) => [
-        name,
-        { dtype, shape, bytes: bytes.slice(begin, end) },
-      ]),
-    ),
+    tensors: tensorsOf(files["model.safetensors"] as Uint8Array),
   };
 }
 

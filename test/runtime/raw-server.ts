@@ -27,6 +27,16 @@ export interface Server {
   stop(): void;
 }
 
+const compressed = new Map<number | bigint, Uint8Array<ArrayBuffer>>();
+
+/** Each file once: on a busy machine a large one takes longer than clients wait for bytes. */
+function gzipped(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const key = Bun.hash(bytes);
+  const found = compressed.get(key) ?? Bun.gzipSync(bytes, { level: 1 });
+  compressed.set(key, found);
+  return found;
+}
+
 /** Serves the files of a folder; `trouble` says what happens to an answer, `change` gives other bytes of a file. */
 export async function serveRaw(
   folder: string,
@@ -71,7 +81,7 @@ export async function serveRaw(
       head.push(`Content-Range: bytes ${from}-${end - 1}/${whole.length}`);
     }
     if (manner === "gzip") {
-      body = Bun.gzipSync(whole);
+      body = gzipped(whole);
       head.push("Content-Encoding: gzip");
     }
     const chunked = manner === "chunked";

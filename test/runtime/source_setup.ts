@@ -3,9 +3,8 @@ import { expect } from "bun:test";
 import { join } from "node:path";
 import { LambentError } from "../../src/base/errors.ts";
 import type { Files } from "../../src/base/source.ts";
-import { Engine } from "../../src/engine/engine.ts";
-import { openDirectory } from "../../src/formats/checkpoint.ts";
-import { FIXTURES, kernels, MODELS } from "../setup.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { engineFrom, FIXTURES, kernels, MODELS } from "../setup.ts";
 
 export type DType = "auto" | "q4";
 
@@ -15,12 +14,7 @@ export const WEIGHTS = "model.safetensors";
 export const IDS = [5, 17, 2, 40, 9, 33];
 
 export async function engineOf(files: Files, dtype: DType = "auto", signal?: AbortSignal): Promise<Engine> {
-  const checkpoint = await openDirectory(files);
-  try {
-    return await Engine.load(checkpoint, await kernels(), { dtype, signal });
-  } finally {
-    await checkpoint.close();
-  }
+  return engineFrom(files, await kernels(), { dtype, signal });
 }
 
 /** The one line in which something is refused. */

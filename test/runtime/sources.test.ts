@@ -7,10 +7,11 @@ import { OptionError } from "../../src/base/errors.ts";
 import type { Files } from "../../src/base/source.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { openDirectory } from "../../src/formats/checkpoint.ts";
-import { parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
+import { parseSafetensors } from "../../src/formats/safetensors.ts";
 import { filesFromBlobs } from "../../src/sources/blobs.ts";
 import { type Bucket, filesFromBucket } from "../../src/sources/bucket.ts";
 import { filesFromStreams, type StreamedFile } from "../../src/sources/streams.ts";
+import { fileOf, type Tensor, tinyOf } from "../engine/tiny.ts";
 import { FIXTURES, kernels, logitsOf, openEngine, ROOT } from "../setup.ts";
 import { type DType, EMBEDDED, engineOf, FIXTURE, IDS, refusal, WEIGHTS } from "./source_setup.ts";
 
@@ -193,12 +194,8 @@ test("reads that are asked for together do not mix", async () => {
 
 test("the second copy of a tied head is found by reading forward", async () => {
   const path = join(FIXTURES, "llama-gqa-tied");
-  const bytes = read(join(path, WEIGHTS));
-  const tensors = [...parseSafetensors(bytes, "x").tensors.values()];
-  const table = tensors.find(({ name }) => name === "model.embed_tokens.weight")!;
-  const header = safetensorsHeader([...tensors, { ...table, name: "lm_head.weight" }]);
-  const parts = [...tensors, table].map(({ begin, end }) => bytes.subarray(begin, end));
-  const both = new Uint8Array(await new Blob([header as Bytes, ...parts]).arrayBuffer());
+  const { tensors } = tinyOf(path);
+  const both = fileOf(tensors.set("lm_head.weight", tensors.get("model.embed_tokens.weight") as Tensor));
   let opened = 0;
   const files = filesFromStreams("tied", {
     "config.json": inChunks(read(join(path, "config.json")), () => 100),

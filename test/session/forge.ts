@@ -1,24 +1,19 @@
 /** Snapshots taken apart and put together again, with a checksum that fits. */
-import { parseSafetensors, safetensorsHeader } from "../../src/formats/safetensors.ts";
 import { Xxh64 } from "../../src/machine/hash.ts";
+import { fileOf, type Tensor, tensorsOf } from "../engine/tiny.ts";
 import { kernels } from "../setup.ts";
 
-export interface Field {
+export interface Field extends Tensor {
   name: string;
-  dtype: string;
-  shape: readonly number[];
-  bytes: Uint8Array<ArrayBuffer>;
 }
 
 export function fieldsOf(snapshot: Uint8Array): Field[] {
-  return [...parseSafetensors(snapshot, "x").tensors.values()].map(({ name, dtype, shape, begin, end }) => {
-    return { name, dtype, shape, bytes: new Uint8Array(snapshot.subarray(begin, end)) };
-  });
+  return [...tensorsOf(snapshot)].map(([name, tensor]) => ({ name, ...tensor }));
 }
 
 /** A snapshot of these fields, whose last 8 bytes become the checksum of all others. */
 export async function snapshotOf(fields: readonly Field[]): Promise<Uint8Array<ArrayBuffer>> {
-  const snapshot = new Uint8Array(Buffer.concat([safetensorsHeader(fields), ...fields.map(({ bytes }) => bytes)]));
+  const snapshot = fileOf(new Map(fields.map((field) => [field.name, field])));
   const end = snapshot.length - 8;
   const hash = new Xxh64(await kernels()).update(snapshot.subarray(0, end)).digest();
   new DataView(snapshot.buffer).setBigUint64(end, hash, true);

@@ -75,9 +75,9 @@ export function embeddedFolder(tokenizerConfig: object): string {
   return folder;
 }
 
-/** A tiny model whose window is 8 tokens, unless told. */
+/** A tiny model whose window is 8 tokens by default, on one thread: two meet three times as long as they compute. */
 export function small(fixture: string, options: LoadOptions = {}, generationConfig: object = {}): Promise<Model> {
-  return load(smallFolder(fixture, generationConfig), { nLocal: 8, nGlobal: 3, ...options });
+  return load(smallFolder(fixture, generationConfig), { nLocal: 8, nGlobal: 3, threads: 1, ...options });
 }
 
 /** A sampling under which the tiny models say almost anything. */

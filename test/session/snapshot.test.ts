@@ -8,7 +8,7 @@ import { parseSafetensors } from "../../src/formats/safetensors.ts";
 import { changed, put } from "./forge.ts";
 import { BOS, EMBEDDED, FAMILIES, removeTemporary, small, smallFolder, temporaryFolder, WILD } from "./small.ts";
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 afterAll(removeTemporary);
 
 const PROMPT = [BOS, 20, 34, 7, 9];

@@ -3,8 +3,9 @@ import { afterEach, describe, expect, setDefaultTimeout, spyOn, test } from "bun
 import { Control } from "../../assembly/layout.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import type { StartThread } from "../../src/machine/pool.ts";
-import { Crew } from "./crew.ts";
-import { type Mutation, timeoutOf } from "./mutant.ts";
+import { bun } from "../../src/runtime/bun.ts";
+import { Crew } from "../machine/crew.ts";
+import { compile, type Mutation, timeoutOf } from "./mutant.ts";
 
 // Only a net for a hang.
 setDefaultTimeout(30_000);
@@ -45,7 +46,7 @@ afterEach(() => {
 
 /** An engine with three threads, two sessions that have read the prompt, and what its next logits are to be. */
 async function begin(timeout: number) {
-  const crew = await Crew.open([obedient, timeoutOf(timeout)]);
+  const crew = await Crew.open(bun.startThread, (build) => compile(build, [obedient, timeoutOf(timeout)]));
   crews.push(crew);
   const engine = await crew.engine("llama-gqa-tied", 3, OPTIONS);
   await crew.ready();
@@ -174,7 +175,7 @@ describe("where no worker can be started, one thread does everything", () => {
   test.each(failures)("%s", async (_, start) => {
     const { engine: other, sessions, wanted } = await begin(60_000);
     expect(bits(other, sessions[2])).toEqual(wanted);
-    const crew = await Crew.open([], start);
+    const crew = await Crew.open(start);
     const engine = await crew.engine("llama-gqa-tied", 3, OPTIONS);
     const session = engine.open(0, 1);
     await engine.append(session, PROMPT);
