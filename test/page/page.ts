@@ -325,7 +325,7 @@ test("a session is saved, restored in another page and in Bun, and goes on with 
   const other = new Reader(await context.newPage());
   await other.open(plain.url);
   await other.page.locator("#restore").setInputFiles(file);
-  await other.page.getByText("Restored. Continue").waitFor();
+  await other.page.getByText("Restored. Press Continue").waitFor();
   expect(await other.number("position")).toBe(saved);
   await other.write(position, "Continue");
   expect(words((await other.story()).split("not in the file.")[1] as string)).toStartWith(words(after));
