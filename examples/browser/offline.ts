@@ -18,8 +18,7 @@ export async function keepOffline(
       installing?.addEventListener("statechange", () => {
         const { state } = installing;
         if (state === "installed" && registration.active) offer(installing);
-        if (state === "redundant" && !registration.active)
-          say("This page could not be saved for offline use.");
+        if (state === "redundant" && !registration.active) say("This page could not be saved for offline use.");
       });
     });
     await navigator.serviceWorker.ready;
