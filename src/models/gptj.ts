@@ -21,7 +21,7 @@ const ALIASES = {
   num_hidden_layers: "n_layer",
   max_position_embeddings: "n_positions",
 };
-/** What GPT-J has, in names of switches; see: isHarmless. */
+/** GPT-J's components, as words in names of switches; see isHarmless. */
 const PARTS =
   /causal|rotary|bias|parallel|before|pre_?norm|gelu|^(use_)?(residual|attention|attn|mlp|norm|layer_?norm)s?$/;
 const unused = (...keys: string[]) => Object.fromEntries(keys.map((key) => [key, noEffect]));
@@ -53,7 +53,7 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
       causal: only(true),
       is_causal: only(true),
       ...unused("n_ctx", "tie_last_hidden_states"),
-      // Other architectures' keys, which transformers does not read here.
+      // Keys of other architectures, which transformers does not read here.
       ...unused("intermediate_size", "hidden_act", "layer_norm_eps", "rms_norm_eps"),
     },
     PARTS,
