@@ -17,23 +17,26 @@ export function headBytes(dtype: CacheDType, headDim: number): number {
   return headDim * (dtype === "bf16" ? 2 : 4);
 }
 
-/** The parts of one layer's cache; byte offsets from the layer's begin, Offset.Unused where the policy has no such part. */
+/**
+ * The parts of one layer's cache; byte offsets relative to the layer's start, Offset.Unused where the policy has no
+ * such part.
+ */
 export interface CacheLayout {
   readonly dtype: CacheDType;
   /** Bytes of one head's key or value. */
   readonly headBytes: number;
-  /** Slots of the ring: nLocal, or maxPositions where nothing is forgotten. */
+  /** Slots of the ring: nLocal, or maxPositions under a policy that forgets nothing. */
   readonly ring: number;
   readonly pinned: number;
   readonly clamp: Clamp;
-  /** The fixed distance, or position, that clamped queries are rotated by; 0 where nothing is clamped. */
+  /** The fixed distance, or position, that clamped queries are rotated by; 0 if none are. */
   readonly limit: number;
-  /** Undefined where the layer attends no middle tokens. */
+  /** Undefined if the layer attends to no middle tokens. */
   readonly middle: Middle | undefined;
   readonly parts: Readonly<Record<CachePart, number>>;
-  /** Bytes of keys and values and their scales, alignment not counted. */
+  /** Bytes of keys and values and their scales, without alignment. */
   readonly valueBytes: number;
-  /** Bytes that the layer takes in a slot. */
+  /** Bytes that the layer takes in a session slot. */
   readonly bytes: number;
 }
 
@@ -48,7 +51,7 @@ export const CACHE_PARTS = [
 ] as const;
 export type CachePart = (typeof CACHE_PARTS)[number];
 
-/** That of a layer without attention. */
+/** The cache of a layer without attention. */
 export const NO_CACHE: CacheLayout = {
   ...{ dtype: "f32", headBytes: 0, ring: 0, pinned: 0, clamp: Clamp.None, limit: 0, middle: undefined },
   parts: Object.fromEntries(CACHE_PARTS.map((part) => [part, Offset.Unused])) as Record<CachePart, number>,
@@ -56,9 +59,9 @@ export const NO_CACHE: CacheLayout = {
 };
 
 /**
- * Lays out the cache of a layer under its policy: kvHeads · headDim · (2 · nLocal + 3 · nGlobal) values with RoPE, 2 · nGlobal with
- * ALiBi; `ceiling-only` keeps every key unrotated as well, and a layer that attends middle tokens the last nLocal +
- * maxMiddle keys, unrotated, and values.
+ * Lays out the cache of a layer under its policy: kvHeads · headDim · (2 · nLocal + 3 · nGlobal) values with RoPE, 2 ·
+ * nGlobal with ALiBi; `ceiling-only` also keeps every key unrotated, and a layer that attends to middle tokens keeps
+ * the last nLocal + maxMiddle unrotated keys and values.
  */
 export function cacheLayout(
   policy: Policy,
@@ -90,7 +93,7 @@ export function cacheLayout(
   ) as Record<CachePart, number>;
   const valueBytes = CACHE_PARTS.reduce((sum, part) => sum + sizes[part], 0);
   const common = { dtype, headBytes: bytesOfHead, ring, pinned, middle, parts, valueBytes, bytes: end };
-  // Where no logit depends on a distance, none is clamped.
+  // Where no logit depends on a distance, nothing is clamped.
   if (positions.kind === "none") return { ...common, clamp: Clamp.None, limit: 0 };
   if (policy.attention === "sinks") return { ...common, clamp: Clamp.Sinks, limit: pinned + ring - 1 };
   const clamp = policy.limit === Infinity ? Clamp.None : Clamp.Distance;
