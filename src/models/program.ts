@@ -11,7 +11,7 @@ export interface Program extends WithoutEffect {
   readonly vocabSize: number;
   /** The trained length P in tokens: max_position_embeddings, n_positions or max_seq_len. */
   readonly trainedLength: number;
-  /** Buffers of activations: f32 values per row of the step. `hidden` is copied from one bank to the next. */
+  /** Buffers of activations: f32 values per row of the step. `hidden` is carried from one bank to the next. */
   readonly buffers: Readonly<Record<string, number>>;
   readonly weights: ReadonlyMap<string, Weight>;
   /** Operations before the layers, of each layer, and after them; the last work on the rows that want logits. */

@@ -16,7 +16,7 @@ export interface Quantized {
 const ELEMENTWISE = { siluMul: Op.SiluMul, gelu: Op.Gelu, geluTanh: Op.GeluTanh } as const;
 /** The buffer of quantised activations. */
 const QUANTIZED = "quantized";
-/** Buffers with one row per row that wants logits; the others have one per row of the step. */
+/** Buffers of the rows that want logits; the others have a row for every row of the step. */
 export const LOGITS_BUFFERS: ReadonlySet<string> = new Set(["last", "logits"]);
 
 /** f32 values per row of every buffer. */

@@ -82,7 +82,7 @@ function mixesWindows(windows: Windows): boolean {
   return windows.some((window) => window !== windows[0]);
 }
 
-/** The window that all layers share, which bounds nLocal; Infinity if there is none, or not the same for all. */
+/** The window that all layers share, which bounds nLocal; Infinity where there is none, or not one for all. */
 export function sharedWindow(windows: Windows): number {
   return mixesWindows(windows) ? Infinity : (windows[0] ?? Infinity);
 }

@@ -57,10 +57,10 @@ export function packedRowBytes(k: number, dtype: DType): number {
 }
 
 /**
- * Finds the tensor of every weight. Throws ModelError if one is missing, of another shape, or of an unsupported dtype.
- * `dtype` "auto" keeps the stored format of matrices; `packed` is the format in which a packed checkpoint stores them.
- * With q7 and q4 the head, and the embedding table, are q8: as q8 they cost little or no time, as q4 half of what a
- * model loses (docs/LOG.md).
+ * Finds the tensor of every weight. Throws ModelError where one is missing, of another shape, or of a type that is not
+ * computed with. `dtype` "auto" keeps the stored format of matrices; `packed` is the format in which a packed checkpoint
+ * stores them. With q7 and q4 the head, and the table that tokens are looked up in, are q8: as q8 they cost little time or
+ * none, as q4 half of what a model loses (docs/LOG.md).
  */
 export function resolveWeights(
   program: Program,

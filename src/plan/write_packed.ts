@@ -24,9 +24,9 @@ const OTHERS = [
 ];
 
 /**
- * A checkpoint with its matrices quantised and stored as they lie in memory, so that loading is reading alone: the files of
- * an ordinary safetensors directory, whose config.json says so under quantization_config. A packed checkpoint can be made
- * into another format only from the original.
+ * A checkpoint with its matrices quantised and stored in their in-memory form, so that loading only reads: the files of
+ * an ordinary safetensors directory, whose config.json says so under quantization_config. Another format can be made
+ * only from the original.
  */
 export async function quantize(
   checkpoint: Checkpoint,
