@@ -22,7 +22,7 @@ import {
 import { Stages } from "./progress.ts";
 import { readStdin, warn, warnUnused, write } from "./streams.ts";
 
-/** What is continued when nobody says anything. */
+/** The prompt if none is given. */
 const DEFAULT_PROMPT = "It was late in the evening when the old captain came home.";
 
 interface GenerateFlags extends ModelFlags {
@@ -46,7 +46,7 @@ interface GenerateFlags extends ModelFlags {
 
 const several = (text: string, all: string[] = []) => [...all, text];
 
-/** Not the opposite of a flag --repeat-ngram-size, which commander takes it for. */
+/** Not the negation of a flag --repeat-ngram-size, as commander would have it. */
 function noRepeatNgramSize(): Option {
   const option = new Option("--no-repeat-ngram-size <n>", "let no n tokens in a row occur twice, 0: off");
   option.negate = false;
@@ -145,7 +145,7 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
   else if (flags.stats) warn(describe(model.info, result), "");
 }
 
-/** One object on one line; what has no bound is null. */
+/** One object on one line; null where there is no bound. */
 function statsOf(info: ModelInfo, result: GenerationResult, seed: number) {
   const { text: _, ...counts } = result;
   const all = Object.entries({ ...info, ...counts, seed });

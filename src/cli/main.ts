@@ -2,7 +2,7 @@
 import { LambentError, mismatch } from "../base/errors.ts";
 import { runCommandLine } from "./command_line.ts";
 
-/** The commands of research/, which the package does not have. */
+/** The commands of research/, which the package does not contain. */
 const ELSEWHERE = ["eval", "diagnose", "reproduce"];
 
 await runCommandLine((program) => {

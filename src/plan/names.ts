@@ -28,8 +28,8 @@ function bareName(name: string): string {
 }
 
 /**
- * Looks up tensors of a checkpoint by the names that their model gives them. @throws ModelError if the checkpoint
- * contains unmerged adapters: without them it would be a different model.
+ * Looks up tensors of a checkpoint by the names that their model gives them.
+ * @throws ModelError if the checkpoint contains unmerged adapters: without them it would be a different model.
  */
 export class TensorNames {
   readonly #name: string;

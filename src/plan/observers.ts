@@ -140,6 +140,6 @@ function attentionObserver(
   };
   const heads = words[Attention.heads] as number;
   const text = `observed[${heads},3], [${heads},${span}] of the last row = softmax of the attention`;
-  // Attention reads keys and values once; this reads the keys twice.
+  // Attention reads keys and values once, this the keys twice.
   return record(Op.Observe, Rows.All, fields, text, { cacheBytes, flops });
 }

@@ -1,4 +1,4 @@
-/** Where the kernels are that come with the code, by addresses that bundlers see; in a CommonJS bundle they throw. */
+/** Where the kernels that come with the code are, by URLs that bundlers recognise; in a CommonJS bundle they throw. */
 import type { Build } from "../machine/kernels.ts";
 
 export const KERNELS: Record<Build, () => URL> = {
