@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { ModelError, mismatch } from "../base/errors.ts";
 import type { ByteSource, Files } from "../base/source.ts";
 
-/** A local directory, by node:fs, which Bun, Deno and Node share. */
+/** A local directory, through node:fs, which Bun, Deno and Node share. */
 export function directory(path: string): Files {
   return { name: path, open: (file) => openFile(join(path, file)) };
 }
@@ -16,11 +16,11 @@ export async function isFile(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isFile() ?? false;
 }
 
-/** A local file; undefined if there is none. */
+/** A local file; undefined if it does not exist. */
 export async function openFile(path: string): Promise<ByteSource | undefined> {
   let handle: FileHandle;
   try {
-    // Without waiting: a named pipe would block until somebody writes to it.
+    // Non-blocking: opening a named pipe would block until something writes to it.
     handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
