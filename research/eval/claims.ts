@@ -1,8 +1,8 @@
-/** What LM-Infinite's paper says (arXiv 2308.16137), and what evaluations of a model found. */
+/** What LM-Infinite's paper claims (arXiv 2308.16137), and what evaluations of a model found. */
 import type { AblationRow, ContinuationRow, Evaluations } from "./evaluations.ts";
 import type { Interval } from "./statistics.ts";
 
-/** One of the paper's claims beside what was found. */
+/** One of the paper's claims, with what was found. */
 export interface Claim {
   readonly model: string;
   /** Table or figure of the paper. */
@@ -10,13 +10,13 @@ export interface Claim {
   readonly paper: string;
   readonly found: string;
   readonly agrees: boolean;
-  /** Λ-attention itself is wrong if this does not agree, whatever the model. */
+  /** Λ-attention itself is wrong if this one does not agree, whatever the model. */
   readonly essential: boolean;
-  /** Why it does not agree, as far as it was measured. */
+  /** Why it does not agree, as far as that was measured. */
   readonly why?: string;
 }
 
-/** What counts as failing: NLL so much above that of re-truncation. */
+/** NLL this far above that of re-truncation, relative to it, counts as failing. */
 const FAILS = 1.02;
 
 /** Every claim about one model. */
@@ -77,7 +77,7 @@ function ends(found: Evaluations): Found[] {
   return claims;
 }
 
-/** What a policy's softmax sees beyond the trained length, beside what it would see if all keys were alike. */
+/** What a policy's softmax sees beyond the trained length, compared with equal weights for all keys. */
 function inRange({ diagnose: { policies } }: Pick<Evaluations, "diagnose">, name = "full"): string {
   const policy = policies.find(({ attention }) => attention === name);
   const all = policy?.layers.at(-1);
@@ -88,7 +88,7 @@ function inRange({ diagnose: { policies } }: Pick<Evaluations, "diagnose">, name
   return `what the softmax sees changes little: entropy ${change(all.entropy)} nats (of keys that are alike ${trained.toFixed(2)} → ${end.toFixed(2)}), largest logit ${change(all.bound)}`;
 }
 
-/** Which part of Λ-attention may be left out. */
+/** Which part of Λ-attention is left out. */
 function ablations({ ablation: { rows, from, to }, diagnose }: Evaluations): Found[] {
   const where = "Fig. 5";
   const row = (name: string) => rows.find(({ variant }) => variant === name);
@@ -238,7 +238,7 @@ function streams({ stream }: Evaluations): Found[] {
   const tenth = Math.floor(intervals.length / 10);
   const mean = (from: number, of: (interval: (typeof intervals)[number]) => number) =>
     intervals.slice(from, from + tenth).reduce((sum, interval) => sum + of(interval), 0) / tenth;
-  /** The last tenth in parts of the second: the first has what begins. */
+  /** The last tenth relative to the second; the first includes warm-up. */
   const change = (of: Parameters<typeof mean>[1]) => mean(intervals.length - tenth, of) / mean(tenth, of);
   const good = Math.abs(change(({ nll }) => nll) - 1) < 0.1 && change(({ residentBytes }) => residentBytes) < 1.1;
   return [
