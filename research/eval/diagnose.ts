@@ -45,10 +45,7 @@ export function keysOf({ nGlobal, nLocal }: Policy, p: number, sinks: number): {
   return { keys: local + pinned, sinks: localSinks + Math.min(sinks, pinned) };
 }
 
-/**
- * ln of the number of keys that a query meets, and the share of the first keys in it, as means over the bands of a
- * grid.
- */
+/** ln of the keys that a query meets, and the share that the first keys have of them, as means over the bands of a grid. */
 export function uniform(policy: Policy, { edges }: Grid, sinks: number): { entropy: number[]; sinks: number[] } {
   const found: { entropy: number[]; sinks: number[] } = { entropy: [], sinks: [] };
   for (let band = 0; band + 1 < edges.length; band++) {

@@ -43,7 +43,7 @@ export function findingsOf(curves: Curves, trainedLength: number): LayerFindings
   return [...layers.map((heads, layer) => layerOf(layer, heads)), { ...layerOf("all", layers.flat()), heads: [] }];
 }
 
-/** The same values for equal weights of all keys. */
+/** What heads that attend all keys alike would have there. */
 export function alikeOf(
   policy: Policy,
   grid: Grid,

@@ -37,7 +37,7 @@ const TOLERANCE = 1e-4;
 /** Loads the model with these options in place of others; one engine is used at a time. */
 export type Loading = (options: PlanningOptions) => Promise<Engine>;
 
-/** Reads a text of `ids`, repeated if too short, until every pinned key is beyond twice the ceiling. */
+/** Reads a text of `ids`, again and again if it is too short, so far that every pinned key is beyond the ceiling twice. */
 export async function measureKeys(
   load: Loading,
   ids: readonly number[],
