@@ -23,7 +23,7 @@ interface AblationFlags extends EvalFlags {
   readonly limits?: readonly number[];
 }
 
-/** What the paper takes away from Λ-attention (Fig. 5), and what it is compared with. */
+/** What the paper removes from Λ-attention (Fig. 5), and what it is compared with. */
 const POLICIES = ["lambda", "lambda-only", "ceiling-only", "window", "sinks", "full"] as const;
 
 export function addAblation(evaluation: Command, signal: AbortSignal): void {
@@ -45,7 +45,7 @@ export function addAblation(evaluation: Command, signal: AbortSignal): void {
     .action((flags: AblationFlags) => run(flags, signal));
 }
 
-/** A variant of one of the sweeps: what is swept, and its value. */
+/** A variant of one of the sweeps: the parameter, and its value. */
 interface Swept extends Variant {
   readonly sweep?: "nGlobal" | "nLocal" | "limit";
   readonly value?: number;
@@ -122,7 +122,7 @@ async function run(flags: AblationFlags, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Which variants lose more than 2 % against re-truncation at the end of the text. */
+/** Which variants are more than 2 % worse than re-truncation at the end of the text. */
 export function verdictOf(
   rows: readonly {
     readonly variant: string;

@@ -43,10 +43,10 @@ interface Flags extends EvalFlags {
   readonly curve: boolean;
 }
 
-/** A way to continue a text: a policy, or re-truncation. */
+/** A system that continues a text: a policy, or re-truncation. */
 export interface System {
   readonly name: string;
-  /** How its engine attends. */
+  /** Options of its engine's attention. */
   readonly options: PolicyOptions;
   readonly retruncation?: Retruncation;
   /** Tokens of the contexts. */
@@ -121,7 +121,7 @@ interface Run {
   readonly signal: AbortSignal;
 }
 
-/** The texts, and the lengths that all of them reach with the tokens that follow. */
+/** The texts, and the lengths for which all of them are long enough, including the tokens that follow. */
 async function documentsOf(flags: Flags, { trainedLength, tokenizer, bos }: Subject, signal: AbortSignal) {
   const defaults = [0.5, 1, 2, 4, 8, 16, 32].map((factor) => Math.floor(factor * trainedLength));
   const asked = [...new Set(flags.lengths ?? defaults)].sort((a, b) => a - b);
@@ -139,7 +139,7 @@ async function documentsOf(flags: Flags, { trainedLength, tokenizer, bos }: Subj
   throw new OptionError(mismatch(shortest.name, expected, shortest.ids.length));
 }
 
-/** Policies at every length; at the longest one Λ with other spans and re-truncation. */
+/** Policies at every length; at the longest one also Λ with other windows, and re-truncation. */
 function systemsOf(flags: Flags, subject: Subject, lengths: readonly number[]): System[] {
   const { trainedLength } = subject;
   const longest = lengths.at(-1) as number;
@@ -172,7 +172,7 @@ function systemsOf(flags: Flags, subject: Subject, lengths: readonly number[]): 
 
 const unitOf = (document: Document, length: number, system: System) => `${document.name} ${length} ${system.name}`;
 
-/** Continues every document by a system, where that was not done before. */
+/** Continues every document with a system, unless that was done before. */
 async function measure(run: Run, system: System): Promise<void> {
   const { flags, subject, documents, results, stages, signal } = run;
   const count = flags.newTokens;
@@ -195,7 +195,7 @@ async function measure(run: Run, system: System): Promise<void> {
   stages.end();
 }
 
-/** What onTokens counts for one document. */
+/** Tokens that onTokens counts for one document. */
 function tokensOf({ retruncation }: System, lengths: readonly number[], count: number): number {
   return lengths.length * count + (retruncation ? 0 : Math.max(...lengths) - 1);
 }
@@ -233,7 +233,7 @@ function foundOf(
   const { ids, nll, flops, seconds } = results.get(unitOf(document, length, system)) as unknown as Continuation;
   const textOf = (tokens: readonly number[]) => subject.tokenizer.decode(tokens, { skipSpecialTokens: true });
   const truth = textOf(document.ids.slice(length, length + flags.newTokens));
-  // What is not finite is null in JSON.
+  // Values that are not finite are null in JSON.
   return { text: textOf(ids), truth, nll: nll ?? Number.NaN, flops, seconds };
 }
 

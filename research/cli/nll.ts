@@ -65,7 +65,7 @@ async function run(flags: NllFlags, signal: AbortSignal): Promise<void> {
   await withResults(flags, "perplexity", {}, signal, (results) => results.write("perplexity.csv", csv(rows)));
 }
 
-/** One model: every file of results; returns its rows of the perplexity table. */
+/** Evaluates one model and writes its files of results; returns its rows of the perplexity table. */
 function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, signal: AbortSignal) {
   return withSubject(flags, signal, stages, async (subject) => {
     const { name, tokenizer, trainedLength } = subject;
@@ -129,7 +129,7 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
   });
 }
 
-/** A reading of the flags as a variant. Throws OptionError if re-truncation's stride is not less than its window. */
+/** A policy from the flags as a variant. Throws OptionError if re-truncation's stride is not less than its window. */
 function variantOf(reading: Reading, flags: NllFlags, { trainedLength }: Subject): Variant {
   const { nGlobal, nLocal, limit } = flags;
   if (reading !== "retruncation") {
@@ -147,7 +147,7 @@ function powersOfTwo(length: number): number[] {
   return all;
 }
 
-/** What each variant comes to at the texts' end, and beside re-truncation. */
+/** The result of each variant at the texts' end, also relative to re-truncation. */
 function endsOf(scored: readonly Scored[], edges: readonly number[], length: number, seed: number) {
   const from = tailOf(edges[0] as number, length);
   const base = scored.find(({ variant }) => variant.retruncation);
