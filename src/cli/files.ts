@@ -3,6 +3,7 @@ import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { LambentError, mismatch } from "../base/errors.ts";
 
+/** The content of a file: whole, or in chunks. */
 export type Content = string | Uint8Array | AsyncIterable<string | Uint8Array>;
 
 /** Writes a file so that it is on disk when this returns, and under its name only if complete, whatever happens. */

@@ -60,6 +60,7 @@ function biases(text: string, all: (readonly [number, number])[] = []): (readonl
   throw new InvalidArgumentError(`expected an id=bias, found ${text}`);
 }
 
+/** Adds the command `generate`; `signal` aborts it. */
 export function addGenerate(program: Command, signal: AbortSignal): void {
   const command = program
     .command("generate")

@@ -6,6 +6,7 @@ import { DEFAULT_MODEL, describeMiddle, loadOptions, type ModelFlags, modelOptio
 import { Stages } from "./progress.ts";
 import { warnUnused, write } from "./streams.ts";
 
+/** Adds the command `inspect`; `signal` aborts it. */
 export function addInspect(program: Command, signal: AbortSignal): void {
   modelOptions(program.command("inspect"))
     .description("print a model's operations, shapes, bytes and memory, from its headers")

@@ -81,6 +81,7 @@ export function modelOptions(command: Command): Command {
     );
 }
 
+/** The flags of `modelOptions`, parsed. */
 export interface ModelFlags
   extends Pick<
     LoadOptions,

@@ -20,6 +20,7 @@ interface QuantizeFlags {
   readonly threads?: number;
 }
 
+/** Adds the command `quantize`; `signal` aborts it. */
 export function addQuantize(program: Command, signal: AbortSignal): void {
   program
     .command("quantize")

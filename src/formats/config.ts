@@ -10,6 +10,7 @@ export type Key<T> = (value: unknown, name: string) => T;
 
 /** The keys that a kind of config has, used or not. */
 export type Schema = Readonly<Record<string, Key<unknown>>>;
+/** The values of a config, by the keys of its schema. */
 export type Values<S extends Schema> = { readonly [K in keyof S]: ReturnType<S[K]> } & WithoutEffect;
 
 /** Keys that were accepted without effect; those that every Hugging Face config has are not listed. */
@@ -98,10 +99,12 @@ export function number(fallback?: number, above = 0): Key<number> {
   };
 }
 
+/** A finite number above `above`, 0 by default; undefined if absent. */
 export function optionalNumber(above = 0): Key<number | undefined> {
   return (value, name) => (value === undefined ? undefined : number(undefined, above)(value, name));
 }
 
+/** true or false; `fallback` if absent. */
 export function boolean(fallback: boolean): Key<boolean> {
   return (value, name) => {
     const found = value ?? fallback;

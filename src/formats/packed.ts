@@ -9,6 +9,7 @@ import { isRecord } from "./json.ts";
 const METHOD = "lambent";
 const VERSION = 1;
 
+/** The quantization_config of a packed checkpoint of this format. */
 export function packingConfig(dtype: QuantizedDType): Record<string, unknown> {
   return { quant_method: METHOD, dtype, version: VERSION };
 }

@@ -8,6 +8,7 @@ import { ModelError, mismatch, show } from "../base/errors.ts";
 import type { ByteSource } from "../base/source.ts";
 import { decodeUtf8, isRecord, parseExactly, type Replaced } from "./json.ts";
 
+/** A tensor's entry in the header. */
 export interface TensorInfo {
   readonly name: string;
   /** As the format spells it: "F32", "BF16", "I64", ... */
@@ -18,6 +19,7 @@ export interface TensorInfo {
   readonly end: number;
 }
 
+/** The header of a file, checked, and the source of its tensors. */
 export interface SafetensorsFile {
   readonly source: ByteSource;
   /** In byte order. */

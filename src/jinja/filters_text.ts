@@ -190,6 +190,7 @@ function attributes(value: Value, args: Args): Value {
   return (isTrue(space) && parts.length ? " " : "") + parts.join(" ");
 }
 
+/** Filters on texts and numbers, by name. */
 export const TEXT_FILTERS: Readonly<Record<string, Filter>> = {
   upper: change((text) => text.toUpperCase()),
   lower: change((text) => text.toLowerCase()),

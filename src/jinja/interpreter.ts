@@ -28,6 +28,7 @@ class Output {
   }
 }
 
+/** Executes the statements of a template. */
 export class Interpreter {
   readonly #evaluator: Evaluator;
 

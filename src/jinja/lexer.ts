@@ -1,8 +1,10 @@
 import { TemplateError } from "./errors.ts";
 import { skipSpaces, stripSpaces } from "./spaces.ts";
 
+/** The kinds of tokens. */
 export type TokenType = "data" | "begin" | "end" | "name" | "string" | "number" | "operator" | "eof";
 
+/** A token of a template, and its line, from 1. */
 export interface Token {
   readonly type: TokenType;
   /** The text of data, names, strings and operators; the tag that begins or ends ("{%", "{{", "%}", "}}"). */

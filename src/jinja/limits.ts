@@ -24,6 +24,10 @@ export function spend(count = 1): void {
   if ((steps += count) > most) throw new TemplateError(`the template takes more than ${most} steps`);
 }
 
+/**
+ * Checks the length of a text.
+ * @throws TemplateError if it is too long
+ */
 export function checkText(length: number): void {
   if (length > MOST_TEXT) throw new TemplateError(`a text is longer than ${MOST_TEXT} characters`);
 }
@@ -34,6 +38,10 @@ export function spendText(length: number): void {
   spend(1 + length / 2048);
 }
 
+/**
+ * Checks the length of a list, and counts the steps of making it.
+ * @throws TemplateError if it is too long
+ */
 export function spendItems(length: number): void {
   if (length > MOST_ITEMS) throw new TemplateError(`a list is longer than ${MOST_ITEMS} items`);
   spend(1 + length / 16);

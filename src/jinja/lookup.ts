@@ -8,6 +8,7 @@ import { isPlain, sliceIndices, sliceText, unitOf } from "./points.ts";
 import { marked, repr, str } from "./text.ts";
 import { Args, Dict, Fn, type Markup, NONE, Range, Thing, Tuple, Undefined, type Value } from "./values.ts";
 
+/** The bounds of a slice, None where omitted. */
 export interface Slice {
   readonly start: Value;
   readonly stop: Value;
@@ -53,6 +54,7 @@ function formatter(format: string | Markup, name: string): Fn {
   });
 }
 
+/** The value of an attribute that the sandbox forbids: an error when it is used. */
 export function forbidden(value: Value, name: string): Undefined {
   return new Undefined(`access to attribute '${name}' of '${typeName(value)}' object is unsafe`);
 }

@@ -35,6 +35,7 @@ function view(dict: Dict, args: Args, name: string): View {
   return new View(dict, name as View["kind"]);
 }
 
+/** Python's dict.fromkeys. */
 export function fromKeys(args: Args, name: string): Dict {
   const [keys, value = NONE] = args.take(name, ["iterable", "value"], 1);
   return new Dict(Array.from(iterate(keys!), (key) => [key, value] as const));

@@ -6,6 +6,7 @@ import { Float, type Int, type Value } from "./values.ts";
 /** Bits of the largest whole number. */
 const MOST_BITS = 65_536;
 
+/** An arithmetic operator. */
 export type Arithmetic = "+" | "-" | "*" | "/" | "//" | "%" | "**";
 
 /** The number that a value is in arithmetic (a bool is 0 or 1), undefined for what is none. */
@@ -37,6 +38,10 @@ export function truncated(value: number): Int {
   return Number.isSafeInteger(whole) ? whole + 0 : BigInt(whole);
 }
 
+/**
+ * Python's arithmetic on two numbers.
+ * @throws TemplateError for a division by zero or a result that is too large
+ */
 export function arithmetic(operator: Arithmetic, left: Int | Float, right: Int | Float): Int | Float {
   if (operator === "/") return new Float(divide(floatOf(left), floatOf(right)));
   if (left instanceof Float || right instanceof Float) {
@@ -109,6 +114,10 @@ function power(left: Int, right: Int): Int | Float {
   return intOf(BigInt(left) ** BigInt(right));
 }
 
+/**
+ * Python's unary minus.
+ * @throws TemplateError for a value that is not a number
+ */
 export function negative(value: Value): Int | Float {
   const number = numberOf(value);
   if (number === undefined) throw new TemplateError(`bad operand type for unary -: '${typeName(value)}'`);

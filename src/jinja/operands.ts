@@ -9,6 +9,7 @@ export interface Known {
   readonly tests: ReadonlySet<string>;
 }
 
+/** Names of constants, in Jinja's spellings and Python's. */
 export const CONSTANTS: Record<string, Value> = {
   true: true,
   True: true,

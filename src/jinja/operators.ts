@@ -6,6 +6,10 @@ import { percent } from "./percent.ts";
 import { escapeHtml } from "./text.ts";
 import { Markup, Tuple, Undefined, type Value } from "./values.ts";
 
+/**
+ * An arithmetic operator on any values: numbers, texts, lists.
+ * @throws TemplateError for types that it does not support
+ */
 export function binary(operator: Arithmetic, left: Value, right: Value): Value {
   if (operator === "%" && isText(left)) return percent(left, right);
   if (left instanceof Undefined) left.fail();

@@ -11,7 +11,10 @@ type Parameters = Pick<Signature, "parameters" | "defaults">;
 /** Tags that need other templates, or that change how text is escaped. */
 const UNSUPPORTED = ["include", "import", "from", "extends", "block", "autoescape"];
 
-/** @throws TemplateError with the line */
+/**
+ * The statements of a template.
+ * @throws TemplateError with the line
+ */
 export function parse(template: string, known: Known): Body {
   const parser = new Parser(new ExpressionParser(new Stream(tokenize(template)), known));
   return parser.template();

@@ -15,6 +15,7 @@ interface Field {
   readonly type: string;
 }
 
+/** Python's `format % values`; the result is markup if the format is. */
 export function percent(format: string | Markup, values: Value): string | Markup {
   const source = textOf(format);
   spendText(source.length);

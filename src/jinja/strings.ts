@@ -6,6 +6,7 @@ import { clip, isPlain, pointOf, size, sliceText } from "./points.ts";
 import { skipSpaces, splitLines, stripSpaces, WORDS } from "./spaces.ts";
 import { type Args, NONE, Tuple, type Value } from "./values.ts";
 
+/** A method of str: the text, the arguments, and the method's name for errors. */
 export type Method = (text: string, args: Args, name: string) => Value;
 
 /** str.strip and its sides: of whitespace, or of every character in `chars`. */
@@ -59,6 +60,7 @@ const tester = (fits: (text: string, affix: string) => boolean): Method => {
   };
 };
 
+/** str.count: occurrences that do not overlap. */
 export function count(text: string, sub: string): number {
   if (sub === "") return size(text) + 1;
   return text.split(sub).length - 1;
@@ -138,6 +140,7 @@ export function join(separator: string, values: Value): string {
   return parts.join(separator);
 }
 
+/** Methods of str that search, split and join, by name. */
 export const SEARCHES: Readonly<Record<string, Method>> = {
   strip: stripper(true, true),
   lstrip: stripper(true, false),

@@ -26,6 +26,7 @@ function titleCase(character: string): string {
   return first + rest.join("").toLowerCase();
 }
 
+/** str.capitalize. */
 export function capitalize(text: string): string {
   const [first = ""] = text;
   // A final sigma depends on what is before it, so the whole is lowered.
@@ -64,7 +65,9 @@ function caseFold(text: string): string {
   }).join("");
 }
 
+/** str.islower. */
 export const isLower = (text: string) => !/[\p{Uppercase}\p{Lt}]/u.test(text) && /\p{Lowercase}/u.test(text);
+/** str.isupper. */
 export const isUpper = (text: string) => !/[\p{Lowercase}\p{Lt}]/u.test(text) && /\p{Uppercase}/u.test(text);
 
 function isTitle(text: string): boolean {
@@ -148,6 +151,7 @@ function makeTable(args: Args): Dict {
   return table;
 }
 
+/** Methods of str about case, kinds of characters and width, by name. */
 export const CASES: Readonly<Record<string, Method>> = {
   lower: plain((text) => text.toLowerCase()),
   upper: plain((text) => text.toUpperCase()),

@@ -74,6 +74,7 @@ const OTHERS: Readonly<Record<string, Test>> = {
   test: (value, _, library) => typeof value === "string" && library.tests.has(value),
 };
 
+/** Jinja's tests by name. */
 export const TESTS: ReadonlyMap<string, Test> = new Map([
   ...Object.entries(COMPARISONS).map(([name, operator]) => [name, comparison(operator)] as const),
   ...Object.entries(OTHERS),

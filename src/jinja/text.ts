@@ -4,12 +4,14 @@ import { TemplateError } from "./errors.ts";
 import { spend, spendText } from "./limits.ts";
 import { Dict, Float, Markup, NONE, Range, Thing, Tuple, Undefined, type Value, View } from "./values.ts";
 
+/** Python's str(value). */
 export function str(value: Value): string {
   if (typeof value === "string") return value;
   if (value instanceof Undefined) return "";
   return value instanceof Markup ? value.text : repr(value);
 }
 
+/** Python's repr(value). */
 export function repr(value: Value): string {
   spend();
   if (value === NONE) return "None";

@@ -8,6 +8,7 @@ export class None {
   readonly type = "NoneType";
 }
 
+/** The only None. */
 export const NONE = new None();
 
 /** Python's values. A number is an int, a float is boxed: 1 and 1.0 are not written alike. */
@@ -28,6 +29,7 @@ export type Value =
   | Fn
   | Thing;
 
+/** A Python float. */
 export class Float {
   readonly value: number;
 
@@ -45,6 +47,7 @@ export class Markup {
   }
 }
 
+/** A Python tuple. */
 export class Tuple {
   readonly items: Value[];
   /** Of the first items, where they have some (groupby). */
@@ -70,6 +73,7 @@ export class Undefined {
   }
 }
 
+/** A Python range. */
 export class Range {
   readonly start: number;
   readonly stop: number;
@@ -178,6 +182,7 @@ function keyOf(key: Value): unknown {
   return key;
 }
 
+/** A Python dict: keys in order of insertion, equal ones (1, 1.0, True) shared. */
 export class Dict {
   readonly #entries = new Map<unknown, [Value, Value]>();
 

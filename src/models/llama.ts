@@ -91,6 +91,7 @@ export function llama(raw: Readonly<Record<string, unknown>>, name: string): Pro
 /** How layer_types is read depends on the model. */
 type GatedConfig = Omit<Values<typeof gatedKeys>, "layer_types">;
 
+/** What differs between models of this kind: biases, and the window of a layer. */
 export interface GatedVariant {
   readonly qkvBias: boolean;
   readonly outBias: boolean;

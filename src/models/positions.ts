@@ -5,6 +5,7 @@
 
 export type Positions = Rope | Alibi | NoPositions;
 
+/** Rotary positions. */
 export interface Rope {
   readonly kind: "rope";
   /** θ_i in radians per position, [rotaryDim / 2]: the first rotaryDim dimensions of each head are rotated. */
@@ -13,6 +14,7 @@ export interface Rope {
   readonly interleaved: boolean;
 }
 
+/** Linear biases. */
 export interface Alibi {
   readonly kind: "alibi";
   /** [heads]: the logit of a pair at distance d is lowered by slope · d. */

@@ -20,6 +20,7 @@ export interface Program extends WithoutEffect {
   readonly head: readonly Operation[];
 }
 
+/** The heads of an attention. */
 export interface AttentionShape {
   readonly heads: number;
   readonly kvHeads: number;

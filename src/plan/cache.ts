@@ -5,6 +5,7 @@ import { align } from "../machine/arena.ts";
 import type { AttentionOperation } from "../models/program.ts";
 import type { Middle, Policy } from "./policy.ts";
 
+/** The kernels' number of each cache format. */
 export const CACHE_FORMATS: Readonly<Record<CacheDType, CacheFormat>> = {
   f32: CacheFormat.F32,
   bf16: CacheFormat.Bf16,
@@ -40,6 +41,7 @@ export interface CacheLayout {
   readonly bytes: number;
 }
 
+/** The parts that a layer's cache may have. */
 export const CACHE_PARTS = [
   "kRing",
   "kRingUnrotated",
@@ -49,6 +51,7 @@ export const CACHE_PARTS = [
   "vPinned",
   "kvMiddle",
 ] as const;
+/** A part of a layer's cache. */
 export type CachePart = (typeof CACHE_PARTS)[number];
 
 /** The cache of a layer without attention. */

@@ -7,7 +7,7 @@ import { lowerAttention } from "./lower_attention.ts";
 import { type Addresses, bits, type PlannedRecord, record } from "./record.ts";
 import { FORMATS, packedRowBytes } from "./weights.ts";
 
-/** What the buffer of quantised activations holds: the values of which buffer, in which format. */
+/** What the buffer of quantised activations holds: which buffer's numbers, for which format. */
 export interface Quantized {
   x?: string;
   dtype?: DType;
@@ -22,15 +22,14 @@ export const LOGITS_BUFFERS: ReadonlySet<string> = new Set(["last", "logits"]);
 /** f32 values per row of every buffer. */
 export type Widths = Readonly<Record<string, number>>;
 
-/** The cache of an operation's layer, and its byte offset in a session slot. */
+/** The cache of an operation's layer, and the byte offset in a session slot where it begins. */
 export interface LoweredLayer {
   readonly cache: CacheLayout;
   readonly offset: number;
 }
 
 /**
- * The records of one operation. `layer`: undefined for those before and after the layers. `quantized` is passed from
- * operation to operation, so that matmuls of one x share its quantised form.
+ * The records of one operation. `layer`: undefined for those before and after the layers. `quantized` goes from operation to operation, so that matmuls of one x share its quantised form.
  */
 export function lower(
   operation: Operation,
@@ -157,7 +156,7 @@ function lowerOne(
   }
 }
 
-/** The buffer that quantised matmuls need in addition to the model's own: f32 values per row, enough for any x. */
+/** The buffer that quantised matmuls need beside the model's own: f32 values per row, enough for any x. */
 export function quantizedBuffer(program: Program, dtypeOf: (weight: string) => DType): Record<string, number> {
   const operations = [...program.layers.flat(), ...program.head];
   const widths = operations.map((operation) => {
@@ -170,7 +169,7 @@ export function quantizedBuffer(program: Program, dtypeOf: (weight: string) => D
   return width ? { [QUANTIZED]: width } : {};
 }
 
-/** Marks the matmuls that the next one does not depend on: threads continue without a barrier. */
+/** Marks the matmuls that the next one does not wait for: threads go on without meeting. */
 export function runAhead(records: readonly PlannedRecord[]): void {
   for (const [i, { op, words }] of records.entries()) {
     const next = records[i + 1];

@@ -3,9 +3,7 @@ import type { AttentionOperation } from "../models/program.ts";
 import { CACHE_FORMATS, type CacheLayout } from "./cache.ts";
 import { type Addresses, type AngleKey, bits, type PlannedRecord, record } from "./record.ts";
 
-/**
- * The angles that a layer's attention rotates by: those of its clamp, and of the distance at which middle keys are met.
- */
+/** The angles that a layer's attention rotates by: those of its clamp, and of the distance that middle keys are met at. */
 export function anglesOf({ positions }: AttentionOperation, cache: CacheLayout): AngleKey[] {
   if (positions.kind !== "rope") return [];
   const { clamp, limit, middle } = cache;
@@ -13,7 +11,7 @@ export function anglesOf({ positions }: AttentionOperation, cache: CacheLayout):
   return middle ? [own, { positions, clamp: Clamp.Distance, limit: middle.middleDistance }] : [own];
 }
 
-/** The record that computes angles of the step's rows from the turns at `turns`. */
+/** The record that makes angles of the step's rows from the turns at `turns`. */
 export function anglesRecord({ positions, clamp, limit }: AngleKey, turns: number, out: number): PlannedRecord {
   const pairs = positions.inverseFrequencies.length;
   const fields = {
@@ -28,10 +26,7 @@ export function anglesRecord({ positions, clamp, limit }: AngleKey, turns: numbe
   return record(Op.Angles, Rows.All, fields, text, { flops: 160 * pairs });
 }
 
-/**
- * Rotations of query and key, the cast of keys and values to the cache's format, Λ-attention, and storing the step's
- * keys and values.
- */
+/** Rotations of query and key, keys and values in the cache's format, Λ-attention, and the step's own into the cache. */
 export function lowerAttention(
   operation: AttentionOperation,
   cache: CacheLayout,
@@ -65,7 +60,7 @@ export function lowerAttention(
   if (own) rotate(own, "kRotated", operation.k, kvHeads);
   const q = own ? "qRotated" : operation.q;
   const format = { format: CACHE_FORMATS[cache.dtype], headBytes: cache.headBytes };
-  /** The buffer of keys or values x in the cache's format: a cast one, or with f32 x itself. */
+  /** The buffer of keys or values x as they are cached: a cast one, or with f32 x itself. */
   const cached = (y: string, x: string): number => {
     if (cache.dtype === "f32") return at.buffer(x);
     const fields = {
@@ -131,13 +126,13 @@ export function lowerAttention(
   return records;
 }
 
-/** Whether attention needs unrotated keys as well as rotated ones. */
+/** Whether attention needs unrotated keys beside the rotated ones. */
 function takesUnrotated({ positions }: AttentionOperation, { parts, middle }: CacheLayout): boolean {
   const kept = parts.kRingUnrotated !== Offset.Unused || parts.kPinnedUnrotated !== Offset.Unused;
   return kept || (middle !== undefined && positions.kind === "rope");
 }
 
-/** The buffers that attention of a layer needs in addition to the model's own: f32 values per row. */
+/** The buffers that attention of a layer needs beside the model's own: f32 values per row. */
 export function attentionBuffers(operation: AttentionOperation, cache: CacheLayout): Record<string, number> {
   const { heads, kvHeads, headDim } = operation.shape;
   const rotates = operation.positions.kind === "rope";

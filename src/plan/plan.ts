@@ -15,6 +15,7 @@ import { layerPolicies, type Policy } from "./policy.ts";
 import type { PlannedRecord } from "./record.ts";
 import type { PlacedWeight, ResolvedWeight } from "./weights.ts";
 
+/** How a program is planned, every number decided; defaults are in planModel. */
 export interface PlanOptions {
   readonly cacheDtype: CacheDType;
   /** The most rows of a step. */
@@ -67,6 +68,10 @@ export interface PlannedLayer {
 /** Just below 4 GiB: an end address of exactly 4 GiB would wrap to 0. */
 export const LARGEST_BANK = 2 ** 32 - 65536;
 
+/**
+ * Plans a program under a policy: drafts, places, lowers and links. Throws ModelError if the model does not fit into
+ * banks of `bankBytes`.
+ */
 export function plan(
   program: Program,
   resolved: ReadonlyMap<string, ResolvedWeight>,

@@ -2,6 +2,7 @@ import { mismatch, OptionError } from "../base/errors.ts";
 
 /** Λ-attention and the baselines that the same code gives: which keys a query meets, and at what distance. */
 export const POLICIES = ["lambda", "full", "window", "sinks", "lambda-only", "ceiling-only"] as const;
+/** The name of a policy. */
 export type PolicyName = (typeof POLICIES)[number];
 
 /**
@@ -9,8 +10,10 @@ export type PolicyName = (typeof POLICIES)[number];
  * ones.
  */
 export const MIDDLE_QUERIES = ["all", "last"] as const;
+/** Which queries attend to middle tokens. */
 export type MiddleQueries = (typeof MIDDLE_QUERIES)[number];
 
+/** The numbers of a policy; docs/OPTIONS.md describes every option. */
 export interface PolicyOptions {
   /** `lambda` by default. */
   readonly attention?: PolicyName | undefined;

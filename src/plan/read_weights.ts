@@ -14,6 +14,7 @@ import { fold } from "./fold.ts";
 import type { Plan } from "./plan.ts";
 import { FORMATS, type PlacedWeight, panelsOf, type ResolvedWeight, STAGED, STAGING_BYTES } from "./weights.ts";
 
+/** How weights are read. */
 export interface ReadingOptions {
   /** Bytes of available memory; a model that needs more is refused before anything is read. */
   readonly availableMemory?: number | undefined;

@@ -45,6 +45,7 @@ export function bits(value: number): number {
   return floatBits[0] as number;
 }
 
+/** Makes a record from its operands by word offset; `text` and costs are for `inspect`. */
 export function record(
   op: Op,
   rows: Rows,

@@ -15,6 +15,7 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { chooseKernels, type EngineOptions, locateKernels, threadsOf } from "./engine_info.ts";
 import { tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
 
+/** How a model is found, planned and computed; docs/OPTIONS.md describes every option. */
 export interface LoadOptions extends EngineOptions, Omit<LoadingOptions, "onProgress" | "availableMemory" | "threads"> {
   /** Branch, tag or commit of a model on the hub; "main" by default. */
   readonly revision?: string | undefined;

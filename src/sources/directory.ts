@@ -8,10 +8,12 @@ export function directory(path: string): Files {
   return { name: path, open: (file) => openFile(join(path, file)) };
 }
 
+/** Whether a path is a directory. */
 export async function isDirectory(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
 }
 
+/** Whether a path is a file. */
 export async function isFile(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isFile() ?? false;
 }

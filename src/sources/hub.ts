@@ -27,6 +27,7 @@ export interface Progress {
   total: number;
 }
 
+/** How a model is downloaded. */
 export interface HubOptions {
   /** Branch, tag or commit; "main" by default. */
   revision?: string | undefined;

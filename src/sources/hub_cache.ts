@@ -28,9 +28,13 @@ import { hostname } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { ModelError, mismatch } from "../base/errors.ts";
 
+/** The configuration of a model. */
 export const CONFIG = "config.json";
+/** The tokenizer of a model. */
 export const TOKENIZER = "tokenizer.json";
+/** The weights of a model in one file. */
 export const WEIGHTS = "model.safetensors";
+/** The index of a model's shards. */
 export const INDEX = "model.safetensors.index.json";
 /** Optional files of a model. */
 export const OPTIONAL = [
@@ -52,6 +56,7 @@ const STALE = 3_600_000;
 const HOST = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
 const mine = new Set<string>();
 
+/** Whether a revision is a commit. */
 export const isCommit = (text: string): boolean => /^[0-9a-f]{40}$/.test(text);
 
 /** The shards that an index names. Names from a repository must not lead out of the snapshot. */
@@ -75,6 +80,7 @@ export function shards(index: string, subject: string): string[] {
   return names as string[];
 }
 
+/** The files of one model in the cache. */
 export class Cache {
   private readonly folder: string;
   private readonly blobs: string;

@@ -35,6 +35,7 @@ export interface Timing {
   patience: number;
 }
 
+/** The timings in production. */
 export const TIMING: Timing = { stall: 30_000, probe: 10_000, retries: 5, backoff: 1000, patience: 300_000 };
 
 const REDIRECTS = 10;
@@ -43,6 +44,7 @@ const API_LIMIT = 1 << 26;
 const FINAL = /CERT|TLS|SSL|UNABLE_TO|ENOTFOUND|certificate|dns error/;
 const TRANSIENT = new Set([408, 425, 429, 500, 502, 503, 504]);
 
+/** A request, beside its URL. */
 export interface Ask {
   method?: string;
   headers?: Record<string, string>;
@@ -66,6 +68,7 @@ export interface Answer {
   close(): void;
 }
 
+/** Sends requests to one endpoint. */
 export class Client {
   /** Without credentials. */
   readonly endpoint: string;

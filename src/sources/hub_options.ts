@@ -35,6 +35,7 @@ export function checkToken(token: string): string | undefined {
   return text || undefined;
 }
 
+/** The token of the environment or of the file that `hf auth login` wrote; "" if there is none. */
 export async function storedToken(): Promise<string> {
   const { env } = process;
   if (isTrue(env.HF_HUB_DISABLE_IMPLICIT_TOKEN)) return "";
@@ -43,11 +44,13 @@ export async function storedToken(): Promise<string> {
   return readFile(expand(env.HF_TOKEN_PATH || join(home(), "token")), "utf8").catch(() => "");
 }
 
+/** The cache directory of the environment, or Hugging Face's default. */
 export function cacheDirectory(): string {
   const { env } = process;
   return expand(env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(home(), "hub"));
 }
 
+/** Whether the environment forbids requests. */
 export function isOffline(): boolean {
   return isTrue(process.env.HF_HUB_OFFLINE || process.env.TRANSFORMERS_OFFLINE);
 }

@@ -2,6 +2,7 @@
 import { mismatch, OptionError } from "../base/errors.ts";
 import { decode, shown } from "./address.ts";
 
+/** The address of the hub. */
 export const HUB = "https://huggingface.co";
 
 /** A model on the hub, at the root of a repository or in a folder of it. */

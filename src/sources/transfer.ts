@@ -4,6 +4,7 @@ import { constants, type FileHandle, open } from "node:fs/promises";
 import { ModelError, mismatch } from "../base/errors.ts";
 import { type Client, Transient } from "./hub_client.ts";
 
+/** A file to download. */
 export interface RemoteFile {
   /** Path in the repository. */
   name: string;

@@ -5,6 +5,7 @@ import { Client, type Fetch, HubError, TIMING } from "./hub_client.ts";
 import { folderOf } from "./model_id.ts";
 import { type Site, UrlFile } from "./url_file.ts";
 
+/** How files at a URL are requested. */
 export interface UrlOptions {
   /** Used in place of the global fetch; for example that of a service binding. */
   readonly fetch?: Fetch | undefined;

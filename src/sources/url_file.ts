@@ -25,6 +25,7 @@ export interface Absent {
 /** For an empty file, which has no first byte. */
 const NOTHING: Flow = { begin: 0, end: 0, read: async () => undefined, close() {} };
 
+/** A file on an HTTP server, before it is opened. */
 export class UrlFile {
   #size = 0;
   #etag: string | null = null;

@@ -3,6 +3,7 @@ import { Tokenizer } from "./tokenizer.ts";
 
 /** The files that a tokenizer is read from, as errors name them. */
 export const TOKENIZER_FILES = "tokenizer.json, tokenizer.model, or vocab.json and merges.txt";
+/** What errors say in place of missing tokenizer files. */
 export const ONLY_IDS = "none: only token ids can be used";
 
 /**

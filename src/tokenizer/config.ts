@@ -65,7 +65,10 @@ function contentOf(token: unknown): unknown {
   return isRecord(token) ? token.content : token;
 }
 
-/** @throws ModelError naming the field */
+/**
+ * Reads a tokenizer_config.json.
+ * @throws ModelError naming the field
+ */
 export function readConfig(config: Field): TokenizerConfig {
   config.object();
   const named = new Map<string, string>();

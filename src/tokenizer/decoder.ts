@@ -24,7 +24,10 @@ const KNOWN_IN_SEQUENCE = ["Replace", "ByteFallback", "Fuse", "Strip", "ByteLeve
 
 const encoder = new TextEncoder();
 
-/** @throws ModelError for a decoder that is unknown or cannot be streamed */
+/**
+ * Reads the `decoder` of a tokenizer.json.
+ * @throws ModelError for a decoder that is unknown or cannot be streamed
+ */
 export function compileDecoder(field: Field): Decoder {
   if (!field.present) {
     return { bytes: (token) => encoder.encode(token), separator: " ", strip: "", stripCount: 0 };

@@ -3,6 +3,7 @@ import { type ChatOptions, renderChat } from "./chat.ts";
 import type { Message } from "./conversation.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
+/** Options of rendering new turns. */
 export interface NextTurnsOptions extends ChatOptions {
   /** What the text follows: an answer as the model wrote it, whose turn is still open, or complete turns. */
   after?: "answer" | "turns";

@@ -2,6 +2,7 @@ import type { Field } from "./field.ts";
 import { compilePattern } from "./pattern.ts";
 import { accent, known, lowerCase } from "./unicode.ts";
 
+/** A function from text to normalized text. */
 export type Normalizer = (text: string) => string;
 
 const KNOWN = [

@@ -27,6 +27,7 @@ export function compilePattern(field: Field): RegExp {
   return source.fail("a regular expression that can be translated to JavaScript");
 }
 
+/** The source of a regular expression that matches a text literally. */
 export function escapeRegExp(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
 }

@@ -12,6 +12,7 @@ export interface Piece {
   readonly type: PieceType;
 }
 
+/** The kinds of pieces, by their number in the file. */
 export const PieceType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 type PieceType = (typeof PieceType)[keyof typeof PieceType];
 

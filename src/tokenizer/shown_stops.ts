@@ -10,6 +10,7 @@ export interface Tail {
   readonly hidden: readonly number[];
 }
 
+/** The tail of a text that holds nothing back. */
 export const NO_TAIL: Tail = { shown: "", whole: "", hidden: [] };
 
 /**

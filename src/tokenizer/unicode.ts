@@ -128,7 +128,9 @@ const classOf = (group: string, differences: string) =>
 
 /** The characters that Digits, Punctuation and StripAccents match, which have tables of their own. */
 export const numeric = () => classOf("N", NUMERIC);
+/** The class of punctuation, inside [ ]. */
 export const punctuation = () => classOf("P", PUNCTUATION);
+/** The class of combining marks, inside [ ]. */
 export const accent = () => classOf("M", ACCENT);
 
 /**

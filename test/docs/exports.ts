@@ -26,7 +26,7 @@ export class Code {
     this.#project = project;
   }
 
-  /** The names that a file exports itself or hands on, each as the symbol that it stands for. */
+  /** The names that a file exports, its own and re-exported ones. */
   async exportsOf(file: string): Promise<Map<string, Sym>> {
     const { program, checker } = this.#project;
     const source = await program.getSourceFile(join(ROOT, file));
@@ -40,16 +40,17 @@ export class Code {
     const { checker } = this.#project;
     const found = (await this.exportsOf(file)).get(name);
     if (!found) throw new Error(`${file}: expected a type ${name}, found none`);
-    const type = await checker.getDeclaredTypeOfSymbol(await this.resolve(found));
+    const type = await checker.getDeclaredTypeOfSymbol(found);
     return (await checker.getPropertiesOfType(type)).map((property) => property.name);
   }
 
+  /** The text of a symbol's docstring, "" without one. */
   documentationOf(symbol: Sym): Promise<string> {
     return symbol.getDocumentationComment(this.#project.checker);
   }
 
-  /** What a name that is handed on from another file stands for. */
-  async resolve(symbol: Sym): Promise<Sym> {
-    return symbol.flags & SymbolFlags.Alias ? await this.#project.checker.getAliasedSymbol(symbol) : symbol;
+  /** Whether a file re-exports a name from another one. */
+  isHandedOn(symbol: Sym): boolean {
+    return (symbol.flags & SymbolFlags.Alias) !== 0;
   }
 }
