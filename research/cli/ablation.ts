@@ -30,7 +30,7 @@ export function addAblation(evaluation: Command, signal: AbortSignal): void {
   evalOptions(evaluation.command("ablation"), "ablation")
     .description("what each part of Λ-attention does: NLL without it, and by nGlobal, nLocal and limit (paper: Fig. 5)")
     .option("--length <n>", "tokens of each document, BOS included (default: 8 times the trained length)", whole(2))
-    .option("--documents <n>", "take the first n texts only", whole(1))
+    .option("--documents <n>", "use only the first n texts", whole(1))
     .option("--n-globals <list>", "numbers of first tokens under lambda", wholes(0), [0, 1, 2, 10, 100])
     .option(
       "--n-locals <list>",

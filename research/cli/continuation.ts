@@ -63,15 +63,15 @@ export function addContinuation(evaluation: Command, signal: AbortSignal): void 
     .option("--new-tokens <n>", "tokens to generate, greedily, after each context", whole(1), 100)
     .option("--windows <list>", "windows of re-truncation in tokens (default: P/8, P/4, P/2, P)", wholes(2))
     .option("--strides <list>", "tokens predicted between two re-readings (default: 1, P/16)", wholes(1))
-    .option("--n-locals <list>", "n-local of Λ on the curve of cost (default: P/8, P/4, P/2, P)", wholes(1))
-    .option("--no-curve", "leave out re-truncation and the curve of cost")
+    .option("--n-locals <list>", "n-local of Λ on the cost curve (default: P/8, P/4, P/2, P)", wholes(1))
+    .option("--no-curve", "omit re-truncation and the cost curve")
     .addHelpText(
       "after",
       "\nA context is BOS and a text's first tokens; a text is read once per policy. Under re-truncation no token is\n" +
         "predicted from more than a window: when the cache holds that many, all but the oldest are read again into an\n" +
         "empty one, BOS first, with room for stride more tokens; with stride 1, a window is read for every token.\n" +
-        "Re-truncation and the further n-locals continue the longest context only. NLL is that of the true continuation.\n" +
-        "The cost of a generated token is its own and that of what is read again; the context's first reading is not in it.",
+        "Re-truncation and the additional n-locals continue only the longest context. NLL is that of the true continuation.\n" +
+        "The cost of a generated token includes what is re-read for it, but not the first reading of the context.",
     )
     .action((flags: Flags) => continuation(flags, signal));
 }

@@ -78,9 +78,9 @@ function saving(points: readonly Point[]): string {
     points.filter(({ retruncation }) => retruncation),
     best.nll.value,
   );
-  if (!other) return `; ${mine}, and no re-truncation that was measured is as good by NLL`;
+  if (!other) return `; ${mine}, and no measured re-truncation has as low an NLL`;
   const share = ((100 * best.flops) / other.flops).toPrecision(2);
-  return `; ${mine}, ${share} % of the cheapest re-truncation as good by NLL (${other.system}: ${mega(other)})`;
+  return `; ${mine}, ${share} % of the cheapest re-truncation with as low an NLL (${other.system}: ${mega(other)})`;
 }
 
 const mega = ({ flops }: Row) => `${(flops / 1e6).toPrecision(3)} MFLOP`;

@@ -26,9 +26,9 @@ export function evalOptions(command: Command, name: string): Command {
 /** Adds the flags for the model, its attention, and the directory of results. */
 export function resultOptions(command: Command, name: string): Command {
   return modelOptions(command)
-    .option("--seed <n>", "of everything that is drawn", whole(0), 1)
+    .option("--seed <n>", "seed of all random numbers", whole(0), 1)
     .option("--out <dir>", "where results are written", `results/${name}`)
-    .option("--restart", "forget what an interrupted run has kept there");
+    .option("--restart", "discard the state of an interrupted run");
 }
 
 /** Integers from `min` on, separated by commas; each once, ascending. */

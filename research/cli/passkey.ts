@@ -59,14 +59,14 @@ export function addPasskey(evaluation: Command, signal: AbortSignal): void {
   const command = evaluation.command(NAME);
   resultOptions(command, NAME)
     .description("hide a number in a long text and ask for it: accuracy by length of the text and depth of the key")
-    .option("--policies <list>", `to be compared (default: ${DEFAULT_POLICIES})`, listOf(policyName))
+    .option("--policies <list>", `policies to compare (default: ${DEFAULT_POLICIES})`, listOf(policyName))
     .option(
       "--lengths <list>",
       "tokens of a prompt (default: 1/2, 1, 2, 4 and 8 times the trained length)",
       listOf(whole(1)),
     )
     .addOption(
-      new Option("--depths <list>", "places of the key from 0 to 1, or how many at equal steps")
+      new Option("--depths <list>", "positions of the key from 0 to 1, or a number of equally spaced ones")
         .argParser(depths)
         .default(depths("5"), "5"),
     )

@@ -190,6 +190,6 @@ async function report(claims: readonly Claim[], page: string): Promise<void> {
   if (broken.length === 0) return;
   for (const { model, where, found } of broken) warn(`${model}, ${where}: ${found}`, "Λ-attention is broken: ");
   throw new LambentError(
-    mismatch("reproduce", "Λ-attention to do what it should", `${broken.length} of ${claims.length} claims that fail`),
+    mismatch("reproduce", "Λ-attention to be correct", `${broken.length} of ${claims.length} claims that fail`),
   );
 }

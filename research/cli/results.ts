@@ -43,7 +43,7 @@ export class Results {
       const [begin = "", ...lines] = text.slice(0, text.lastIndexOf("\n") + 1).split("\n");
       const kept = lines.filter((line) => line !== "");
       if (kept.length > 0 && begin !== first) {
-        const expected = "an interrupted run with the same parameters (--restart begins anew)";
+        const expected = "an interrupted run with the same parameters (--restart starts over)";
         throw new OptionError(
           mismatch(directory, expected, difference(parsed(begin, journal), parsed(first, journal))),
         );
@@ -102,7 +102,7 @@ export async function withResults<T>(
   work: (results: Results) => Promise<T>,
 ): Promise<T> {
   const results = await Results.open(out, name, parameters, restart);
-  if (results.units) warn(`going on: ${results.units} units of work are done (--restart begins anew)`, "");
+  if (results.units) warn(`going on: ${results.units} units of work are done (--restart starts over)`, "");
   try {
     const done = await work(results);
     await results.end();
@@ -148,7 +148,7 @@ export class FloatFile {
       const bytes = new Uint8Array(4 * (end - begin));
       const bytesRead = (await file?.read(bytes, 0, bytes.length, 4 * begin))?.bytesRead ?? 0;
       if (bytesRead === bytes.length) return new Float32Array(bytes.buffer);
-      throw new LambentError(mismatch(this.#path, `${end} numbers (--restart begins anew)`, begin + (bytesRead >> 2)));
+      throw new LambentError(mismatch(this.#path, `${end} numbers (--restart starts over)`, begin + (bytesRead >> 2)));
     } finally {
       await file?.close();
     }
@@ -196,7 +196,7 @@ function unmarked(_: string, value: unknown): unknown {
 function entry(line: string, journal: string): [string, Json] {
   const found = parsed(line, journal);
   if (Array.isArray(found) && found.length === 2 && typeof found[0] === "string") return found as [string, Json];
-  throw new LambentError(mismatch(journal, "units of work (--restart begins anew)", line));
+  throw new LambentError(mismatch(journal, "units of work (--restart starts over)", line));
 }
 
 /** A parsed line of a journal. Throws LambentError if it is damaged. */
@@ -204,7 +204,7 @@ function parsed(line: string, journal: string): unknown {
   try {
     return JSON.parse(line, unmarked);
   } catch {
-    throw new LambentError(mismatch(journal, "lines of JSON (--restart begins anew)", line));
+    throw new LambentError(mismatch(journal, "lines of JSON (--restart starts over)", line));
   }
 }
 

@@ -17,7 +17,7 @@ export function resultsPage(claims: readonly Claim[], steps: readonly DoneStep[]
   return [
     "# Results: the paper's evaluation, on our models",
     "",
-    `Written by \`${command}\` (lambent ${facts.lambent}, ${facts.runtime}). ${agreeing} of ${claims.length} claims agree. The paper: LM-Infinite, arXiv 2308.16137. Its models have 6 to 7 billion parameters and were trained at 2,048 or 4,096 tokens; these have about 5 million and were trained at 512, so that 512 → 32,768 is its 2K/4K → 128K. NLL is in nats per token; intervals are 95 % bootstrap over documents; "re-truncation" reads every stretch of text anew (window 512, stride 256, BOS in front), so that nothing in a window is beyond what the model was trained at. Figures measured on text that is not part of the project say so by the names of their files.`,
+    `Written by \`${command}\` (lambent ${facts.lambent}, ${facts.runtime}). ${agreeing} of ${claims.length} claims agree. The paper: LM-Infinite, arXiv 2308.16137. Its models have 6 to 7 billion parameters and were trained at 2,048 or 4,096 tokens; these have about 5 million and were trained at 512, so that 512 → 32,768 is its 2K/4K → 128K. NLL is in nats per token; intervals are 95 % bootstrap over documents; "re-truncation" reads every stretch of text anew (window 512, stride 256, BOS in front), so that no position in a window is beyond the trained length. Figures measured on text that is not part of the project say so by the names of their files.`,
     "",
     ...models.flatMap((model) => [
       `## ${basename(model)}`,

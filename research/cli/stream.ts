@@ -51,11 +51,11 @@ export function addStream(evaluation: Command, signal: AbortSignal): void {
     .addHelpText(
       "after",
       `
-Every document is read whole, BOS before it, in an order that is drawn anew whenever all have been read; the session never
-begins again. Texts are tokenised in pieces of 16 KiB at most, cut behind lines. A record has the mean NLL of the tokens of
-its interval in nats, BOS included; only the stream's first token has none.
+Every document is read whole, after BOS, in an order that is reshuffled whenever all have been read; the session is never
+restarted. Texts are tokenised in pieces of at most 16 KiB, cut after lines. A record has the mean NLL of the tokens of its
+interval in nats, BOS included; only the stream's first token has none.
 
-Killed at any moment, the same command goes on from the last checkpoint, with the numbers of an unbroken run.`,
+If it is killed, the same command resumes from the last checkpoint, with the results of an uninterrupted run.`,
     )
     .action((flags: StreamFlags) => stream(flags, signal));
 }
@@ -157,14 +157,14 @@ class Run {
     if (!last) return new Run(new Stream(engine, corpus, lengths), results, flags, kept);
     const path = join(results.scratch, last.snapshot);
     const snapshot = await readFile(path).catch((error) => {
-      throw new LambentError(mismatch(path, "the snapshot of the last checkpoint (--restart begins anew)", error.code));
+      throw new LambentError(mismatch(path, "the snapshot of the last checkpoint (--restart starts over)", error.code));
     });
     try {
       const stream = new Stream(engine, corpus, lengths, { snapshot, state: last.state });
       return new Run(stream, results, flags, kept);
     } catch (error) {
       if (!(error instanceof ModelError)) throw error;
-      throw new LambentError(`${path}: ${error.message} (--restart begins anew)`);
+      throw new LambentError(`${path}: ${error.message} (--restart starts over)`);
     }
   }
 

@@ -99,7 +99,7 @@ export async function textFiles(paths: readonly string[]): Promise<TextFile[]> {
 
 async function withFile<T>(path: string, work: (file: FileHandle) => Promise<T>): Promise<T> {
   const file = await open(path).catch((error) => {
-    throw new LambentError(mismatch(path, "a file that can be read", error.code));
+    throw new LambentError(mismatch(path, "a readable file", error.code));
   });
   try {
     return await work(file);

@@ -37,7 +37,8 @@ type Found = Omit<Claim, "model" | "essential"> & { readonly essential?: boolean
 function keys({ diagnose: { keys } }: Evaluations): Found {
   return {
     where: "Fig. 2",
-    paper: "a far query meets nGlobal first tokens at the distance ceiling and nLocal latest ones at their own",
+    paper:
+      "a far query attends to the first nGlobal tokens at the distance ceiling and to the last nLocal at their own distance",
     found: `${keys.attended} keys; pinned logits as at the ceiling to ${keys.pinnedDifference.toExponential(0)} of the largest`,
     agrees: keys.holds,
     essential: true,
@@ -85,7 +86,7 @@ function inRange({ diagnose: { policies } }: Pick<Evaluations, "diagnose">, name
   const change = ({ trained, end }: { trained: { mean: number }; end: { mean: number } }) =>
     `${trained.mean.toFixed(2)} → ${end.mean.toFixed(2)}`;
   const { trained, end } = policy.alike.entropy;
-  return `what the softmax sees changes little: entropy ${change(all.entropy)} nats (of keys that are alike ${trained.toFixed(2)} → ${end.toFixed(2)}), largest logit ${change(all.bound)}`;
+  return `what the softmax sees changes little: entropy ${change(all.entropy)} nats (with equal weights ${trained.toFixed(2)} → ${end.toFixed(2)}), largest logit ${change(all.bound)}`;
 }
 
 /** Which part of Λ-attention is left out. */
@@ -94,7 +95,7 @@ function ablations({ ablation: { rows, from, to }, diagnose }: Evaluations): Fou
   const row = (name: string) => rows.find(({ variant }) => variant === name);
   const share = diagnose.policies[0]?.layers.at(-1)?.sinks.trained;
   const alike = diagnose.policies[0]?.alike.sinks.trained;
-  const sinks = `the first tokens get ${percent(share?.mean)} of attention (${percent(alike)} if all keys were alike, ${percent(share?.largest)} in the largest head): attention rests on them little, and little is lost without them`;
+  const sinks = `the first tokens get ${percent(share?.mean)} of attention (${percent(alike)} with equal weights, ${percent(share?.largest)} in the largest head): attention hardly relies on them, so little is lost without them`;
   const whys: Readonly<Record<string, string>> = {
     window: sinks,
     "lambda-only": `${sinks}, nor does their distance matter much`,
@@ -181,7 +182,7 @@ function passkeys({ passkey: { summaries } }: Evaluations): Found[] {
   return [
     {
       where: "Fig. 4, Table 2",
-      paper: "top-k middle tokens find the key that Λ alone has out of reach (79–91 %, truncation 27–66 %)",
+      paper: "top-k middle tokens find the key that is out of reach for Λ alone (79–91 %, truncation 27–66 %)",
       found: `keys found within the window and beyond it: Λ ${answers(lambda)}; with middle tokens ${answers(middle)}; NLL of the key beyond: Λ ${surprise(lambda)}, with middle tokens ${surprise(middle)}`,
       agrees,
       ...(agrees
@@ -205,7 +206,7 @@ function continuations({ continuation: { rows } }: Evaluations): Found[] {
   const claims: Found[] = [
     {
       where: "Table 3",
-      paper: "Λ goes on with a long text where vanilla attention cannot",
+      paper: "Λ continues a long text where vanilla attention cannot",
       found: `after ${longest} tokens Λ ${show(lambda)}; vanilla ${show(full)}`,
       agrees,
       ...(agrees ? {} : { why: "vanilla attention does not fail here, see above" }),
@@ -225,9 +226,9 @@ function continuations({ continuation: { rows } }: Evaluations): Found[] {
       paper: "Λ needs less than 25 % of re-truncation's compute at equal quality",
       found: cheapest
         ? `${percent(share)} of the cheapest re-truncation within 0.5 % of its NLL (${cheapest.system})`
-        : "no re-truncation that was measured comes within 0.5 % of its NLL",
+        : "no measured re-truncation comes within 0.5 % of its NLL",
       agrees: cheap,
-      ...(cheap ? {} : { why: "so short a window is as good here: the model gains little from more context" }),
+      ...(cheap ? {} : { why: "such a short window is as good here: the model gains little from more context" }),
     },
   ];
 }

@@ -126,7 +126,7 @@ export class PromptMaker {
   #behind(begin: readonly number[], whole: readonly number[]): number[] {
     if (startsWith(whole, begin)) return whole.slice(begin.length);
     const found = JSON.stringify(this.#tokenizer.decode(whole.slice(begin.length - 1)));
-    throw new ModelError(mismatch(this.#tokenizer.name, "tokens that do not reach over the end of a sentence", found));
+    throw new ModelError(mismatch(this.#tokenizer.name, "tokens that do not cross the end of a sentence", found));
   }
 }
 

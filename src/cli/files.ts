@@ -48,5 +48,5 @@ export async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<voi
 export function unwritable(path: string, error: unknown): unknown {
   const { code } = error as { readonly code?: unknown };
   if (error instanceof LambentError || typeof code !== "string") return error;
-  return new LambentError(mismatch(path, "a place that can be written", code));
+  return new LambentError(mismatch(path, "a writable file", code));
 }

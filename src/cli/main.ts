@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { LambentError, mismatch } from "../base/errors.ts";
+import { LambentError } from "../base/errors.ts";
 import { runCommandLine } from "./command_line.ts";
 
 /** The commands of research/, which the package does not contain. */
@@ -13,8 +13,8 @@ await runCommandLine((program) => {
       .allowUnknownOption()
       .allowExcessArguments()
       .action(() => {
-        const where = `a clone of lambent's repository, in which \`npm run lambent -- ${name}\` runs it`;
-        throw new LambentError(mismatch(`lambent ${name}`, where, "the package, which has no evaluations"));
+        const how = `clone lambent's repository and run \`npm run lambent -- ${name}\` there`;
+        throw new LambentError(`lambent ${name} is not part of the package: ${how}`);
       });
   }
 });

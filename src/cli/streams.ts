@@ -36,7 +36,7 @@ function hasLeft(error: unknown): boolean {
 
 function lose(name: string, error: unknown): LambentError {
   const { code, message } = error as NodeJS.ErrnoException;
-  lost ??= new LambentError(mismatch(name, "a place that can be written", code ?? message));
+  lost ??= new LambentError(mismatch(name, "a writable file", code ?? message));
   return lost;
 }
 

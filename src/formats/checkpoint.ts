@@ -117,7 +117,7 @@ async function openWeights(files: Files, sources: ByteSource[]): Promise<Map<str
   if (!index) return undefined;
   for (const shard of shardNames(index.text, index.name)) {
     const source = await files.open(shard);
-    if (!source) throw new ModelError(mismatch(index.name, `its shard ${shard} beside it`, "no such file"));
+    if (!source) throw new ModelError(mismatch(index.name, `shard ${shard} in the same folder`, "no such file"));
     sources.push(source);
     await addTensors(source, tensors);
   }
@@ -152,7 +152,8 @@ function shardNames(text: string, name: string): string[] {
 
 /** The error for a directory that is not a checkpoint, or not a readable one. */
 async function missing(files: Files, config: boolean, weights: boolean): Promise<ModelError> {
-  if (weights) return new ModelError(mismatch(files.name, `${CONFIG} beside the weights`, "no such file"));
+  if (weights)
+    return new ModelError(mismatch(files.name, `${CONFIG} in the same folder as the weights`, "no such file"));
   let found = config ? "neither" : `none of them, nor ${CONFIG} (is this a Hugging Face checkpoint?)`;
   for (const [file, advice] of Object.entries(FOREIGN)) {
     const source = await files.open(file);

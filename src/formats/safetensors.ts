@@ -84,7 +84,7 @@ export function safetensorsHeader(
   const names = new Set([METADATA]);
   let begin = 0;
   for (const { name, dtype, shape } of tensors) {
-    if (names.has(name)) throw new ModelError(mismatch("tensors", "names that are free", name));
+    if (names.has(name)) throw new ModelError(mismatch("tensors", "unique names", name));
     if (!name.isWellFormed()) throw new ModelError(mismatch("tensors", "names of whole characters", name));
     names.add(name);
     const thing = `tensor ${show(name)}`;

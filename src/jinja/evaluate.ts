@@ -123,7 +123,7 @@ export class Evaluator {
     if (args.moreNamed) {
       const more = this.evaluate(args.moreNamed, scope);
       if (!(more instanceof Dict))
-        throw new TemplateError(`the argument behind ** must be a mapping, not ${typeName(more)}`);
+        throw new TemplateError(`the argument after ** must be a mapping, not ${typeName(more)}`);
       for (const [name, value] of more.entries()) named.set(str(name), value);
     }
     spendItems(list.length);

@@ -2,7 +2,7 @@ import { LambentError } from "../base/errors.ts";
 import type { Runtime } from "./types.ts";
 
 let find = (): Promise<Runtime> => {
-  throw new LambentError("runtime: expected an entry of the package to be imported, found none");
+  throw new LambentError('no entry of lambent was imported: import "lambent", not one of its files');
 };
 let found: Promise<Runtime> | undefined;
 

@@ -140,7 +140,7 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
 /** Loads a model in a worker of its own. Throws LambentError if the worker ends during loading. */
 export async function loadRemotely(where: Where, options: LoadOptions, runtime: Runtime): Promise<Loaded> {
   if (!runtime.startEngine)
-    throw new OptionError(mismatch("worker", `false, as ${runtime.name} starts no workers`, true));
+    throw new OptionError(mismatch("worker", `false, as ${runtime.name} cannot start workers`, true));
   const { onProgress, signal, ...rest } = { ...options, kernels: locateKernels(options, runtime) };
   const place = areFiles(where) ? where : runtime.locate(`${where}`);
   const onTell = (progress: LoadProgress) => onProgress?.(progress);

@@ -105,7 +105,7 @@ export class ForwardSource implements ByteSource {
       this.#held = EMPTY;
       const bytes = await flow.read();
       const end = this.#at + (bytes?.length ?? 0);
-      if (!bytes) throw new ModelError(mismatch(this.name, `${flow.end} bytes`, `${end}: it ends there`));
+      if (!bytes) throw new ModelError(mismatch(this.name, `${flow.end} bytes`, `${end}: the source ends there`));
       if (end > flow.end) throw new ModelError(mismatch(this.name, `${flow.end} bytes`, "more"));
       this.#held = bytes;
       // Otherwise a stream of empty chunks would prevent aborts.

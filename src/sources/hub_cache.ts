@@ -75,7 +75,7 @@ export function shards(index: string, subject: string): string[] {
     (name) => typeof name !== "string" || !/^(?:\w[\w.-]*\/)*\w[\w.-]*\.safetensors$/.test(name),
   );
   if (wrong !== undefined)
-    throw new ModelError(mismatch(subject, "names of .safetensors files beside it or in folders", wrong));
+    throw new ModelError(mismatch(subject, "names of .safetensors files in its folder or below", wrong));
   if (names.length === 0) throw new ModelError(mismatch(subject, "at least one shard", "none"));
   return names as string[];
 }

@@ -167,7 +167,7 @@ async function absence(answer: Answer, name: string): Promise<Absent | undefined
   answer.close();
   if (/\b(?:expired|signature|credentials?)/i.test(text.replace(/<(HostId|RequestId)>.*?<\/\1>/g, "")))
     throw new HubError(
-      mismatch(name, `an answer from ${answer.host}`, `${absent}: the signature or token does not hold`),
+      mismatch(name, `an answer from ${answer.host}`, `${absent}: the signature or token is invalid or has expired`),
     );
   return { absent, certain };
 }

@@ -46,7 +46,7 @@ export function renderChat(tokenizer: Tokenizer, messages: readonly Message[], o
   const field = options.continueFinalMessage || undefined;
   if (field === undefined) return render(tokenizer, source, chat, options);
   if (options.addGenerationPrompt) {
-    throw new OptionError("continueFinalMessage: expected no addGenerationPrompt beside it, found both");
+    throw new OptionError("continueFinalMessage: expected no addGenerationPrompt with it, found both");
   }
   const { messages: open, cut } = continuation(chat, field, source);
   return cut(render(tokenizer, source, open, { ...options, addGenerationPrompt: false }));

@@ -192,6 +192,6 @@ class Reader {
   }
 
   #fail(): never {
-    throw new ModelError(mismatch(this.#name, "a SentencePiece model", `bytes that are none (at ${this.#at})`));
+    throw new ModelError(mismatch(this.#name, "a SentencePiece model", `other bytes (at ${this.#at})`));
   }
 }

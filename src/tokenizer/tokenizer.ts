@@ -197,7 +197,9 @@ export class Tokenizer {
     let { prefix, suffix } = frame;
     const need = (key: string, id: number | undefined) => {
       if (id !== undefined) return id;
-      throw new ModelError(mismatch(`${this.name}: tokenizer_config: ${key}`, "a token, as it is to be added", id));
+      throw new ModelError(
+        mismatch(`${this.name}: tokenizer_config: ${key}`, "a token, because it is to be added", id),
+      );
     };
     if (addBosToken === true && (prefix.length === 0 || prefix[0] !== this.bosTokenId)) {
       prefix = [need("bos_token", this.bosTokenId), ...prefix];

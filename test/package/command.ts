@@ -74,7 +74,7 @@ describe("the command line of the package", () => {
 
     const full = await run(["sh", "-c", '"$0" "$@" > /dev/full', ...words, ...GENERATE], cwd, { env });
     expect(full).toMatchObject({
-      ...{ code: 1, err: expect.stringMatching(/^error: standard output: expected a place that can be written.*\n$/) },
+      ...{ code: 1, err: expect.stringMatching(/^error: standard output: expected a writable file.*\n$/) },
     });
 
     const begin = () => Bun.spawn([...words, ...ENDLESS], { cwd, env: { ...process.env, ...env }, stderr: "pipe" });

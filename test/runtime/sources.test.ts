@@ -225,7 +225,7 @@ test("streams that are shorter, fail, hold something else, cannot be opened or s
   for (const cut of [0, 5, 8, 2000, 60_000, size - 1]) {
     const short = load({ size, open: () => chunks(bytes.slice(0, cut), () => 1000) });
     expect(await refusal(short)).toMatch(
-      new RegExp(`^bad/${WEIGHTS}: expected ${size} bytes, found ${cut}: it ends there$`),
+      new RegExp(`^bad/${WEIGHTS}: expected ${size} bytes, found ${cut}: the source ends there$`),
     );
   }
   expect(await refusal(load({ size: size + 1, open: () => chunks(bytes, () => 1000) }))).toMatch(
@@ -314,7 +314,7 @@ test("folders that were dropped: the one with config.json counts; of two, nobody
         ),
       ),
     ),
-  ).toMatch(/^drop: expected config\.json beside the weights/);
+  ).toMatch(/^drop: expected config\.json in the same folder as the weights/);
   expect(await refusal(engineOf(filesFromBlobs("drop", {})))).toMatch(/^drop: expected model\.safetensors or /);
 });
 

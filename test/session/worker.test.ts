@@ -153,7 +153,7 @@ test("a worker that ends while it loads, and one that cannot begin, are errors t
   expect(message).toBe("engine: expected its worker at work, found its end: no such file");
   const without = { ...bun, name: "here", startEngine: undefined };
   expect((await failure(OptionError, () => loadRemotely(folder, SMALL, without))).message).toBe(
-    "worker: expected false, as here starts no workers, found true",
+    "worker: expected false, as here cannot start workers, found true",
   );
 });
 
