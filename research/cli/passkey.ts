@@ -74,7 +74,9 @@ export function addPasskey(evaluation: Command, signal: AbortSignal): void {
     .option("--key-min <n>", `smallest key (default: ${DEFAULT_KEYS.keyMin})`, whole(0))
     .option("--key-max <n>", `largest key (default: ${DEFAULT_KEYS.keyMax})`, whole(0, 10 ** 15))
     .addOption(
-      new Option("--key-digits <n>", "keys of so many digits").argParser(whole(1, 15)).conflicts(["keyMin", "keyMax"]),
+      new Option("--key-digits <n>", "keys with this many digits")
+        .argParser(whole(1, 15))
+        .conflicts(["keyMin", "keyMax"]),
     )
     .addHelpText(
       "after",

@@ -13,7 +13,7 @@ const MOST_ITEMS = 10_000_000;
 let steps = 0;
 let most = STEPS;
 
-/** A rendering begins, of so many values. */
+/** Starts a rendering with this many values. */
 export function begin(values: number): void {
   steps = 0;
   most = STEPS + values * STEPS_PER_VALUE;

@@ -25,7 +25,7 @@ export abstract class OperandParser {
   readonly stream: Stream;
   /** caller, varargs and kwargs, where a macro's body reads them. */
   reads = new Set<string>();
-  /** Inside of an `if`, where Jinja looks for filters and tests only when it gets there. */
+  /** Inside an `if`, where Jinja resolves filters and tests only when it evaluates them. */
   soft = false;
   /** Uses of filters and tests that do not exist. */
   readonly unknown: { readonly message: string; readonly line: number }[] = [];

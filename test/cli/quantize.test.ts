@@ -76,7 +76,7 @@ describe.each([...FAMILIES])("%s", (fixture) => {
   );
 });
 
-test("the embedded model by the command line, q8 unless told: the same text and logits hash", async () => {
+test("the embedded model by the command line, q8 by default: the same text and logits hash", async () => {
   const to = fresh();
   await good(["quantize", EMBEDDED, to]);
   const flags = ["generate", "Once upon a time", "-n", "12", "--seed", "7", "--stats", "json", "-m"];

@@ -296,7 +296,7 @@ test("a bucket: no key twice, ranges that grow, objects that change or fail", as
   );
 });
 
-test("folders that were dropped: the one with config.json counts; of two, nobody knows which", async () => {
+test("folders that were dropped: the one with config.json counts; of two, it is an error", async () => {
   const model = folder(FIXTURE).map(([file, bytes]) => dropped(`a/${file}`, bytes));
   const clutter = dropped(`a/old/${WEIGHTS}`, new Uint8Array(3));
   await engineOf(filesFromBlobs("drop", [clutter, ...model, clutter]));

@@ -75,7 +75,7 @@ export function embeddedFolder(tokenizerConfig: object): string {
   return folder;
 }
 
-/** A tiny model whose window is 8 tokens, unless told. */
+/** A tiny model whose window is 8 tokens by default. */
 export function small(fixture: string, options: LoadOptions = {}, generationConfig: object = {}): Promise<Model> {
   return load(smallFolder(fixture, generationConfig), { nLocal: 8, nGlobal: 3, ...options });
 }

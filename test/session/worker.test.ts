@@ -184,7 +184,7 @@ test("a model that was disposed of says so, wherever it was", async () => {
   }
 });
 
-test("files that throw what nobody can read, and a progress that throws, are errors of the load", async () => {
+test("files that throw values without a message, and a progress that throws, are errors of the load", async () => {
   const odd = Object.assign(new Error("odd"), { name: Symbol("odd") });
   const failing: [unknown, string][] = [
     [Object.create(null), "{}"],

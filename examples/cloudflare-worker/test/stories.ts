@@ -13,7 +13,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => edge.stop());
 
-/** Waits until so many stories are being written. */
+/** Waits until this many stories are active. */
 async function writing(count: number): Promise<void> {
   while ((await edge.health()).writing !== count);
 }
@@ -76,7 +76,7 @@ test("stories that are written at once do not mix", async () => {
   expect(order.indexOf(3)).toBeLessThan(order.lastIndexOf(0));
 });
 
-test("whoever leaves gives the session back, and beyond all sessions there is 429", async () => {
+test("a client that disconnects releases its session, and beyond all sessions there is 429", async () => {
   const { sessions } = (await edge.health()).limits as { sessions: number };
   const long = { prompt: "And so", maxNewTokens: 1024, ignoreEos: true };
   const leave = new Map<number, () => void>();
