@@ -129,7 +129,7 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
   });
 }
 
-/** A policy from the flags as a variant. Throws OptionError if re-truncation's stride is not less than its window. */
+/** A reading of the flags as a variant. Throws OptionError if re-truncation's stride is not less than its window. */
 function variantOf(reading: Reading, flags: NllFlags, { trainedLength }: Subject): Variant {
   const { nGlobal, nLocal, limit } = flags;
   if (reading !== "retruncation") {

@@ -53,7 +53,7 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
       causal: only(true),
       is_causal: only(true),
       ...unused("n_ctx", "tie_last_hidden_states"),
-      // Keys of other architectures, which transformers does not read here.
+      // Other architectures' keys, which transformers does not read here.
       ...unused("intermediate_size", "hidden_act", "layer_norm_eps", "rms_norm_eps"),
     },
     PARTS,

@@ -82,13 +82,13 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
       quantization_config: absent,
       layer_types: absent,
       mlp_layer_types: absent,
-      // learned_pos_emb has no effect with alibi; embedding_fraction scales gradients.
+      // learned_pos_emb says nothing beside alibi; embedding_fraction scales gradients.
       ...unused("learned_pos_emb", "embedding_fraction", "verbose", "use_norm_bias", "use_pad_tok_in_ffn"),
       ...unused("tie_last_hidden_states"),
       causal: only(true),
       is_causal: only(true),
       alibi: only(true),
-      // Keys of other architectures, which neither llm-foundry nor transformers reads here.
+      // Other architectures' keys, which neither llm-foundry nor transformers reads here.
       ...unused("intermediate_size", "hidden_act", "max_position_embeddings", "layer_norm_eps"),
     },
     PARTS,

@@ -43,7 +43,7 @@ const FIRST_TOKENS = 10;
 /** Bytes of logits of a step with `nll`, at most, unless that is fewer than 16 rows. */
 const LOGITS_BYTES = 2 ** 24;
 
-/** Rows of a step that may want logits: 16, or with `nll` as many as fit LOGITS_BYTES; more would take memory. */
+/** Rows of a step that may want logits: 16, for whose NLL alone is asked as many as fit LOGITS_BYTES; more take memory. */
 export function logitsRows(chunkSize: number, vocabSize: number, observers: Observers): number {
   const rows = observers.nll ? Math.floor(LOGITS_BYTES / (4 * vocabSize)) : 0;
   return Math.min(chunkSize, Math.max(16, rows));

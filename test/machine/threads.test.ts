@@ -100,7 +100,7 @@ for (const family of ["llama-gqa-tied", "mpt-heads6"] as const) {
         for (let round = 0; round < 3; round++) {
           expect(await run(model, () => together(model, threads))).toEqual(wanted);
         }
-        // Every barrier has been passed by all threads.
+        // Every barrier has been passed by all, and nobody is left at one.
         const meetings = model.planned.plan.records
           .flat()
           .filter(({ words }) => !((words[1] as number) & Rows.OnTheSide));
@@ -169,7 +169,7 @@ test(
 );
 
 test(
-  "a thread that never arrives, without an event: after the timeout the others set the flag and return",
+  "a thread that never comes, and nobody who says so: after the timeout the others set the flag and return",
   async () => {
     const model = await Model.open("mpt-heads6", LIMITS, BUILD);
     const threads = await Threads.start(model.bank.memory, 2, 100);
