@@ -1,4 +1,4 @@
-/** What everything does with values: their types, truth, length, order of iteration. */
+/** What every operation needs to know about values: type, truth, length, order of iteration. */
 
 import { TemplateError } from "./errors.ts";
 import { size } from "./points.ts";
@@ -40,7 +40,7 @@ export function typeName(value: Value): string {
   return names.find(([type]) => value instanceof type)?.[1] ?? "object";
 }
 
-/** As Jinja's errors name a value. */
+/** The name of a value in Jinja's errors. */
 export function describe(value: Value): string {
   if (value === NONE) return "'None'";
   return `'${typeName(value)} object'`;

@@ -9,7 +9,7 @@ import { escapeHtml, str } from "./text.ts";
 import { type Args, Dict, Float, Fn, Markup, NONE, Range, Tuple, Undefined, type Value, View } from "./values.ts";
 
 const STRINGS: Readonly<Record<string, Method>> = { ...SEARCHES, ...CASES };
-/** What would change a value: the sandbox refuses the use of these. */
+/** Methods that would change a value: the sandbox refuses them. */
 const DICT_CHANGES = ["clear", "pop", "popitem", "setdefault", "update"];
 const LIST_CHANGES = ["append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"];
 
@@ -117,7 +117,7 @@ function stringMethod(value: string | Markup, name: string): Fn | undefined {
   });
 }
 
-/** Markup escapes what comes in, and what comes out of it is markup. */
+/** Markup escapes its arguments, and its results are markup. */
 function markupMethod(text: string, run: Method, args: Args, name: string): Value {
   if (name === "join") return new Markup(join(text, Array.from(iterate(args.list[0] ?? NONE), escapeHtml)));
   if (name === "replace" && args.list.length > 1) {

@@ -3,7 +3,7 @@ import { isInt, typeName } from "./basics.ts";
 import { TemplateError } from "./errors.ts";
 import { Float, type Int, type Value } from "./values.ts";
 
-/** Bits of the largest whole number. */
+/** The most bits of an integer. */
 const MOST_BITS = 65_536;
 
 /** An arithmetic operator. */
@@ -23,7 +23,7 @@ export function floatOf(value: Int | Float): number {
   return float;
 }
 
-/** A bigint as the Int that it is. */
+/** A bigint as an Int. */
 export function intOf(value: bigint): Int {
   const plain = Number(value);
   if (Number.isSafeInteger(plain)) return plain;
@@ -132,7 +132,7 @@ export function parseInt_(text: string, base: number): Int | undefined {
   const [, sign, prefix, digits] = match as unknown as [string, string, string | undefined, string];
   const named = { x: 16, o: 8, b: 2 }[prefix?.[1]?.toLowerCase() ?? ""];
   if (prefix && named !== base && base !== 0) {
-    // "0b1" is a number of base 16 too.
+    // "0b1" is also a number in base 16.
     return base > 10 ? parseInt_(`${sign}${prefix.slice(1)}${digits}`, base) : undefined;
   }
   const radix = base === 0 ? (named ?? 10) : base;

@@ -35,7 +35,7 @@ function joined(left: Value, right: Value): Value | undefined {
   return new Tuple([...left.items, ...right.items]);
 }
 
-/** Engines join long texts without copying them, so only the result's length counts. */
+/** Engines join long texts without copying them, so only the length of the result counts. */
 export function concat(left: string, right: string): string {
   checkText(left.length + right.length);
   return left + right;

@@ -38,7 +38,10 @@ class Parser {
     return body;
   }
 
-  /** Up to one of the `ends`, or the end of the template if there are none. The end's name is the current token then. */
+  /**
+   * Parses up to one of the `ends`, or the end of the template if there are none. The current token is then the end's
+   * name.
+   */
   #statements(ends: readonly string[]): Body {
     const stream = this.#stream;
     const body: Statement[] = [];
@@ -59,7 +62,7 @@ class Parser {
     }
   }
 
-  /** Behind a tag's name and arguments: its body, whose end it takes. Gives which end it was. */
+  /** After a tag's name and arguments: parses its body and consumes its end. Returns which end it was. */
   #body(...ends: readonly string[]): { body: Body; end: string } {
     this.#stream.skip("operator", ":");
     this.#stream.expect("end");

@@ -39,7 +39,7 @@ export function percent(format: string | Markup, values: Value): string | Markup
       return field(escaped, { flags, width: wide, precision: digits, type });
     },
   );
-  // Python takes whatever has items for a mapping.
+  // Python treats everything with items as a mapping.
   const mapping = Array.isArray(values) || [Dict, Range, Undefined].some((type) => values instanceof type);
   if (used < list.length && !mapping) {
     throw new TemplateError("not all arguments converted during string formatting");

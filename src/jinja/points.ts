@@ -1,6 +1,6 @@
-/** Python's strings are sequences of code points, JavaScript's of UTF-16 units. Few have any that differ. */
+/** Python's strings are sequences of code points, JavaScript's of UTF-16 units. Few texts contain any that differ. */
 
-/** The text that was looked at last: templates go through one text in many steps. */
+/** The text that was used last: templates step through one text many times. */
 let last = "";
 let lastIsPlain = true;
 

@@ -1,4 +1,4 @@
-/** Jinja's tests: what stands behind `is`. */
+/** Jinja's tests, which follow `is`. */
 import { isInt, isText, iterableOf, lengthOf } from "./basics.ts";
 import { contains, equal, same } from "./compare.ts";
 import { compare, type Test } from "./evaluate.ts";
@@ -25,7 +25,7 @@ const against = (fits: (value: Value, other: Value) => boolean): Test => {
 const comparison = (operator: Comparison) => against((value, other) => compare(operator, value, other));
 const remainder = (value: Value, divisor: Value, rest: Value) => equal(binary("%", value, divisor), rest);
 
-/** What has a length and items. */
+/** Whether a value has a length and items. */
 const isSequence = (value: Value) =>
   lengthOf(value) !== undefined && !(value instanceof View || value instanceof Thing);
 

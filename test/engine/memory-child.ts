@@ -1,5 +1,5 @@
 /**
- * Generates with one session and prints the memory of the process, as JSON lines, at given numbers of tokens; run by
+ * Generates with one session and prints what the process holds, as JSON lines, when so many tokens are done; run by
  * memory.test.ts. Arguments: directory of the checkpoint, nLocal, tokens to generate beforehand (until the engine's code is
  * compiled by its last compiler), then the numbers of tokens, ascending.
  */
@@ -16,7 +16,7 @@ const engine = await openEngine(directory, { nLocal: Number(nLocal), nGlobal: 4,
 await generate([Number(warmUp)]);
 await generate(goals.map(Number), async (tokens) => console.log(JSON.stringify({ tokens, ...(await held()) })));
 
-/** Generates in a session of its own, and stops at each of these numbers of tokens. */
+/** Generates in a session of its own, and stops at each of so many tokens. */
 async function generate(stops: number[], then?: (tokens: number) => Promise<void>): Promise<void> {
   const session = engine.open(0, 1);
   await engine.append(session, [1, 2, 3]);
