@@ -56,7 +56,7 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
   }
 }
 
-/** Scores are logits times this, so that powers of 2 are what is needed: they take half of the time. */
+/** Scores are logits times this, so that powers of 2 are needed, which take half the time. */
 export const LOG2E: f32 = 1.44269504088896341;
 
 /** x[n] · factor */
@@ -67,7 +67,7 @@ function multiply(x: usize, factor: f32, n: u32): void {
   }
 }
 
-/** Takes the keys of one section into every query's softmax, or chooses among middle keys. */
+/** Adds the keys of one section to every query's softmax, or chooses among middle keys. */
 function attendSection(work: usize, part: Part, fixed: bool): void {
   const end = beginSection(work, part, fixed);
   const count = load<u32>(work, Work.count);
@@ -82,7 +82,7 @@ function attendSection(work: usize, part: Part, fixed: bool): void {
   }
 }
 
-/** Takes the middle keys that query i has chosen into its softmax, largest score first. */
+/** Adds the middle keys that query i has chosen to its softmax, largest score first. */
 function attendChosen(work: usize, i: u32): void {
   const scores = scoresOf(work, i);
   const position = positionOf(work, i);
@@ -101,8 +101,8 @@ function attendChosen(work: usize, i: u32): void {
 }
 
 /**
- * Decides every query's keys of a section; returns where the last ones end. Later queries' keys neither begin nor end before
- * earlier ones', except those of queries that have none.
+ * Determines every query's keys of a section; returns where the last ones end. Later queries' keys neither start nor
+ * end before earlier ones', except those of queries that have none.
  */
 export function beginSection(work: usize, part: Part, fixed: bool): u64 {
   store<u32>(work, part, Work.part);
@@ -121,7 +121,9 @@ export function firstBlock(work: usize): u64 {
   return load<u64>(work, Work.begins) & ~(<u64>Size.KeyBlock - 1);
 }
 
-/** The scores of every query in a block: −∞ where a key is not attended; those of middle keys without ALiBi's bias. */
+/**
+ * The scores of every query in a block: −∞ where a key is not attended to; those of middle keys without ALiBi's bias.
+ */
 export function score(work: usize, block: u64): void {
   const count = load<u32>(work, Work.count);
   for (let i: u32 = 0; i < count; i++) clearScores(scoresOf(work, i));
@@ -141,8 +143,8 @@ function clearScores(scores: usize): void {
 }
 
 /**
- * The scores of all queries in a block, or the values that they weigh: four queries at a time over the keys that all of
- * them attend, one at a time over those before and behind.
+ * The scores of all queries in a block, or the weighted values: four queries at a time over the keys that all of them
+ * attend to, one at a time over those before and after.
  */
 function eachTile(work: usize, block: u64, values: bool): void {
   const count = load<u32>(work, Work.count);
@@ -161,7 +163,10 @@ function eachTile(work: usize, block: u64, values: bool): void {
   }
 }
 
-/** The same for `queries` (1 or 4) from i on and the keys [begin, end), run by run of keys that lie together in memory. */
+/**
+ * The same for `queries` (1 or 4) from i on and the keys [begin, end), run by run of keys that are contiguous in
+ * memory.
+ */
 function eachRun(work: usize, block: u64, i: u32, queries: u32, begin: u64, end: u64, values: bool): void {
   const record = load<u32>(work, Work.record);
   const format = word(record, Attention.format);
@@ -209,7 +214,7 @@ export function largestScore(scores: usize): f32 {
   return largestLane(f32x4.pmax(largest, other));
 }
 
-/** Scores of query i become 2^(score − maximum); its sum and what it has added up so far are brought to the new maximum. */
+/** Scores of query i become 2^(score − maximum); its sum and its accumulated values are rescaled to the new maximum. */
 function softmax(work: usize, i: u32): void {
   const record = load<u32>(work, Work.record);
   const scores = scoresOf(work, i);
@@ -225,11 +230,11 @@ function softmax(work: usize, i: u32): void {
   const correction: f32 = maximum == before ? 1 : f32x4.extract_lane(exp2(f32x4.splat(before - maximum)), 0);
   const sums = work + (i << 4);
   v128.store(sums, mulAdd(total, v128.load(sums, Work.sums), f32x4.splat(correction)), Work.sums);
-  // Times 1 changes no bit.
+  // Multiplying by 1 changes no bit.
   if (correction != 1) multiply(queryAt(work, Attention.out, i), correction, word(record, Attention.headDim));
 }
 
-/** Scores of query i less ALiBi's slope · distance; −∞ stays. */
+/** Subtracts ALiBi's slope · distance from the scores of query i; −∞ stays. */
 function bias(work: usize, block: u64, i: u32): void {
   const record = load<u32>(work, Work.record);
   const fixed = load<u32>(work, Work.fixed);
@@ -237,7 +242,7 @@ function bias(work: usize, block: u64, i: u32): void {
   const sinks = word(record, Attention.clamp) == Clamp.Sinks && !middle;
   const slope = f32x4.splat(load<f32>(word(record, Attention.slopes) + (headOf(work, i) << 2)) * LOG2E);
   const scores = scoresOf(work, i);
-  // The distance of the block's first key, and how much less each next one's is.
+  // The distance of the block's first key, and how much smaller each next one's is.
   let distance = <i64>positionOf(work, i);
   if (fixed) distance = <i64>word(record, middle ? Attention.middleDistance : Attention.limit);
   if (fixed && sinks) distance += <i64>load<u64>(work, Work.origin);

@@ -1,9 +1,9 @@
-/** Which keys the queries of a block meet, where these lie, and what attention keeps in scratch meanwhile. */
+/** Which keys the queries of a block meet, where these are stored, and the scratch memory of attention. */
 import { Row, Size } from "./layout";
 import { Attention, Clamp, Offset } from "./op";
 import { word } from "./record";
 
-/** Byte offsets in scratch: what is kept of a block of queries. */
+/** Byte offsets in scratch: the state of a block of queries. */
 export enum Work {
   /** u64: keys visited since the memory was made */
   visited = 0,
@@ -19,7 +19,7 @@ export enum Work {
   stepBegin = 32,
   /** u64: the position of the session's first token */
   origin = 40,
-  /** Part that the section's keys are of; 1: they are at the fixed distance */
+  /** The Part of the section's keys; 1: they are at the fixed distance */
   part = 48,
   fixed = 52,
   /** what `locate` finds */
@@ -29,14 +29,14 @@ export enum Work {
   maxima = 64,
   /** f32[QueryBlock, 4]: its running sums */
   sums = 128,
-  /** u64[QueryBlock]: the section's keys of each query, from one position to before another */
+  /** u64[QueryBlock]: the section's keys of each query, [begin, end) */
   begins = 384,
   ends = 512,
   /** f32[QueryBlock, KeyBlock] */
   scores = 640,
 }
 
-/** Where the keys of a section are. Middle keys are between the others, and unrotated. */
+/** Where the keys of a section are. Middle keys are between the others in position, and unrotated. */
 export enum Part {
   Local,
   Pinned,
@@ -67,7 +67,7 @@ export function queryAt(work: usize, field: Attention, i: u32): usize {
   return word(record, field) + ((number * word(record, Attention.headDim)) << 2);
 }
 
-/** Begins a block of `count` queries from number `first` of a KV head on, the first of them in row `row`. */
+/** Starts a block of `count` queries from number `first` of a KV head on, the first of them in row `row`. */
 export function beginBlock(work: usize, record: usize, row: usize, kvHead: u32, first: u32, count: u32): void {
   const runStart = load<u32>(row, Row.runStart);
   const group = word(record, Attention.heads) / word(record, Attention.kvHeads);
@@ -81,7 +81,7 @@ export function beginBlock(work: usize, record: usize, row: usize, kvHead: u32, 
   store<u64>(work, load<u64>(row, Row.origin), Work.origin);
 }
 
-/** Decides which keys of the section query i attends; the section's first query head of a row counts them. */
+/** Determines which keys of the section query i attends to; the section's first query head of a row counts them. */
 export function setRange(work: usize, i: u32): void {
   const record = load<u32>(work, Work.record);
   const part = load<u32>(work, Work.part);
@@ -124,7 +124,7 @@ function clampedEnd(record: usize, position: u64, origin: u64, part: Part): u64 
   return clamp == Clamp.Sinks && part == Part.Pinned ? u64.MAX_VALUE : 0;
 }
 
-/** The keys of query i in a block, from one position to before another; none if that is not larger. */
+/** The keys of query i in a block, [begin, end); none if begin ≥ end. */
 export function keysBegin(work: usize, block: u64, i: u32): u64 {
   return max(load<u64>(work + (i << 3), Work.begins), block);
 }
@@ -133,7 +133,10 @@ export function keysEnd(work: usize, block: u64, i: u32): u64 {
   return min(load<u64>(work + (i << 3), Work.ends), block + Size.KeyBlock);
 }
 
-/** Finds key (or value) j of the section: leaves its address and the stride to the next in `work`; returns how many lie there. */
+/**
+ * Locates key (or value) j of the section: stores its address and the stride to the next in `work`; returns how many
+ * are contiguous.
+ */
 export function locate(work: usize, j: u64, end: u64, values: bool): u32 {
   const record = load<u32>(work, Work.record);
   const part = load<u32>(work, Work.part);

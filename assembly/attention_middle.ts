@@ -1,6 +1,7 @@
 /**
- * Which middle keys a query attends: of those between the pinned and the local ones, not more than maxMiddle behind the
- * latter, the middleK of the largest scores, of equal ones the smaller position. see: LM-Infinite §3, top-k middle tokens
+ * Which middle keys a query attends to: of those between the pinned and the local ones, at most maxMiddle before the
+ * latter, the middleK with the largest scores; of equal scores, the smaller position. see: LM-Infinite §3, top-k middle
+ * tokens
  *
  * Scores are without ALiBi's bias, which is the same for all. A query's list in Attention.chosen is sorted by score.
  */
@@ -9,14 +10,14 @@ import { Size } from "./layout";
 import { Attention } from "./op";
 import { word } from "./record";
 
-/** Where query i's list begins. */
+/** Where query i's list starts. */
 export function chosenAt(work: usize, i: u32): usize {
   const record = load<u32>(work, Work.record);
   const number = rowOf(work, i) * word(record, Attention.heads) + headOf(work, i);
   return word(record, Attention.chosen) + ((number * word(record, Attention.middleK)) << 3);
 }
 
-/** Empties query i's list: distance 0 is no middle key's. */
+/** Empties query i's list: no middle key has distance 0. */
 export function forget(work: usize, i: u32): void {
   const list = chosenAt(work, i);
   const end = list + (word(load<u32>(work, Work.record), Attention.middleK) << 3);
@@ -35,7 +36,7 @@ export function chosen(work: usize, i: u32): u32 {
   return count;
 }
 
-/** Puts the keys of a block, whose scores[KeyBlock] are −∞ where there is none, into query i's list where they belong there. */
+/** Inserts the keys of a block, whose scores[KeyBlock] are −∞ where there is none, into query i's sorted list. */
 export function choose(work: usize, block: u64, i: u32, scores: usize): void {
   const list = chosenAt(work, i);
   const last = list + ((word(load<u32>(work, Work.record), Attention.middleK) - 1) << 3);

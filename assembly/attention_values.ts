@@ -1,6 +1,6 @@
 /**
- * Values weighed by what the softmax gave their keys, in a format T of the cache (cache_format.ts). `v`: the first of
- * `count` heads, `stride` bytes apart. Whatever the tile, a number of the output adds them one by one, in the keys' order.
+ * Values weighted by the softmax, in a format T of the cache (cache_format.ts). `v`: the first of `count` heads,
+ * `stride` bytes apart. Whatever the tile, an output number adds them one by one, in the order of the keys.
  */
 import { inHead, load4, loadRest, scaleOf } from "./cache_format";
 import { Size } from "./layout";
@@ -8,7 +8,7 @@ import { loadFloats, mulAdd, storeFloats } from "./simd";
 
 /** Bytes between the weights of one query and those of the next. */
 const SCORES: usize = Size.KeyBlock * 4;
-/** Keys whose values are read at a time: memory is read in stretches. */
+/** Keys whose values are read at a time, for contiguous reads. */
 const VALUES: u32 = 16;
 
 /** out[headDim] += Σ p_i v_i. */

@@ -1,11 +1,11 @@
 import { Control } from "./layout";
 
-/** How long a thread sleeps for the others, in nanoseconds, before it gives the step up. */
+/** How long a thread blocks waiting for the others, in nanoseconds, before it aborts the step. */
 const TIMEOUT: i64 = 10_000_000_000;
 
 /**
- * Waits until all `threads` threads have come here. False: the step was aborted, or a thread has not come in time
- * (which aborts it for all); every thread then returns at once. Shared builds only.
+ * Waits until all `threads` threads have arrived. False: the step was aborted, or a thread has not arrived in time
+ * (which aborts it for all); every thread then returns immediately. Shared builds only.
  */
 export function barrier(control: usize, threads: u32): bool {
   const generation = atomic.load<u32>(control, Control.generation);
@@ -21,7 +21,7 @@ export function barrier(control: usize, threads: u32): bool {
     const result = atomic.wait<u32>(control + Control.generation, generation, TIMEOUT);
     if (result == AtomicWaitResult.TIMED_OUT) {
       atomic.store<u32>(control, 1, Control.abort);
-      // A new generation too: who is about to sleep on the old one must not.
+      // A new generation as well, so that a thread about to block on the old one does not.
       atomic.add<u32>(control, 1, Control.generation);
       atomic.notify(control + Control.generation, -1);
       return false;
@@ -31,7 +31,7 @@ export function barrier(control: usize, threads: u32): bool {
   return !atomic.load<u32>(control, Control.abort);
 }
 
-/** Looks at most so many times whether there is another generation, or an abort. Shared builds only. */
+/** Spins up to this many turns until there is a new generation, or an abort. Shared builds only. */
 export function spin(control: usize, generation: u32, turns: u32): void {
   if (!ASC_FEATURE_THREADS) return;
   for (let i: u32 = 0; i < turns; i++) {

@@ -4,8 +4,8 @@ import { word } from "./record";
 
 /**
  * Stores one row's keys and values in its session's slot, after the layer's attention: in the ring, unless a later row
- * of the step will take the same place, in the pinned slots if the position is one of the first nGlobal, and in the ring
- * of middle keys where there is one.
+ * of the step will take the same place; in the pinned slots if the position is one of the first nGlobal; and in the
+ * ring of middle keys if there is one.
  */
 export function storeRow(record: usize, row: usize, index: u32): void {
   const position = load<u64>(row, Row.position);
@@ -34,7 +34,10 @@ export function storeRow(record: usize, row: usize, index: u32): void {
   }
 }
 
-/** slot.to[kvHeads, places, headBytes] at `place` = from[row, kvHeads, headBytes]; nothing if the slot has no such part. */
+/**
+ * slot.to[kvHeads, places, headBytes] at `place` = from[row, kvHeads, headBytes]; does nothing if the slot has no such
+ * part.
+ */
 function copyHeads(
   record: usize,
   to: Attention,

@@ -1,9 +1,9 @@
 /**
- * Sums of products of 8-bit numbers: by the relaxed instructions where the build has them, the same integers otherwise.
- * `x` holds −127..127, `w` 0..127: with that the relaxed instructions are exact on every engine.
+ * Sums of products of 8-bit numbers: by the relaxed instructions if the build has them, the same integers otherwise.
+ * `x` contains −127..127, `w` 0..127: for these the relaxed instructions are exact on every engine.
  *
- * As type arguments the two ways to add four products: Quads is one instruction where the engine has one of the CPU's
- * (V8 with VNNI), Pairs is faster where the engine makes three of it (JavaScriptCore). The machine measures which.
+ * As type arguments the two ways to add four products: Quads is one instruction if the engine uses the CPU's own (V8
+ * with VNNI), Pairs is faster if the engine emits three for it (JavaScriptCore). The machine measures which.
  */
 export type Quads = u8;
 export type Pairs = i8;

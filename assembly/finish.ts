@@ -1,6 +1,6 @@
 import { loadFloats, storeFloats } from "./simd";
 
-/** y[column …] = acc + bias + residual, 4 · groups columns, as far as there are any. */
+/** y[column …] = acc + bias + residual, up to 4 · groups columns, as far as they exist. */
 export function finish(
   y: usize,
   bias: usize,

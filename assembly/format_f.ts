@@ -1,6 +1,6 @@
 import { blockBytes, blockColumns, Format, panelRows } from "./layout";
 
-/** Where a row of a matrix that is not quantised begins: a 16-byte piece of each block is its own. */
+/** Where a row of a float matrix starts: it has a 16-byte piece of each block. */
 export function rowAt(matrix: usize, row: u32, k: i32, format: Format): usize {
   const columns = <i32>blockColumns(format);
   const rows = <u32>panelRows(format);

@@ -1,16 +1,16 @@
 /**
- * The two 16-bit formats. As type arguments they are told apart by signedness: AssemblyScript has no other constant
- * parameters that cost nothing at run time.
+ * The two 16-bit formats. As type arguments they are distinguished by signedness: AssemblyScript has no other constant
+ * parameters without run-time cost.
  */
 export type Bf16 = u16;
 export type F16 = i16;
 
-/** 2^112: an f16's exponent, read in an f32's place, is short by it. */
+/** 2^112: the amount by which an f16's exponent, placed in an f32, is too small. */
 const F16_SCALE: f32 = 5192296858534827628530496329220096.0;
 
 /**
- * Constants of the functions below, kept in memory from `masks` on for kernels that use them often: an engine that is told
- * them as constants makes them anew at every use.
+ * Constants of the functions below, stored in memory from `masks` on for kernels that use them often: engines
+ * rematerialise constants in code at every use.
  */
 export function storeMasks<T>(masks: usize): void {
   v128.store(masks, places());
@@ -18,12 +18,12 @@ export function storeMasks<T>(masks: usize): void {
   v128.store(masks, f32x4.splat(F16_SCALE), 32);
 }
 
-/** Where relaxed_swizzle finds the lower halves; places of 128 and more give 0 on every engine. */
+/** Where relaxed_swizzle finds the lower halves; indices of 128 and more give 0 on every engine. */
 function places(): v128 {
   return i8x16(-1, -1, 0, 1, -1, -1, 4, 5, -1, -1, 8, 9, -1, -1, 12, 13);
 }
 
-/** The bits of a number in the upper half of a lane, in their places of an f32. */
+/** The bits of a number in the upper half of a lane, moved to their places of an f32. */
 function bits<T>(): v128 {
   return i32x4.splat(isSigned<T>() ? 0x8fffe000 : 0xffff0000);
 }
@@ -65,7 +65,7 @@ export function halves<T>(v: v128): v128 {
     const lowest = v128.and(i32x4.shr_u(magnitude, 13), i32x4.splat(1));
     const rounded = i32x4.add(i32x4.add(magnitude, lowest), i32x4.splat(0xfff - (112 << 23)));
     const normal = i32x4.min_s(i32x4.shr_u(rounded, 13), i32x4.splat(0x7c00));
-    // Below 2^-14 adding 0.5 brings the last bit of the sum to that of a subnormal f16.
+    // Below 2^-14 adding 0.5 aligns the last bit of the sum with that of a subnormal f16.
     const subnormal = i32x4.sub(f32x4.add(magnitude, f32x4.splat(0.5)), i32x4.splat(0x3f000000));
     const small = i32x4.lt_s(magnitude, i32x4.splat(0x38800000));
     const large = i32x4.ge_s(magnitude, i32x4.splat(0x47800000));

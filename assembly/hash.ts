@@ -70,7 +70,7 @@ function stripes(state: usize, p: usize, end: usize): void {
   store<u64>(state, d, 24);
 }
 
-/** The hash of the stream so far; the stream may go on. */
+/** The hash of the stream so far; more may be added afterwards. */
 export function hashDigest(state: usize): u64 {
   const total = load<u64>(state, TOTAL);
   let hash: u64;

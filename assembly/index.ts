@@ -1,4 +1,4 @@
-/** What the Wasm module exports. It imports its memory and owns none of it. */
+/** The exports of the Wasm module. It imports its memory and owns none. */
 export { spin } from "./barrier";
 export { hashDigest, hashInit, hashUpdate } from "./hash";
 export { nll } from "./nll";

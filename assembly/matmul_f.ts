@@ -62,7 +62,10 @@ function panelBytes<T>(k: usize): usize {
   return ((k + chunk<T>() - 1) / chunk<T>()) * BlockBytes.Float;
 }
 
-/** One row of x through the panels `first` to `last`, of which `streams` are read at a time, 512 bytes of each in turn. */
+/**
+ * One row of x through the panels `first` to `last`, of which `streams` are read at a time, alternating every 512
+ * bytes.
+ */
 function panels<T>(
   y: usize,
   x: usize,

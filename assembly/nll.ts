@@ -1,10 +1,10 @@
-/** How surprising tokens are, an observer: it reads what others wrote and changes nothing of it. */
+/** The NLL of tokens, an observer: it reads what other records wrote and changes none of it. */
 import { exp } from "./math";
 import { Nll } from "./op";
 import { word } from "./record";
 import { keep, largestLane, loadFloats } from "./simd";
 
-/** One of the rows that want logits, by an Op.Nll record. */
+/** Handles one of the rows that want logits, for an Op.Nll record. */
 export function nllRow(record: usize, index: u32): void {
   const n = word(record, Nll.n);
   const x = word(record, Nll.x) + ((index * n) << 2);
@@ -20,7 +20,7 @@ export function nll(out: usize, x: usize, target: u32, n: u32): void {
   for (let p = x; p < end; p += 16) {
     const v = v128.load(p);
     largest = f32x4.pmax(largest, v);
-    // 0 · x is 0 for every number but those that are not finite.
+    // 0 · x is 0 for every finite number.
     strange = f32x4.add(strange, f32x4.mul(v, f32x4.splat(0)));
   }
   let maximum = largestLane(largest);

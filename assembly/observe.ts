@@ -8,9 +8,9 @@ import { word } from "./record";
 const LN2: f64 = 0.693147180559945309;
 
 /**
- * What the softmax of a block of queries looks like (op.ts: Observe), in two passes over the keys that `attention` takes:
- * first the largest scores m, then f64 sums of w = 2^(score − m) and of w · (score − m), from which the entropy follows.
- * Arguments as of `attention`; the logits of row `lastRow` are written out.
+ * Statistics of the softmax of a block of queries (op.ts: Observe), in two passes over the keys that `attention` uses:
+ * first the largest scores m, then f64 sums of w = 2^(score − m) and of w · (score − m), from which the entropy
+ * follows. Arguments as of `attention`; the logits of row `lastRow` are written out.
  */
 export function observe(
   record: usize,
@@ -40,7 +40,7 @@ export function observe(
   store<u64>(work, visited, Work.visited);
 }
 
-/** One section's part of the maxima, or of the sums. */
+/** One section's contribution to the maxima, or to the sums. */
 function eachBlock(work: usize, part: Part, fixed: bool, lastRow: u32, sums: bool): void {
   const end = beginSection(work, part, fixed);
   const count = load<u32>(work, Work.count);

@@ -4,15 +4,15 @@ import { blockColumns, Format, isQuantized, sourceBytes } from "./layout";
 import { packBlock } from "./quantize";
 import { keep, loadFloats } from "./simd";
 
-/** Four stored numbers at `p`, as f32. May read up to 12 bytes more than the numbers that exist. */
+/** Four stored numbers at `p`, as f32. May read up to 12 bytes past the numbers that exist. */
 function read(p: usize, format: Format): v128 {
   if (format == Format.F32) return v128.load(p);
   return format == Format.Bf16 ? loadHalves<Bf16>(p) : loadHalves<F16>(p);
 }
 
 /**
- * The lowest lane whose number is not finite, or rounds to infinity in the target format; 4 if all are fine. What f16 has
- * beyond its finite numbers is read as 65536 and more.
+ * The lowest lane whose number is not finite, or rounds to infinity in the target format; 4 if all are fine. f16
+ * patterns beyond the finite numbers read as 65536 and more.
  */
 function firstBad(v: v128, source: Format, target: Format): i32 {
   let bound: f32 = Infinity;
@@ -49,7 +49,7 @@ export function pack(
   return -1;
 }
 
-/** One row as matmul_f.ts wants it, rounded to nearest even where the target is narrower. */
+/** One row in the layout of matmul_f.ts, rounded to nearest even if the target is narrower. */
 function packRow(dst: usize, p: usize, row: i32, k: i32, source: Format, target: Format): i32 {
   const width = <usize>sourceBytes(source);
   const perChunk = <i32>blockColumns(target);
@@ -90,7 +90,7 @@ function packRow(dst: usize, p: usize, row: i32, k: i32, source: Format, target:
   return -1;
 }
 
-/** One row, each number times its column's, quantised as quantize.ts says. */
+/** One row, each number times its column's factor, quantised as quantize.ts describes. */
 function quantizeRow(
   dst: usize,
   p: usize,
@@ -109,7 +109,7 @@ function quantizeRow(
       if (at < k) {
         v = keep(read(p + <usize>at * width, source), k - at);
         if (columns) v = f32x4.mul(v, loadFloats(columns + ((<usize>at) << 2), k - at));
-        // Scales are bf16: what has none there has none here.
+        // Scales are bf16: a block without one there has none here.
         const bad = firstBad(v, source, Format.Bf16);
         if (bad < 4) return at + bad;
       }

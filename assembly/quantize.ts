@@ -2,13 +2,13 @@ import { blocksOf } from "./format_q";
 import { activationBytes, blockBytes, Format, panelRows } from "./layout";
 import { largestLane, loadFloats, mulAdd, sum } from "./simd";
 
-/** Blocks whose largest number is not above this are zeros. */
+/** Blocks whose largest magnitude does not exceed this are zeros. */
 const SMALLEST: f32 = 7.8886090522101181e-31; // 2^-100
 
 /**
- * Block `block` of a row of activations x[k] as whole numbers: nearest even of v · 127 / max|v|, zeros beyond k.
- * y: 32 numbers per block, i16 for Q8 and i8 otherwise; then for each block the f32 scale max|v| / 127 (NaN if one of x is
- * no finite number); then for each block the number that its sums begin with (correction).
+ * Block `block` of a row of activations x[k] as integers: nearest even of v · 127 / max|v|, zeros beyond k. y: 32
+ * numbers per block, i16 for Q8 and i8 otherwise; then for each block the f32 scale max|v| / 127 (NaN if a number of x
+ * is not finite); then for each block the number that its sums start with (correction).
  */
 export function quantizeBlock(y: usize, x: usize, block: u32, k: u32, format: Format): void {
   const blocks = blocksOf(k);
@@ -51,8 +51,9 @@ export function quantizeBlock(y: usize, x: usize, block: u32, k: u32, format: Fo
 }
 
 /**
- * What the sums of a block begin with, so that the offset of the weights' numbers is taken back: an i32, or with Q4, whose
- * sums are pairs of i16, half of it in each. No sum runs over: what one half has too much, its numbers have too little.
+ * The number that the sums of a block start with, which cancels the offset of the weights' integers: an i32, or with
+ * Q4, whose sums are pairs of i16, half of it in each. No sum overflows: what one half has too much, its numbers have
+ * too little.
  */
 function correction(sum: i32, format: Format): i32 {
   if (format != Format.Q4) return -offsetOf(format) * sum;
@@ -65,25 +66,25 @@ export function quantizedRowBytes(k: u32, format: Format): usize {
   return blocksOf(k) * <usize>activationBytes(format);
 }
 
-/** What is added to the numbers of a format where they are stored. */
+/** What is added to a format's integers where they are stored. */
 function offsetOf(format: Format): i32 {
   return format == Format.Q8 ? 0 : format == Format.Q7 ? 64 : 8;
 }
 
-/** Where block `block` of row `row` of a packed matrix [n, k] begins: its panel's block. */
+/** Where block `block` of row `row` of a packed matrix [n, k] starts: its panel's block. */
 function blockAt(w: usize, row: u32, block: u32, k: u32, format: Format): usize {
   return w + (<usize>(row / <u32>panelRows(format)) * blocksOf(k) + block) * <usize>blockBytes(format);
 }
 
-/** Where the bf16 scale of a row lies in a block: row i of eight beside row i + 4. */
+/** Where the bf16 scale of a row is in a block: row i of eight next to row i + 4. */
 function scaleAt(block: usize, row: u32): usize {
   return block + ((row & 8) << 1) + ((row & 3) << 2) + ((row & 4) >> 1);
 }
 
 /**
- * Block `block` of row `row` of a packed matrix [n, k], from the f32 numbers v[32] (zeros beyond k).
+ * Packs block `block` of row `row` of a packed matrix [n, k], from the f32 numbers v[32] (zeros beyond k).
  * Q8 and Q7: nearest even of x · most / max|x|, most 127 or 63, scale max|x| / most.
- * Q4: steps of least squared error, nearest even from −8 to 7, the number of the largest magnitude on the side of −8.
+ * Q4: steps of least squared error, nearest even from −8 to 7, the largest magnitude on the side of −8.
  */
 export function packBlock(w: usize, v: usize, row: u32, block: u32, k: u32, format: Format): void {
   let least = f32x4.splat(0);
@@ -133,8 +134,8 @@ export function packBlock(w: usize, v: usize, row: u32, block: u32, k: u32, form
 }
 
 /**
- * Steps from 0 to `most`, the number of the largest magnitude, negated: 8 make it -8 itself, more cut it off, fewer leave
- * room on the other side. Those of least squared error among 9, 8.75 … 6; the first of equals.
+ * The number of steps that represents the largest magnitude, negated: 8 makes it -8 itself, more clips it, fewer leave
+ * room on the other side. The one with the least squared error among 9, 8.75 … 6; the first of equals.
  */
 function bestSteps(v: usize, most: f32): f32 {
   const unit = f32x4.splat(<f32>1 / most);
@@ -182,7 +183,7 @@ export function unpackBlock(y: usize, w: usize, row: u32, block: u32, k: u32, fo
   }
 }
 
-/** The first of `blocks` blocks of packed panels that packBlock cannot have made; −1 if there is none. */
+/** The first of `blocks` blocks of packed panels that packBlock cannot have produced; −1 if there is none. */
 export function firstBadBlock(p: usize, blocks: u32, format: Format): i32 {
   const bytes = <usize>blockBytes(format);
   for (let block: u32 = 0; block < blocks; block++) {
@@ -192,7 +193,7 @@ export function firstBadBlock(p: usize, blocks: u32, format: Format): i32 {
       const exponents = v128.and(v128.load(p + i), i16x8.splat(0x7f80));
       bad = v128.or(bad, i16x8.eq(exponents, i16x8.splat(0x7f80)));
     }
-    // Q7's numbers must stay below 128: the relaxed instructions are exact for those only.
+    // Q7's integers must stay below 128: the relaxed instructions are exact only for those.
     if (format == Format.Q7) {
       for (let i: usize = 32; i < bytes; i += 16) bad = v128.or(bad, i8x16.lt_s(v128.load(p + i), i8x16.splat(0)));
     }

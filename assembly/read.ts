@@ -1,4 +1,7 @@
-/** Reads `bytes` bytes from p on, 64 at a time, as fast as the memory gives them; returns a digest, so that it is done. */
+/**
+ * Reads `bytes` bytes from p on, 64 at a time, at memory speed; returns a digest, so that the reads are not optimised
+ * away.
+ */
 export function readBytes(p: usize, bytes: usize): u32 {
   let a = i32x4.splat(0);
   let b = a;

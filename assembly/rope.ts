@@ -1,7 +1,7 @@
 import { cosTurns, sinTurns } from "./math";
 import { loadFloats, storeFloats } from "./simd";
 
-/** out[2, pairs]: cos, then sin, of position · turns[i] units of 2^-64 turn: exact up to the last rounding, to f32. */
+/** out[2, pairs]: cos, then sin, of position · turns[i] units of 2^-64 turn: exact up to the final rounding to f32. */
 export function angles(out: usize, turns: usize, pairs: i32, position: u64): void {
   for (let i = 0; i < pairs; i++) {
     const angle = position * load<u64>(turns + ((<usize>i) << 3));

@@ -1,6 +1,6 @@
-/** Small helpers over v128; all are inlined by the compiler. Lanes are written l0 … l3. */
+/** Small helpers over v128, all inlined by the compiler. Lanes are named l0 … l3. */
 
-/** (l0 + l1) + (l2 + l3): the one order in which four lanes are added. */
+/** (l0 + l1) + (l2 + l3): the only order in which four lanes are added. */
 export function sum(v: v128): f32 {
   return f32x4.extract_lane(v, 0) + f32x4.extract_lane(v, 1) + (f32x4.extract_lane(v, 2) + f32x4.extract_lane(v, 3));
 }

@@ -44,7 +44,7 @@ export function fourRows<T>(x: usize, k: usize, p: usize, half: usize, acc: usiz
         v = v128.load32_splat(x + stride * 3);
         d0 = i32x4.add(d0, i32x4.dot_i16x8_s(w0, v));
         d1 = i32x4.add(d1, i32x4.dot_i16x8_s(w1, v));
-        // Columns 4j + 2 and 4j + 3 lie 8 bytes behind 4j and 4j + 1.
+        // Columns 4j + 2 and 4j + 3 are 8 bytes after 4j and 4j + 1.
         q += (stop - x) & 4 ? 56 : 8;
       }
     } else if (sizeof<T>() == 1) {

@@ -44,7 +44,7 @@ export class Samples<K extends string> {
     return median(this.#of(name));
   }
 
-  /** The median, over the rounds, of a's time in parts of b's. */
+  /** The median over the rounds of a's time divided by b's. */
   ratio(a: K, b: K): number {
     const divisors = this.#of(b);
     return median(this.#of(a).map((ms, i) => ms / (divisors[i] as number)));

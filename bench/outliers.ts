@@ -6,7 +6,7 @@ import { programOf } from "../src/models/index.ts";
 import type { Operation, Program } from "../src/models/program.ts";
 import { directory } from "../src/sources/directory.ts";
 
-/** Every 37th channel of what a norm gives is so many times larger: as in large models, where quantising suffers from it. */
+/** Every 37th channel of a norm's output is this many times larger, as in large models, where it harms quantisation. */
 const FACTOR = 30;
 const EVERY = 37;
 

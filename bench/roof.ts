@@ -10,7 +10,7 @@ export const PEAKS = {
 export type PeakName = keyof typeof PEAKS;
 
 const TURNS = 20_000;
-/** The read loop takes steps of so many bytes. */
+/** Bytes per step of the read loop. */
 const READ_STEP = 128;
 
 /** What this machine can do at most, by loops over the memory that the measured code works on. */

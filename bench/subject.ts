@@ -13,7 +13,7 @@ import { Roof } from "./roof.ts";
 
 export { CACHE_DTYPES, DTYPES };
 
-/** Threads that are measured unless told. */
+/** Numbers of threads that are measured by default. */
 export const THREADS = [1, 2];
 
 /** How an engine under measurement is loaded; formats come from the command line as names. */
@@ -37,7 +37,7 @@ export const BUILDS = {
   shared: ["shared-relaxed", "shared-plain"],
 } as const;
 
-/** The kernels for so many threads. */
+/** The kernels for this many threads. */
 async function openKernels(threads: number): Promise<Kernels> {
   const { kernels, startThread } = await detectHost();
   return loadKernels(kernels, BUILDS[threads > 1 ? "shared" : "single"], startThread);

@@ -1,6 +1,6 @@
 /**
  * Writes dist/, what the package has: the sources as JavaScript with types, in the tree that they are in here, so that the
- * kernels and the workers lie where the code looks for them.
+ * kernels and the workers are where the code expects them.
  */
 import { spawnSync } from "node:child_process";
 import { cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -15,7 +15,7 @@ test("package.json, its lock, jsr.json and the code say the same version", () =>
   expect(said).toEqual([VERSION, VERSION, VERSION]);
 });
 
-test("whoever installs the package runs no script of it", () => {
+test("installing the package runs no script", () => {
   const scripts = Object.keys(manifest.scripts);
   expect(scripts.filter((name) => /^(?:preinstall|install|postinstall|prepare)$/.test(name))).toEqual([]);
 });

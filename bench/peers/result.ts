@@ -62,7 +62,7 @@ export async function quiet(): Promise<number> {
   }
 }
 
-/** How many cores somebody keeps busy, measured for half a second. */
+/** How many cores other programs keep busy, measured for half a second. */
 async function busyCores(): Promise<number> {
   const busy = () => cpus().reduce((sum, { times }) => sum + times.user + times.nice + times.sys + times.irq, 0);
   const begun = { busy: busy(), at: performance.now() };

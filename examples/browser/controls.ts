@@ -9,7 +9,7 @@ const text = (id: string) => part<HTMLInputElement>(id).value.trim();
 /** The number in a field; undefined if it is empty, so that the library's own default counts. */
 const number = (id: string) => (text(id) === "" ? undefined : Number(text(id)));
 
-/** What the fields say of how the next token is chosen. */
+/** The sampling options in the fields. */
 export function sampling(): GenerateOptions {
   return {
     temperature: number("temperature"),
@@ -25,20 +25,20 @@ export const seed = () => number("seed");
 /** Milliseconds between tokens. */
 export const pace = () => Number(text("pace"));
 
-/** What the fields say of how models are loaded. */
+/** The loading options in the fields. */
 export function loading(): LoadOptions {
   const dtype = text("dtype");
   return {
     ...(dtype === "auto" ? {} : { dtype: dtype as LoadOptions["dtype"] }),
-    // Where there is no choice, the library says why.
+    // Otherwise there is one thread, and the library says why.
     ...(globalThis.crossOriginIsolated ? { threads: Number(text("threads")) } : {}),
   };
 }
 
-/** Tokens that there is room for under full attention. */
+/** The longest text under full attention, in tokens. */
 export const room = () => number("room") ?? 8192;
 
-/** As many as there are, but a small model has no work for more than four. */
+/** One per core; four by default, as a small model has no work for more. */
 export function offerThreads(): void {
   const cores = navigator.hardwareConcurrency || 1;
   const most = globalThis.crossOriginIsolated ? Math.min(cores, 16) : 1;
@@ -47,16 +47,16 @@ export function offerThreads(): void {
   part<HTMLSelectElement>("threads").value = `${Math.min(most, 4)}`;
 }
 
-const MEMORY = { shared: "memory that threads share", single: "memory of one thread" };
-const SIMD = { relaxed: "relaxed SIMD, which is quicker with small numbers", plain: "plain SIMD" };
+const MEMORY = { shared: "memory shared by threads", single: "memory of one thread" };
+const SIMD = { relaxed: "relaxed SIMD, which is faster for quantised weights", plain: "plain SIMD" };
 
-/** What computes, in plain words. */
+/** Shows what computes and why. */
 export function showEngine({ runtime, kernels, threads, cores, reasons }: EngineInfo): void {
   const [memory, simd] = kernels.split("-") as [keyof typeof MEMORY, keyof typeof SIMD];
   const facts = {
     Browser: runtime,
     Kernels: `WebAssembly (${kernels}): ${SIMD[simd]}, ${MEMORY[memory]}`,
-    Threads: `${threads} on ${cores} ${cores === 1 ? "core" : "cores"}, in workers beside the page`,
+    Threads: `${threads} on ${cores} ${cores === 1 ? "core" : "cores"}, in workers`,
   };
   part("engine-facts").replaceChildren(
     ...Object.entries(facts).map(([name, value]) => {

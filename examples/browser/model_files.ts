@@ -1,4 +1,4 @@
-/** The files of models: of the embedded one, which are fetched, and of folders that are chosen or dropped. */
+/** The files of models: those of the embedded one, fetched, and those of chosen or dropped folders. */
 import { type Files, filesFromBlobs } from "lambent";
 
 export const EMBEDDED = "lambent-llama-5m";
@@ -7,7 +7,7 @@ const FILES = ["config.json", "generation_config.json", "tokenizer.json", "token
 
 type Progress = (loaded: number, total: number) => void;
 
-/** Fetches whole files: once for all models that are made of them, and as the service worker keeps them. */
+/** Fetches whole files: once for all models made from them, in the form that the service worker caches. */
 export async function fetchEmbedded(signal: AbortSignal, onProgress: Progress): Promise<Files> {
   let loaded = 0;
   let total = 0;
@@ -20,7 +20,7 @@ export async function fetchEmbedded(signal: AbortSignal, onProgress: Progress): 
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
       parts.push(read.value);
       loaded += read.value.length;
-      // Without lengths, or with those of packed bytes, there is at least no more than all.
+      // Without Content-Length, or with that of compressed bytes, progress is at least capped at 100 %.
       onProgress(loaded, Math.max(loaded, total));
     }
     return [file, new Blob(parts)] as const;
@@ -34,12 +34,12 @@ export async function fetchEmbedded(signal: AbortSignal, onProgress: Progress): 
   return filesFromBlobs(EMBEDDED, Object.fromEntries(await Promise.all(blobs)));
 }
 
-/** A folder that was chosen. */
+/** A chosen folder. */
 export function chosenFolder(files: readonly File[]): Files {
   return filesFromBlobs(files[0]?.webkitRelativePath.split("/")[0] || "chosen files", files);
 }
 
-/** A folder, or files, that were dropped. Call it in the event's handler: later the event has nothing any more. */
+/** A dropped folder, or dropped files. Call it within the event's handler: afterwards the event is empty. */
 export async function droppedFolder({ items }: DataTransfer): Promise<Files> {
   const entries = [...items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
   const folder = entries.find((entry) => entry.isDirectory) as FileSystemDirectoryEntry | undefined;
@@ -50,7 +50,7 @@ export async function droppedFolder({ items }: DataTransfer): Promise<Files> {
   return filesFromBlobs(folder?.name ?? "dropped files", await Promise.all(files));
 }
 
-/** A reader gives a hundred at a time. */
+/** A directory reader returns at most 100 entries per call. */
 async function entriesOf(folder: FileSystemDirectoryEntry): Promise<FileSystemEntry[]> {
   const reader = folder.createReader();
   const all: FileSystemEntry[] = [];

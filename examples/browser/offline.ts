@@ -1,4 +1,4 @@
-/** Keeps the page for use without a network, and says how that stands. */
+/** Makes the page available offline, and reports whether it is. */
 export async function keepOffline(
   say: (text: string, action?: { name: string; run: () => void }) => void,
 ): Promise<void> {
@@ -11,21 +11,20 @@ export async function keepOffline(
         navigator.serviceWorker.addEventListener("controllerchange", () => location.reload());
         worker.postMessage("take over");
       };
-      say("A newer version of this page is there.", { name: "Use it", run });
+      say("A newer version of this page is available.", { name: "Use it", run });
     };
     registration.addEventListener("updatefound", () => {
       const { installing } = registration;
       installing?.addEventListener("statechange", () => {
         const { state } = installing;
         if (state === "installed" && registration.active) offer(installing);
-        if (state === "redundant" && !registration.active)
-          say("This page could not be kept for use without a network.");
+        if (state === "redundant" && !registration.active) say("This page could not be saved for offline use.");
       });
     });
     await navigator.serviceWorker.ready;
-    say("This page is kept by the browser: it works without a network now.");
+    say("Saved in the browser: it works without a network now.");
     offer(registration.waiting);
   } catch (error) {
-    say(`This page is not kept for use without a network: ${error instanceof Error ? error.message : error}`);
+    say(`This page was not saved for offline use: ${error instanceof Error ? error.message : error}`);
   }
 }

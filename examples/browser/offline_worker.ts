@@ -1,6 +1,6 @@
 /**
- * Keeps the page and the model, so that both are there without a network. What it keeps is one version, named by a hash of
- * its content: a page and its workers never come from different ones.
+ * Caches the page and the model for offline use. The cache holds one version, named by a hash of its content, so that a
+ * page and its workers are always of the same version.
  */
 declare const self: ServiceWorkerGlobalScope;
 declare const FILES: readonly string[];
@@ -17,7 +17,7 @@ self.addEventListener("fetch", (event) => {
   if (event.request.method === "GET") event.respondWith(answer(event.request));
 });
 
-/** All or nothing, and nothing that the server has a newer one of. What has just been fetched is not sent again. */
+/** Caches all files or none, never a stale one. Files that were just fetched are not requested again. */
 async function keep(): Promise<void> {
   const cache = await caches.open(KEPT);
   const places = FILES.map((file) => (file === "index.html" ? "./" : file));
@@ -33,7 +33,7 @@ async function takeOver(): Promise<void> {
 
 async function answer(request: Request): Promise<Response> {
   const cache = await caches.open(KEPT);
-  // The page has one address, whatever is added to it.
+  // The page has one address, whatever its query.
   const place = request.url.replace(/(index\.html)?([?#].*)?$/, "");
   const kept = await cache.match(place === self.registration.scope ? place : request, { ignoreVary: true });
   return kept ?? fetch(request);

@@ -7,17 +7,17 @@ import { draw, type Line } from "./plot.ts";
 import { count, size, wordsOf } from "./words.ts";
 import { loadWriters, type Writer } from "./writer.ts";
 
-/** Time between two drawings of numbers and plot, and of text, in ms. */
+/** Time between two redraws of figures and plot, in ms. */
 const NUMBERS = 125;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 type Phase = "empty" | "loading" | "writing" | "paused";
 
-/** The files of the model, and those of the embedded one when they have been fetched. */
+/** The files of the model, and those of the embedded one once they have been fetched. */
 let files: Files | undefined;
 let embedded: Files | undefined;
 let writers: Writer[] = [];
-/** What the writers are made of; undefined if their engines are lost. */
+/** What the writers were loaded from; undefined if their engines are lost. */
 let loaded: { readonly files: Files; readonly key: string } | undefined;
 let phase: Phase = "empty";
 let control = new AbortController();
@@ -45,7 +45,7 @@ function complain(error: unknown): void {
   if (error) say("");
 }
 
-/** Does something that can fail or be cancelled; what fails is said, and the page goes on. */
+/** Runs work that can fail or be cancelled; errors are shown, and the page stays usable. */
 async function attempt(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
   complain(undefined);
   control = new AbortController();
@@ -60,7 +60,7 @@ async function attempt(work: (signal: AbortSignal) => Promise<void>): Promise<vo
   }
 }
 
-/** Sees to it that the writers are those that the page asks for. */
+/** Loads the writers that the page asks for, unless they are loaded already. */
 async function prepare(signal: AbortSignal): Promise<void> {
   const options = controls.loading();
   const room = beside.checked ? controls.room() : undefined;
@@ -83,7 +83,7 @@ function progress(what: string, name: string, read: number, total: number): void
   part<HTMLProgressElement>("progress").value = read / total;
 }
 
-/** Puts the writers onto the page. */
+/** Shows the writers on the page. */
 function show(): void {
   const most = Math.max(...writers.map(({ model }) => model.info.memoryBytes));
   for (const writer of writers) writer.gauge = writers.length > 1 ? most : 1.25 * most;
@@ -120,7 +120,7 @@ const start = () =>
     enter("writing");
     say("Reading …");
     try {
-      // The same numbers for all: what differs is the attention alone.
+      // The same seed for all: only the attention differs.
       const seed = controls.seed();
       for (const writer of writers) await writer.begin(prompt.value, seed ?? writers[0]?.session?.seed, signal);
     } catch (error) {
@@ -130,11 +130,11 @@ const start = () =>
     await write(signal);
   });
 
-/** Writes until stopped. The writers take turns, so that each has the whole machine and all are at the same place. */
+/** Writes until stopped. The writers alternate token by token, so that each has the whole machine and all are at the same position. */
 async function write(signal: AbortSignal): Promise<void> {
   enter("writing");
   writers[0]?.part(".story").scrollIntoView({ block: "nearest", behavior: calm.matches ? "instant" : "smooth" });
-  say(`Writing${writers.length > 1 ? ", a token each in turn" : ""} …`);
+  say(`Writing${writers.length > 1 ? ", alternating token by token" : ""} …`);
   const stopDrawing = keepDrawing();
   try {
     while (!signal.aborted && writers.some(({ hasRoom }) => hasRoom)) {
@@ -151,7 +151,7 @@ async function write(signal: AbortSignal): Promise<void> {
     say(`Stopped after ${count(writers[0]?.session?.length ?? 0)} tokens.`);
     enter("paused");
   } catch (error) {
-    // If it was no wrong number in a field, the engine is lost, and the next Start loads it anew.
+    // Unless a field had an invalid value, the engine is lost, and the next Start reloads it.
     if (!(error instanceof OptionError)) loaded = undefined;
     throw error;
   } finally {
@@ -159,7 +159,7 @@ async function write(signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Text with every frame, numbers a few times a second. */
+/** Redraws the text every frame, the figures a few times a second. */
 function keepDrawing(): () => void {
   let last = 0;
   let frame = 0;
@@ -227,17 +227,17 @@ part<HTMLInputElement>("restore").addEventListener("change", (event) => {
   input.value = "";
   if (!file || phase === "writing") return;
   void attempt(async (signal) => {
-    // A session is of one model alone.
+    // A session belongs to one model.
     beside.checked = false;
     await prepare(signal);
     await writers[0]?.restore(new Uint8Array(await file.arrayBuffer()));
     drawNumbers();
     enter("paused");
-    say("Restored. Continue goes on from there.");
+    say("Restored. Press Continue.");
   });
 });
 
-/** Another model, undefined: the embedded one. If it cannot be loaded, the one before stays. */
+/** Switches to another model; undefined: the embedded one. If it cannot be loaded, the current one stays. */
 async function use(other: () => Files | undefined | Promise<Files>): Promise<void> {
   if (phase === "writing" || phase === "loading") return;
   const before = files;
@@ -258,7 +258,7 @@ async function use(other: () => Files | undefined | Promise<Files>): Promise<voi
 part<HTMLInputElement>("folder").addEventListener("change", (event) => {
   const input = event.target as HTMLInputElement;
   const chosen = [...(input.files ?? [])];
-  // So that the same one can be chosen again.
+  // So that the same folder can be chosen again.
   input.value = "";
   if (chosen.length) void use(() => chosenFolder(chosen));
 });

@@ -11,7 +11,7 @@ export interface Line {
 
 const MARGIN = { left: 44, right: 12, top: 10, bottom: 36 };
 
-/** Draws the lines over position, with a mark where the trained length ends. */
+/** Draws the lines over position, with a mark at the trained length. */
 export function draw(canvas: HTMLCanvasElement, lines: readonly Line[], trainedLength: number): void {
   const { width, height } = canvas.getBoundingClientRect();
   if (width === 0 || lines.length === 0) return;
@@ -77,7 +77,7 @@ export function draw(canvas: HTMLCanvasElement, lines: readonly Line[], trainedL
   for (const { series, ...line } of lines) {
     context.strokeStyle = colour(line.colour);
     context.setLineDash([...line.dash]);
-    // Averages over a few tokens say little yet.
+    // Averages over a few tokens are too noisy.
     const { points, origin, width: step } = series;
     stroke(
       context,

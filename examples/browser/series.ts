@@ -1,11 +1,11 @@
-/** Most points of a line; when there would be more, neighbours become one. */
+/** The most points of a line; beyond it, neighbours are merged. */
 const MOST = 600;
-/** Tokens that an average is over, about. */
+/** About how many tokens an average covers. */
 const SPAN = 100;
 
-/** A number per token, averaged over the latest ones, kept as a line of bounded length. */
+/** A moving average of a value per token, as a line of bounded length. */
 export class Series {
-  /** Averages at the ends of stretches of `width` tokens, from `origin` on. */
+  /** The average after every `width` tokens, starting at `origin`. */
   readonly points: number[] = [];
   width = 1;
   #origin: number | undefined;

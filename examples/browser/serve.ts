@@ -14,10 +14,10 @@ const isolated = !values["no-isolation"];
 const site = await buildSite(isolated);
 if (values.out === undefined) {
   const { url } = serveSite(site, isolated, Number(values.port));
-  console.log(`${url.href}  (${isolated ? "isolated: threads" : "not isolated: one thread"}; end with Ctrl+C)`);
+  console.log(`${url.href}  (${isolated ? "isolated: threads" : "not isolated: one thread"}; stop with Ctrl+C)`);
 } else await write(values.out);
 
-/** `_headers` is how several hosts of static sites are told of headers; elsewhere the page computes with one thread. */
+/** Several static hosts read headers from `_headers`; elsewhere the page computes with one thread. */
 async function write(directory: string): Promise<void> {
   const headers = Object.entries(ISOLATION).map(([name, value]) => `  ${name}: ${value}\n`);
   if (isolated) site.set("_headers", new TextEncoder().encode(`/*\n${headers.join("")}`));

@@ -1,6 +1,6 @@
 import { ISOLATION } from "./site.ts";
 
-/** Serves files from memory, without a guess how long they stay as they are. */
+/** Serves files from memory, with no caching headers. */
 export function serveSite(site: ReadonlyMap<string, Uint8Array>, isolated: boolean, port: number) {
   return Bun.serve({
     port,

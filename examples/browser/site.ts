@@ -1,4 +1,4 @@
-/** The page as files: everything that a browser needs, as any static server can hand it out. */
+/** The page as files: everything that a browser needs, ready for any static server. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,13 +14,13 @@ const MODEL_FILES = [
   "tokenizer_config.json",
 ];
 
-/** Headers with which browsers give a page shared memory, and so threads. */
+/** Headers that let a page have shared memory, and so threads. */
 export const ISOLATION = {
   "cross-origin-opener-policy": "same-origin",
   "cross-origin-embedder-policy": "require-corp",
 };
 
-/** Path (such as `page.js`) to content. `isolated` is part of the version, for what is kept offline has its headers. */
+/** Path (such as `page.js`) to content. `isolated` is part of the version, because cached files keep their headers. */
 export async function buildSite(isolated: boolean): Promise<Map<string, Uint8Array>> {
   const site = new Map<string, Uint8Array>();
   for (const file of ["index.html", "page.css"]) site.set(file, await bytesOf(join(HERE, file)));
@@ -28,7 +28,7 @@ export async function buildSite(isolated: boolean): Promise<Map<string, Uint8Arr
   for (const file of await readdir(join(ROOT, "build"))) {
     if (/^(shared|single)-/.test(file)) site.set(file, await bytesOf(join(ROOT, "build", file)));
   }
-  // Workers are entries of their own; what they share with the page is in chunks.
+  // Workers are separate entry points; code shared with the page is in chunks.
   const entries = [
     join(HERE, "page.ts"),
     ...["entry/browser_worker", "runtime/browser_thread"].map((name) => `${ROOT}/src/${name}.ts`),
@@ -50,7 +50,7 @@ async function bundle(entrypoints: string[], define: Record<string, string> = {}
   );
 }
 
-/** Workers and kernels lie beside the code here, under the name that they have in the sources. */
+/** Workers and kernels are beside the code here, under their names in the sources. */
 function flat(code: string): string {
   return code.replace(/new URL\("[./a-z]*\/([\w-]+)\.(ts|wasm)",import\.meta\.url\)/g, (_, name, kind) => {
     return `new URL("./${name}.${kind === "ts" ? "js" : kind}",import.meta.url)`;

@@ -1,17 +1,17 @@
 import { count } from "./words.ts";
 
-/** Characters that stay on the page: the story goes on and on, the page must not. */
+/** Characters that stay on the page: the story is endless, the page must not be. */
 const KEPT = 50_000;
-/** A paragraph longer than this goes on in a new one, for the one that is written to is laid out again each time. */
+/** A longer paragraph is continued in a new one, because the one being written is laid out again each time. */
 const LONGEST = 3_000;
 
-/** A story as paragraphs, of which the last ones stay. It follows the end while the reader is there. */
+/** A story as paragraphs, of which the last ones stay. It scrolls along while the reader is at the end. */
 export class Story {
   readonly #box: HTMLElement;
   readonly #note: HTMLElement;
   #waiting = "";
   #paragraph: Text | undefined;
-  /** Characters on the page, and those that were there. */
+  /** Characters on the page, and characters removed from it. */
   #shown = 0;
   #gone = 0;
   #follows = true;
@@ -33,7 +33,7 @@ export class Story {
     this.#follows = true;
   }
 
-  /** The reader's own words. */
+  /** Shows the reader's prompt. */
   begin(prompt: string): void {
     this.#paragraph = this.#open();
     const words = Object.assign(document.createElement("span"), { className: "prompt", textContent: prompt });
@@ -42,7 +42,7 @@ export class Story {
     this.#scroll();
   }
 
-  /** Something about the story, on a line of its own. */
+  /** Shows a remark about the story, on a line of its own. */
   remark(text: string): void {
     this.flush();
     this.#open("remark").data = text;
@@ -55,7 +55,7 @@ export class Story {
   push(text: string): void {
     this.#waiting += text;
     const more = this.#waiting.length - KEPT;
-    // Nobody flushes while the page is in the background.
+    // Nothing is flushed while the page is in the background.
     if (more > KEPT) {
       this.#waiting = this.#waiting.slice(more);
       this.#gone += more;
@@ -66,7 +66,7 @@ export class Story {
   flush(): void {
     const text = this.#waiting.trimEnd();
     if (text === "") return;
-    // What breaks a paragraph may still be to come.
+    // The paragraph break may not be complete yet.
     this.#waiting = this.#waiting.slice(text.length);
     this.#append(text);
     this.#cut();
@@ -98,7 +98,7 @@ export class Story {
     }
     if (this.#gone === 0) return;
     this.#note.hidden = false;
-    this.#note.textContent = `Only the end of the story stays on the page: ${count(this.#gone)} characters before it are gone.`;
+    this.#note.textContent = `Only the end of the story stays on the page; ${count(this.#gone)} earlier characters were removed.`;
   }
 
   #scroll(): void {

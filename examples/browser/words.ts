@@ -1,6 +1,6 @@
-/** Numbers and errors in words. */
+/** Numbers and errors as text. */
 
-/** A whole number as people write it. */
+/** A whole number with separators. */
 export function count(value: number): string {
   return Math.round(value).toLocaleString("en");
 }
@@ -11,7 +11,7 @@ export function size(bytes: number): string {
   return `${(bytes / 1e6).toFixed(bytes < 1e8 ? 1 : 0)} MB`;
 }
 
-/** What an error says. */
+/** The message of an error. */
 export function wordsOf(error: unknown): string {
   return error instanceof Error ? error.message : `${error}`;
 }

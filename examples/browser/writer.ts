@@ -12,25 +12,25 @@ import { Series } from "./series.ts";
 import { Story } from "./story.ts";
 import { count, size } from "./words.ts";
 
-/** Tokens that the speed is averaged over, about. */
+/** About how many tokens the speed is averaged over. */
 const SPAN = 50;
 /** Tokens between two measurements of memory. */
 const MEASURED = 128;
 
-/** A model that writes, and its column of the page. */
+/** A model that writes, and its column on the page. */
 export class Writer {
   readonly model: Model;
   readonly name: string;
   readonly root: HTMLElement;
   readonly story: Story;
   nll = new Series();
-  /** Bytes that the gauge's whole width stands for. */
+  /** Bytes that the gauge's full width represents. */
   gauge = 1;
   /** Bytes of keys and values that full attention holds per token. */
   readonly #perToken: number;
   #session: Session | undefined;
   #secondsPerToken = 0;
-  /** Bytes of WebAssembly memory, as they were measured last. */
+  /** Bytes of WebAssembly memory when it was last measured. */
   #memory = 0;
 
   constructor(model: Model, name: string, perToken: number) {
@@ -42,7 +42,7 @@ export class Writer {
     this.root.classList.add(model.info.attention);
     this.part("h2").textContent = name;
     this.part(".story").setAttribute("aria-label", `The story, by ${name}`);
-    // What scrolls has to be reached by keyboard.
+    // Scrollable content must be reachable by keyboard.
     this.part(".story").tabIndex = 0;
     this.story = new Story(this.part(".story"), this.part(".cut"));
   }
@@ -60,7 +60,7 @@ export class Writer {
     return (this.#session?.length ?? 0) < this.model.info.maxPositions;
   }
 
-  /** A new story; what was here is gone. */
+  /** Starts a new story and discards the current one. */
   async begin(prompt: string, seed: number | undefined, signal: AbortSignal): Promise<void> {
     this.clear();
     this.#session = await this.model.session(seed === undefined ? {} : { seed });
@@ -69,18 +69,18 @@ export class Writer {
     await this.measure();
   }
 
-  /** Asks the engine for the memory that it has. */
+  /** Asks the engine how much memory it has. */
   async measure(): Promise<void> {
     this.#memory = await this.model.memory();
   }
 
-  /** Goes on from a snapshot; if that is none of this model's, what was here stays. */
+  /** Continues from a snapshot; if it is not of this model, the current story stays. */
   async restore(snapshot: Uint8Array): Promise<void> {
     const session = await this.model.restore(snapshot);
     this.clear();
     this.#session = session;
     await this.measure();
-    this.story.remark(`Restored at position ${count(session.length)}. The words before are not in the file.`);
+    this.story.remark(`Restored at position ${count(session.length)}. Earlier words are not in the file.`);
   }
 
   clear(): void {
@@ -99,13 +99,13 @@ export class Writer {
     const seconds = (performance.now() - begun) / 1000;
     this.#secondsPerToken += (seconds - this.#secondsPerToken) / Math.min(SPAN, this.nll.points.length + 1);
     this.nll.push(position, -logprob);
-    // A special token has no text: the model has come to an end, and begins again.
+    // A special token has no text: the model has ended a text and starts another.
     if (text === "" && this.model.tokenizer.tokenBytes(id) === undefined) this.story.push("\n\n⁂\n\n");
     else this.story.push(text);
     if (position % MEASURED === 0) await this.measure();
   }
 
-  /** The numbers of the column. */
+  /** Draws the figures of the column. */
   draw(): void {
     const { info } = this.model;
     const length = this.#session?.length ?? 0;
@@ -123,7 +123,7 @@ export class Writer {
     const full = info.maxPositions < Infinity;
     const grown = length * this.#perToken;
     const cache = full ? grown : info.cacheBytes;
-    // Under full attention the room is taken at once, and filled token by token.
+    // Under full attention the cache is allocated at once, and filled token by token.
     const room = full ? info.cacheBytes - grown : 0;
     const rest = this.#memory - info.weightBytes - cache - room;
     say(".memory", ((this.#memory - room) / 1e6).toFixed(1));
@@ -134,13 +134,13 @@ export class Writer {
     say(
       ".cache-text",
       full
-        ? `In colour: keys and values, ${size(grown)}, and ${size(this.#perToken)} more with each token.`
+        ? `In colour: keys and values, ${size(grown)}, growing by ${size(this.#perToken)} per token.`
         : `In colour: keys and values, ${size(cache)}. Full attention would hold ${size(grown)} by now.`,
     );
   }
 }
 
-/** A writer with Λ-attention, and where there is `room` for so many tokens, one with full attention. */
+/** A writer with Λ-attention and, if `room` is given, one with full attention for texts of that many tokens. */
 export async function loadWriters(
   files: Files,
   options: LoadOptions,
@@ -154,7 +154,7 @@ export async function loadWriters(
     signal,
     onProgress: (progress: LoadProgress) => onProgress(progress.loaded, progress.total),
   };
-  // Two, for one is restored before the other is given up.
+  // Two, because a session is restored before the current one is disposed of.
   const lambda = await load(files, { ...common, maxSessions: 2 });
   try {
     const writers = [new Writer(lambda, "Λ-attention", perToken)];

@@ -1,6 +1,6 @@
-/** A program of one file: it tells a story with the model that it has inside. */
+/** A single executable that tells a story with the model inside it. */
 
-// Not by static imports: Bun would put what they bring into the program's first file, from where it finds no other.
+// Dynamic imports: Bun would put static ones into the entry file, whose relative URLs do not resolve.
 const { load } = await import("lambent");
 const { embedded } = await import("lambent/embedded");
 

@@ -23,14 +23,14 @@ interface AblationFlags extends EvalFlags {
   readonly limits?: readonly number[];
 }
 
-/** What the paper takes away from Λ-attention (Fig. 5), and what it is compared with. */
+/** What the paper removes from Λ-attention (Fig. 5), and what it is compared with. */
 const POLICIES = ["lambda", "lambda-only", "ceiling-only", "window", "sinks", "full"] as const;
 
 export function addAblation(evaluation: Command, signal: AbortSignal): void {
   evalOptions(evaluation.command("ablation"), "ablation")
     .description("what each part of Λ-attention does: NLL without it, and by nGlobal, nLocal and limit (paper: Fig. 5)")
     .option("--length <n>", "tokens of each document, BOS included (default: 8 times the trained length)", whole(2))
-    .option("--documents <n>", "take the first n texts only", whole(1))
+    .option("--documents <n>", "use only the first n texts", whole(1))
     .option("--n-globals <list>", "numbers of first tokens under lambda", wholes(0), [0, 1, 2, 10, 100])
     .option(
       "--n-locals <list>",
@@ -45,7 +45,7 @@ export function addAblation(evaluation: Command, signal: AbortSignal): void {
     .action((flags: AblationFlags) => run(flags, signal));
 }
 
-/** A variant of one of the sweeps: what is swept, and its value. */
+/** A variant of one of the sweeps: the parameter, and its value. */
 interface Swept extends Variant {
   readonly sweep?: "nGlobal" | "nLocal" | "limit";
   readonly value?: number;
@@ -122,7 +122,7 @@ async function run(flags: AblationFlags, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Which variants lose more than 2 % against re-truncation at the end of the text. */
+/** Which variants are more than 2 % worse than re-truncation at the end of the text. */
 export function verdictOf(
   rows: readonly {
     readonly variant: string;

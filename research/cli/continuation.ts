@@ -43,10 +43,10 @@ interface Flags extends EvalFlags {
   readonly curve: boolean;
 }
 
-/** A way to continue a text: a policy, or re-truncation. */
+/** A system that continues a text: a policy, or re-truncation. */
 export interface System {
   readonly name: string;
-  /** How its engine attends. */
+  /** Options of its engine's attention. */
   readonly options: PolicyOptions;
   readonly retruncation?: Retruncation;
   /** Tokens of the contexts. */
@@ -63,15 +63,15 @@ export function addContinuation(evaluation: Command, signal: AbortSignal): void 
     .option("--new-tokens <n>", "tokens to generate, greedily, after each context", whole(1), 100)
     .option("--windows <list>", "windows of re-truncation in tokens (default: P/8, P/4, P/2, P)", wholes(2))
     .option("--strides <list>", "tokens predicted between two re-readings (default: 1, P/16)", wholes(1))
-    .option("--n-locals <list>", "n-local of Λ on the curve of cost (default: P/8, P/4, P/2, P)", wholes(1))
-    .option("--no-curve", "leave out re-truncation and the curve of cost")
+    .option("--n-locals <list>", "n-local of Λ on the cost curve (default: P/8, P/4, P/2, P)", wholes(1))
+    .option("--no-curve", "omit re-truncation and the cost curve")
     .addHelpText(
       "after",
       "\nA context is BOS and a text's first tokens; a text is read once per policy. Under re-truncation no token is\n" +
         "predicted from more than a window: when the cache holds that many, all but the oldest are read again into an\n" +
         "empty one, BOS first, with room for stride more tokens; with stride 1, a window is read for every token.\n" +
-        "Re-truncation and the further n-locals continue the longest context only. NLL is that of the true continuation.\n" +
-        "The cost of a generated token is its own and that of what is read again; the context's first reading is not in it.",
+        "Re-truncation and the additional n-locals continue only the longest context. NLL is that of the true continuation.\n" +
+        "The cost of a generated token includes what is re-read for it, but not the first reading of the context.",
     )
     .action((flags: Flags) => continuation(flags, signal));
 }
@@ -121,7 +121,7 @@ interface Run {
   readonly signal: AbortSignal;
 }
 
-/** The texts, and the lengths that all of them reach with the tokens that follow. */
+/** The texts, and the lengths for which all of them are long enough, including the tokens that follow. */
 async function documentsOf(flags: Flags, { trainedLength, tokenizer, bos }: Subject, signal: AbortSignal) {
   const defaults = [0.5, 1, 2, 4, 8, 16, 32].map((factor) => Math.floor(factor * trainedLength));
   const asked = [...new Set(flags.lengths ?? defaults)].sort((a, b) => a - b);
@@ -139,7 +139,7 @@ async function documentsOf(flags: Flags, { trainedLength, tokenizer, bos }: Subj
   throw new OptionError(mismatch(shortest.name, expected, shortest.ids.length));
 }
 
-/** Policies at every length; at the longest one Λ with other spans and re-truncation. */
+/** Policies at every length; at the longest one also Λ with other windows, and re-truncation. */
 function systemsOf(flags: Flags, subject: Subject, lengths: readonly number[]): System[] {
   const { trainedLength } = subject;
   const longest = lengths.at(-1) as number;
@@ -172,7 +172,7 @@ function systemsOf(flags: Flags, subject: Subject, lengths: readonly number[]): 
 
 const unitOf = (document: Document, length: number, system: System) => `${document.name} ${length} ${system.name}`;
 
-/** Continues every document by a system, where that was not done before. */
+/** Continues every document with a system, unless that was done before. */
 async function measure(run: Run, system: System): Promise<void> {
   const { flags, subject, documents, results, stages, signal } = run;
   const count = flags.newTokens;
@@ -195,7 +195,7 @@ async function measure(run: Run, system: System): Promise<void> {
   stages.end();
 }
 
-/** What onTokens counts for one document. */
+/** Tokens that onTokens counts for one document. */
 function tokensOf({ retruncation }: System, lengths: readonly number[], count: number): number {
   return lengths.length * count + (retruncation ? 0 : Math.max(...lengths) - 1);
 }
@@ -233,7 +233,7 @@ function foundOf(
   const { ids, nll, flops, seconds } = results.get(unitOf(document, length, system)) as unknown as Continuation;
   const textOf = (tokens: readonly number[]) => subject.tokenizer.decode(tokens, { skipSpecialTokens: true });
   const truth = textOf(document.ids.slice(length, length + flags.newTokens));
-  // What is not finite is null in JSON.
+  // Values that are not finite are null in JSON.
   return { text: textOf(ids), truth, nll: nll ?? Number.NaN, flops, seconds };
 }
 

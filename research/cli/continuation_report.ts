@@ -5,7 +5,7 @@ import { cheapestAsGood, type Score } from "../eval/continuation_scores.ts";
 import { SERIES, svg } from "./plot.ts";
 import { csv } from "./results.ts";
 
-/** What one system scored at one length. */
+/** The scores of one system at one length. */
 export interface Row extends Score {
   readonly system: string;
   readonly attention: PolicyName;
@@ -39,13 +39,13 @@ export function rowCsv(rows: readonly Row[]): string {
   );
 }
 
-/** A point of the curve of cost. */
+/** A point of the cost curve. */
 interface Point extends Row {
   readonly series: string;
   readonly size: number;
 }
 
-/** Λ with each span and re-truncation with each window, at the length that both have; none without re-truncation. */
+/** Λ with each window and re-truncation with each window, at the length that both have; none without re-truncation. */
 export function compareCost(rows: readonly Row[]): Point[] {
   const length = rows.find(({ retruncation }) => retruncation)?.length;
   return rows
@@ -57,7 +57,7 @@ export function compareCost(rows: readonly Row[]): Point[] {
     }));
 }
 
-/** One line: whether quality lasts beyond the shortest context, and what Λ saves. */
+/** One line: whether quality holds beyond the shortest context, and what Λ saves. */
 export function verdictOf(rows: readonly Row[], count: number): string {
   const policies = rows.filter(({ system, attention }) => system === attention);
   const ends = [...new Set(policies.map(({ system }) => system))].map((system) => {
@@ -78,9 +78,9 @@ function saving(points: readonly Point[]): string {
     points.filter(({ retruncation }) => retruncation),
     best.nll.value,
   );
-  if (!other) return `; ${mine}, and no re-truncation that was measured is as good by NLL`;
+  if (!other) return `; ${mine}, and no measured re-truncation has as low an NLL`;
   const share = ((100 * best.flops) / other.flops).toPrecision(2);
-  return `; ${mine}, ${share} % of the cheapest re-truncation as good by NLL (${other.system}: ${mega(other)})`;
+  return `; ${mine}, ${share} % of the cheapest re-truncation with as low an NLL (${other.system}: ${mega(other)})`;
 }
 
 const mega = ({ flops }: Row) => `${(flops / 1e6).toPrecision(3)} MFLOP`;
@@ -142,13 +142,13 @@ export function computeSvg(points: readonly Point[], subject: Titled, command: s
   return svg({ data: { values }, title: { text: title, subtitle: command }, hconcat: charts } as TopLevelSpec);
 }
 
-/** Colours of series in their order, whose names are shown whole. */
+/** Colours of series in their order; the names are shown in full. */
 function colour(field: string, title: string, values: readonly Record<string, unknown>[]) {
   const domain = [...new Set(values.map((value) => value[field]))];
   return { field, title, type: "nominal", scale: { domain, range: SERIES }, legend: { labelLimit: 0, titleLimit: 0 } };
 }
 
-/** Rows as plots take them: intervals by their values. */
+/** Rows in the form that plots take: intervals by their values. */
 function flat(rows: readonly Row[]): Record<string, unknown>[] {
   return rows.map((row) => ({ ...row, rougeL: row.rougeL.value, nll: row.nll.value }));
 }

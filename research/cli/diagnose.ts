@@ -54,17 +54,17 @@ export function addDiagnose(program: Command, signal: AbortSignal): void {
     )
     .option("--policies <list>", "policies to compare", names(POLICIES), ["full", "lambda"])
     .option("--length <n>", "tokens of each text, BOS included (default: 4 P)", whole(2))
-    .option("--documents <n>", "texts that are read, at most", whole(1), 4)
+    .option("--documents <n>", "most texts to read", whole(1), 4)
     .option("--pca-tokens <n>", "first tokens whose hidden states are compared (default: P)", whole(64))
     .option("--layers <list>", `hidden states after these layers (default: ${LAYERS}; 0: the embedding)`, wholes(0))
     .addHelpText(
       "after",
-      "\nFig 1a (logits.*): the largest logit of a text's last query, over the keys up to each distance; the paper cuts texts\n" +
-        "to 2 P. Fig 1b (entropy.*): the entropy of attention, beside ln of the keys that are met. Fig 1c and Appendix Fig 7\n" +
+      "\nFig 1a (logits.*): the largest logit of a text's last query, over the keys up to each distance; the paper truncates\n" +
+        "texts to 2 P. Fig 1b (entropy.*): the entropy of attention, with ln of the number of keys. Fig 1c and Appendix Fig 7\n" +
         "(hidden.*): hidden states under the first policy, along their two principal components. Sinks (sinks.*): the share\n" +
         "of attention that the first --n-global keys take. Then Λ is measured: which keys a far query meets, and whether its\n" +
         "logits in the first layer are those of the same tokens at the distances of Fig 2. Curves are means over texts, then\n" +
-        "over heads, with the standard deviation of heads (n − 1); a number that is not finite is never dropped.",
+        "over heads, with the standard deviation of heads (n − 1); NaN and infinities propagate.",
     )
     .action((flags: Flags) => diagnose(flags, signal));
 }

@@ -10,7 +10,7 @@ import { addStream } from "./stream.ts";
 
 /** The paper's tables and figures: `eval nll`, `eval passkey` and so on, `diagnose` and `reproduce`. */
 export function addEvaluations(program: Command, signal: AbortSignal): void {
-  // Results are files: nobody has to read along.
+  // Results are files, so output need not have a reader.
   needNoReader();
   const evaluation = program
     .command("eval")

@@ -1,4 +1,4 @@
-/** The whole command line, as a clone has it: the package's commands and the evaluations. */
+/** The whole command line of a clone: the package's commands and the evaluations. */
 import { runCommandLine } from "../../src/cli/command_line.ts";
 
 await runCommandLine(async (program, signal) => (await import("./evaluations.ts")).addEvaluations(program, signal));

@@ -36,11 +36,11 @@ export function addNll(evaluation: Command, signal: AbortSignal): void {
       `what is compared, of ${READINGS.join(", ")} (default: that of --attention, full, retruncation)`,
       names(READINGS),
     )
-    .option("--from <position>", "score from this position on only; what is before is read all the same", whole(1), 1)
+    .option("--from <position>", "score only from this position on; earlier tokens are still read", whole(1), 1)
     .option("--lengths <list>", "lengths of the perplexity table (default: powers of two)", wholes(2))
-    .option("--documents <n>", "take the first n texts only", whole(1))
-    .option("--models <where...>", "several models, instead of --model: each into a directory of its own")
-    .option("--window <n>", "re-truncation: tokens that are read at once (default: the trained length)", whole(2))
+    .option("--documents <n>", "use only the first n texts", whole(1))
+    .option("--models <where...>", "several models, instead of --model; each gets its own directory")
+    .option("--window <n>", "re-truncation: tokens per window (default: the trained length)", whole(2))
     .option("--stride <n>", "re-truncation: tokens between two windows (default: half of the window)", whole(1))
     .addHelpText("after", HELP)
     .action((flags: NllFlags) => run(flags, signal));
@@ -65,7 +65,7 @@ async function run(flags: NllFlags, signal: AbortSignal): Promise<void> {
   await withResults(flags, "perplexity", {}, signal, (results) => results.write("perplexity.csv", csv(rows)));
 }
 
-/** One model: every file of results; returns its rows of the perplexity table. */
+/** Evaluates one model and writes its files of results; returns its rows of the perplexity table. */
 function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, signal: AbortSignal) {
   return withSubject(flags, signal, stages, async (subject) => {
     const { name, tokenizer, trainedLength } = subject;
@@ -156,7 +156,7 @@ function powersOfTwo(length: number): number[] {
   return all;
 }
 
-/** What each variant comes to at the texts' end, and beside re-truncation. */
+/** The result of each variant at the texts' end, also relative to re-truncation. */
 function endsOf(scored: readonly Scored[], edges: readonly number[], length: number, seed: number) {
   const from = tailOf(edges[0] as number, length);
   const base = scored.find(({ variant }) => variant.retruncation);

@@ -5,12 +5,12 @@ import { SERIES } from "./plot.ts";
 import type { Scored } from "./scoring.ts";
 import { commandLine, type Subject } from "./subject.ts";
 
-/** Points of a line, at most. */
+/** The most points of a line. */
 const POINTS = 600;
 
 /**
- * NLL against position under each variant, the mean of all documents smoothed as in the paper's Fig. 3; a line ends where
- * NLL is NaN, and the caption says so.
+ * NLL against position under each variant, the mean of all documents, smoothed as in the paper's Fig. 3; a line ends
+ * where NLL is NaN, and the caption says so.
  */
 export async function nllChart(
   title: string,

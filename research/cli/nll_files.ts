@@ -2,7 +2,7 @@ import { safetensorsHeader } from "../../src/formats/safetensors.ts";
 import type { FloatFile } from "./results.ts";
 import type { Scored } from "./scoring.ts";
 
-/** Numbers that are in memory at a time. */
+/** Values that are in memory at a time. */
 const BLOCK = 65536;
 
 /** A tensor F32 [documents, length − from] of NLLs for each variant, as a safetensors file. */
@@ -18,7 +18,10 @@ export async function* nllTensors(scored: readonly Scored[], from: number, lengt
   }
 }
 
-/** The mean NLL of all documents at the positions [begin, end) of those that begin at `from`. NaN where one of them is. */
+/**
+ * The mean NLL of all documents at the positions [begin, end), for documents scored from `from` on. NaN if one of them
+ * is.
+ */
 export async function meanAt(
   files: readonly FloatFile[],
   from: number,

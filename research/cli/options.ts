@@ -10,12 +10,12 @@ export interface ResultFlags extends ModelFlags {
   readonly restart?: boolean;
 }
 
-/** Those of evaluations on texts. */
+/** The flags of evaluations on texts. */
 export interface EvalFlags extends ResultFlags {
   readonly text: readonly string[];
 }
 
-/** Which model and how it attends, which texts, and where results go. */
+/** Adds the flags for the model, its attention, the texts, and the directory of results. */
 export function evalOptions(command: Command, name: string): Command {
   return resultOptions(command, name).requiredOption(
     "--text <paths...>",
@@ -23,20 +23,20 @@ export function evalOptions(command: Command, name: string): Command {
   );
 }
 
-/** Which model and how it attends, and where results go: the flags of every evaluation. */
+/** Adds the flags for the model, its attention, and the directory of results. */
 export function resultOptions(command: Command, name: string): Command {
   return modelOptions(command)
-    .option("--seed <n>", "of everything that is drawn", whole(0), 1)
+    .option("--seed <n>", "seed of all random numbers", whole(0), 1)
     .option("--out <dir>", "where results are written", `results/${name}`)
-    .option("--restart", "forget what an interrupted run has kept there");
+    .option("--restart", "discard the state of an interrupted run");
 }
 
-/** Whole numbers from `min` on with commas between them, each once, ascending. */
+/** Integers from `min` on, separated by commas; each once, ascending. */
 export function wholes(min: number): (text: string) => number[] {
   return (text) => [...new Set(text.split(",").map(whole(min)))].sort((a, b) => a - b);
 }
 
-/** Some of `choices` with commas between them, each once. */
+/** Some of `choices`, separated by commas, each once. */
 export function names<T extends string>(choices: readonly T[]): (text: string) => T[] {
   return (text) => {
     const list = [...new Set(text.split(",").map((name) => name.trim() as T))];
@@ -46,7 +46,7 @@ export function names<T extends string>(choices: readonly T[]): (text: string) =
   };
 }
 
-/** Models get a folder each: throws OptionError if two of them have one name. */
+/** Every model gets a folder: throws OptionError if two have the same name. */
 export function ownNames(models: readonly string[]): void {
   const folders = models.map((model) => basename(model));
   const twice = folders.find((folder, i) => folders.indexOf(folder) < i);

@@ -18,11 +18,11 @@ const NAME = "passkey";
 const MIDDLE = "+middle";
 const TRUNCATION = "truncation";
 const DEFAULT_POLICIES = ["lambda", `lambda${MIDDLE}`, TRUNCATION, "full"];
-/** Of the trained length. */
+/** Relative to the trained length. */
 const DEFAULT_LENGTHS = [1 / 2, 1, 2, 4, 8];
-/** The paper's, which leaves out its end: randint(1, 10^7). */
+/** The paper's upper end, exclusive: randint(1, 10^7). */
 const DEFAULT_KEYS = { keyMin: 1, keyMax: 10 ** 7 - 1 };
-/** Middle tokens that a head meets by default: the paper's. */
+/** Middle tokens per head by default, as in the paper. */
 const MIDDLE_K = 5;
 
 interface PasskeyFlags extends ResultFlags {
@@ -35,7 +35,7 @@ interface PasskeyFlags extends ResultFlags {
   readonly keyDigits?: number;
 }
 
-/** What every policy is tried on. */
+/** The grid that every policy is evaluated on. */
 interface Work {
   readonly subject: Subject;
   readonly cells: readonly Cell[];
@@ -45,12 +45,12 @@ interface Work {
   readonly signal: AbortSignal;
 }
 
-/** One of --policies: how the model attends, and what it gets to read of a prompt. */
+/** One of --policies: its attention, and how much of a prompt it reads. */
 interface Contestant {
   readonly name: string;
   readonly options: LoadOptions;
   readonly policy: Policy;
-  /** Most tokens of an answer. */
+  /** The most tokens of an answer. */
   readonly answerTokens: number;
   readonly prepare: (prompt: Prompt) => Prompt;
 }
@@ -59,14 +59,14 @@ export function addPasskey(evaluation: Command, signal: AbortSignal): void {
   const command = evaluation.command(NAME);
   resultOptions(command, NAME)
     .description("hide a number in a long text and ask for it: accuracy by length of the text and depth of the key")
-    .option("--policies <list>", `to be compared (default: ${DEFAULT_POLICIES})`, listOf(policyName))
+    .option("--policies <list>", `policies to compare (default: ${DEFAULT_POLICIES})`, listOf(policyName))
     .option(
       "--lengths <list>",
       "tokens of a prompt (default: 1/2, 1, 2, 4 and 8 times the trained length)",
       listOf(whole(1)),
     )
     .addOption(
-      new Option("--depths <list>", "places of the key from 0 to 1, or how many at equal steps")
+      new Option("--depths <list>", "positions of the key from 0 to 1, or a number of equally spaced ones")
         .argParser(depths)
         .default(depths("5"), "5"),
     )
@@ -74,7 +74,9 @@ export function addPasskey(evaluation: Command, signal: AbortSignal): void {
     .option("--key-min <n>", `smallest key (default: ${DEFAULT_KEYS.keyMin})`, whole(0))
     .option("--key-max <n>", `largest key (default: ${DEFAULT_KEYS.keyMax})`, whole(0, 10 ** 15))
     .addOption(
-      new Option("--key-digits <n>", "keys of so many digits").argParser(whole(1, 15)).conflicts(["keyMin", "keyMax"]),
+      new Option("--key-digits <n>", "keys with this many digits")
+        .argParser(whole(1, 15))
+        .conflicts(["keyMin", "keyMax"]),
     )
     .addHelpText(
       "after",
@@ -104,7 +106,7 @@ async function passkey(flags: PasskeyFlags, policies: readonly string[], signal:
     const grid: Grid = { lengths, depths: flags.depths, trials: flags.trials, ...keys };
     const maker = new PromptMaker(subject.tokenizer, subject.bos);
     const cells = cellsOf(grid, flags.seed);
-    // What has no room is better refused before anything is computed.
+    // Lengths that are too short are refused before anything is computed.
     for (const { length, depth, keys } of cells) maker.prompts({ length, depth, keys });
     const contestants = policies.map((name) => contestant(name, flags, subject, grid, maker));
     const { revision, dtype, cacheDtype, seed } = flags;
@@ -149,7 +151,7 @@ function unitOf(policy: string, { length, depth }: Cell): string {
   return `${policy} ${length} ${depth}`;
 }
 
-/** Every cell under one policy, as far as it is not kept already; prints a line whenever a length is done. */
+/** Evaluates every cell under one policy, unless it is in the journal; prints a line whenever a length is done. */
 async function run(one: Contestant, work: Work): Promise<CellResult[]> {
   const { name, policy, options, answerTokens, prepare } = one;
   const { subject, cells, maker, results, stages, signal } = work;
@@ -185,7 +187,7 @@ async function run(one: Contestant, work: Work): Promise<CellResult[]> {
   return done;
 }
 
-/** Items with commas between them, each once, numbers in order. */
+/** Items separated by commas, each once, numbers in order. */
 function listOf<T extends string | number>(item: (text: string) => T): (text: string) => T[] {
   return (text) => {
     const list = [...new Set(text.split(",").map((part) => item(part.trim())))];

@@ -4,7 +4,7 @@ import type { Policy } from "../../src/plan/policy.ts";
 import { type Summary, summarize, type Trial } from "../eval/passkey.ts";
 import type { Cell } from "../eval/passkey_prompts.ts";
 
-/** What the prompts of one length and depth showed under one policy. */
+/** The result of the prompts of one length and depth under one policy. */
 export interface CellResult {
   readonly policy: string;
   /** Tokens. */
@@ -12,7 +12,9 @@ export interface CellResult {
   readonly depth: number;
   /** Tokens before the sentence with the key. */
   readonly position: number;
-  /** Whether that sentence is among the latest tokens that the policy's window holds (the trained length if it has none). */
+  /**
+   * Whether that sentence is among the most recent tokens in the policy's window (the trained length if it has none).
+   */
   readonly reachable: boolean;
   readonly trials: readonly Trial[];
 }
@@ -21,7 +23,7 @@ const COLUMN = 7;
 const percent = (share: number) => (Number.isNaN(share) ? "–" : `${Math.round(100 * share)} %`);
 const row = (cells: readonly string[]) => `${cells.map((cell) => cell.padStart(COLUMN)).join(" ")}\n`;
 
-/** The head of a policy's table: accuracy by depth, then of all depths, then NLL in nats per token. */
+/** The head of a policy's table: accuracy by depth, then over all depths, then NLL in nats per token. */
 export function header(name: string, policy: Policy, cells: readonly Cell[]): string {
   const { nGlobal, nLocal, limit } = policy;
   const some = Object.entries({ nGlobal, nLocal, limit }).filter(([, value]) => value > 0 && value < Infinity);
@@ -53,7 +55,7 @@ export function rowsOf(cells: readonly CellResult[]): Record<string, string | nu
 export interface PolicySummary {
   readonly policy: string;
   readonly all: Summary;
-  /** Of keys within the window, and of those that lie farther back. */
+  /** For keys within the window, and for those farther back. */
   readonly within: Summary;
   readonly beyond: Summary;
 }
@@ -89,7 +91,7 @@ export function plotOf(cells: readonly CellResult[], model: string, command: str
     axis: { labelAngle: 0 },
   } as const;
   const y = { field: "depth", type: "ordinal", title: "depth of the key", axis: { format: ".0%" } } as const;
-  // Words, because these colours must not change with the page's.
+  // Words, because these colours must not change with the page's theme.
   const ink = { condition: { test: "datum.accuracy > 0.55", value: "white" }, value: "black" };
   return {
     title: { text: `Pass keys found by ${model}`, subtitle: command.match(/.{1,80}(?: |$)/g) ?? command },

@@ -1,6 +1,6 @@
 import type { TopLevelSpec } from "vega-lite";
 
-/** Colours of a light page, and what they become on a dark one. */
+/** Colours for light pages, and their replacements on dark ones. */
 const INK = "#1f2328";
 const SOFT = "#59636e";
 const LINE = "#d1d9e0";
@@ -11,7 +11,7 @@ const DARK: Readonly<Record<string, string>> = {
   [LINE]: "#3d444d",
   [PAGE]: "#0d1117",
 };
-/** Told apart on both, by people who see few colours too. see: Okabe and Ito, "Color Universal Design" (2008) */
+/** Distinguishable on both, also with colour blindness. see: Okabe and Ito, "Color Universal Design" (2008) */
 export const SERIES = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a63d2", "#7f7f7f"];
 
 const AXIS = { labelColor: SOFT, titleColor: INK, tickColor: LINE, domainColor: LINE, gridColor: LINE };
@@ -27,9 +27,9 @@ const CONFIG: TopLevelSpec["config"] = {
   padding: 12,
 };
 
-/** A Vega-Lite chart as an SVG that can be read on light and on dark pages. */
+/** A Vega-Lite chart as an SVG that is readable on light and dark pages. */
 export async function svg(spec: TopLevelSpec): Promise<string> {
-  // Imported at the end of an evaluation, which starts sooner without them.
+  // Imported at the end of an evaluation, so that it starts sooner.
   const [vega, { compile }] = await Promise.all([import("vega"), import("vega-lite")]);
   vega.resetSVGDefIds();
   const { spec: compiled } = compile({ ...spec, config: { ...CONFIG, ...spec.config } } as TopLevelSpec);

@@ -30,7 +30,7 @@ interface ReproduceFlags {
 }
 
 const HERE = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-/** The one that shows most comes first: it has learned to find keys, and sinks have begun to form in it. */
+/** The model that shows most comes first: it has learned to find keys, and sinks have started to form in it. */
 const MODELS = ["lambent-gptj-6m", "lambent-llama-5m", "lambent-mpt-5m"].map((name) => HERE(`models/${name}`));
 const TEXTS = HERE("models/texts");
 const DOCS = HERE("docs");
@@ -85,7 +85,7 @@ async function reproduce(flags: ReproduceFlags, signal: AbortSignal): Promise<vo
     };
     steps.push(...stepsOf(model, setting));
   }
-  // It takes longest.
+  // Takes longest.
   steps.sort((a, b) => Number(a.name === "stream") - Number(b.name === "stream"));
   const parameters = {
     ...{ quick, streamTokens, models },
@@ -125,7 +125,7 @@ function folderOf({ model, name }: Step, work: string): string {
   return join(work, basename(model), name);
 }
 
-/** Runs a step as a command of its own, unless it is done; gives what it found. */
+/** Runs a step as a command of its own, unless it is done; returns what it found. */
 async function carryOut(step: Step, results: Results, flags: ReproduceFlags, signal: AbortSignal): Promise<DoneStep> {
   const unit = `${step.model} ${step.name}`;
   const folder = folderOf(step, flags.work);
@@ -142,11 +142,11 @@ async function carryOut(step: Step, results: Results, flags: ReproduceFlags, sig
   };
 }
 
-/** A command of ours in a process of its own, which prints where we do. */
+/** Runs one of our commands in its own process, with our outputs. */
 async function run(args: readonly string[], signal: AbortSignal): Promise<void> {
   const main = fileURLToPath(new URL("./main.ts", import.meta.url));
   const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "inherit", "inherit"] });
-  // Ctrl-C reaches the child as well; another signal's owner may have meant us alone.
+  // Ctrl-C reaches the child as well; other signals may have been sent to us only.
   const stop = () => child.kill("SIGINT");
   signal.addEventListener("abort", stop);
   try {
@@ -190,6 +190,6 @@ async function report(claims: readonly Claim[], page: string): Promise<void> {
   if (broken.length === 0) return;
   for (const { model, where, found } of broken) warn(`${model}, ${where}: ${found}`, "Λ-attention is broken: ");
   throw new LambentError(
-    mismatch("reproduce", "Λ-attention to do what it should", `${broken.length} of ${claims.length} claims that fail`),
+    mismatch("reproduce", "Λ-attention to be correct", `${broken.length} of ${claims.length} claims that fail`),
   );
 }

@@ -1,11 +1,11 @@
-/** One evaluation of one model: a command of ours. */
+/** One evaluation of one model: one of our commands. */
 export interface Step {
   readonly model: string;
   /** The folder of its results, and the JSON file among them. */
   readonly name: StepName;
   readonly json: string;
   readonly args: readonly string[];
-  /** What it draws, by the names that figures have in the docs. */
+  /** The figures that it draws, by their names in the docs. */
   readonly figures: Readonly<Record<string, string>>;
 }
 
@@ -36,7 +36,7 @@ const DIAGNOSIS = {
   "sinks.svg": "Attention that the first tokens get, by position",
 };
 
-/** The evaluations of one model, those that matter most first. Lengths are multiples of what it was trained at. */
+/** The evaluations of one model, most important first. Lengths are multiples of the trained length. */
 export function stepsOf(model: string, setting: Setting): Step[] {
   const { texts, latex, trainedLength: p, streamTokens, quick } = setting;
   const text = ["--text", ...texts];

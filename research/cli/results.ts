@@ -6,16 +6,16 @@ import { VERSION } from "../../src/base/version.ts";
 import { appendLine, type Content, unwritable, writeAll, writeWhole } from "../../src/cli/files.ts";
 import { warn } from "../../src/cli/streams.ts";
 
-/** What JSON can hold; numbers that are not finite become null there. */
+/** What JSON can represent; numbers that are not finite become null. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json | undefined };
 
 /**
- * A directory that a command writes its results into, and its journal until it is done: an interrupted command, run
- * again with the same parameters, goes on behind the last unit of work that it kept. One process at a time has it.
+ * The directory of a command's results, with its journal until it is done: an interrupted command, run again with the
+ * same parameters, resumes after the last unit of work in the journal. It belongs to one process at a time.
  */
 export class Results {
   readonly directory: string;
-  /** Where units keep what is too large for the journal; gone when the command is done. */
+  /** Where units store what is too large for the journal; removed when the command is done. */
   readonly scratch: string;
   readonly #journal: string;
   readonly #units: Map<string, Json>;
@@ -28,8 +28,8 @@ export class Results {
   }
 
   /**
-   * Opens `directory` for the command `name`, or goes on from what it has kept there. Throws OptionError if that was begun
-   * with other parameters or by another version, unless `restart` says to begin anew, or if another process is at it.
+   * Opens `directory` for the command `name`, or resumes from its journal. Throws OptionError if that was started with
+   * other parameters or by another version, unless `restart` says to start over, or if another process is using it.
    */
   static async open(directory: string, name: string, parameters: Json, restart = false): Promise<Results> {
     const scratch = join(directory, `${name}.partial`);
@@ -39,11 +39,11 @@ export class Results {
       await lock(join(scratch, LOCK));
       const journal = join(scratch, "journal.jsonl");
       const text = restart ? "" : await readFile(journal, "utf8").catch(() => "");
-      // A line that was cut off by a kill has no end.
+      // A line that was cut off by a kill has no line end.
       const [begin = "", ...lines] = text.slice(0, text.lastIndexOf("\n") + 1).split("\n");
       const kept = lines.filter((line) => line !== "");
       if (kept.length > 0 && begin !== first) {
-        const expected = "an interrupted run with the same parameters (--restart begins anew)";
+        const expected = "an interrupted run with the same parameters (--restart starts over)";
         throw new OptionError(
           mismatch(directory, expected, difference(parsed(begin, journal), parsed(first, journal))),
         );
@@ -61,12 +61,12 @@ export class Results {
     return this.#units.size;
   }
 
-  /** What a unit found, if it is done. */
+  /** The result of a unit, if it is done. */
   get(unit: string): Json | undefined {
     return this.#units.get(unit);
   }
 
-  /** Keeps what a unit found: on disk when this returns. */
+  /** Stores the result of a unit: on disk when this returns. */
   async keep(unit: string, found: Json): Promise<void> {
     this.#units.set(unit, found);
     await appendLine(this.#journal, JSON.stringify([unit, found], marked)).catch((error) => {
@@ -74,26 +74,26 @@ export class Results {
     });
   }
 
-  /** Writes a file of the results, whole or not at all; `undefined`: there is none. */
+  /** Writes a file of the results atomically; `undefined` removes it. */
   async write(file: string, content: Content | undefined): Promise<void> {
     if (content === undefined) return;
     await writeWhole(join(this.directory, file), content);
   }
 
-  /** Lets another process have the directory. */
+  /** Releases the directory for other processes. */
   async close(): Promise<void> {
     await rm(join(this.scratch, LOCK), { force: true });
   }
 
-  /** Takes the journal away: everything is in the files. */
+  /** Removes the journal: everything is in the files. */
   async end(): Promise<void> {
-    // First of all: what it says is kept goes next.
+    // First of all, because the data that it refers to goes next.
     await rm(this.#journal);
     await rm(this.scratch, { recursive: true });
   }
 }
 
-/** Lends the results of a command to `work`, and says how to go on if that is interrupted; see: Results.open */
+/** Opens the results of a command for `work`, and says how to resume if that is interrupted; see Results.open */
 export async function withResults<T>(
   { out, restart }: { readonly out: string; readonly restart?: boolean },
   name: string,
@@ -102,7 +102,7 @@ export async function withResults<T>(
   work: (results: Results) => Promise<T>,
 ): Promise<T> {
   const results = await Results.open(out, name, parameters, restart);
-  if (results.units) warn(`going on: ${results.units} units of work are done (--restart begins anew)`, "");
+  if (results.units) warn(`going on: ${results.units} units of work are done (--restart starts over)`, "");
   try {
     const done = await work(results);
     await results.end();
@@ -117,7 +117,7 @@ export async function withResults<T>(
   }
 }
 
-/** Numbers of a unit as they are computed, in a file of its own: f32, little-endian. */
+/** Values of a unit as they are computed, in a file of its own: f32, little-endian. */
 export class FloatFile {
   readonly #path: string;
   #file: Awaited<ReturnType<typeof open>> | undefined;
@@ -141,14 +141,14 @@ export class FloatFile {
     this.#file = undefined;
   }
 
-  /** Numbers from `begin` to before `end`. Throws LambentError if they are not there. */
+  /** Values from `begin` to before `end`. Throws LambentError if they are missing. */
   async read(begin: number, end: number): Promise<Float32Array> {
     const file = await open(this.#path).catch(() => undefined);
     try {
       const bytes = new Uint8Array(4 * (end - begin));
       const bytesRead = (await file?.read(bytes, 0, bytes.length, 4 * begin))?.bytesRead ?? 0;
       if (bytesRead === bytes.length) return new Float32Array(bytes.buffer);
-      throw new LambentError(mismatch(this.#path, `${end} numbers (--restart begins anew)`, begin + (bytesRead >> 2)));
+      throw new LambentError(mismatch(this.#path, `${end} numbers (--restart starts over)`, begin + (bytesRead >> 2)));
     } finally {
       await file?.close();
     }
@@ -157,7 +157,7 @@ export class FloatFile {
 
 const LOCK = "lock";
 
-/** Notes that this process has a directory. Throws OptionError if another one that runs has it. */
+/** Marks a directory as used by this process. Throws OptionError if another running process uses it. */
 async function lock(path: string): Promise<void> {
   for (;;) {
     try {
@@ -182,7 +182,7 @@ function isRunning(process_: number): boolean {
   }
 }
 
-/** In a journal, numbers that JSON has not. */
+/** How a journal represents numbers that JSON cannot. */
 function marked(_: string, value: unknown): unknown {
   return typeof value === "number" && !Number.isFinite(value) ? { number: `${value}` } : value;
 }
@@ -192,19 +192,19 @@ function unmarked(_: string, value: unknown): unknown {
   return typeof number === "string" ? Number(number) : value;
 }
 
-/** What a line of a journal keeps. Throws LambentError if it is damaged. */
+/** The content of a line of a journal. Throws LambentError if it is damaged. */
 function entry(line: string, journal: string): [string, Json] {
   const found = parsed(line, journal);
   if (Array.isArray(found) && found.length === 2 && typeof found[0] === "string") return found as [string, Json];
-  throw new LambentError(mismatch(journal, "units of work (--restart begins anew)", line));
+  throw new LambentError(mismatch(journal, "units of work (--restart starts over)", line));
 }
 
-/** A line of a journal. Throws LambentError if it is damaged. */
+/** A parsed line of a journal. Throws LambentError if it is damaged. */
 function parsed(line: string, journal: string): unknown {
   try {
     return JSON.parse(line, unmarked);
   } catch {
-    throw new LambentError(mismatch(journal, "lines of JSON (--restart begins anew)", line));
+    throw new LambentError(mismatch(journal, "lines of JSON (--restart starts over)", line));
   }
 }
 
@@ -219,7 +219,9 @@ function difference(found: unknown, expected: unknown): string {
   return key === undefined ? "another" : `one with ${key} ${show(before[key])}`;
 }
 
-/** Rows as CSV: a header of the keys of the first, then the values; what is not finite or missing stays empty, NaN is NaN. */
+/**
+ * Rows as CSV: a header of the keys of the first, then the values; infinite or missing values are empty, NaN is NaN.
+ */
 export function csv(rows: readonly Readonly<Record<string, string | number | undefined>>[]): string {
   const keys = Object.keys(rows[0] ?? {});
   const lines = rows.map((row) => keys.map((key) => cell(row[key])).join(","));

@@ -2,14 +2,14 @@ import { basename } from "node:path";
 import type { Claim } from "../eval/claims.ts";
 import type { Step } from "./reproduce_steps.ts";
 
-/** A step that was carried out: what its JSON file says it found, and where. */
+/** A completed step: what its JSON file says, and where it is. */
 export interface DoneStep extends Step {
   readonly verdict: string;
   /** Kernels, threads, runtime, versions, formats. */
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
-/** docs/RESULTS.md: the paper's claims beside what was found, then every figure with the command that draws it. */
+/** docs/RESULTS.md: the paper's claims with what was found, then every figure with the command that draws it. */
 export function resultsPage(claims: readonly Claim[], steps: readonly DoneStep[], command: string): string {
   const models = [...new Set(steps.map(({ model }) => model))];
   const facts = steps.find(({ facts }) => facts.kernels)?.facts ?? {};
@@ -17,7 +17,7 @@ export function resultsPage(claims: readonly Claim[], steps: readonly DoneStep[]
   return [
     "# Results: the paper's evaluation, on our models",
     "",
-    `Written by \`${command}\` (lambent ${facts.lambent}, ${facts.runtime}). ${agreeing} of ${claims.length} claims agree. The paper: LM-Infinite, arXiv 2308.16137. Its models have 6 to 7 billion parameters and were trained at 2,048 or 4,096 tokens; these have about 5 million and were trained at 512, so that 512 → 32,768 is its 2K/4K → 128K. NLL is in nats per token; intervals are 95 % bootstrap over documents; "re-truncation" reads every stretch of text anew (window 512, stride 256, BOS in front), so that nothing in a window is beyond what the model was trained at. Figures measured on text that is not part of the project say so by the names of their files.`,
+    `Written by \`${command}\` (lambent ${facts.lambent}, ${facts.runtime}). ${agreeing} of ${claims.length} claims agree. The paper: LM-Infinite, arXiv 2308.16137. Its models have 6 to 7 billion parameters and were trained at 2,048 or 4,096 tokens; these have about 5 million and were trained at 512, so that 512 → 32,768 is its 2K/4K → 128K. NLL is in nats per token; intervals are 95 % bootstrap over documents; "re-truncation" reads every stretch of text anew (window 512, stride 256, BOS in front), so that no position in a window is beyond the trained length. Figures measured on text that is not part of the project say so by the names of their files.`,
     "",
     ...models.flatMap((model) => [
       `## ${basename(model)}`,
@@ -60,7 +60,7 @@ export function figureName({ model }: Step, file: string): string {
   return `${basename(model)}-${file}`;
 }
 
-/** The command of a step as one would type it, without the folders where texts happen to lie. */
+/** The command of a step as a user would type it, without the folders of the texts. */
 export function shown({ args, model }: Step): string {
   const parts = args.map((part) => (part === model ? `models/${basename(model)}` : part));
   const all = parts.map((part) => (part.startsWith("/") ? basename(part) : part));

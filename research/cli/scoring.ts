@@ -14,23 +14,25 @@ import type { TextFile } from "./texts.ts";
 export interface Variant {
   readonly name: string;
   readonly options: PolicyOptions;
-  /** Read anew after every stride, under full attention. */
+  /** Re-read after every stride, under full attention. */
   readonly retruncation?: Retruncation | undefined;
 }
 
-/** How a variant's engine attends to documents of `length` tokens. What forgets nothing has no middle tokens. */
+/**
+ * Options for a variant's engine on documents of `length` tokens. Policies that forget nothing have no middle tokens.
+ */
 function optionsOf({ options, retruncation }: Variant, length: number): PolicyOptions {
   if (retruncation) return { attention: "full", maxPositions: retruncation.window, middleK: 0 };
   const keepsAll = options.attention === "full" || options.attention === "ceiling-only";
   return { maxPositions: length, ...options, ...(keepsAll ? { middleK: 0 } : {}) };
 }
 
-/** A variant's policy on documents of `length` tokens. Throws OptionError for what the model cannot do. */
+/** A variant's policy on documents of `length` tokens. Throws OptionError for what the model does not support. */
 function policyOf(subject: Subject, variant: Variant, length: number): Policy {
   return subject.plan(optionsOf(variant, length)).plan.policy;
 }
 
-/** What scores depend on; variants that are refused are so here, before anything is computed. */
+/** What scores depend on; unsupported variants are refused here, before anything is computed. */
 export function scoringParameters(
   flags: EvalFlags,
   subject: Subject,
@@ -48,13 +50,13 @@ export function scoringParameters(
   };
 }
 
-/** What a variant made of the documents. */
+/** The scores of a variant. */
 export interface Scored {
   readonly variant: Variant;
   readonly policy: Policy;
-  /** Of each document: sums of NLL and counts of NaN by band. */
+  /** For each document: sums of NLL and counts of NaN by band. */
   readonly documents: readonly { readonly sums: number[]; readonly nans: number[] }[];
-  /** Of each document: the NLL from position edges[0] on, f32. */
+  /** For each document: the NLL from position edges[0] on, f32. */
   readonly files: readonly FloatFile[];
 }
 
@@ -77,8 +79,8 @@ export async function readDocuments(
 }
 
 /**
- * The NLL of every document's tokens from position edges[0] on, under every variant. A document under a variant is a unit
- * of work: what an interrupted run has kept is not computed again. Prints a line for each variant.
+ * The NLL of every document's tokens from position edges[0] on, under every variant. A document under a variant is a
+ * unit of work, which is not computed again after an interruption. Prints a line for each variant.
  */
 export async function scoreAll(
   subject: Subject,
@@ -95,7 +97,7 @@ export async function scoreAll(
   let done = 0;
   for (const variant of variants) {
     const { retruncation } = variant;
-    // Of a variant whose documents are all kept nothing is loaded.
+    // A variant whose documents are all in the journal is not loaded.
     let engine: Engine | undefined;
     const found: { sums: number[]; nans: number[] }[] = [];
     const files: FloatFile[] = [];
@@ -140,7 +142,7 @@ export async function scoreAll(
   return all;
 }
 
-/** The NLL of one variant over that of another between two positions, with a bootstrap interval over documents. */
+/** The NLL of one variant relative to another between two positions, with a bootstrap interval over documents. */
 export function ratioOf(
   one: Scored,
   base: Scored,

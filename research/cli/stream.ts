@@ -16,7 +16,7 @@ import { type Subject, withSubject } from "./subject.ts";
 import { type TextFile, textFiles } from "./texts.ts";
 
 const NAME = "stream";
-/** A checkpoint is due after so many tokens, or so long a time, unless told; it takes no more than a part of the time. */
+/** By default a checkpoint is due after this many tokens or this much time; it takes at most this share of the time. */
 const CHECKPOINT_TOKENS = 100_000;
 const CHECKPOINT_SECONDS = 60;
 const CHECKPOINT_SHARE = 0.05;
@@ -27,12 +27,12 @@ interface StreamFlags extends EvalFlags {
   readonly checkpointEvery?: number;
 }
 
-/** What is kept at a checkpoint: where the stream is, and what has ended since the one before. */
+/** The content of a checkpoint: the state of the stream, and what has ended since the checkpoint before. */
 interface Checkpoint {
   /** The file of the session's snapshot. */
   readonly snapshot: string;
   readonly state: StreamState;
-  /** That the interval has taken so far. */
+  /** Seconds that the interval has taken so far. */
   readonly seconds: number;
   readonly intervals: readonly Interval[];
   readonly rounds: readonly Tally[];
@@ -51,11 +51,11 @@ export function addStream(evaluation: Command, signal: AbortSignal): void {
     .addHelpText(
       "after",
       `
-Every document is read whole, BOS before it, in an order that is drawn anew whenever all have been read; the session never
-begins again. Texts are tokenised in pieces of 16 KiB at most, cut behind lines. A record has the mean NLL of the tokens of
-its interval in nats, BOS included; only the stream's first token has none.
+Every document is read whole, after BOS, in an order that is reshuffled whenever all have been read; the session is never
+restarted. Texts are tokenised in pieces of at most 16 KiB, cut after lines. A record has the mean NLL of the tokens of its
+interval in nats, BOS included; only the stream's first token has none.
 
-Killed at any moment, the same command goes on from the last checkpoint, with the numbers of an unbroken run.`,
+If it is killed, the same command resumes from the last checkpoint, with the results of an uninterrupted run.`,
     )
     .action((flags: StreamFlags) => stream(flags, signal));
 }
@@ -84,7 +84,7 @@ async function stream(flags: StreamFlags, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Everything that the numbers depend on; threads, kernels and checkpoints are not among it. */
+/** Everything that the results depend on; threads, kernels and checkpoints are not included. */
 function parametersOf(
   flags: StreamFlags,
   subject: Subject,
@@ -121,17 +121,17 @@ function corpusOf({ tokenizer, bos }: Subject, files: readonly TextFile[], seed:
   };
 }
 
-/** A stream and what it leaves on disk on its way. */
+/** A stream, and what it leaves on disk. */
 class Run {
   readonly intervals: Interval[];
   readonly rounds: Tally[];
   readonly #stream: Stream;
   readonly #results: Results;
   readonly #flags: StreamFlags;
-  /** Checkpoints in the journal, and what of intervals and rounds is in them. */
+  /** Checkpoints in the journal, and the intervals and rounds in them. */
   #checkpoints: number;
   #kept: { readonly intervals: number; readonly rounds: number };
-  /** Of the interval, up to #since. */
+  /** Seconds of the interval, up to #since. */
   #seconds: number;
   #since = performance.now();
 
@@ -146,7 +146,7 @@ class Run {
     this.#seconds = kept.at(-1)?.seconds ?? 0;
   }
 
-  /** Begins, or goes on from the last checkpoint. Throws LambentError if that is damaged. */
+  /** Starts, or resumes from the last checkpoint. Throws LambentError if that is damaged. */
   static async open(engine: Engine, corpus: Corpus, results: Results, flags: StreamFlags, every: number): Promise<Run> {
     const kept: Checkpoint[] = [];
     for (let found = results.get("0"); found !== undefined; found = results.get(`${kept.length}`)) {
@@ -157,18 +157,18 @@ class Run {
     if (!last) return new Run(new Stream(engine, corpus, lengths), results, flags, kept);
     const path = join(results.scratch, last.snapshot);
     const snapshot = await readFile(path).catch((error) => {
-      throw new LambentError(mismatch(path, "the snapshot of the last checkpoint (--restart begins anew)", error.code));
+      throw new LambentError(mismatch(path, "the snapshot of the last checkpoint (--restart starts over)", error.code));
     });
     try {
       const stream = new Stream(engine, corpus, lengths, { snapshot, state: last.state });
       return new Run(stream, results, flags, kept);
     } catch (error) {
       if (!(error instanceof ModelError)) throw error;
-      throw new LambentError(`${path}: ${error.message} (--restart begins anew)`);
+      throw new LambentError(`${path}: ${error.message} (--restart starts over)`);
     }
   }
 
-  /** Reads the stream to its end: true. Interrupted, it keeps what it has: false. */
+  /** Reads the stream to its end and returns true. If interrupted, it keeps its state and returns false. */
   async toEnd(stages: Stages, signal: AbortSignal): Promise<boolean> {
     const { tokens, checkpointEvery } = this.#flags;
     const stream = this.#stream;
@@ -223,8 +223,8 @@ class Run {
   }
 
   /**
-   * Keeps everything up to here. The line in the journal is what makes a checkpoint, and is written behind the snapshot
-   * that it names; the one before is there until then.
+   * Writes a checkpoint. The line in the journal makes it valid, and is written after the snapshot that it names; the
+   * checkpoint before is kept until then.
    */
   async #checkpoint(): Promise<void> {
     const { snapshot, state } = this.#stream.checkpoint();

@@ -2,11 +2,11 @@ import type { TopLevelSpec } from "vega-lite";
 import { mean, type Tally, total } from "../eval/stream.ts";
 import { SERIES, svg } from "./plot.ts";
 
-/** What a stream reports of an interval. */
+/** What a stream reports about an interval. */
 export interface Interval extends Tally {
   /** Tokens of the stream up to its end. */
   readonly position: number;
-  /** That it took, all included. */
+  /** Seconds that it took, everything included. */
   readonly seconds: number;
   /** Of the process, at its end. */
   readonly residentBytes: number;
@@ -41,8 +41,9 @@ export function row(interval: Interval) {
 }
 
 /**
- * One line: NLL of the last tenth of the stream against the second (the first has a begin), and of the last whole round
- * against the first; speed of its last tenth and of its first; mean resident memory of its last tenth and of its second.
+ * One line: NLL of the last tenth of the stream against the second (the first includes the start), and of the last
+ * whole round against the first; speed of its last tenth and of its first; mean resident memory of its last tenth and
+ * of its second.
  */
 export function verdict(intervals: readonly Interval[], rounds: readonly Tally[]): string {
   const tenth = Math.max(1, Math.floor(intervals.length / 10));

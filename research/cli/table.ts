@@ -1,7 +1,7 @@
-/** A row of a table; what is undefined is not known. */
+/** A row of a table; undefined values are unknown. */
 export type Row = Readonly<Record<string, number | string | undefined>>;
 
-/** A table as text: titles are the keys of the first row; numbers with three decimals unless whole. */
+/** A table as text: titles are the keys of the first row; numbers have three decimals unless they are integers. */
 export function table(rows: readonly Row[]): string {
   const keys = Object.keys(rows[0] ?? {});
   const lines = [keys, ...rows.map((row) => keys.map((key) => cell(row[key])))];

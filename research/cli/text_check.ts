@@ -11,21 +11,21 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
 const encoder = new TextEncoder();
 
-/** What is read otherwise than it stands in a file. */
+/** Where a file is not read literally. */
 export interface Habits {
-  /** Line ends of two bytes, and of a CR alone. */
+  /** Line ends of CR LF, and of a single CR. */
   readonly crlf: number;
   readonly cr: number;
   /** The file begins with a byte order mark. */
   readonly mark: boolean;
 }
 
-/** Reads a file through. Throws OptionError, which names the byte, for what is not UTF-8 text. */
+/** Reads a whole file. Throws OptionError, naming the byte, if it is not UTF-8 text. */
 export async function checkText(path: string, file: FileHandle): Promise<Habits> {
   const buffer = new Uint8Array(BLOCK);
   let [crlf, cr, mark] = [0, 0, false];
   let before = 0;
-  // Bytes kept of the block before, the beginning of a character.
+  // Bytes carried over from the block before: an incomplete character.
   let kept = 0;
   for (let offset = 0; ; ) {
     const { bytesRead } = await file.read(buffer, kept, BLOCK - kept, offset + kept);
@@ -45,7 +45,7 @@ export async function checkText(path: string, file: FileHandle): Promise<Habits>
   }
 }
 
-/** Whether bytes begin with UTF-8's mark; those of UTF-16 are refused. */
+/** Whether bytes start with UTF-8's byte order mark; those of UTF-16 are refused. */
 function checkMark(path: string, [first, second, third]: Uint8Array): boolean {
   if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) {
     throw new OptionError(mismatch(path, "UTF-8 text", "the byte order mark of UTF-16 at byte 0"));
@@ -67,7 +67,7 @@ function checkBytes(path: string, bytes: Uint8Array, offset: number): void {
   }
 }
 
-/** Where the first byte is that is not UTF-8: where decoding gives U+FFFD that does not stand there. */
+/** The offset of the first byte that is not UTF-8: where decoding gives a U+FFFD that is not in the text. */
 function firstWrong(bytes: Uint8Array): number {
   let at = 0;
   for (const character of lenient.decode(bytes)) {
@@ -77,7 +77,7 @@ function firstWrong(bytes: Uint8Array): number {
   return at;
 }
 
-/** In a line what is read otherwise; undefined: nothing. */
+/** One line on what is not read literally; undefined: nothing. */
 export function describeHabits({ crlf, cr, mark }: Habits): string | undefined {
   const ends = [...(crlf > 0 ? [`${crlf} line ends CR LF`] : []), ...(cr > 0 ? [`${cr} line ends CR`] : [])];
   const parts = [

@@ -6,17 +6,18 @@ import type { ReadText } from "../eval/document.ts";
 import type { Piece } from "../eval/stream.ts";
 import { checkText, describeHabits } from "./text_check.ts";
 
-/** Bytes of a piece at most; with larger ones the garbage of tokenising takes more memory, and a step waits longer. */
+/** The most bytes of a piece; with larger ones the garbage of tokenising takes more memory, and steps wait longer. */
 const PIECE_BYTES = 16384;
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Paths of which it was said how they are read. */
+/** Paths whose differences were reported already. */
 const told = new Set<string>();
 
 /**
- * A file of text that was named, or lies in a directory that was. It is read as Python's text mode does, which published
- * numbers are of: line ends CR LF and CR as LF. A byte order mark is left out. Both are said once, on stderr.
+ * A text file that was named, or that is in a directory that was. It is read like in Python's text mode, which
+ * published figures are based on: line ends CR LF and CR as LF. A byte order mark is dropped. Both are reported once,
+ * on stderr.
  */
 export class TextFile {
   readonly path: string;
@@ -29,16 +30,16 @@ export class TextFile {
     this.size = size;
   }
 
-  /** The begin of the text, cut behind a line where that is possible. Throws OptionError for what is not UTF-8. */
+  /** The start of the text, cut after a line if possible. Throws OptionError if it is not UTF-8. */
   readonly read: ReadText = async (characters) => {
-    // A character has 4 bytes at most.
+    // A character has at most 4 bytes.
     const { text, next } = await this.piece(0, 4 * characters);
     return { text, whole: next === undefined };
   };
 
   /**
-   * The text from byte `offset` on, up to `most` bytes, cut behind a line where that is possible. Throws OptionError for
-   * what is not UTF-8, or has become shorter.
+   * The text from byte `offset` on, up to `most` bytes, cut after a line if possible. Throws OptionError if it is not
+   * UTF-8, or has become shorter.
    */
   async piece(offset: number, most = PIECE_BYTES): Promise<Piece> {
     this.#checked ??= this.#check();
@@ -72,8 +73,8 @@ export class TextFile {
 }
 
 /**
- * The files of `paths`, in the order given; those of a directory, with its folders, by name, hidden ones left out. Throws
- * OptionError for what is empty or no file.
+ * The files of `paths`, in the given order; those of a directory, including subfolders, by name, without hidden ones.
+ * Throws OptionError for what is empty or not a file.
  */
 export async function textFiles(paths: readonly string[]): Promise<TextFile[]> {
   const files: TextFile[] = [];
@@ -98,7 +99,7 @@ export async function textFiles(paths: readonly string[]): Promise<TextFile[]> {
 
 async function withFile<T>(path: string, work: (file: FileHandle) => Promise<T>): Promise<T> {
   const file = await open(path).catch((error) => {
-    throw new LambentError(mismatch(path, "a file that can be read", error.code));
+    throw new LambentError(mismatch(path, "a readable file", error.code));
   });
   try {
     return await work(file);
@@ -114,8 +115,8 @@ async function readBytes(file: FileHandle, offset: number, length: number): Prom
 }
 
 /**
- * Where a piece ends that is not the last: behind a line in the later half, else before the last character, which may not be
- * complete. So it never ends between CR and LF.
+ * Where a piece that is not the last ends: after a line in the second half, otherwise before the last character, which
+ * may be incomplete. So it never ends between CR and LF.
  */
 function endOf(bytes: Uint8Array): number {
   const line = lastLine(bytes);
@@ -126,8 +127,8 @@ function endOf(bytes: Uint8Array): number {
 }
 
 /**
- * Where the last line begins that neither begins nor follows on white space: tokens seldom reach over such a break. If
- * there is none, the last line of all; 0 if that is the first. Lines end with LF, CR LF or CR.
+ * Start of the last line that neither starts with nor follows white space: tokens rarely cross such a break. If there
+ * is none, the last line of all; 0 if that is the first. Lines end with LF, CR LF or CR.
  */
 function lastLine(bytes: Uint8Array): number {
   const isSpace = (at: number) => (bytes[at] as number) <= 32;

@@ -1,8 +1,8 @@
-/** What LM-Infinite's paper says (arXiv 2308.16137), and what evaluations of a model found. */
+/** What LM-Infinite's paper claims (arXiv 2308.16137), and what evaluations of a model found. */
 import type { AblationRow, ContinuationRow, Evaluations } from "./evaluations.ts";
 import type { Interval } from "./statistics.ts";
 
-/** One of the paper's claims beside what was found. */
+/** One of the paper's claims, with what was found. */
 export interface Claim {
   readonly model: string;
   /** Table or figure of the paper. */
@@ -10,13 +10,13 @@ export interface Claim {
   readonly paper: string;
   readonly found: string;
   readonly agrees: boolean;
-  /** Λ-attention itself is wrong if this does not agree, whatever the model. */
+  /** Λ-attention itself is wrong if this one does not agree, whatever the model. */
   readonly essential: boolean;
-  /** Why it does not agree, as far as it was measured. */
+  /** Why it does not agree, as far as that was measured. */
   readonly why?: string;
 }
 
-/** What counts as failing: NLL so much above that of re-truncation. */
+/** NLL this far above that of re-truncation, relative to it, counts as failing. */
 const FAILS = 1.02;
 
 /** Every claim about one model. */
@@ -37,7 +37,8 @@ type Found = Omit<Claim, "model" | "essential"> & { readonly essential?: boolean
 function keys({ diagnose: { keys } }: Evaluations): Found {
   return {
     where: "Fig. 2",
-    paper: "a far query meets nGlobal first tokens at the distance ceiling and nLocal latest ones at their own",
+    paper:
+      "a far query attends to the first nGlobal tokens at the distance ceiling and to the last nLocal at their own distance",
     found: `${keys.attended} keys; pinned logits as at the ceiling to ${keys.pinnedDifference.toExponential(0)} of the largest`,
     agrees: keys.holds,
     essential: true,
@@ -77,7 +78,7 @@ function ends(found: Evaluations): Found[] {
   return claims;
 }
 
-/** What a policy's softmax sees beyond the trained length, beside what it would see if all keys were alike. */
+/** What a policy's softmax sees beyond the trained length, compared with equal weights for all keys. */
 function inRange({ diagnose: { policies } }: Pick<Evaluations, "diagnose">, name = "full"): string {
   const policy = policies.find(({ attention }) => attention === name);
   const all = policy?.layers.at(-1);
@@ -85,16 +86,16 @@ function inRange({ diagnose: { policies } }: Pick<Evaluations, "diagnose">, name
   const change = ({ trained, end }: { trained: { mean: number }; end: { mean: number } }) =>
     `${trained.mean.toFixed(2)} → ${end.mean.toFixed(2)}`;
   const { trained, end } = policy.alike.entropy;
-  return `what the softmax sees changes little: entropy ${change(all.entropy)} nats (of keys that are alike ${trained.toFixed(2)} → ${end.toFixed(2)}), largest logit ${change(all.bound)}`;
+  return `what the softmax sees changes little: entropy ${change(all.entropy)} nats (with equal weights ${trained.toFixed(2)} → ${end.toFixed(2)}), largest logit ${change(all.bound)}`;
 }
 
-/** Which part of Λ-attention may be left out. */
+/** Which part of Λ-attention is left out. */
 function ablations({ ablation: { rows, from, to }, diagnose }: Evaluations): Found[] {
   const where = "Fig. 5";
   const row = (name: string) => rows.find(({ variant }) => variant === name);
   const share = diagnose.policies[0]?.layers.at(-1)?.sinks.trained;
   const alike = diagnose.policies[0]?.alike.sinks.trained;
-  const sinks = `the first tokens get ${percent(share?.mean)} of attention (${percent(alike)} if all keys were alike, ${percent(share?.largest)} in the largest head): attention rests on them little, and little is lost without them`;
+  const sinks = `the first tokens get ${percent(share?.mean)} of attention (${percent(alike)} with equal weights, ${percent(share?.largest)} in the largest head): attention hardly relies on them, so little is lost without them`;
   const whys: Readonly<Record<string, string>> = {
     window: sinks,
     "lambda-only": `${sinks}, nor does their distance matter much`,
@@ -181,7 +182,7 @@ function passkeys({ passkey: { summaries } }: Evaluations): Found[] {
   return [
     {
       where: "Fig. 4, Table 2",
-      paper: "top-k middle tokens find the key that Λ alone has out of reach (79–91 %, truncation 27–66 %)",
+      paper: "top-k middle tokens find the key that is out of reach for Λ alone (79–91 %, truncation 27–66 %)",
       found: `keys found within the window and beyond it: Λ ${answers(lambda)}; with middle tokens ${answers(middle)}; NLL of the key beyond: Λ ${surprise(lambda)}, with middle tokens ${surprise(middle)}`,
       agrees,
       ...(agrees
@@ -205,7 +206,7 @@ function continuations({ continuation: { rows } }: Evaluations): Found[] {
   const claims: Found[] = [
     {
       where: "Table 3",
-      paper: "Λ goes on with a long text where vanilla attention cannot",
+      paper: "Λ continues a long text where vanilla attention cannot",
       found: `after ${longest} tokens Λ ${show(lambda)}; vanilla ${show(full)}`,
       agrees,
       ...(agrees ? {} : { why: "vanilla attention does not fail here, see above" }),
@@ -225,9 +226,9 @@ function continuations({ continuation: { rows } }: Evaluations): Found[] {
       paper: "Λ needs less than 25 % of re-truncation's compute at equal quality",
       found: cheapest
         ? `${percent(share)} of the cheapest re-truncation within 0.5 % of its NLL (${cheapest.system})`
-        : "no re-truncation that was measured comes within 0.5 % of its NLL",
+        : "no measured re-truncation comes within 0.5 % of its NLL",
       agrees: cheap,
-      ...(cheap ? {} : { why: "so short a window is as good here: the model gains little from more context" }),
+      ...(cheap ? {} : { why: "such a short window is as good here: the model gains little from more context" }),
     },
   ];
 }
@@ -238,7 +239,7 @@ function streams({ stream }: Evaluations): Found[] {
   const tenth = Math.floor(intervals.length / 10);
   const mean = (from: number, of: (interval: (typeof intervals)[number]) => number) =>
     intervals.slice(from, from + tenth).reduce((sum, interval) => sum + of(interval), 0) / tenth;
-  /** The last tenth in parts of the second: the first has what begins. */
+  /** The last tenth relative to the second; the first includes warm-up. */
   const change = (of: Parameters<typeof mean>[1]) => mean(intervals.length - tenth, of) / mean(tenth, of);
   const good = Math.abs(change(({ nll }) => nll) - 1) < 0.1 && change(({ residentBytes }) => residentBytes) < 1.1;
   return [

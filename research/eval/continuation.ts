@@ -1,6 +1,6 @@
 /**
- * How a text goes on after a context, by a model and in truth (the paper's Tables 2 and 3), and what a token costs under
- * Λ-attention and under re-truncation (its Fig 6).
+ * Continuations of a text by a model, compared with the true ones (the paper's Tables 2 and 3), and what a token costs
+ * under Λ-attention and under re-truncation (its Fig. 6).
  */
 
 import { mismatch, OptionError } from "../../src/base/errors.ts";
@@ -14,24 +14,24 @@ export interface Continuation {
   readonly length: number;
   /** [count] */
   readonly ids: readonly number[];
-  /** Of the true continuation's tokens, each after the true ones before it: mean in nats. */
+  /** NLL of the true continuation's tokens, each given the true ones before it: mean in nats. */
   readonly nll: number;
-  /** What choosing `ids` took, from the context's last token on; with re-truncation its re-readings too. */
+  /** The cost of choosing `ids`, from the context's last token on, including re-reading under re-truncation. */
   readonly flops: number;
   readonly seconds: number;
 }
 
-/** How a long reading is watched. */
+/** How a long reading is reported and aborted. */
 export interface Watch {
   readonly signal?: AbortSignal | undefined;
-  /** Called with how many tokens of the context were read, or of the continuation predicted, since the last call. */
+  /** Called with the number of tokens of the context read, or of the continuation predicted, since the last call. */
   readonly onTokens?: ((count: number) => void) | undefined;
 }
 
 /** Chunks of a context that are read between two calls of onTokens. */
 const CHUNKS = 16;
 
-/** Under re-truncation no token is predicted from more than `window` tokens, BOS included. */
+/** Under re-truncation every token is predicted from at most `window` tokens, BOS included. */
 export interface Retruncation {
   readonly window: number;
   /** Tokens that are predicted between two re-readings; 1: every token is predicted from a re-read window. */
@@ -39,9 +39,9 @@ export interface Retruncation {
 }
 
 /**
- * The `count` tokens after the first `length` of `ids`, for every one of `lengths`, in rising order. The text is read once:
- * at each length a fork goes on by itself, and another one reads the truth. Needs two session slots; under policies with
- * maxPositions, the last length and `count`.
+ * The `count` tokens after the first `length` of `ids`, for every one of `lengths`, in ascending order. The text is
+ * read once: at each length one fork generates, and another reads the true continuation. Needs two session slots, and
+ * under policies with maxPositions the last length plus `count`.
  */
 export async function* continuations(
   engine: Engine,
@@ -55,7 +55,7 @@ export async function* continuations(
   try {
     let read = 0;
     for (const length of [...lengths].sort((a, b) => a - b)) {
-      // The context's last token is the first thing that a continuation reads: its logits are the first token's.
+      // The context's last token is read by the continuation: its logits choose the first token.
       while (read < length - 1) {
         const piece = ids.slice(read, Math.min(read + CHUNKS * engine.plan.options.chunkSize, length - 1));
         await engine.append(session, piece, signal);
@@ -76,7 +76,10 @@ export async function* continuations(
   }
 }
 
-/** A part of a text predicted from one window: tokens `first` to before `end`, after BOS and the tokens from `begin` on. */
+/**
+ * A part of a text that is predicted from one window: tokens `first` to before `end`, after BOS and the tokens from
+ * `begin` on.
+ */
 export interface Window {
   readonly begin: number;
   readonly first: number;
@@ -84,9 +87,9 @@ export interface Window {
 }
 
 /**
- * The windows of `count` tokens after `length`. While the text so far is no longer than `window` it is all there, and
- * nothing is re-read. From then on the last `window − stride + 1` tokens, `bosTokens` of BOS among them, are read into an
- * empty cache, and `stride` tokens are predicted until it holds `window` again.
+ * The windows of `count` tokens after `length`. While the text is no longer than `window`, all of it is in the window
+ * and nothing is re-read. Then the last `window − stride + 1` tokens, `bosTokens` of BOS among them, are read into an
+ * empty cache, and `stride` tokens are predicted until it contains `window` again.
  */
 export function windowsOf(
   length: number,
@@ -110,8 +113,8 @@ export function windowsOf(
 }
 
 /**
- * The `count` tokens after the first `length` of `ids`, BOS first if `bosTokens` is 1, by re-truncation. The engine has full
- * attention; maxPositions is the window at least.
+ * The `count` tokens after the first `length` of `ids`, after BOS if `bosTokens` is 1, by re-truncation. The engine has
+ * full attention, and maxPositions of at least the window.
  */
 export async function retruncated(
   engine: Engine,
@@ -168,7 +171,7 @@ function checkSpan(ids: readonly number[], length: number, count: number): void 
   throw new OptionError(mismatch("document", `at least ${length} tokens and ${count} that follow`, ids.length));
 }
 
-/** The `count` most likely tokens after `tokens`, one after the other; the last one stays unread. */
+/** The `count` most likely tokens after `tokens`, chosen one by one; the last one is not read. */
 async function choose(
   engine: Engine,
   id: number,

@@ -1,14 +1,14 @@
-/** What continuations of several documents are worth. */
+/** Scores of continuations of several documents. */
 import { corpusBleu, rougeL } from "./overlap.ts";
 import { bootstrapMean, type Interval } from "./statistics.ts";
 
-/** One document's continuation as text, and what it took. */
+/** One document's continuation as text, and its cost. */
 export interface ScoredContinuation {
   readonly text: string;
   readonly truth: string;
-  /** Mean NLL of the true tokens in nats; NaN is not dropped. */
+  /** Mean NLL of the true tokens in nats; NaN propagates. */
   readonly nll: number;
-  /** Of all its tokens. */
+  /** FLOP of all its tokens. */
   readonly flops: number;
   readonly seconds: number;
 }
@@ -16,7 +16,7 @@ export interface ScoredContinuation {
 /** Of one system at one length, over documents. */
 export interface Score {
   readonly documents: number;
-  /** 0 to 100, of all documents together. see: corpusBleu */
+  /** 0 to 100, over all documents together. see: corpusBleu */
   readonly bleu: number;
   /** F1, 0 to 100, mean over documents. */
   readonly rougeL: Interval;
@@ -49,7 +49,7 @@ export function scoreOf(found: readonly ScoredContinuation[], count: number, see
   };
 }
 
-/** The system of least cost per token among those whose NLL is no worse; undefined if none is as good. */
+/** The system with the least cost per token among those whose NLL is no worse; undefined if there is none. */
 export function cheapestAsGood<T extends Pick<Score, "nll" | "flops">>(
   systems: readonly T[],
   nll: number,

@@ -2,23 +2,26 @@ import { Op, Span } from "../../assembly/op.ts";
 import type { Plan, PlannedLayer } from "../../src/plan/plan.ts";
 import type { Policy } from "../../src/plan/policy.ts";
 
-/** Rows that a session reads: positions from `begin` to before `end`, counted from its first; `logits` of them want logits. */
+/**
+ * Rows that a session reads: positions from `begin` to before `end`, relative to its first; `logits` of them want
+ * logits.
+ */
 export interface Reading {
   readonly begin: number;
   readonly end: number;
   readonly logits: number;
 }
 
-/** Keys that the query at `position` attends, itself included. */
+/** Keys that the query at `position` attends to, itself included. */
 export function keysAttended({ nGlobal, nLocal }: Policy, position: number): number {
   const keys = position + 1;
   return Math.min(keys, nLocal) + Math.min(nGlobal, Math.max(0, keys - nLocal));
 }
 
 /**
- * Floating-point operations of a reading: of every record its `flops` for each row it works on, the head's only for rows
- * that want logits; attention's, which the plan counts for a full window, for the keys that each query attends: of
- * `heads · headDim` numbers a product and a sum for its logit, and as many for its value.
+ * Floating-point operations of a reading: for every record its `flops` per row that it works on, the head's only for
+ * rows that want logits. Attention's, which the plan counts for a full window, are scaled to the keys that each query
+ * attends to: a multiply and an add per number of `heads · headDim` for its logit, and as many for its value.
  */
 export function flopsOf({ records, layers }: Plan, { begin, end, logits }: Reading): number {
   const attending = layers.filter(({ cache }) => cache.ring > 0);
@@ -30,7 +33,7 @@ export function flopsOf({ records, layers }: Plan, { begin, end, logits }: Readi
   return sum;
 }
 
-/** How many full windows of a layer the keys are that queries from `begin` to before `end` attend. */
+/** The keys that queries from `begin` to before `end` attend to, in full windows of the layer. */
 function windowsOf({ policy, cache }: PlannedLayer, begin: number, end: number): number {
   let keys = 0;
   for (let position = begin; position < end; position++) keys += keysAttended(policy, position);

@@ -1,6 +1,6 @@
 /**
- * Why models fail on texts longer than those they were trained on (paper §2, Fig 1), and whether they have attention sinks:
- * numbers that an engine loaded with `observe` notes of its own steps.
+ * Why models fail on texts longer than those they were trained on (paper §2, Fig. 1), and whether they have attention
+ * sinks: statistics that an engine loaded with `observe` records of its steps.
  */
 
 import type { WorkRows } from "../../src/engine/batch.ts";
@@ -14,16 +14,16 @@ import type { Policy } from "../../src/plan/policy.ts";
 export interface Grid {
   /** Tokens of the text. */
   readonly length: number;
-  /** Distances from the last query at which the bound of its logits is kept: 0 first, length − 1 last. */
+  /** Distances from the last query at which the bound of its logits is recorded: 0 first, length − 1 last. */
   readonly distances: readonly number[];
   /** Bands of positions: band i is edges[i] ≤ p < edges[i + 1]. */
   readonly edges: readonly number[];
 }
 
-/** Points of a curve, at most about so many. */
+/** Approximate maximum of points of a curve. */
 const POINTS = 128;
 
-/** Distances grow by a quarter at first, then by a step; bands are of equal width. */
+/** Distances grow by a quarter at first, then by a constant step; bands have equal width. */
 export function gridOf(length: number): Grid {
   const step = Math.ceil(length / POINTS);
   const distances = [0];
@@ -33,12 +33,12 @@ export function gridOf(length: number): Grid {
   return { length, distances, edges };
 }
 
-/** Whether the query at position p meets the key at distance d from it, positions counted from the text's first token. */
+/** Whether the query at position p meets the key at distance d, positions relative to the text's first token. */
 export function attends({ nGlobal, nLocal }: Policy, p: number, d: number): boolean {
   return d < nLocal || p - d < nGlobal;
 }
 
-/** How many keys the query at position p meets, and how many of them are among the text's first `sinks`. */
+/** The number of keys that the query at position p meets, and how many of them are among the text's first `sinks`. */
 export function keysOf({ nGlobal, nLocal }: Policy, p: number, sinks: number): { keys: number; sinks: number } {
   const local = Math.min(p + 1, nLocal);
   const pinned = Math.min(nGlobal, p + 1 - local);
@@ -111,7 +111,7 @@ export class Curves {
     return this.#part(layer, head, this.grid.distances.length + bands, bands);
   }
 
-  /** Numbers that are NaN or infinite. */
+  /** Values that are NaN or infinite. */
   get notFinite(): number {
     return this.values.reduce((count, value) => count + (Number.isFinite(value) ? 0 : 1), 0);
   }
@@ -123,7 +123,7 @@ export class Curves {
   }
 }
 
-/** The mean of the curves of several texts, on one grid. A NaN is never dropped. */
+/** The mean of the curves of several texts on one grid. NaN propagates. */
 export function meanCurves(all: readonly Curves[]): Curves {
   const [{ layers, heads, grid, values }] = all as readonly [Curves, ...Curves[]];
   const sums = new Float64Array(values.length);
@@ -137,8 +137,8 @@ export function meanCurves(all: readonly Curves[]): Curves {
 }
 
 /**
- * Reads a text of the grid's length with an engine whose `observe` has attention over at least that span. `onStep` is
- * lent what each step left. No token's logits are computed: numbers that are not finite are for the curves to tell.
+ * Reads a text of the grid's length with an engine whose `observe` has attention over at least that span. `onStep`
+ * borrows what each step recorded. No logits are computed; values that are not finite show in the curves.
  */
 export async function readCurves(
   engine: Engine,
@@ -202,7 +202,7 @@ function setBounds(curves: Curves, layer: number, logits: Float32Array, policy: 
   }
 }
 
-/** A mean, and the standard deviation that divides by n − 1. */
+/** The mean, and the sample standard deviation (n − 1). */
 export interface Spread {
   readonly mean: number;
   readonly std: number;

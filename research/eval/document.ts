@@ -1,30 +1,30 @@
 import { mismatch, OptionError } from "../../src/base/errors.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 
-/** A text as a model reads it in evaluation: BOS, then the text's first tokens. */
+/** A text as a model reads it in evaluations: BOS, then the text's first tokens. */
 export interface Document {
   readonly name: string;
   readonly ids: readonly number[];
 }
 
 /**
- * The token that documents begin with: what the tokenizer puts before a text, else the config's `bos_token_id`; undefined
- * if the model has none, and documents begin with their text.
+ * The first token of documents: what the tokenizer puts before a text, else the config's `bos_token_id`; undefined if
+ * the model has none, so that documents start with their text.
  */
 export function bosOf(tokenizer: Tokenizer, config: Readonly<Record<string, unknown>>): number | undefined {
   const configured = typeof config.bos_token_id === "number" ? config.bos_token_id : undefined;
   return tokenizer.encode("")[0] ?? configured ?? tokenizer.bosTokenId;
 }
 
-/** Reads a text from its begin: at least so many characters of it if it has them, and whether that is all. */
+/** Reads the start of a text: at least this many characters if it has them, and whether that is all. */
 export type ReadText = (characters: number) => Promise<{ readonly text: string; readonly whole: boolean }>;
 
-/** Tokens at the end of a text that is cut may differ from those of the whole: so many are not used. */
+/** Tokens at the end of a truncated text may differ from those of the whole: this many are not used. */
 const SLACK = 64;
 
 /**
- * BOS and the text's first tokens, `length` in all, the same as if the whole text were encoded; no more of it is read than
- * that takes. With `length` Infinity, the whole text. Throws OptionError if the text is too short.
+ * BOS and the text's first tokens, `length` in all, as if the whole text were encoded; no more of it is read than
+ * needed. With `length` Infinity, the whole text. Throws OptionError if the text is too short.
  */
 export async function documentOf(
   name: string,
@@ -39,7 +39,7 @@ export async function documentOf(
   throw new OptionError(mismatch(name, expected, document.ids.length));
 }
 
-/** The same, or all that there is if the text is shorter. */
+/** The same, or all there is if the text is shorter. */
 export async function beginOf(
   name: string,
   read: ReadText,
@@ -57,7 +57,7 @@ export async function beginOf(
   }
 }
 
-/** UTF-8 bytes of the text that tokens stand for, special ones left out. */
+/** UTF-8 bytes of the text of these tokens, without special ones. */
 export function textBytes(tokenizer: Tokenizer, ids: readonly number[]): number {
   return new TextEncoder().encode(tokenizer.decode(ids, { skipSpecialTokens: true })).length;
 }

@@ -1,4 +1,4 @@
-/** Parts of the results of a model's evaluations, as their JSON files hold them; read with NaN in the place of null. */
+/** The parts of the evaluations' JSON files that are compared with the paper; read with NaN in place of null. */
 export interface Evaluations {
   readonly model: string;
   readonly end: NllResult;

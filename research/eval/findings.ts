@@ -1,21 +1,21 @@
-/** What curves come to: numbers per layer and head at the trained length and at the text's end. */
+/** Summaries of curves: values per layer and head at the trained length and at the text's end. */
 import type { Policy } from "../../src/plan/policy.ts";
 import { type Curves, type Grid, type Spread, spreadOf, uniform } from "./diagnose.ts";
 
-/** A number within the trained length, and at the end of the text. */
+/** A value within the trained length, and at the end of the text. */
 export interface Change<T> {
   readonly trained: T;
   readonly end: T;
 }
 
-/** Of one head: its largest logit, its mean entropy in nats and the first keys' mean share of its attention. */
+/** For one head: its largest logit, its mean entropy in nats and the first keys' mean share of its attention. */
 export interface HeadFindings {
   readonly bound: Change<number>;
   readonly entropy: Change<number>;
   readonly sinks: Change<number>;
 }
 
-/** Of the heads of one layer, or of all layers. */
+/** For the heads of one layer, or of all layers. */
 export interface LayerFindings {
   readonly layer: number | "all";
   readonly bound: Change<Spread>;
@@ -24,7 +24,7 @@ export interface LayerFindings {
   readonly heads: readonly HeadFindings[];
 }
 
-/** Where a grid's numbers are taken: an index of its distances, and bands from one to before another. */
+/** Where a grid's values are taken: an index of its distances, and a range of bands. */
 interface Place {
   readonly distance: number;
   readonly begin: number;
@@ -32,8 +32,8 @@ interface Place {
 }
 
 /**
- * The bound up to the trained length and over all distances; means over the last half of the trained length, and over as
- * many positions at the text's end.
+ * The bound up to the trained length and over all distances; means over the last half of the trained length, and over
+ * as many positions at the text's end.
  */
 export function findingsOf(curves: Curves, trainedLength: number): LayerFindings[] {
   const places = placesOf(curves.grid, trainedLength);
@@ -67,7 +67,7 @@ function meansOf(values: ArrayLike<number>, { trained, end }: Change<Place>): Ch
   return { trained: mean(trained), end: mean(end) };
 }
 
-/** The positions that the numbers of a text of `length` stand for: the last half of the trained length, by whole bands. */
+/** The positions that the values of a text of `length` cover: the last half of the trained length, in whole bands. */
 function spanOf({ edges }: Grid, length: number, trainedLength: number): { begin: number; end: number } {
   const end = Math.max(
     1,

@@ -1,14 +1,14 @@
-/** Whether a text's first tokens have hidden states of their own (paper §2, Fig 1c and Appendix Fig 7). */
+/** Whether a text's first tokens have hidden states apart from all others (paper §2, Fig. 1c and Appendix Fig. 7). */
 import type { Observation } from "../../src/engine/observe.ts";
 
-/** Positions that are all kept, because what is remote lies there; the others are compared with those behind. */
+/** Positions that are all kept, because outliers are there; they are compared with the positions after them. */
 export const INITIAL = 32;
 /** The first tokens, whose centroid is compared. */
 export const FIRST = 10;
-/** Positions that are kept of a text, at most. */
+/** The most positions that are kept of a text. */
 const KEPT = 512;
 
-/** Positions of a text of `tokens` whose hidden states are kept: the first ones, then evenly to the end. */
+/** Positions of a text of `tokens` whose hidden states are kept: the first ones, then evenly spaced to the end. */
 export function keptPositions(tokens: number): number[] {
   const first = Math.min(INITIAL, tokens);
   const rest = Math.min(KEPT, tokens) - first;
@@ -16,7 +16,7 @@ export function keptPositions(tokens: number): number[] {
   return [...Array.from({ length: first }, (_, p) => p), ...others];
 }
 
-/** Hidden states of one text as its steps come: after each of `layers` those at `positions`. */
+/** Collects hidden states of one text, step by step: after each of `layers` those at `positions`. */
 export class HiddenStates {
   readonly #layers: readonly number[];
   /** The row of each position that is kept. */
@@ -45,21 +45,24 @@ export class HiddenStates {
   }
 }
 
-/** How far first tokens lie from the others: distances from the centroid of those behind INITIAL, in units of their spread. */
+/**
+ * How far first tokens are from the others: distances from the centroid of those after INITIAL, in units of their
+ * spread.
+ */
 export interface Remoteness {
-  /** Of each of the initial positions, the mean over texts. */
+  /** For each of the initial positions, the mean over texts. */
   readonly byPosition: readonly number[];
-  /** Of the centroid of positions 0 to 9. */
+  /** For the centroid of positions 0 to 9. */
   readonly first: number;
-  /** The same without position 0, which in every text may be the same token. */
+  /** The same without position 0, which may be the same token in every text. */
   readonly withoutBos: number;
-  /** What a centroid of as many of the others has by chance: √(1 / their number). */
+  /** The expected distance of a centroid of as many others by chance: √(1 / their number). */
   readonly chance: number;
 }
 
 /**
- * `parts`: per text f32[positions, dim]; `spread`, the root of the mean squared distance from their centroid, is that of
- * the positions from INITIAL on.
+ * `parts`: per text f32[positions, dim]. `spread`, the root of the mean squared distance from their centroid, is that
+ * of the positions from INITIAL on.
  */
 export function remoteness(parts: readonly Float32Array[], positions: readonly number[], dim: number): Remoteness {
   const rowsOf = (within: (p: number) => boolean) =>

@@ -1,9 +1,9 @@
 /**
- * The paper's Fig 2, measured: which keys a query far into a text meets, and at which distances.
+ * The paper's Fig. 2, measured: which keys a query far into a text meets, and at which distances.
  *
- * In the first layer queries and keys are functions of their tokens alone, but for the position. So the logits of the last
- * query under Λ must be those of the same pairs of tokens in short texts under full attention: a pinned key's at distance
- * `limit`, a local key's at its own.
+ * In the first layer queries and keys depend on their tokens and positions alone. So the logits of the last query under
+ * Λ must be those of the same pairs of tokens in short texts under full attention: a pinned key's at distance `limit`,
+ * a local key's at its own.
  */
 
 import { mismatch } from "../../src/base/errors.ts";
@@ -15,21 +15,23 @@ import type { Policy } from "../../src/plan/policy.ts";
 import { attends } from "./diagnose.ts";
 
 export interface FoundKeys {
-  /** Of the last query: its position, and the keys of the first layer's first head that it met. */
+  /** For the last query: its position, and the keys of the first layer's first head that it met. */
   readonly position: number;
   readonly attended: number;
   /** nGlobal + nLocal of this layer. */
   readonly expected: number;
-  /** Keys of any head that were met and should not be, or should be and were not. */
+  /** Keys of any head that were met and should not be, or the reverse. */
   readonly wrong: number;
-  /** The largest difference of a logit of any head from that of the short text, in parts of the head's largest logit. */
+  /**
+   * The largest difference of a logit of any head from that of the short text, relative to the head's largest logit.
+   */
   readonly pinnedDifference: number;
   readonly localDifference: number;
-  /** Whether all keys are the right ones and no difference is larger than TOLERANCE. */
+  /** Whether all keys are right and no difference exceeds TOLERANCE. */
   readonly holds: boolean;
 }
 
-/** f32 rounding of a rotation at other positions gives some 1e-6; a wrong distance some 1e-1. */
+/** f32 rounding of a rotation at other positions gives about 1e-6; a wrong distance about 1e-1. */
 const TOLERANCE = 1e-4;
 
 /** Loads the model with these options in place of others; one engine is used at a time. */
@@ -63,8 +65,8 @@ export async function measureKeys(
 }
 
 /**
- * The pairs of the text's last token with its pinned ones, at distance `limit`, and the text's end. Of the former as many
- * as fit in `limit` at once: pinned tokens, others up to the limit, then the last token as often.
+ * The pairs of the text's last token with its pinned ones, at distance `limit`, and the text's end. As many of the
+ * former as fit in `limit` at once: pinned tokens, others up to the limit, then the last token as many times.
  */
 export function shortTexts({ nGlobal, nLocal, limit }: Policy, text: readonly number[]) {
   const last = text.at(-1) as number;

@@ -4,16 +4,17 @@ import { hold } from "../../src/engine/state.ts";
 import { POLICIES, type PolicyName } from "../../src/plan/policy.ts";
 
 /**
- * Ways to read a text that is longer than a model's context: the attention policies, and `retruncation`, which reads every
- * stretch of text anew with as much context as fits the trained length (paper, Fig. 6; what is compared with).
+ * Ways to read a text that is longer than a model's context: the attention policies, and `retruncation`, which reads
+ * every stretch of text anew with as much context as fits the trained length (paper, Fig. 6; the reference for
+ * comparison).
  */
 export const READINGS = [...POLICIES, "retruncation"] as const;
 export type Reading = PolicyName | "retruncation";
 
-/** Takes NLLs in nats per token as they are computed, those of consecutive tokens. NaN where a logit was not finite. */
+/** Receives NLLs in nats per token as they are computed, of consecutive tokens. NaN where a logit was not finite. */
 export type OnNll = (nll: Float32Array) => void | Promise<void>;
 
-/** The NLL of every token of a document from position `from` (1 or more) on, each given all tokens before it. */
+/** The NLL of every token of a document from position `from` (1 or more) on, given all tokens before it. */
 export async function scoreDocument(
   engine: Engine,
   ids: readonly number[],
@@ -33,17 +34,17 @@ export async function scoreDocument(
 }
 
 export interface Retruncation {
-  /** Tokens that are read at once, BOS included: the trained length. */
+  /** Tokens per window, BOS included: the trained length. */
   readonly window: number;
-  /** Tokens between the begins of two windows. */
+  /** Tokens between the starts of two windows. */
   readonly stride: number;
 }
 
 /**
- * The same under re-truncation (from: 1 or more). Windows begin at tokens 0, stride, 2 · stride …; each is read from an empty cache, with BOS
- * in the place of its first token. The first window scores all of its tokens, a later one its last `stride`, so that every
- * token but those of the first window has from window − stride to window − 1 tokens of context, BOS included.
- * `engine`: one with full attention.
+ * The same under re-truncation (from: 1 or more). Windows start at tokens 0, stride, 2 · stride …; each is read into an
+ * empty cache, with BOS in place of its first token. The first window scores all of its tokens, later ones their last
+ * `stride`, so that every token after the first window has from window − stride to window − 1 tokens of context, BOS
+ * included. `engine`: one with full attention.
  */
 export async function scoreRetruncated(
   engine: Engine,
@@ -58,22 +59,22 @@ export async function scoreRetruncated(
   for (let begin = first; begin === first || begin + window - stride < ids.length; begin += stride) {
     const tokens = ids.slice(begin, begin + window);
     if (begin > 0 && bos !== undefined) tokens[0] = bos;
-    // What the window before has scored, and what nobody wants, is context.
+    // Tokens that the window before has scored, or that are not wanted, are context.
     const context = Math.max(begin === 0 ? 1 : window - stride, from - begin);
     await scoreDocument(engine, tokens, context, onNll, signal);
   }
 }
 
-/** What was found between two positions. */
+/** The result between two positions. */
 export interface Stretch {
-  /** Nats per token; NaN if one of them is, or if there is none. */
+  /** Nats per token; NaN if one of them is, or if there are none. */
   readonly mean: number;
   readonly tokens: number;
   /** Tokens whose NLL is not a number. */
   readonly nan: number;
 }
 
-/** Sums of NLLs by band of positions, as they come: band i reaches from position edges[i] to before edges[i + 1]. */
+/** Running sums of NLLs by band: band i is from position edges[i] to before edges[i + 1]. */
 export class Bands {
   readonly #edges: readonly number[];
   readonly sums: number[];
@@ -81,7 +82,7 @@ export class Bands {
   #position: number;
   #band = 0;
 
-  /** `edges`: ascending, the first one the position of the first token that is added. */
+  /** `edges`: ascending; the first is the position of the first token that is added. */
   constructor(edges: readonly number[]) {
     this.#edges = edges;
     this.sums = Array(edges.length - 1).fill(0);
@@ -89,7 +90,7 @@ export class Bands {
     this.#position = edges[0] as number;
   }
 
-  /** Takes the NLLs of the next tokens. */
+  /** Adds the NLLs of the next tokens. */
   add(nll: Float32Array): void {
     for (const value of nll) {
       while (this.#position >= (this.#edges[this.#band + 1] as number)) this.#band++;
@@ -117,14 +118,17 @@ export function between(
 }
 
 /**
- * Where the end of a text of `length` tokens begins, which says how it is read there: its last 1,024, of a short text the
- * last half; not before `from`.
+ * Start of the stretch at the end of a text of `length` tokens whose NLL is reported: its last 1,024 tokens, the last
+ * half of a short text; not before `from`.
  */
 export function tailOf(from: number, length: number): number {
   return Math.max(from, length - Math.min(1024, Math.floor(length / 2)));
 }
 
-/** The edges of the bands of a document from position `from` to before `length`, those of the texts of `lengths` and of their tails among them. */
+/**
+ * The edges of the bands of a document from position `from` to before `length`, including those of the texts of
+ * `lengths` and of their ends.
+ */
 export function edgesOf(from: number, length: number, lengths: readonly number[]): number[] {
   const edges = new Set([from, 64, 256, length, tailOf(from, length)]);
   for (let edge = 512; edge < length; edge *= 2) edges.add(edge);

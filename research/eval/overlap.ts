@@ -1,6 +1,6 @@
 /**
- * How much of a true continuation is in a generated one: BLEU (Papineni et al. 2002) and ROUGE-L (Lin 2004), in the numbers
- * of sacrebleu 2.6.0 and rouge-score 0.1.2 for the same strings.
+ * How much of a true continuation is in a generated one: BLEU (Papineni et al. 2002) and ROUGE-L (Lin 2004), with the
+ * results of sacrebleu 2.6.0 and rouge-score 0.1.2 for the same strings.
  */
 import { mismatch } from "../../src/base/errors.ts";
 import { exp, log } from "../../src/base/math.ts";
@@ -8,7 +8,7 @@ import { exp, log } from "../../src/base/math.ts";
 /** The longest n-gram that BLEU counts. */
 const ORDERS = 4;
 
-/** What BLEU is computed from; of several pairs the sums. */
+/** The counts that BLEU is computed from; of several pairs their sums. */
 export interface Bleu {
   /** 0 to 100 */
   readonly score: number;
@@ -70,7 +70,9 @@ function checkPairs(hypotheses: readonly string[], references: readonly string[]
   }
 }
 
-/** The geometric mean of the precisions, 0 to 100; an order without a match counts half a match, the next a quarter, … */
+/**
+ * The geometric mean of the precisions, 0 to 100; an order without a match counts half a match, the next a quarter, …
+ */
 function meanPrecision(counts: readonly number[], totals: readonly number[]): number {
   if (counts.every((count) => count === 0) || totals.includes(0)) return 0;
   let smoothing = 1;
@@ -82,7 +84,7 @@ function meanPrecision(counts: readonly number[], totals: readonly number[]): nu
   return exp(sum / ORDERS);
 }
 
-/** How often every n-gram occurs; tokens have no spaces in them. */
+/** The counts of all n-grams; tokens contain no spaces. */
 function ngrams(tokens: readonly string[], n: number): Map<string, number> {
   const counts = new Map<string, number>();
   for (let i = 0; i + n <= tokens.length; i++) {
@@ -92,12 +94,12 @@ function ngrams(tokens: readonly string[], n: number): Map<string, number> {
   return counts;
 }
 
-/** What Python takes for whitespace: \s has U+FEFF too, and U+001C to U+001F and U+0085 not. */
+/** Python's white space; \s also has U+FEFF, and lacks U+001C to U+001F and U+0085. */
 const SPACE = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]";
 const SPACES = new RegExp(`${SPACE}+`, "u");
 const SPACES_AT_END = new RegExp(`(?<!${SPACE})${SPACE}+$`, "u");
 
-/** Tokens as mteval-v13a makes them. see: sacrebleu/tokenizers/tokenizer_13a.py, tokenizer_re.py */
+/** Tokens of mteval-v13a. see: sacrebleu/tokenizers/tokenizer_13a.py, tokenizer_re.py */
 export function tokenize13a(text: string): string[] {
   return ` ${text
     .replace(SPACES_AT_END, "")
@@ -119,7 +121,7 @@ export function tokenize13a(text: string): string[] {
 /** see: rouge_score/tokenize.py */
 const words = (text: string): string[] => text.toLowerCase().match(/[a-z0-9]+/g) ?? [];
 
-/** In time a · b and memory a + b. */
+/** Takes time a · b and memory a + b. */
 function longestCommonSubsequence(a: readonly string[], b: readonly string[]): number {
   const ids = new Map<string, number>();
   const idOf = (word: string): number => {

@@ -3,38 +3,38 @@ import { GREEDY, logSumExp } from "../../src/engine/sampler.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import type { Prompt } from "./passkey_prompts.ts";
 
-/** What one prompt showed. */
+/** The result of one prompt. */
 export interface Trial {
   readonly key: number;
-  /** What was generated, by greedy choice. */
+  /** The generated text, by greedy choice. */
   readonly answer: string;
-  /** Whether the answer's first whole number is the key. */
+  /** Whether the answer's first integer is the key. */
   readonly correct: boolean;
-  /** Mean over the key's tokens behind the prompt, nats per token. */
+  /** Mean over the key's tokens after the prompt, nats per token. */
   readonly nll: number;
-  /** The same of another key of as many digits: a model that has found the key finds this one much less likely. */
+  /** The same for another key of as many digits: a model that has found the key finds this one much less likely. */
   readonly otherNll: number;
 }
 
-/** What is used of an engine. */
+/** The part of an engine that is used. */
 export type Reader = Pick<Engine, "plan" | "open" | "fork" | "dispose" | "append" | "next" | "state" | "logits">;
 
-/** Sessions at once: what prompts share, the prompt, and what is tried behind it. */
+/** Sessions at once: the shared start of prompts, the prompt, and a trial after it. */
 export const SESSIONS = 3;
 
 /**
- * Asks a model for keys. What prompts have in common is read once, if there is room for so many sessions, and a prompt
- * once, not once for each of its three numbers; no bit depends on it.
+ * Asks a model for keys. The shared start of prompts is read once, if there are enough sessions, and a prompt once, not
+ * once for each of its three figures; this changes no bit.
  */
 export class Quiz {
   readonly #engine: Reader;
   readonly #tokenizer: Tokenizer;
-  /** Most tokens of an answer. */
+  /** The most tokens of an answer. */
   readonly #answerTokens: number;
   readonly #roomy: boolean;
-  /** Not where the last token of what is read attends middle tokens, and the others do not. */
+  /** Not if the last token that is read attends to middle tokens and the others do not. */
   readonly #shares: boolean;
-  /** A session that has read the first tokens of prompts, and how many. */
+  /** A session that has read the first tokens of prompts, and their number. */
   #base: { readonly id: number; length: number } | undefined;
   #current: { readonly id: number; readonly prompt: Prompt } | undefined;
 
@@ -46,7 +46,7 @@ export class Quiz {
     this.#shares = engine.plan.policy.middleQueries === "all";
   }
 
-  /** Prompts are best asked in the order of `shared`. */
+  /** Prompts should be asked in the order of `shared`. */
   async ask(prompt: Prompt, signal?: AbortSignal): Promise<Trial> {
     const nll = await this.#behind(prompt, signal, (id) => this.#nll(id, prompt.answer, signal));
     const otherNll = await this.#behind(prompt, signal, (id) => this.#nll(id, prompt.other, signal));
@@ -55,7 +55,7 @@ export class Quiz {
     return { key: prompt.key, answer, correct, nll, otherNll };
   }
 
-  /** Gives its sessions back. */
+  /** Disposes of its sessions. */
   end(): void {
     for (const session of [this.#base, this.#current]) if (session) this.#engine.dispose(session.id);
     this.#base = undefined;
@@ -96,7 +96,7 @@ export class Quiz {
     }
   }
 
-  /** Mean NLL of tokens behind what the session has read, one by one, as if it generated them. */
+  /** Mean NLL of tokens after what the session has read, one by one, as if it had generated them. */
   async #nll(id: number, tokens: readonly number[], signal: AbortSignal | undefined): Promise<number> {
     let sum = 0;
     for (const [i, token] of tokens.entries()) {
@@ -107,7 +107,7 @@ export class Quiz {
     return sum / tokens.length;
   }
 
-  /** Generates until the first whole number is complete, the text ends, or there is no more room for a key. */
+  /** Generates until the first integer is complete, the text ends, or a key no longer fits. */
   async #answer(id: number, signal: AbortSignal | undefined): Promise<string> {
     const ids: number[] = [];
     let text = "";
@@ -134,10 +134,10 @@ function hasRoom(engine: Reader): boolean {
   }
 }
 
-/** Prompts of one kind together. */
+/** Combines prompts of one kind. */
 export interface Summary {
   readonly trials: number;
-  /** From 0 to 1; NaN of no trials, like the others. */
+  /** From 0 to 1; NaN without trials, like the others. */
   readonly accuracy: number;
   readonly nll: number;
   readonly otherNll: number;

@@ -2,20 +2,20 @@ import { ModelError, mismatch, OptionError } from "../../src/base/errors.ts";
 import { draw, type Random } from "../../src/base/random.ts";
 import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 
-/** The paper's words. see: create_passkey_data.py of Glaciohound/LM-Infinite */
+/** The paper's wording. see: create_passkey_data.py of Glaciohound/LM-Infinite */
 const PREFIX =
   "There is an important info hidden inside a lot of irrelevant text. Find it and memorize it. I will quiz you about the important information there.";
 const FILLER = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
 const QUESTION = "What is the pass key? The pass key is";
 const hidden = (key: number) => `The pass key is ${key}. Remember it. ${key} is the pass key.`;
 
-/** What is asked for: every length with every depth. */
+/** The grid: every length with every depth. */
 export interface Grid {
   /** Tokens of a prompt, BOS included. */
   readonly lengths: readonly number[];
-  /** Where the key is hidden: 0 before all of the filler, 1 behind it. */
+  /** Where the key is hidden: 0 before all filler, 1 after it. */
   readonly depths: readonly number[];
-  /** Prompts of one length and depth, each with a key of its own. */
+  /** Prompts per length and depth, each with a key of its own. */
   readonly trials: number;
   /** Keys are drawn uniformly from keyMin to keyMax. */
   readonly keyMin: number;
@@ -25,17 +25,17 @@ export interface Grid {
 export interface Cell {
   readonly length: number;
   readonly depth: number;
-  /** What is hidden, and another key of as many digits, to compare with. */
+  /** The hidden key, and another of as many digits for comparison. */
   readonly keys: readonly { readonly key: number; readonly other: number }[];
 }
 
-/** A prompt as the model reads it, and what it should say then. */
+/** A prompt as the model reads it, and the expected answer. */
 export interface Prompt {
   readonly ids: readonly number[];
-  /** Tokens before the sentence with the key: no other prompt has others there. */
+  /** Tokens before the sentence with the key, which are shared by all prompts. */
   readonly shared: number;
   readonly key: number;
-  /** Tokens of the key and of the other key, as they go on behind `ids`. */
+  /** Tokens of the key and of the other key, as they continue `ids`. */
   readonly answer: readonly number[];
   readonly other: readonly number[];
 }
@@ -58,12 +58,12 @@ export function cellsOf(grid: Grid, seed: number): Cell[] {
 }
 
 /**
- * Makes the paper's prompts with exactly as many tokens as asked for: BOS, the prefix, fillers, the sentence with the key,
- * fillers, the question; one space between sentences. The key stands behind a whole number of fillers. What is missing to
- * the length then is the begin of a filler, before the question: nothing else is ever cut.
+ * Makes the paper's prompts with exactly the requested number of tokens: BOS, the prefix, fillers, the sentence with
+ * the key, fillers, the question; one space between sentences. The key comes after a whole number of fillers. The
+ * remaining length is filled with the start of a filler before the question; nothing else is ever cut.
  *
- * The paper's question ends in a space. It does so here where the tokenizer makes it a token of its own (Llama); else the
- * space begins the answer's first token (GPT-2).
+ * The paper's question ends in a space. It does so here if the tokenizer makes it a token of its own (Llama); otherwise
+ * the space starts the answer's first token (GPT-2).
  */
 export class PromptMaker {
   readonly #tokenizer: Tokenizer;
@@ -82,7 +82,7 @@ export class PromptMaker {
     this.#question = this.#spaced ? spaced : this.#sentence(QUESTION);
   }
 
-  /** The prompts of a cell. Throws OptionError if its length has no room for one. */
+  /** The prompts of a cell. Throws OptionError if its length is too short for one. */
   prompts({ length, depth, keys }: Cell): Prompt[] {
     const sentences = keys.map(({ key }) => this.#sentence(hidden(key)));
     const longest = Math.max(...sentences.map((sentence) => sentence.length));
@@ -99,22 +99,22 @@ export class PromptMaker {
     });
   }
 
-  /** As many as the longest key needs: one for every digit, and for the space if it is not in the question. */
+  /** As many as the longest key needs: one per digit, and one for the space if it is not in the question. */
   answerTokens(keyMax: number): number {
     return `${keyMax}`.length + (this.#spaced ? 0 : 1);
   }
 
-  /** The tokens of a key as they go on behind the question. */
+  /** The tokens of a key as they continue the question. */
   answer(key: number): number[] {
     return this.#behind(this.#question, this.#sentence(`${QUESTION} ${key}`));
   }
 
-  /** The first tokens of endless fillers. */
+  /** The first tokens of repeated fillers. */
   #fill(tokens: number): number[] {
     return Array.from({ length: tokens }, (_, i) => this.#filler[i % this.#filler.length] as number);
   }
 
-  /** The tokens of a text behind a sentence and a space. */
+  /** The tokens of a text after a sentence and a space. */
   #sentence(text: string): number[] {
     return this.#behind(this.#encode(PREFIX), this.#encode(`${PREFIX} ${text}`));
   }
@@ -126,7 +126,7 @@ export class PromptMaker {
   #behind(begin: readonly number[], whole: readonly number[]): number[] {
     if (startsWith(whole, begin)) return whole.slice(begin.length);
     const found = JSON.stringify(this.#tokenizer.decode(whole.slice(begin.length - 1)));
-    throw new ModelError(mismatch(this.#tokenizer.name, "tokens that do not reach over the end of a sentence", found));
+    throw new ModelError(mismatch(this.#tokenizer.name, "tokens that do not cross the end of a sentence", found));
   }
 }
 
@@ -135,8 +135,8 @@ function startsWith(ids: readonly number[], begin: readonly number[]): boolean {
 }
 
 /**
- * The baseline of Table 2: BOS and the last tokens of a prompt, `length` in all, so that the question is there, and the key
- * if it is not too far back. A prompt that is no longer stays as it is.
+ * The baseline of Table 2: BOS and the last tokens of a prompt, `length` in all, so that the question is included, and
+ * the key if it is not too far back. A prompt that is no longer than that stays as it is.
  */
 export function truncated(prompt: Prompt, length: number, bos: number | undefined): Prompt {
   if (prompt.ids.length <= length) return prompt;

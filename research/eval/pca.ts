@@ -1,7 +1,7 @@
 /**
- * The two directions in which rows differ most, without their covariance matrix: block Lanczos (Golub, Underwood 1977) with
- * full orthogonalisation and restarts. The rows are read once per pass and never copied; beside them it takes about
- * 64 vectors of their length.
+ * The two directions of largest variance of rows, without their covariance matrix: block Lanczos (Golub, Underwood
+ * 1977) with full orthogonalisation and restarts. The rows are read once per pass and never copied; in addition it
+ * takes about 64 vectors of their length.
  */
 import { mismatch } from "../../src/base/errors.ts";
 import { draw } from "../../src/base/random.ts";
@@ -11,18 +11,18 @@ export interface Pca {
   readonly mean: Float64Array;
   /** Two of f64[dim], length 1, orthogonal; the largest entry of each is positive. */
   readonly components: readonly [Float64Array, Float64Array];
-  /** f64[n, 2]: the rows less their mean, along the components. */
+  /** f64[n, 2]: the centred rows, projected onto the components. */
   readonly scores: Float64Array;
-  /** The shares of all variance that lie along the components; 0 where there is no variance. */
+  /** The shares of all variance along the components; 0 if there is no variance. */
   readonly explained: readonly [number, number];
 }
 
 /** Directions per pass: as many as are wanted, so that two of equal variance are both found. */
 const BLOCK = 2;
-/** Directions kept before a restart from the best two. */
+/** Directions that are kept before a restart from the best two. */
 const BASIS = 32;
 const RESTARTS = 100;
-/** What a direction's image may have beside its multiple: in parts of its own variance, and of the largest (rounding). */
+/** Allowed residual of a direction's image: relative to its own variance, and to the largest (rounding). */
 const TOLERANCE = 1e-9;
 const ROUNDING = 1e-12;
 
@@ -72,23 +72,23 @@ function improve(rows: Rows, start: readonly Float64Array[]): { best: Direction[
   }
 }
 
-/** Adds to an orthonormal basis what a vector has beside it, unless that is rounding errors. */
+/** Extends an orthonormal basis by the component of a vector orthogonal to it, unless that is rounding error. */
 function extend(basis: Float64Array[], vector: Float64Array): void {
   const left = vector.slice();
-  // Twice: what the first time leaves may be small, and its errors large beside it.
+  // Twice: the remainder of the first pass may be small, and its errors relatively large.
   for (let round = 0; round < 2; round++) for (const known of basis) add(left, -dot(known, left), known);
   const length = Math.sqrt(dot(left, left));
   if (length > ROUNDING * Math.sqrt(dot(vector, vector))) basis.push(left.map((x) => x / length));
 }
 
-/** Less their mean, rows as the map v → Σ row · (row · v): the covariance times their number. */
+/** Centred rows as the map v → Σ row · (row · v): the covariance times their number. */
 class Rows {
   readonly #parts: readonly Float32Array[];
   readonly #dim: number;
   readonly #count: number;
   /** f64[dim] */
   readonly mean: Float64Array;
-  /** The sum of squares of all numbers less their column's mean. */
+  /** The sum of squares of all centred values. */
   readonly squares: number;
 
   constructor(parts: readonly Float32Array[], dim: number) {
@@ -110,7 +110,7 @@ class Rows {
     this.squares = squares;
   }
 
-  /** Of one or two vectors, f64[dim] each, in one pass. */
+  /** Applies it to one or two vectors, f64[dim] each, in one pass. */
   images(vectors: readonly Float64Array[]): Float64Array[] {
     const images = vectors.map(() => new Float64Array(this.#dim));
     this.#forEach((row) => {
@@ -129,7 +129,7 @@ class Rows {
     return scores;
   }
 
-  /** Calls with every row less the mean; the array is the same each time. */
+  /** Calls with every centred row; the array is the same each time. */
   #forEach(call: (row: Float64Array) => void): void {
     const row = new Float64Array(this.#dim);
     for (const part of this.#parts) {
@@ -141,7 +141,7 @@ class Rows {
   }
 }
 
-/** All eigenvectors of a symmetric matrix, largest value first, by Jacobi's rotations (Golub, Van Loan, 8.5). */
+/** All eigenvectors of a symmetric matrix, largest value first, by Jacobi rotations (Golub, Van Loan, 8.5). */
 function eigen(matrix: readonly Float64Array[]): Direction[] {
   const a = matrix.map((row) => row.slice());
   const at = (i: number, j: number): number => a[i]?.[j] as number;
@@ -174,7 +174,7 @@ function eigen(matrix: readonly Float64Array[]): Direction[] {
   return vectors.map((vector, i) => ({ vector, value: at(i, i) })).sort((one, other) => other.value - one.value);
 }
 
-/** The vector or its opposite: its largest entry is positive, of nearly equal ones the first. */
+/** The vector or its negative: its largest entry is positive; of nearly equal ones the first. */
 function upright(vector: Float64Array): Float64Array {
   const largest = vector.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
   const first = vector.find((x) => Math.abs(x) >= largest * (1 - 1e-6)) as number;
@@ -192,7 +192,7 @@ function add(sum: Float64Array, factor: number, vector: Float64Array): void {
   for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + factor * (vector[i] as number);
 }
 
-/** Four sums at once: additions wait for each other otherwise. */
+/** Four independent sums: additions would otherwise wait for each other. */
 function dot(a: Float64Array, b: Float64Array): number {
   let [s0, s1, s2, s3] = [0, 0, 0, 0];
   let i = 0;

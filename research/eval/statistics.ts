@@ -1,8 +1,8 @@
-/** Means of what an evaluation measured, and how sure they are. A NaN is never dropped: what has one in it is NaN. */
+/** Means of what an evaluation measured, with confidence intervals. NaN propagates. */
 import { mismatch } from "../../src/base/errors.ts";
 import { draw } from "../../src/base/random.ts";
 
-/** A statistic of documents, and the interval in which it lies by bootstrap. */
+/** A statistic over documents, and its bootstrap interval. */
 export interface Interval {
   readonly value: number;
   readonly low: number;
@@ -12,7 +12,7 @@ export interface Interval {
 export interface BootstrapOptions {
   /** 0 to 2^53 − 1 */
   readonly seed: number;
-  /** How often documents are drawn anew; 10,000 by default. */
+  /** Number of resamples; 10,000 by default. */
   readonly resamples?: number;
   /** The share of resamples within the interval; 0.95 by default. */
   readonly confidence?: number;
@@ -24,9 +24,9 @@ export function bootstrapMean(values: ArrayLike<number>, options: BootstrapOptio
 }
 
 /**
- * The mean of the numerators over the mean of the denominators, one of each per document: two policies on the same
- * documents, or sums over tokens and numbers of tokens. The interval is the percentile bootstrap's (Efron 1979): documents
- * are drawn with replacement, numerator and denominator together. Throws RangeError without documents.
+ * The mean of the numerators divided by the mean of the denominators, one of each per document: two policies on the
+ * same documents, or sums over tokens and numbers of tokens. The interval is the percentile bootstrap's (Efron 1979):
+ * documents are drawn with replacement, numerator and denominator together. Throws RangeError without documents.
  */
 export function bootstrapRatio(
   numerators: ArrayLike<number>,
@@ -52,13 +52,13 @@ export function bootstrapRatio(
   const random = { seed, counter: 0 };
   const drawn = new Float64Array(resamples);
   for (let i = 0; i < resamples; i++) drawn[i] = ratio(() => Math.floor(draw(random) * documents));
-  // Most resamples of few documents miss the one that has a NaN.
+  // Most resamples of few documents miss the one with a NaN.
   if (Number.isNaN(value) || drawn.some(Number.isNaN)) return { value, low: NaN, high: NaN };
   drawn.sort();
   return { value, low: quantile(drawn, (1 - confidence) / 2), high: quantile(drawn, (1 + confidence) / 2) };
 }
 
-/** Of sorted numbers, linear between two of them. */
+/** A quantile of sorted numbers, with linear interpolation. */
 function quantile(sorted: Float64Array, share: number): number {
   const place = (sorted.length - 1) * share;
   const below = sorted[Math.floor(place)] as number;
@@ -67,11 +67,11 @@ function quantile(sorted: Float64Array, share: number): number {
 }
 
 /**
- * Exponential moving average, as the paper smooths NLL against position: each number is gamma · the one before it +
- * (1 − gamma) · the value, 0 ≤ gamma < 1. The paper's script (visualization/plot_nll.py) begins at 0 and draws that, so its
- * curves rise from 0 over the first 1 / (1 − gamma) positions; here each number is divided by the weights that its values
- * have (1 − gamma^t), which makes it a true weighted mean from the first position on and changes nothing far from the
- * start. The script also averages over documents without their NaNs first; here all from a NaN on is NaN.
+ * Exponential moving average, as the paper smooths NLL against position: each number is gamma · the one before it + (1
+ * − gamma) · the value, 0 ≤ gamma < 1. The paper's script (visualization/plot_nll.py) starts at 0 without correction,
+ * so its curves rise from 0 over the first 1 / (1 − gamma) positions; here each number is divided by the total weight
+ * of its values (1 − gamma^t), which makes it a true weighted mean from the first position on and changes nothing far
+ * from the start. The script also averages over documents without their NaNs first; here all from a NaN on is NaN.
  */
 export function movingAverage(values: ArrayLike<number>, gamma: number): Float64Array {
   if (!(gamma >= 0 && gamma < 1)) throw new RangeError(mismatch("gamma", "a number from 0 to below 1", gamma));

@@ -6,8 +6,8 @@ import { readSnapshot, writeSnapshot } from "../../src/engine/snapshot.ts";
 import { NO_TEXT } from "../../src/engine/state.ts";
 
 /**
- * The documents 0 to count − 1 in the order of a round: each once, shuffled anew for every round.
- * see: Fisher and Yates, by a stream of random numbers of which every round has its own part.
+ * The documents 0 to count − 1 in the order of a round: each once, shuffled anew for every round. see: Fisher and
+ * Yates, by a stream of random numbers of which every round has its own part.
  */
 export function documentOrder(count: number, seed: number, round: number): number[] {
   const order = Array.from({ length: count }, (_, i) => i);
@@ -19,7 +19,7 @@ export function documentOrder(count: number, seed: number, round: number): numbe
   return order;
 }
 
-/** A stretch of a document's text, and the byte where the next one begins; undefined behind the last. */
+/** A piece of a document's text, and the byte where the next one starts; undefined after the last. */
 export interface Piece {
   readonly text: string;
   readonly next: number | undefined;
@@ -29,28 +29,28 @@ export interface Piece {
 export interface Corpus {
   /** How many there are. */
   readonly documents: number;
-  /** The piece of a document that begins at byte `offset`: the same whenever it is read. */
+  /** The piece of a document that starts at byte `offset`; the same whenever it is read. */
   readonly read: (document: number, offset: number) => Promise<Piece>;
   readonly encode: (text: string) => readonly number[];
-  /** What every document begins with; undefined: nothing. */
+  /** The first token of every document; undefined: none. */
   readonly bos: number | undefined;
   readonly seed: number;
 }
 
-/** A place in the endless text of a corpus. Whole numbers. */
+/** A position in the endless text of a corpus. Integers. */
 export interface Place {
   readonly round: number;
-  /** Documents of the round that are behind it. */
+  /** Documents of the round that are complete. */
   readonly done: number;
-  /** Where the piece that it lies in begins, in bytes of the document. */
+  /** Start of the current piece, in bytes of the document. */
   readonly offset: number;
   /** Tokens of the piece before it, BOS included. */
   readonly taken: number;
 }
 
 /**
- * The endless text of a corpus: round after round, each document whole, from BOS to its end, in the order of the round. A
- * piece is read and tokenised, by itself, when its turn comes.
+ * The endless text of a corpus: round after round, each document whole, from BOS to its end, in the order of the round.
+ * A piece is read and tokenised on its own, when it is needed.
  */
 export class Documents {
   readonly #corpus: Corpus;
@@ -67,7 +67,7 @@ export class Documents {
     return this.#place;
   }
 
-  /** The next tokens: one at least and `most` at most, all of one document. */
+  /** The next tokens: at least one and at most `most`, all of one document. */
   async take(most: number): Promise<readonly number[]> {
     const begun = this.#place.round;
     while (this.#place.round <= begun + 1) {
@@ -99,9 +99,9 @@ export class Documents {
   }
 }
 
-/** NLL that was added up, in nats, token by token: the same bits however the stream was interrupted. */
+/** Running sums of NLL in nats, token by token: the same bits however the stream was interrupted. */
 export interface Tally {
-  /** Tokens with a finite NLL, and the sum of these. */
+  /** Tokens with a finite NLL, and the sum of their NLL. */
   readonly tokens: number;
   readonly nll: number;
   /** Tokens whose NLL is NaN or infinite. */
@@ -110,7 +110,7 @@ export interface Tally {
 
 const NONE: Tally = { tokens: 0, nll: 0, notFinite: 0 };
 
-/** Tallies as one. */
+/** The sum of tallies. */
 export function total(tallies: readonly Tally[]): Tally {
   return tallies.reduce(
     (sum, { tokens, nll, notFinite }) => ({
@@ -127,12 +127,12 @@ export function mean({ tokens, nll }: Tally): number {
   return nll / tokens;
 }
 
-/** What a stream has come to: with the session's snapshot, all that it takes to go on. */
+/** The state of a stream: with the session's snapshot, everything that is needed to resume. */
 export interface StreamState {
   /** Tokens read. */
   readonly position: number;
   readonly place: Place;
-  /** Of the interval and of the round that it is in. */
+  /** For the interval, and for the round that it is in. */
   readonly interval: Tally;
   readonly round: Tally;
 }
@@ -143,7 +143,7 @@ export interface StreamStep {
   readonly round: Tally | undefined;
 }
 
-/** One session that reads `length` tokens of a corpus without a break, and what it thinks of them. */
+/** One session that reads `length` tokens of a corpus without a break, and its NLL. */
 export class Stream {
   readonly #engine: Engine;
   readonly #session: number;
@@ -154,7 +154,7 @@ export class Stream {
   #interval = NONE;
   #round = NONE;
 
-  /** `every`: tokens of an interval. `kept`: a checkpoint to go on from. Throws ModelError if it does not fit. */
+  /** `every`: tokens of an interval. `kept`: a checkpoint to resume from. Throws ModelError if it does not match. */
   constructor(
     engine: Engine,
     corpus: Corpus,
@@ -183,7 +183,7 @@ export class Stream {
     return this.#position === this.#length;
   }
 
-  /** Reads on: a chunk, or less where an interval or a piece ends. The first token has no NLL. */
+  /** Reads a chunk, or less where an interval or a piece ends. The first token has no NLL. */
   async step(): Promise<StreamStep> {
     const { logitsRows } = this.#engine.plan.options;
     const left = Math.min(this.#length - this.#position, this.#every - (this.#position % this.#every));
@@ -203,7 +203,7 @@ export class Stream {
     return ended;
   }
 
-  /** To go on from here, in another process too. Of constant size. */
+  /** A checkpoint, to resume in another process too. Of constant size. */
   checkpoint(): { readonly snapshot: Uint8Array<ArrayBuffer>; readonly state: StreamState } {
     const { place } = this.#documents;
     const snapshot = writeSnapshot(this.#engine, this.#engine.state(this.#session), NO_TEXT);

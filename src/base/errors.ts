@@ -1,17 +1,18 @@
 /**
- * Errors that a user can act on. Each is one line that names the thing, what was expected and what was found;
- * the command line prints it behind `error: ` and nothing else.
+ * Errors that a user can act on. Each is one line: about a value it names the thing, what was expected and what was
+ * found (`mismatch`); about a life cycle it is a plain sentence. The command line prints it after `error: ` and nothing
+ * else.
  */
 export class LambentError extends Error {
   override readonly name: string = "LambentError";
 
-  /** However long a name in a damaged file is and whatever is in it, the message is one line that can be read. */
+  /** Names from a damaged file may be arbitrarily long and contain anything; the message stays one readable line. */
   constructor(message: string, options?: ErrorOptions) {
     super(line(message, 800), options);
   }
 }
 
-/** A file (checkpoint, config, tokenizer, snapshot) is missing, damaged or of a kind that is not supported. */
+/** A file (checkpoint, config, tokenizer, snapshot) is missing, damaged or of an unsupported kind. */
 export class ModelError extends LambentError {
   override readonly name = "ModelError";
 }
@@ -21,15 +22,15 @@ export class OptionError extends LambentError {
   override readonly name = "OptionError";
 }
 
-/** The text of a mismatch, the one grammar that all errors share: `thing: expected X, found Y`. */
+/** The text of an error about a value, in the grammar that all of them share: `thing: expected X, found Y`. */
 export function mismatch(thing: string, expected: string, found: unknown): string {
   return `${thing}: expected ${expected}, found ${show(found)}`;
 }
 
-/** A value as an error shows it: short, on one line, without control characters. */
+/** A value as errors show it: short, on one line, without control characters. */
 export function show(value: unknown): string {
   if (typeof value === "string") return line(value, 120);
-  // Of these JSON knows only some.
+  // JSON has no form for some of these.
   if (typeof value !== "object" || value === null) return line(String(value), 120);
   try {
     return line(JSON.stringify(value), 120);

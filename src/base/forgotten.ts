@@ -1,4 +1,4 @@
-/** Cleans up behind objects that became garbage, where the host tells of them (workerd only in newer versions). */
+/** Cleans up after objects that were garbage-collected, where the host supports it (workerd only in newer versions). */
 export class Forgotten<T> {
   readonly #registry: FinalizationRegistry<T> | undefined;
 
@@ -11,7 +11,7 @@ export class Forgotten<T> {
     this.#registry?.register(object, held, object);
   }
 
-  /** The object was cleaned up behind already. */
+  /** The object was cleaned up explicitly. */
   ignore(object: object): void {
     this.#registry?.unregister(object);
   }

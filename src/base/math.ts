@@ -1,6 +1,6 @@
 /**
- * e^x and ln x in f64 from +, −, ·, / and bit operations alone, so that every engine gives the same bits: Math.exp and
- * Math.log differ in the last one. Whatever reaches a sampled id uses these.
+ * e^x and ln x in f64 from +, −, ·, / and bit operations only, so that every engine gives the same bits: Math.exp and
+ * Math.log differ in the last one. Everything that reaches a sampled id uses these.
  */
 const LN2_HIGH = 6.9314718036912381649e-1;
 const LN2_LOW = 1.90821492927058770002e-10;

@@ -1,9 +1,9 @@
 /**
- * A random number generator whose whole state is two numbers, so that it travels in a snapshot: number `counter` of stream
+ * A random number generator whose whole state is two numbers, so that it fits a snapshot: number `counter` of stream
  * `seed` is a hash of both. see: SplitMix64 (Steele, Lea, Flood 2014)
  */
 export interface Random {
-  /** 0 to 2^53 − 1 */
+  /** Stream, 0 to 2^53 − 1. */
   seed: number;
   /** Numbers drawn so far. */
   counter: number;
@@ -23,7 +23,7 @@ function mix(value: bigint): bigint {
   return z ^ (z >> 31n);
 }
 
-/** A seed that nobody chose. */
+/** A random seed, 0 to 2^53 − 1. */
 export function drawSeed(): number {
   return (crypto.getRandomValues(new Uint32Array(1))[0] as number) >>> 0;
 }

@@ -1,23 +1,26 @@
 /**
- * Bytes that can be read by range, wherever they are: a file, an HTTP server, an object store.
- * The runtime layer makes them, the format layer reads them, and neither knows the other.
+ * Bytes that can be read by range, wherever they are: a file, an HTTP server, an object store. `sources` makes them,
+ * `formats` reads them, and neither knows the other.
  */
 export interface ByteSource {
-  /** What errors call it, a path or URL. */
+  /** Its name in errors: a path or URL. */
   readonly name: string;
   /** Length in bytes. */
   readonly size: number;
-  /** Differs from that of any other file and changes with this one's bytes; undefined where nobody can tell. */
+  /** Identifies the content: differs between files, and changes with the bytes; undefined if unknown. */
   readonly version?: string;
-  /** Fills `target` with the bytes from `offset` on; throws ModelError if the source ends before. */
+  /** Fills `target` with the bytes from `offset` on; throws ModelError if the source ends first. */
   readInto(target: Uint8Array, offset: number): Promise<void>;
   close(): Promise<void>;
 }
 
 /** A directory of named files, such as a checkpoint. */
 export interface Files {
-  /** What errors call it, a path or URL. */
+  /** Its name in errors: a path or URL. */
   readonly name: string;
-  /** Opens `file`, a plain name or, for a shard in a folder, names with slashes between; undefined if there is none. */
+  /**
+   * Opens `file`, a plain name or, for a shard in a subfolder, a relative path with slashes; undefined if it does not
+   * exist.
+   */
   open(file: string): Promise<ByteSource | undefined>;
 }

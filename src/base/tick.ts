@@ -1,4 +1,4 @@
-/** Lets the event loop turn once, so that signals, timers and other tasks are heard. */
+/** Lets the event loop turn once, so that signals, timers and other tasks are processed. */
 export const tick: () => Promise<void> =
   typeof setImmediate === "function"
     ? () => new Promise((resolve) => setImmediate(resolve))
@@ -6,7 +6,10 @@ export const tick: () => Promise<void> =
       ? byMessage()
       : () => new Promise((resolve) => setTimeout(resolve, 0));
 
-/** Browsers let a timer wait for 4 ms, or a second in the background, but no message; workerd hears nobody between messages. */
+/**
+ * Browsers delay timers by 4 ms, or a second in the background, but not messages; workerd processes nothing between
+ * messages.
+ */
 function byMessage(): () => Promise<void> {
   const { port1, port2 } = new MessageChannel();
   const waiting: (() => void)[] = [];
@@ -19,7 +22,7 @@ function byMessage(): () => Promise<void> {
   };
 }
 
-/** The work, or the abort if it comes first: the work may wait for somebody who says nothing. */
+/** The result of the work, or the abort if that comes first: the work may wait for something that never answers. */
 export async function abortable<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   let forget = () => {};
   const aborted = new Promise<never>((_, reject) => {

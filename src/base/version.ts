@@ -1,2 +1,2 @@
-/** That of the package; package.json and jsr.json say the same. */
+/** The package's version, the same as in package.json and jsr.json. */
 export const VERSION = "0.1.0";

@@ -10,12 +10,12 @@ import { addLogits } from "./logits.ts";
 import { addQuantize } from "./quantize.ts";
 import { lostOutput, warn, watchOutputs } from "./streams.ts";
 
-/** Adds commands to a program; what they do ends when `signal` says so. */
+/** Adds commands to a program; they stop when `signal` is aborted. */
 export type AddCommands = (program: Command, signal: AbortSignal) => void | Promise<void>;
 
 /**
- * Runs the command that was typed and sets the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted. `addMore` adds
- * the commands beside the library's own; it is called only when none of these was typed, so that they start sooner.
+ * Runs the given command and sets the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted. `addMore` adds
+ * commands beside the library's own; it is called only if none of these was given, so that they start sooner.
  */
 export async function runCommandLine(addMore: AddCommands): Promise<void> {
   provideRuntime(detectHost);
@@ -44,7 +44,7 @@ export async function runCommandLine(addMore: AddCommands): Promise<void> {
   }
 }
 
-/** One line on stderr; returns the exit code. */
+/** Prints one line on stderr; returns the exit code. */
 function report(error: unknown, signal: AbortSignal): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;

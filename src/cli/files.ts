@@ -1,11 +1,12 @@
-/** Files that commands write: all of their bytes, or an error that names the file. */
+/** Files that commands write: complete, or an error that names the file. */
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { LambentError, mismatch } from "../base/errors.ts";
 
+/** The content of a file: whole, or in chunks. */
 export type Content = string | Uint8Array | AsyncIterable<string | Uint8Array>;
 
-/** On disk when this returns, under its name only if it is whole, whatever happens on the way. */
+/** Writes a file so that it is on disk when this returns, and under its name only if complete, whatever happens. */
 export async function writeWhole(path: string, content: Content): Promise<void> {
   try {
     const file = await open(`${path}.partial`, "w");
@@ -27,7 +28,7 @@ export async function writeWhole(path: string, content: Content): Promise<void> 
   await directory.sync().finally(() => directory.close());
 }
 
-/** A line more at a file's end, on disk when this returns. */
+/** Appends a line to a file; it is on disk when this returns. */
 export async function appendLine(path: string, line: string): Promise<void> {
   const file = await open(path, "a");
   try {
@@ -38,14 +39,14 @@ export async function appendLine(path: string, line: string): Promise<void> {
   }
 }
 
-/** All bytes: where a disk becomes full, fewer are written at once, and Bun's writeFile takes that for the end. */
+/** Writes all bytes: when a disk becomes full, fewer are written at once, which Bun's writeFile takes for success. */
 export async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at, bytes.length - at)).bytesWritten;
 }
 
-/** An error of the file system, as one that names the file; every other as it is. */
+/** An error of the file system, as one that names the file; other errors unchanged. */
 export function unwritable(path: string, error: unknown): unknown {
   const { code } = error as { readonly code?: unknown };
   if (error instanceof LambentError || typeof code !== "string") return error;
-  return new LambentError(mismatch(path, "a place that can be written", code));
+  return new LambentError(mismatch(path, "a writable file", code));
 }

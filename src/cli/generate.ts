@@ -22,7 +22,7 @@ import {
 import { Stages } from "./progress.ts";
 import { readStdin, warn, warnUnused, write } from "./streams.ts";
 
-/** What is continued when nobody says anything. */
+/** The prompt if none is given. */
 const DEFAULT_PROMPT = "It was late in the evening when the old captain came home.";
 
 interface GenerateFlags extends ModelFlags {
@@ -47,9 +47,9 @@ interface GenerateFlags extends ModelFlags {
 
 const several = (text: string, all: string[] = []) => [...all, text];
 
-/** Not the opposite of a flag --repeat-ngram-size, which commander takes it for. */
+/** Not the negation of a flag --repeat-ngram-size, as commander would have it. */
 function noRepeatNgramSize(): Option {
-  const option = new Option("--no-repeat-ngram-size <n>", "let no n tokens in a row occur twice, 0: off");
+  const option = new Option("--no-repeat-ngram-size <n>", "no n tokens in a row occur twice, 0: off");
   option.negate = false;
   return option.argParser(whole(0));
 }
@@ -61,6 +61,7 @@ function biases(text: string, all: (readonly [number, number])[] = []): (readonl
   throw new InvalidArgumentError(`expected an id=bias, found ${text}`);
 }
 
+/** Adds the command `generate`; `signal` aborts it. */
 export function addGenerate(program: Command, signal: AbortSignal): void {
   const command = program
     .command("generate")
@@ -68,10 +69,10 @@ export function addGenerate(program: Command, signal: AbortSignal): void {
     .argument("[prompt]", "text to continue (or --prompt, or standard input)")
     .option("--prompt <text>", "text to continue");
   modelOptions(command)
-    .option("-n, --max-new-tokens <n>", "tokens to add at most, -1: until stopped", whole(-1))
-    .option("--temperature <t>", "0: always the most likely token", real(0))
-    .option("--top-k <k>", "choose among the k most likely tokens, 0: all", whole(0))
-    .option("--top-p <p>", "choose among the most likely tokens of this probability together", real(0, 1))
+    .option("-n, --max-new-tokens <n>", "most tokens to add, -1: until stopped", whole(-1))
+    .option("--temperature <t>", "divides the logits, 0: greedy", real(0))
+    .option("--top-k <k>", "sample from the k most likely tokens, 0: all", whole(0))
+    .option("--top-p <p>", "sample from the fewest tokens whose probabilities add up to this", real(0, 1))
     .option("--min-p <p>", "leave out tokens less likely than this times the most likely one", real(0, 1))
     .option("--repetition-penalty <x>", "above 1: avoid what occurs among the last repeat-last-n tokens", real(0))
     .option(
@@ -80,18 +81,15 @@ export function addGenerate(program: Command, signal: AbortSignal): void {
       whole(1),
     )
     .addOption(noRepeatNgramSize())
-    .option("--min-new-tokens <n>", "new tokens before a stop token may end the text", whole(0))
-    .option("--bad-word <text>", "never write this; may be given several times", several)
-    .option("--logit-bias <id=bias>", "add this to a token's logit; may be given several times", biases)
-    .option("-s, --seed <n>", "the same seed gives the same text (default: drawn, and printed)", whole(0))
-    .option("--stop <text>", "end before this text; may be given several times", several)
+    .option("--min-new-tokens <n>", "minimum of new tokens before a stop token may end the text", whole(0))
+    .option("--bad-word <text>", "never write this; repeatable", several)
+    .option("--logit-bias <id=bias>", "add this to a token's logit; repeatable", biases)
+    .option("-s, --seed <n>", "the same seed gives the same text (default: random, printed)", whole(0))
+    .option("--stop <text>", "end before this text; repeatable", several)
     .option("--ignore-eos", "do not stop at the model's stop tokens")
     .addOption(new Option("--output <form>", "what to print").choices(["text", "jsonl"]).default("text"))
     .addOption(new Option("--stats [form]", "print counts and times to stderr at the end").choices(["text", "json"]))
-    .addHelpText(
-      "after",
-      "\nWhat is not given comes from the model's generation_config.json, else from Hugging Face's defaults.",
-    )
+    .addHelpText("after", "\nDefaults: the model's generation_config.json, then Hugging Face's.")
     .action((argument: string | undefined, flags: GenerateFlags) => generate(argument, flags, signal));
 }
 
@@ -151,7 +149,7 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
   else if (flags.stats) warn(describe(model.info, result), "");
 }
 
-/** One object on one line; what has no bound is null. */
+/** One object on one line; null where there is no bound. */
 function statsOf(info: ModelInfo, result: GenerationResult, seed: number) {
   const all = Object.entries({ ...info, ...result, seed });
   return Object.fromEntries(all.map(([key, value]) => [key, value === Infinity ? null : value]));

@@ -17,6 +17,7 @@ interface InspectFlags extends ModelFlags {
   readonly roofline?: boolean;
 }
 
+/** Adds the command `inspect`; `signal` aborts it. */
 export function addInspect(program: Command, signal: AbortSignal): void {
   modelOptions(program.command("inspect"))
     .description("print a model's operations, shapes, bytes and memory, from its headers")

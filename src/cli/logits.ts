@@ -15,6 +15,7 @@ interface LogitsFlags extends ModelFlags {
   readonly out: string;
 }
 
+/** Adds the command `logits`; `signal` aborts it. */
 export function addLogits(program: Command, signal: AbortSignal): void {
   modelOptions(program.command("logits"))
     .description("write the logits of every position of a text: tensor logits, F32 [n, vocab]")

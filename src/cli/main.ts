@@ -1,20 +1,25 @@
 #!/usr/bin/env node
-import { LambentError, mismatch } from "../base/errors.ts";
+import { existsSync } from "node:fs";
+import { LambentError } from "../base/errors.ts";
 import { runCommandLine } from "./command_line.ts";
 
-/** The commands of research/, which the package does not have. */
+/** The commands of research/, which the package does not contain; in a clone they are where this leads. */
 const ELSEWHERE = ["eval", "diagnose", "reproduce"];
+const CLONE = new URL("../../research/cli/main.ts", import.meta.url);
 
-await runCommandLine((program) => {
-  for (const name of ELSEWHERE) {
-    program
-      .command(name, { hidden: true })
-      .helpOption(false)
-      .allowUnknownOption()
-      .allowExcessArguments()
-      .action(() => {
-        const where = `a clone of lambent's repository, in which \`npm run lambent -- ${name}\` runs it`;
-        throw new LambentError(mismatch(`lambent ${name}`, where, "the package, which has no evaluations"));
-      });
-  }
-});
+if (ELSEWHERE.includes(process.argv[2] ?? "") && existsSync(CLONE)) await import(CLONE.href);
+else {
+  await runCommandLine((program) => {
+    for (const name of ELSEWHERE) {
+      program
+        .command(name, { hidden: true })
+        .helpOption(false)
+        .allowUnknownOption()
+        .allowExcessArguments()
+        .action(() => {
+          const how = `clone lambent's repository and run \`npm run lambent -- ${name}\` there`;
+          throw new LambentError(`lambent ${name} is not part of the package: ${how}`);
+        });
+    }
+  });
+}

@@ -91,6 +91,7 @@ export const LOAD_FLAGS = {
 
 type LoadFlag = keyof typeof LOAD_FLAGS;
 
+/** The flags of `modelOptions`, parsed. */
 export interface ModelFlags extends Pick<LoadOptions, LoadFlag> {
   readonly model?: string;
 }

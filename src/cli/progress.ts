@@ -1,6 +1,6 @@
-/** What is quicker than this needs no bar. */
+/** Work that takes less than this, in ms, gets no bar. */
 const PATIENCE_MS = 1000;
-/** Between two drawings of a bar. */
+/** Time between two redraws of a bar, in ms. */
 const FRAME_MS = 100;
 const BAR_COLUMNS = 40;
 const ERASE_LINE = "\r\x1b[K";
@@ -21,7 +21,7 @@ function duration(ms: number): string {
   return minutes > 0 ? `${minutes}m ${seconds % 60}s` : `${seconds}s`;
 }
 
-/** A progress bar on stderr for work that takes longer than a second; nothing off a terminal. */
+/** A progress bar on stderr for work that takes longer than a second; nothing if stderr is not a terminal. */
 export class Progress {
   readonly #label: string;
   readonly #begun = performance.now();
@@ -46,7 +46,7 @@ export class Progress {
   }
 }
 
-/** Bars for each stage of something, one after the other. */
+/** Bars for consecutive stages of some work. */
 export class Stages {
   #stage: string | undefined;
   #progress: Progress | undefined;

@@ -19,6 +19,7 @@ interface QuantizeFlags {
   readonly threads?: number;
 }
 
+/** Adds the command `quantize`; `signal` aborts it. */
 export function addQuantize(program: Command, signal: AbortSignal): void {
   program
     .command("quantize")
@@ -71,7 +72,7 @@ async function run(from: string, to: string, { dtype, ...where }: QuantizeFlags,
   });
 }
 
-/** Throws OptionError unless `path` is a directory that holds nothing, or nothing at all. */
+/** Throws OptionError unless `path` is an empty directory or does not exist. */
 async function expectNew(path: string): Promise<void> {
   try {
     const [file] = await readdir(path);
@@ -83,7 +84,7 @@ async function expectNew(path: string): Promise<void> {
   }
 }
 
-/** Writes one file under a name of its own first, so that what has its name is whole. */
+/** Writes one file under a temporary name first, so that a file with its final name is complete. */
 async function writeFile(directory: string, file: PackedFile, onPart: (bytes: number) => void): Promise<void> {
   const partial = join(directory, `${file.name}.incomplete`);
   try {

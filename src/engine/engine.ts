@@ -14,8 +14,10 @@ import { type Choice, type Choosing, checkSampling, GREEDY, Sampler } from "./sa
 import { Slots } from "./slots.ts";
 import { chosenBy, hold, requireOpen, type SessionState } from "./state.ts";
 
+/** How an engine is planned and its weights are read. */
 export type LoadingOptions = PlanningOptions & ReadingOptions;
 
+/** A token as it was chosen, and its position in the session. */
 export interface NextToken extends Choice {
   readonly position: number;
 }

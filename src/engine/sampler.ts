@@ -23,6 +23,7 @@ export interface Sampling {
 /** Everything that a token is chosen by: plain data, which crosses to a worker once per generation. */
 export interface Choosing extends Sampling, Processing, Cuts {}
 
+/** The most likely token, always. */
 export const GREEDY: Sampling = { doSample: false, temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 };
 
 /** Throws OptionError for the first value out of its range. */
@@ -38,6 +39,7 @@ export function checkSampling(sampling: Sampling): void {
   check("repetitionPenalty", "a number above 0", (value) => value > 0 && value < Infinity);
 }
 
+/** What was chosen. */
 export interface Choice {
   readonly id: number;
   /** ln of the token's probability under the model itself, before penalty, temperature and cuts. */

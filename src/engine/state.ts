@@ -71,6 +71,7 @@ export function requireOpen({ open }: SessionState): void {
 
 /** Where a session is in a chat: in none, in an answer or behind it, or behind whole turns. */
 export const TURNS = ["none", "answer", "turns"] as const;
+/** One of TURNS. */
 export type Turn = (typeof TURNS)[number];
 
 /** What the text side of a session keeps, all of it of constant size. */

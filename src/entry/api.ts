@@ -1,4 +1,4 @@
-/** What every entry of the package has. */
+/** What every entry of the package exports. */
 
 export { LambentError, ModelError, OptionError } from "../base/errors.ts";
 export type { ByteSource, Files } from "../base/source.ts";

@@ -1,4 +1,4 @@
-/** The worker of an engine in a browser. */
+/** The worker with an engine, in a browser. */
 
 import { announce } from "../runtime/announce.ts";
 import { browser } from "../runtime/browser.ts";

@@ -1,4 +1,4 @@
-/** The entry for Vercel's edge runtime (condition `edge-light`), which wants a question mark behind modules. */
+/** The entry for Vercel's edge runtime (condition `edge-light`), which imports modules with `?module`. */
 import plain from "../../build/single-plain.wasm?module";
 import relaxed from "../../build/single-relaxed.wasm?module";
 import { provideRuntime } from "../runtime/index.ts";

@@ -17,7 +17,7 @@ const ADDRESSES: Record<string, () => URL> = {
   "tokenizer_config.json": () => new URL("../../models/lambent-llama-5m/tokenizer_config.json", import.meta.url),
 };
 
-/** Its files. */
+/** The files of the embedded model. */
 export const embedded: Files = {
   name: "lambent-llama-5m",
   async open(file) {

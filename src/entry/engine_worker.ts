@@ -2,7 +2,7 @@ import type { Port, Runtime } from "../runtime/types.ts";
 import { serveEngine } from "../service/serve.ts";
 import { type LoadOptions, loadLocally } from "../session/load.ts";
 
-/** What a worker of an engine does: it loads a model as its starter says, and serves it. */
+/** The code of a worker with an engine: it loads the model that it is told to, and serves it. */
 export function runEngineWorker(runtime: Promise<Runtime>, port: Port): void {
   serveEngine(port, async (where, options: LoadOptions, { signal, tell: onProgress }) => {
     const {

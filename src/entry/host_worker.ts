@@ -1,4 +1,4 @@
-/** The worker of an engine in Bun, Deno and Node. */
+/** The worker with an engine, in Bun, Deno and Node. */
 
 import { detectHost } from "../runtime/detect.ts";
 import { parent } from "../runtime/parent.ts";

@@ -1,4 +1,4 @@
-/** The entry for workerd (conditions `workerd` and `worker`): kernels are imported, for nothing can be compiled. */
+/** The entry for workerd (conditions `workerd` and `worker`): kernels are imported, because nothing can be compiled. */
 import plain from "../../build/single-plain.wasm";
 import relaxed from "../../build/single-relaxed.wasm";
 import { provideRuntime } from "../runtime/index.ts";

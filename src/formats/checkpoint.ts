@@ -3,36 +3,36 @@ import type { ByteSource, Files } from "../base/source.ts";
 import { decodeUtf8, isRecord, parseObject } from "./json.ts";
 import { readSafetensors, type TensorInfo } from "./safetensors.ts";
 
-/** A tensor and the file that holds it. */
+/** A tensor and the file that contains it. */
 export interface StoredTensor extends TensorInfo {
   readonly source: ByteSource;
 }
 
-/** A model as it is stored, whatever the files: what is above this knows no format of files. */
+/** A stored model, whatever its files: code above this knows no file format. */
 export interface Checkpoint {
   readonly name: string;
-  /** As in config.json of Hugging Face. */
+  /** As in Hugging Face's config.json. */
   readonly config: Record<string, unknown>;
   /** Empty if there is no generation_config.json. */
   readonly generationConfig: Record<string, unknown>;
-  /** By Hugging Face's name, in the order of their bytes, file after file. */
+  /** By Hugging Face name, in byte order, file after file. */
   readonly tensors: ReadonlyMap<string, StoredTensor>;
-  /** That of its weight files together; undefined if one of them has none. */
+  /** Identifies the content of all weight files together; undefined if unknown for one of them. */
   readonly version: string | undefined;
-  /** The bytes of another file, such as tokenizer.json; undefined if there is none. */
+  /** The bytes of another file, such as tokenizer.json; undefined if it does not exist. */
   bytes(file: string): Promise<Uint8Array | undefined>;
   /** Closes every weight file. */
   close(): Promise<void>;
 }
 
-/** What planning looks at of a checkpoint. */
+/** The part of a checkpoint that planning needs. */
 export type CheckpointHeaders = Pick<Checkpoint, "name" | "config" | "tensors">;
 
 const CONFIG = "config.json";
 const GENERATION_CONFIG = "generation_config.json";
 const WEIGHTS = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
-/** What may lie in the place of a model's weights, and what to do about it; never read. */
+/** Other formats of weights that a directory may contain, and what to do about them; never read. */
 const FOREIGN = {
   "pytorch_model.bin": "convert it with save_pretrained of transformers",
   "pytorch_model.bin.index.json": "convert it with save_pretrained of transformers",
@@ -41,12 +41,12 @@ const FOREIGN = {
 const CONFIG_LIMIT = 10_000_000;
 const INDEX_LIMIT = 100_000_000;
 const FILE_LIMIT = 256_000_000;
-/** A shard's path relative to its index: nothing that leads out of the folder, or means something in a URL. */
+/** A shard's path relative to its index: nothing that leaves the folder or has a meaning in a URL. */
 const SHARD = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}){0,8}$/;
 
 /**
- * Opens a checkpoint in the layout of Hugging Face transformers: configuration, and weights in one file or in shards. Reads
- * the configuration and every header, and leaves the weight files open for whoever reads the tensors.
+ * Opens a checkpoint in the layout of Hugging Face transformers: configuration, and weights in one file or in shards.
+ * Reads the configuration and every header; the weight files stay open for reading tensors.
  */
 export async function openDirectory(files: Files): Promise<Checkpoint> {
   const sources: ByteSource[] = [];
@@ -100,10 +100,13 @@ class Directory implements Checkpoint {
   }
 }
 
-/** The tensors of all weight files, which are put in `sources` as they are opened; undefined if there are none. */
+/**
+ * The tensors of all weight files, whose sources are added to `sources` as they are opened; undefined if there are no
+ * weights.
+ */
 async function openWeights(files: Files, sources: ByteSource[]): Promise<Map<string, StoredTensor> | undefined> {
   const tensors = new Map<string, StoredTensor>();
-  // In this order, as transformers does: an index beside the single file is ignored.
+  // In this order, as in transformers: an index is ignored if the single file exists.
   const single = await files.open(WEIGHTS);
   if (single) {
     sources.push(single);
@@ -114,7 +117,7 @@ async function openWeights(files: Files, sources: ByteSource[]): Promise<Map<str
   if (!index) return undefined;
   for (const shard of shardNames(index.text, index.name)) {
     const source = await files.open(shard);
-    if (!source) throw new ModelError(mismatch(index.name, `its shard ${shard} beside it`, "no such file"));
+    if (!source) throw new ModelError(mismatch(index.name, `shard ${shard} in the same folder`, "no such file"));
     sources.push(source);
     await addTensors(source, tensors);
   }
@@ -123,15 +126,15 @@ async function openWeights(files: Files, sources: ByteSource[]): Promise<Map<str
 
 async function addTensors(source: ByteSource, tensors: Map<string, StoredTensor>): Promise<void> {
   for (const info of (await readSafetensors(source)).tensors.values()) {
-    // Of two shards that hold it the last one counts, as in transformers; the map's order is that of the bytes.
+    // If two shards contain it, the last one counts, as in transformers; the map is in byte order.
     tensors.delete(info.name);
     tensors.set(info.name, { ...info, source });
   }
 }
 
 /**
- * The shards of an index, sorted. What tensors they hold, their headers say, as in transformers: an index may name tensors
- * that no shard has, leave some out, or place them wrongly.
+ * The shards of an index, sorted. Their headers say which tensors they contain, as in transformers: an index may name
+ * tensors that no shard has, omit some, or name the wrong shard.
  */
 function shardNames(text: string, name: string): string[] {
   const { weight_map: weightMap } = parseObject(text, name);
@@ -147,9 +150,10 @@ function shardNames(text: string, name: string): string[] {
   return [...shards].sort();
 }
 
-/** What to tell someone whose directory is not a checkpoint, or not one that can be read. */
+/** The error for a directory that is not a checkpoint, or not a readable one. */
 async function missing(files: Files, config: boolean, weights: boolean): Promise<ModelError> {
-  if (weights) return new ModelError(mismatch(files.name, `${CONFIG} beside the weights`, "no such file"));
+  if (weights)
+    return new ModelError(mismatch(files.name, `${CONFIG} in the same folder as the weights`, "no such file"));
   let found = config ? "neither" : `none of them, nor ${CONFIG} (is this a Hugging Face checkpoint?)`;
   for (const [file, advice] of Object.entries(FOREIGN)) {
     const source = await files.open(file);
@@ -164,7 +168,7 @@ async function readJson(files: Files, file: string, limit: number): Promise<Reco
   return found && parseObject(found.text, found.name);
 }
 
-/** A file's text and the name that errors call it. */
+/** A file's text, and its name in errors. */
 async function readFile(
   files: Files,
   file: string,

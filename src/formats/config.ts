@@ -3,26 +3,27 @@ import { COMMON, isHarmless } from "./config_keys.ts";
 import { isRecord } from "./json.ts";
 
 /**
- * What a model file says of one config key: how its value is read. `value` is undefined where the key is absent or null;
- * `name` is what errors call it. A reader that gives undefined for a value says that it changes nothing.
+ * How a model file reads the value of one config key. `value` is undefined where the key is absent or null; `name` is
+ * its name in errors. A reader returns undefined for a value that changes nothing.
  */
 export type Key<T> = (value: unknown, name: string) => T;
 
 /** The keys that a kind of config has, used or not. */
 export type Schema = Readonly<Record<string, Key<unknown>>>;
+/** The values of a config, by the keys of its schema. */
 export type Values<S extends Schema> = { readonly [K in keyof S]: ReturnType<S[K]> } & WithoutEffect;
 
-/** Keys that were accepted and changed nothing; those that every Hugging Face config has are not listed. */
+/** Keys that were accepted without effect; those that every Hugging Face config has are not listed. */
 export interface WithoutEffect {
   readonly withoutEffect: readonly string[];
 }
 
-/** Matches every name: nothing may be off that is not declared. */
+/** Matches every name: no undeclared key may be ignored. */
 const ANYTHING = /(?:)/;
 
 /**
- * Reads `raw` by its schema. A key that is not declared may change what the model computes and is refused by name, unless
- * it cannot; see: isHarmless, where `parts` is explained.
+ * Reads `raw` by its schema. An undeclared key may change what the model computes and is refused by name, unless it
+ * cannot; see isHarmless, which explains `parts`.
  */
 export function readConfig<S extends Schema>(
   raw: Readonly<Record<string, unknown>>,
@@ -49,8 +50,8 @@ export function readConfig<S extends Schema>(
 }
 
 /**
- * A config in the names that its schema declares: `aliases` are other names of keys, as attribute_map of transformers'
- * config classes has them. There the alias wins.
+ * A config under the names that its schema declares: `aliases` are other names of keys, as in attribute_map of
+ * transformers' config classes, where the alias takes precedence.
  */
 export function withoutAliases(
   raw: Readonly<Record<string, unknown>>,
@@ -64,7 +65,7 @@ export function withoutAliases(
   return named;
 }
 
-/** The keys of a config that may change what the model computes, in an order of its own: what a model's hash begins with. */
+/** The keys of a config that may change what the model computes, sorted: a model's hash starts with them. */
 export function canonicalConfig(raw: Readonly<Record<string, unknown>>): string {
   const keys = Object.keys(raw).filter((key) => key === "model_type" || !(COMMON.has(key) || raw[key] === null));
   return JSON.stringify(keys.sort().map((key) => [key, raw[key]]));
@@ -74,7 +75,7 @@ function fail(name: string, expected: string, value: unknown): never {
   throw new ModelError(mismatch(name, expected, value === undefined ? "nothing" : value));
 }
 
-/** A whole number from 1 (or `min`) to `max`; `fallback` where it is absent, else it is required. */
+/** An integer from 1 (or `min`) to `max`; required, unless there is a `fallback`. */
 export function integer(max: number, fallback?: number, min = 1): Key<number> {
   return (value, name) => {
     const number = value ?? fallback;
@@ -83,12 +84,12 @@ export function integer(max: number, fallback?: number, min = 1): Key<number> {
   };
 }
 
-/** A whole number as `integer` reads it, undefined where it is absent. */
+/** An integer as `integer` reads it; undefined if absent. */
 export function optionalInteger(max: number): Key<number | undefined> {
   return (value, name) => (value === undefined ? undefined : integer(max)(value, name));
 }
 
-/** A finite number above `above` (0 unless told). */
+/** A finite number above `above`, 0 by default. */
 export function number(fallback?: number, above = 0): Key<number> {
   return (value, name) => {
     const found = value ?? fallback;
@@ -98,10 +99,12 @@ export function number(fallback?: number, above = 0): Key<number> {
   };
 }
 
+/** A finite number above `above`, 0 by default; undefined if absent. */
 export function optionalNumber(above = 0): Key<number | undefined> {
   return (value, name) => (value === undefined ? undefined : number(undefined, above)(value, name));
 }
 
+/** true or false; `fallback` if absent. */
 export function boolean(fallback: boolean): Key<boolean> {
   return (value, name) => {
     const found = value ?? fallback;
@@ -109,7 +112,7 @@ export function boolean(fallback: boolean): Key<boolean> {
   };
 }
 
-/** One of the words that are supported, of which the first is meant where the key is absent. */
+/** One of the supported words; the first is the default. */
 export function oneOf<T extends string>(...words: [T, ...T[]]): Key<T> {
   return (value, name) => {
     const found = value === undefined ? words[0] : words.find((word) => word === value);
@@ -117,7 +120,7 @@ export function oneOf<T extends string>(...words: [T, ...T[]]): Key<T> {
   };
 }
 
-/** The only values that are supported: what is computed anyway. */
+/** A key with these supported values only, which change nothing. */
 export function only(...values: (string | number | boolean)[]): Key<undefined> {
   return (value, name) => {
     if (value === undefined || values.includes(value as string)) return undefined;
@@ -125,14 +128,14 @@ export function only(...values: (string | number | boolean)[]): Key<undefined> {
   };
 }
 
-/** Only absent or null. */
+/** Must be absent or null. */
 export const absent: Key<undefined> = (value, name) =>
   value === undefined ? undefined : fail(name, "no value", value);
 
 /** A key without effect on inference. */
 export const noEffect: Key<undefined> = () => undefined;
 
-/** An object with a schema of its own; undefined where it is absent. */
+/** An object with its own schema; undefined if absent. */
 export function object<S extends Schema>(schema: S): Key<Values<S> | undefined> {
   return (value, name) => {
     if (value === undefined) return undefined;
@@ -149,7 +152,7 @@ export function listOf(...items: string[]): Key<undefined> {
   };
 }
 
-/** A list of so many words, each one of these, such as layer_types with windows; undefined where it is absent. */
+/** A list of `length` words, each one of these, such as layer_types with windows; undefined if absent. */
 export function wordsOf<T extends string>(length: number, ...words: T[]): Key<readonly T[] | undefined> {
   return (value, name) => {
     if (value === undefined) return undefined;
@@ -164,7 +167,7 @@ export function divides(name: string, value: number, divisorName: string, diviso
   if (value % divisor !== 0) throw new ModelError(mismatch(name, `a multiple of ${divisorName} (${divisor})`, value));
 }
 
-/** Refuses a value that is given and is not what is computed anyway, but for rounding. */
+/** Refuses a value that differs, beyond rounding, from what is computed. */
 export function computed(name: string, given: number | undefined, value: number): void {
   if (given === undefined || Math.abs(given - value) <= 1e-6 * Math.abs(value)) return;
   throw new ModelError(mismatch(name, `${value}, which is what is computed`, given));

@@ -2,17 +2,17 @@
  * Keys of a config.json that no schema has to declare.
  *
  * transformers ignores a key that a model's config class does not read, whatever its value. Here it is refused by name,
- * for who wrote it may mean a computation that this model does not have, unless it cannot mean one:
+ * because it may stand for a computation that this model lacks, unless it cannot:
  *
- * - its value says nothing (null, [] or {}),
- * - its name says that it is about something else than logits: training, other tasks' heads, ids of special tokens, how
- *   code runs, versions, front ends, transformers' own model testers (UNRELATED),
+ * - its value is empty (null, [] or {}),
+ * - its name is about something other than logits: training, heads of other tasks, ids of special tokens, how code
+ * runs, versions, front ends, transformers' own model testers (UNRELATED),
  * - its value is neutral: a switch that is off, a factor of 1, an amount of 0 (`isNeutral`).
  */
 
 /**
- * Keys that any Hugging Face config may have and that change nothing here: what transformers' PretrainedConfig has written
- * in versions 4 and 5, its old generation defaults (generation_config.json is what counts), and what trainers leave behind.
+ * Keys that any Hugging Face config may have and that change nothing here: what PretrainedConfig writes in transformers
+ * 4 and 5, its old generation defaults (generation_config.json counts instead), and leftovers of trainers.
  */
 export const COMMON: ReadonlySet<string> = new Set(
   `model_type architectures _name_or_path name_or_path _commit_hash transformers_version dtype torch_dtype auto_map
@@ -38,9 +38,9 @@ export const COMMON: ReadonlySet<string> = new Set(
   sequence_bias dola_layers _from_model_config keys_to_ignore_at_inference`.split(/\s+/),
 );
 
-/** Names that are about something else than how logits are computed. */
+/** Names about something other than how logits are computed. */
 const UNRELATED: readonly RegExp[] = [
-  // training: dropouts, initial values, losses, precision
+  // training: dropouts, initialisation, losses, precision
   /drop_?out|pdrop|layer_?drop|drop_(path|rate|prob)|(^|_)(noise|jitter)(_|$)/i,
   /^init(_|ial)|_init(_|$)|initiali[sz]|_init(ial)?_(std|value|scale)/,
   /(^|_)loss(es)?(_|$)|label_smoothing|gradient|(^|_)(is_)?train(ing|er|able)?(_|$)|learning_rate|weight_decay|deepspeed|^(lr|optim(izer)?|epochs?|warmup)(_|$)/,
@@ -48,33 +48,33 @@ const UNRELATED: readonly RegExp[] = [
   // heads and inputs of other tasks
   /^(summary|classifier|pooler)_|^num_(choices|classes)$|^type_(vocab|sequence_label)_size$|^problem_|(^|_)(id2|label2)/,
   /^use_(labels|input_mask|token_type_ids|mc_token_ids)$|^(batch_size|scope|expert_interval)$/,
-  // other sizes of the vocabulary: that of the weights is vocab_size
+  // other vocabulary sizes: that of the weights is vocab_size
   /(^|_)vocab_size(_|$)/,
   // special tokens, by id or by name
   /(^|_)tokens?_?(ids?|index)$|(^|_)special(_tokens?)?(_|$)|^(bos|eos|pad|unk|sep|mask|cls|eod|eot|im_start|im_end)(_token|_id)$/,
-  // lengths of training or of other files; the trained length has a key of its own
+  // lengths used in training or of other files; the trained length has its own key
   /^n_(ctx|positions)$|^(model_|train_|pretrain_)?(max_)?(seq(uence)?|context|position)_?(len|length|window|size)$/,
-  // how code runs, and what serves or stores it
+  // how the code runs, what serves or stores it
   /^_(?!_)|flash|xformers|sdpa|(^|_)attn?_?(ention)?_impl|(^|_)cache(_|$)|onnx|compile|(^|_)device|offload|(^|_)kernels?$/,
   /(tensor|pipeline|sequence|model)_parallel|(^|_)(tp|pp|dp)(_size)?$|^world_size$|checkpoint|(^|_)(mtp|nextn)(_|$)/,
   // versions and names
   /(^|_)(version|date|author|license|description|comment|language|languages|tags?|url|dataset|datasets)$|^(un)?sloth_/,
   /^(tokenizer|processor)_|^((base_)?model_|project_|run_|hub_)?(name|id|path|revision)$|(^|_)name_or_path$|^base_model$/,
-  // KoboldAI's and others' presets and texts
+  // presets and texts of KoboldAI and others
   /^(badwordsids|bad_?words|newlinemode|nobreakmodel|welcome|antemplate|formatoptns|sampler_(order|seed)|temp|tfs|top_a)$/,
   /^(typical|rep_pen(_range|_slope)?|genamt|numseqs|ikmax|ikgen|useprompt|adventure|chatmode|dynamicscan|singleline)$/,
   /^(default_)?(preset|prompt|system_prompt|chat_template|greeting|memory|authornote|prompt_template|instructions?)$/,
 ];
 
-/** Names of factors, of which 1 changes nothing. Those of attention's logits replace one that is not 1. */
+/** Names of factors, which have no effect at 1. Those of attention's logits replace one that is not 1. */
 const FACTOR = /(multiplier|scale|scaling|_factor|_pct|_percent(age)?|rope_ratio)s?$|^(scale|scaling)_/;
 const ATTENTION = /att(entio)?n|softmax|query|^qk?_|^head/;
-/** Names of what is added, cut off or chosen from, of which 0 is none. */
+/** Names of amounts that are added, cut off or chosen from, which have no effect at 0. */
 const AMOUNT = /soft_?cap|_cap$|capping|(^|_)clip(_|$)|bias|window|experts?(_|$)|moe|adapter|prefix|(^|_)lora_|extra/;
 
 /**
- * Whether a key without a schema can change nothing that a model computes. `parts`: words in the names of what the model
- * has, of which no value is neutral.
+ * Whether an undeclared key cannot change what a model computes. `parts`: words in the names of the model's components,
+ * for which no value is neutral.
  */
 export function isHarmless(key: string, value: unknown, parts: RegExp): boolean {
   if (value === null || COMMON.has(key)) return true;

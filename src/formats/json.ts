@@ -1,9 +1,9 @@
 import { ModelError, mismatch } from "../base/errors.ts";
 
 /**
- * Strict JSON (RFC 8259) that says where it went wrong: engines differ in their messages and Bun's name no position.
- * Nesting is bounded as in serde_json, with which the reference reader of safetensors is made, so that no value can
- * overflow the stack of a function that walks it.
+ * Strict JSON (RFC 8259) with error positions: engines differ in their messages, and Bun's have no position. Nesting is
+ * limited as in serde_json, which the reference reader of safetensors uses, so that no value can overflow the stack of
+ * a function that walks it.
  */
 const MAX_DEPTH = 127;
 const SPACE = /[ \t\n\r]*/y;
@@ -13,7 +13,7 @@ const LITERALS: readonly (readonly [string, unknown])[] = [
   ["false", false],
   ["null", null],
 ];
-/** What Python's json module writes and reads beside them. */
+/** Additional literals that Python's json module writes and reads. */
 const PYTHON_LITERALS: typeof LITERALS = [
   ...LITERALS,
   ["NaN", Number.NaN],
@@ -21,10 +21,10 @@ const PYTHON_LITERALS: typeof LITERALS = [
   ["-Infinity", Number.NEGATIVE_INFINITY],
 ];
 
-/** Entries that a later one of the same key took the place of, by the object that they were written in. */
+/** Entries that were replaced by a later one of the same key, by the object they were in. */
 export type Replaced = Map<object, [key: string, value: unknown][]>;
 
-/** An integer that is not written as one: 1.0, 1e2, -0. */
+/** An integer in a form other than digits: 1.0, 1e2, -0. */
 class NotDigits {
   constructor(readonly text: string) {}
 
@@ -42,15 +42,15 @@ export function parseObject(text: string, name: string): Record<string, unknown>
 }
 
 /**
- * The same as serde_json reads it, which tells apart what JSON.parse makes equal. Entries whose key is repeated are put
- * into `replaced`; an integer is a number only if it is written in digits alone; half of a surrogate pair, and a number
- * beyond the range of f64, are refused.
+ * The same as serde_json reads it, which distinguishes what JSON.parse treats alike. Entries with a repeated key go
+ * into `replaced`; an integer must be written in digits only; half of a surrogate pair, and a number beyond the range
+ * of f64, are refused.
  */
 export function parseExactly(text: string, name: string, replaced: Replaced): Record<string, unknown> {
   return new Parser(text, name, replaced).document();
 }
 
-/** The object, by the engine's own parser; undefined if there is anything to say against it. */
+/** The object, by the engine's parser; undefined if anything about it is wrong. */
 function parseQuickly(text: string): Record<string, unknown> | undefined {
   let value: unknown;
   try {
@@ -70,7 +70,9 @@ function nestsAtMost(depth: number, value: object): boolean {
   return true;
 }
 
-/** Bytes as UTF-8 text; a ModelError with `name` if they are something else. A byte order mark is dropped by default. */
+/**
+ * Bytes as UTF-8 text; throws ModelError naming `name` if they are not UTF-8. A byte order mark is dropped by default.
+ */
 export function decodeUtf8(bytes: Uint8Array, name: string, options: { readonly ignoreBOM?: boolean } = {}): string {
   try {
     return new TextDecoder("utf-8", { fatal: true, ...options }).decode(bytes);
@@ -87,7 +89,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
 class Parser {
   readonly #text: string;
   readonly #name: string;
-  /** Only where text is read exactly. */
+  /** Only where the text is read exactly. */
   readonly #replaced: Replaced | undefined;
   #at = 0;
 
@@ -161,7 +163,7 @@ class Parser {
     return array;
   }
 
-  /** Steps over the opening bracket, the items and `end`; `item` is called where an item must begin. */
+  /** Consumes the opening bracket, the items and `end`; `item` is called where an item must start. */
   #list(end: string, item: () => void): void {
     this.#at++;
     this.#match(SPACE);
@@ -184,7 +186,7 @@ class Parser {
     for (;;) {
       const code = this.#text.charCodeAt(this.#at);
       if (code === 0x22) break;
-      if (!(code >= 0x20)) this.#fail("the rest of a string"); // a control character, or NaN behind the end
+      if (!(code >= 0x20)) this.#fail("the rest of a string"); // a control character, or NaN past the end
       escaped ||= code === 0x5c;
       this.#at += code === 0x5c ? 2 : 1;
     }
@@ -194,7 +196,7 @@ class Parser {
     return text?.isWellFormed() ? text : this.#fail("a string with valid escapes", start);
   }
 
-  /** Steps over what the sticky pattern matches here, and returns it. */
+  /** Consumes what the sticky pattern matches here, and returns it. */
   #match(pattern: RegExp): string {
     pattern.lastIndex = this.#at;
     const matched = pattern.exec(this.#text)?.[0] ?? "";

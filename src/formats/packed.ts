@@ -3,12 +3,13 @@ import { ModelError, mismatch } from "../base/errors.ts";
 import { isRecord } from "./json.ts";
 
 /**
- * What config.json says of a checkpoint that `lambent quantize` has written: under quantization_config, the method, the
- * format of its matrices, and the version of their layout in memory, in which they are stored.
+ * The quantization_config that `lambent quantize` writes into config.json: the method, the format of the matrices, and
+ * the version of their layout in memory, which is also the layout of the file.
  */
 const METHOD = "lambent";
 const VERSION = 1;
 
+/** The quantization_config of a packed checkpoint of this format. */
 export function packingConfig(dtype: QuantizedDType): Record<string, unknown> {
   return { quant_method: METHOD, dtype, version: VERSION };
 }
@@ -27,7 +28,7 @@ export function packedDtype(config: Readonly<Record<string, unknown>>, name: str
   return found.dtype as QuantizedDType;
 }
 
-/** The config of the model itself. */
+/** The config of the model itself, without quantization_config. */
 export function unpackedConfig(config: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const { quantization_config: found, ...rest } = config;
   return isRecord(found) && found.quant_method === METHOD ? rest : config;

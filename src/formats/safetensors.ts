@@ -1,16 +1,17 @@
 /**
- * The safetensors format: an 8-byte length, a JSON header of that length, and the tensors' bytes.
- * What the reference reader (https://github.com/huggingface/safetensors, 0.8) accepts is accepted, oddities of its JSON
- * library included, and what it refuses is refused by name before any weight is read: every byte of the data must be in
- * exactly one tensor. One thing differs: sizes from 2^53 on, which only a tensor without numbers can have, are refused.
+ * The safetensors format: an 8-byte length, a JSON header of that length, and the tensors' bytes. What the reference
+ * reader (https://github.com/huggingface/safetensors, 0.8) accepts is accepted, oddities of its JSON library included,
+ * and what it refuses is refused by name before any weight is read: every byte of the data must belong to exactly one
+ * tensor. One difference: sizes from 2^53 on, which only an empty tensor can have, are refused.
  */
 import { ModelError, mismatch, show } from "../base/errors.ts";
 import type { ByteSource } from "../base/source.ts";
 import { decodeUtf8, isRecord, parseExactly, type Replaced } from "./json.ts";
 
+/** A tensor's entry in the header. */
 export interface TensorInfo {
   readonly name: string;
-  /** As the format writes it: "F32", "BF16", "I64", ... */
+  /** As the format spells it: "F32", "BF16", "I64", ... */
   readonly dtype: string;
   readonly shape: readonly number[];
   /** Absolute byte offsets in the file. */
@@ -18,9 +19,10 @@ export interface TensorInfo {
   readonly end: number;
 }
 
+/** The header of a file, checked, and the source of its tensors. */
 export interface SafetensorsFile {
   readonly source: ByteSource;
-  /** In the order of their bytes. */
+  /** In byte order. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -30,7 +32,7 @@ const FIELDS = ["dtype", "shape", "data_offsets"];
 const OFFSETS = "data_offsets [begin, end]";
 const PREFIX = 8;
 const MAX_HEADER = 100_000_000;
-/** "version ", the first 8 bytes of a Git LFS pointer: what a clone without LFS has in a weight file's place. */
+/** "version ", the first 8 bytes of a Git LFS pointer, which a clone without LFS has in place of weights. */
 const LFS_POINTER = 0x206e6f6973726576n;
 
 /** Bits per value of every dtype of the format. */
@@ -45,7 +47,7 @@ const BITS: ReadonlyMap<string, number> = new Map(
   }).flatMap(([bits, names]) => names.split(" ").map((name) => [name, Number(bits)])),
 );
 
-/** Reads and checks the header of a file; none of its tensors. */
+/** Reads and checks the header of a file, but no tensor. */
 export async function readSafetensors(source: ByteSource): Promise<SafetensorsFile> {
   const prefix = new Uint8Array(Math.min(PREFIX, source.size));
   await source.readInto(prefix, 0);
@@ -74,7 +76,7 @@ export function memorySource(bytes: Uint8Array, name: string): ByteSource {
   };
 }
 
-/** Header bytes (length prefix included, padded with spaces to 8 bytes) for tensors laid out in the order given. */
+/** Header bytes (length prefix included, padded with spaces to 8 bytes) for tensors in the given order. */
 export function safetensorsHeader(
   tensors: readonly { readonly name: string; readonly dtype: string; readonly shape: readonly number[] }[],
 ): Uint8Array {
@@ -82,7 +84,7 @@ export function safetensorsHeader(
   const names = new Set([METADATA]);
   let begin = 0;
   for (const { name, dtype, shape } of tensors) {
-    if (names.has(name)) throw new ModelError(mismatch("tensors", "names that are free", name));
+    if (names.has(name)) throw new ModelError(mismatch("tensors", "unique names", name));
     if (!name.isWellFormed()) throw new ModelError(mismatch("tensors", "names of whole characters", name));
     names.add(name);
     const thing = `tensor ${show(name)}`;
@@ -100,7 +102,7 @@ export function safetensorsHeader(
   return header;
 }
 
-/** The header's length as the prefix gives it, bounded before anybody allocates it. */
+/** The header's length by its prefix, bounded before anything is allocated. */
 function headerLength(prefix: Uint8Array, { name, size }: ByteSource): number {
   if (size < PREFIX) throw new ModelError(mismatch(name, `at least ${PREFIX} bytes`, size));
   const length = new DataView(prefix.buffer, prefix.byteOffset).getBigUint64(0, true);
@@ -116,7 +118,7 @@ function parseHeader(header: Uint8Array, source: ByteSource): SafetensorsFile {
   const object = parseExactly(decodeUtf8(header, thing, { ignoreBOM: true }), thing, replaced);
   const { [METADATA]: metadata, ...entries } = object;
   const parse = ([name, entry]: [string, unknown]) => parseEntry(source.name, name, entry, replaced);
-  // The last of two entries of one name counts; the others have to be entries all the same.
+  // Of two entries of one name the last one counts; the others must still be valid.
   for (const entry of replaced.get(object) ?? []) {
     if (entry[0] === METADATA) throw new ModelError(mismatch(thing, `${METADATA} once`, "it twice"));
     parse(entry);
@@ -126,8 +128,7 @@ function parseHeader(header: Uint8Array, source: ByteSource): SafetensorsFile {
 }
 
 /**
- * One tensor's entry, with its offsets as they stand there: relative to the end of the header. It may be a list of the
- * three fields.
+ * One tensor's entry, with offsets relative to the end of the header, as stored. It may be a list of the three fields.
  */
 function parseEntry(file: string, name: string, entry: unknown, replaced: Replaced): TensorInfo {
   const thing = `${file}: tensor ${show(name)}`;
@@ -142,7 +143,7 @@ function parseEntry(file: string, name: string, entry: unknown, replaced: Replac
   return { name, dtype: dtype as string, shape: shape as number[], begin: offsets[0]!, end: offsets[1]! };
 }
 
-/** The dtype of an object such as {"F32": null}, as which it may be written. */
+/** The dtype of an object such as {"F32": null}, a form in which it may be stored. */
 function variant(written: Record<string, unknown>): unknown {
   const [entry, more] = Object.entries(written);
   return entry?.[1] === null && !more ? entry[0] : written;
@@ -181,7 +182,7 @@ function parseMetadata(thing: string, metadata: unknown, replaced: Replaced): Re
   return metadata as Record<string, string>;
 }
 
-/** The bytes that a tensor takes, as the reference counts them: in 64 bits, of which none may be lost on the way. */
+/** The bytes that a tensor takes, counted as the reference does: in 64 bits, without overflow. */
 function byteLength(thing: string, dtype: string, shape: readonly number[]): number {
   let bits = 1n;
   for (const size of [...shape, BITS.get(dtype) as number]) {

@@ -1,4 +1,4 @@
-/** What everything does with values: their types, truth, length, order of iteration. */
+/** What every operation needs to know about values: type, truth, length, order of iteration. */
 
 import { TemplateError } from "./errors.ts";
 import { size } from "./points.ts";
@@ -40,12 +40,13 @@ export function typeName(value: Value): string {
   return names.find(([type]) => value instanceof type)?.[1] ?? "object";
 }
 
-/** As Jinja's errors name a value. */
+/** The name of a value in Jinja's errors. */
 export function describe(value: Value): string {
   if (value === NONE) return "'None'";
   return `'${typeName(value)} object'`;
 }
 
+/** Whether a value is a Python int. */
 export function isInt(value: Value): value is Int {
   return typeof value === "number" || typeof value === "bigint";
 }
@@ -55,10 +56,12 @@ export function isText(value: Value): value is string | Markup {
   return typeof value === "string" || value instanceof Markup;
 }
 
+/** The text of a str, marked up or not. */
 export function textOf(value: string | Markup): string {
   return typeof value === "string" ? value : value.text;
 }
 
+/** Python's truth of a value. */
 export function isTrue(value: Value): boolean {
   if (value instanceof Float) return value.value !== 0;
   if (isInt(value)) return value !== 0;
@@ -88,6 +91,10 @@ export function iterableOf(value: Value): Iterable<Value> | undefined {
   return value instanceof Undefined ? [] : undefined;
 }
 
+/**
+ * The items of a value.
+ * @throws TemplateError if it cannot be iterated
+ */
 export function iterate(value: Value): Iterable<Value> {
   const values = iterableOf(value);
   if (values === undefined) throw new TemplateError(`'${typeName(value)}' object is not iterable`);

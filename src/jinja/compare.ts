@@ -6,6 +6,7 @@ import { numberOf } from "./numbers.ts";
 import { isPlain } from "./points.ts";
 import { Dict, Float, type Int, Range, Tuple, Undefined, type Value, View } from "./values.ts";
 
+/** Python's ==. */
 export function equal(left: Value, right: Value): boolean {
   if (left === right) return true;
   if (isText(left)) return isText(right) && textOf(left) === textOf(right);

@@ -2,7 +2,7 @@ import { OptionError } from "../base/errors.ts";
 import { intOf } from "./numbers.ts";
 import { Dict, Float, NONE, type Value } from "./values.ts";
 
-/** Deeper data is nested in itself. */
+/** Deeper data must be cyclic. */
 const MAX_DEPTH = 200;
 
 /**
@@ -25,7 +25,7 @@ export function toValue(data: unknown, depth = 0): Value {
   return `<${tag}>`;
 }
 
-/** As JSON would write it: without a point or an exponent. */
+/** As JSON would write it, without a point or an exponent. */
 const isWhole = (value: number) => Number.isInteger(value) && Math.abs(value) < 1e21 && !Object.is(value, -0);
 
 function dict(entries: Iterable<readonly [unknown, unknown]>, depth: number): Dict {

@@ -1,16 +1,16 @@
-/** Numbers as texts of a given form: what %, .format and |round share. */
+/** Numbers in a given form, as %, .format and |round share them. */
 import { TemplateError } from "./errors.ts";
 
 const MOST_DIGITS = 1000;
 
-/** Whether a number lies exactly in the middle of two texts, of which this one is the upper. */
+/** Whether a number is exactly halfway between two texts, of which this one is the upper. */
 const isTie = (value: number, digits: number) => {
   if (digits >= 100) return false;
   const exact = value.toFixed(100);
   return /^0*$/.test(exact.slice(exact.indexOf(".") + digits + 2)) && exact.at(exact.indexOf(".") + digits + 1) === "5";
 };
 
-/** With `digits` digits behind the point; ties go to the even digit, as in Python. */
+/** With `digits` digits after the point; ties go to the even digit, as in Python. */
 export function fixed(value: number, digits: number): string {
   if (digits > MOST_DIGITS) throw new TemplateError(`at most ${MOST_DIGITS} digits, found ${digits}`);
   const size = Math.abs(value);
@@ -42,7 +42,7 @@ export function general(value: number, digits: number, keep: boolean): string {
   return tail === undefined ? short : `${short}e${tail}`;
 }
 
-/** A float by a type letter (e, f, g, or % of .format); not finite ones are words. */
+/** A float by a type letter (e, f, g, or % of .format); infinities and NaN are words. */
 export function floatForm(value: number, type: string, precision: number, keep = false): string {
   const lower = type.toLowerCase();
   const text = Number.isFinite(value)
@@ -60,7 +60,7 @@ function finite(value: number, type: string, precision: number, keep: boolean): 
   return type === "g" ? general(value, precision, keep) : fixed(value, precision);
 }
 
-/** Zeros or other characters between sign (and prefix) and digits. */
+/** Pads with zeros or other characters between sign (and prefix) and digits. */
 export function padded(text: string, width: number, zero: boolean, left: boolean): string {
   const missing = width - [...text].length;
   if (missing <= 0) return text;

@@ -1,6 +1,6 @@
-/** What is wrong with a template, or with what it does with its variables. */
+/** What is wrong with a template, or with its use of variables. */
 export class TemplateError extends Error {
-  /** The template's line, from 1, where it is known. */
+  /** The template's line, from 1, if known. */
   line: number | undefined;
 
   constructor(message: string, line?: number) {

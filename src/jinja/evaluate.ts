@@ -11,7 +11,9 @@ import type { Scope } from "./scope.ts";
 import { str } from "./text.ts";
 import { Args, Dict, Fn, NONE, Thing, Tuple, Undefined, type Value } from "./values.ts";
 
+/** A filter: the value before `|`, and the arguments. */
 export type Filter = (value: Value, args: Args, library: Library) => Value;
+/** A test: the value before `is`, and the arguments. */
 export type Test = (value: Value, args: Args, library: Library) => boolean;
 
 /** Filters and tests by name. */
@@ -20,6 +22,7 @@ export interface Library {
   readonly tests: ReadonlyMap<string, Test>;
 }
 
+/** Evaluates expressions over the variables of a scope. */
 export class Evaluator {
   readonly #library: Library;
   /** Of what was evaluated last. */
@@ -120,7 +123,7 @@ export class Evaluator {
     if (args.moreNamed) {
       const more = this.evaluate(args.moreNamed, scope);
       if (!(more instanceof Dict))
-        throw new TemplateError(`the argument behind ** must be a mapping, not ${typeName(more)}`);
+        throw new TemplateError(`the argument after ** must be a mapping, not ${typeName(more)}`);
       for (const [name, value] of more.entries()) named.set(str(name), value);
     }
     spendItems(list.length);
@@ -159,6 +162,7 @@ function signed(sign: "negative" | "positive", value: Value): Value {
   return number;
 }
 
+/** A comparison of two values by Python's rules. */
 export function compare(operator: Comparison, left: Value, right: Value): boolean {
   switch (operator) {
     case "==":

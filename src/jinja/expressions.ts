@@ -4,7 +4,7 @@ import { CONSTANTS, OperandParser } from "./operands.ts";
 
 const COMPARISONS = ["==", "!=", "<", "<=", ">", ">="] as const;
 
-/** Jinja's expressions, in the order in which they bind: weakest first. */
+/** Parses Jinja's expressions, by precedence: weakest first. */
 export class ExpressionParser extends OperandParser {
   /** One expression or, with commas, a tuple. `choice`: `a if b else c` may stand here; `stop`: a name that ends it. */
   tuple({ choice = true, stop = "", empty = false } = {}): Expression {
@@ -43,7 +43,7 @@ export class ExpressionParser extends OperandParser {
     return this.tuple({ choice: false });
   }
 
-  /** What a `for` goes through. */
+  /** The values that a `for` iterates over. */
   loopValues(): Expression {
     return this.tuple({ choice: false, stop: "recursive" });
   }

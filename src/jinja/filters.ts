@@ -290,6 +290,7 @@ const refuse = (name: string): Filter => {
   };
 };
 
+/** Filters on sequences, mappings and any value, by name. */
 export const FILTERS: ReadonlyMap<string, Filter> = new Map([
   ...Object.entries(TEXT_FILTERS),
   ...Object.entries(OTHERS),

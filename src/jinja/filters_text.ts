@@ -24,7 +24,7 @@ const change = (to: (text: string) => string): Filter => {
   };
 };
 
-/** Every word's first letter is large, all others are small. */
+/** Upper case for every word's first letter, lower case for all others. */
 function title(text: string): string {
   return text
     .split(/([-\s({[<]+)/)
@@ -110,7 +110,7 @@ function round(value: Value, args: Args): Value {
   return arithmetic("/", truncated(method === "ceil" ? Math.ceil(scaled) : Math.floor(scaled)), scale);
 }
 
-/** Python's round(): to even where it lies in the middle. */
+/** Python's round(): ties go to even. */
 function common(number: Int | Float, digits: number): Value {
   if (number instanceof Float) {
     if (!Number.isFinite(number.value)) return number;
@@ -153,7 +153,7 @@ function stripTags(text: string): string {
   return (bare.match(/[^\s]+/g) ?? []).join(" ").replace(/&(?:amp|lt|gt|quot|#34|#39);/g, (entity) => named[entity]!);
 }
 
-/** Everything but letters, digits, - . _ ~ and / as bytes. */
+/** Percent-encodes everything but letters, digits, - . _ ~ and /. */
 const quote = (text: string, slash: boolean) => {
   const encoded = encodeURIComponent(text.toWellFormed()).replace(/[!'()*]/g, (character) => {
     return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
@@ -190,6 +190,7 @@ function attributes(value: Value, args: Args): Value {
   return (isTrue(space) && parts.length ? " " : "") + parts.join(" ");
 }
 
+/** Filters on texts and numbers, by name. */
 export const TEXT_FILTERS: Readonly<Record<string, Filter>> = {
   upper: change((text) => text.toUpperCase()),
   lower: change((text) => text.toLowerCase()),

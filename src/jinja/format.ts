@@ -22,6 +22,7 @@ interface Fields {
   next: number;
 }
 
+/** Python's str.format; the result is markup if the format is. */
 export function formatText(format: string | Markup, args: Args, access: Access): string | Markup {
   const text = fill(textOf(format), { args, access, escapes: format instanceof Markup, next: 0 }, 2);
   spendText(text.length);
@@ -85,6 +86,10 @@ function lookup(path: string, fields: Fields): Value {
 /** [[fill]align][sign][#][0][width][grouping][.precision][type] */
 const FORM = /^(?:(.)?([<>=^]))?([+\- ])?(#)?(0)?(\d+)?([,_])?(?:\.(\d+))?([bcdeEfFgGnosxX%])?$/su;
 
+/**
+ * Python's format(value, form).
+ * @throws TemplateError for an invalid form
+ */
 export function formatValue(value: Value, form: string): string {
   if (form === "") return str(value);
   const match = FORM.exec(form);

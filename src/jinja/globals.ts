@@ -52,6 +52,7 @@ class DictType extends Thing {
   }
 }
 
+/** The global functions by name, new for every rendering. */
 export function globals(): Map<string, Value> {
   const functions: Record<string, (args: Args) => Value> = {
     range,

@@ -1,4 +1,4 @@
-/** Statements to text. */
+/** Executes statements, giving text. */
 import { iterate } from "./basics.ts";
 import { TemplateError } from "./errors.ts";
 import { Evaluator, type Library } from "./evaluate.ts";
@@ -28,6 +28,7 @@ class Output {
   }
 }
 
+/** Executes the statements of a template. */
 export class Interpreter {
   readonly #evaluator: Evaluator;
 
@@ -89,7 +90,7 @@ export class Interpreter {
     }
   }
 
-  /** Statements with a scope of their own. */
+  /** Executes statements in a scope of their own. */
   #block(node: Statement, scope: Scope, out: Output): void {
     switch (node.type) {
       case "macro":
@@ -168,7 +169,7 @@ export class Interpreter {
     if (!completed) this.#run(node.otherwise, new Scope(scope), out);
   }
 
-  /** The values of a for that its `if` lets through. */
+  /** The values of a `for` that pass its `if`. */
   #chosen(node: Statement & { type: "for" }, values: Value, scope: Scope): Iterable<Value> {
     const { test } = node;
     const all = iterate(values);
@@ -192,7 +193,7 @@ export class Interpreter {
     });
   }
 
-  /** Arguments to a macro's parameters, as Jinja does it. */
+  /** Binds arguments to a macro's parameters, as Jinja does. */
   #bind(macro: Signature, args: Args, scope: Scope): void {
     const { name, parameters, defaults, reads } = macro;
     const named = new Map(args.named);

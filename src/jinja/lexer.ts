@@ -1,8 +1,10 @@
 import { TemplateError } from "./errors.ts";
 import { skipSpaces, stripSpaces } from "./spaces.ts";
 
+/** The kinds of tokens. */
 export type TokenType = "data" | "begin" | "end" | "name" | "string" | "number" | "operator" | "eof";
 
+/** A token of a template, and its line, from 1. */
 export interface Token {
   readonly type: TokenType;
   /** The text of data, names, strings and operators; the tag that begins or ends ("{%", "{{", "%}", "}}"). */
@@ -43,13 +45,13 @@ class Lexer {
   readonly #tokens: Token[] = [];
   #at = 0;
   #line = 1;
-  /** How far lines have been counted. */
+  /** The position up to which lines have been counted. */
   #counted = 0;
-  /** Whether only white space may stand between here and the start of the line. */
+  /** Whether only white space may precede this position on its line. */
   #lineStarts = true;
 
   constructor(template: string) {
-    // Every line end is \n, and one at the end of the template is dropped.
+    // Every line end becomes \n, and one at the end of the template is dropped.
     this.#source = template.replace(/\r\n?/g, "\n").replace(/\n$/, "");
   }
 
@@ -89,14 +91,14 @@ class Lexer {
 
   #comment(): void {
     const end = this.#source.indexOf("#}", this.#at);
-    // At the very end of the template, Jinja takes it for closed.
+    // At the very end of the template, Jinja treats it as closed.
     if (this.#at === this.#source.length) return;
     if (end < 0) this.#fail("Missing end of comment tag");
     const sign = end > this.#at ? this.#source[end - 1]! : "";
     this.#close(end + 2, sign, true);
   }
 
-  /** Behind a tag: "-" takes all white space, a block one line end unless there is a "+". */
+  /** After a tag: "-" removes all white space, a block one line end unless there is a "+". */
   #close(end: number, sign: string, isBlock: boolean): void {
     const source = this.#source;
     if (sign === "-") end = skipSpaces(source, end);
@@ -123,7 +125,7 @@ class Lexer {
     return true;
   }
 
-  /** What is inside a tag, up to its end. */
+  /** The content of a tag, up to its end. */
   #code(tag: string, closing: RegExp): void {
     this.#push("begin", tag);
     const open: string[] = [];
@@ -166,7 +168,7 @@ class Lexer {
     }
   }
 
-  /** Python's escapes; unknown ones stay as they are. */
+  /** Python's escapes; unknown ones are kept. */
   #unescape(text: string): string {
     const form = /\\(?:([0-7]{1,3})|x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|(.))/gs;
     return text.replace(form, (whole: string, octal?: string, ...hex: (string | undefined)[]) => {

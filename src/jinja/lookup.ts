@@ -1,4 +1,4 @@
-/** `value.name` and `value[key]`, as the sandbox lets templates see them. */
+/** `value.name` and `value[key]`, as the sandbox exposes them. */
 import { describe, indexOf, isInt, isText, lengthOf, textOf, typeName } from "./basics.ts";
 import { TemplateError } from "./errors.ts";
 import { formatText } from "./format.ts";
@@ -8,6 +8,7 @@ import { isPlain, sliceIndices, sliceText, unitOf } from "./points.ts";
 import { marked, repr, str } from "./text.ts";
 import { Args, Dict, Fn, type Markup, NONE, Range, Thing, Tuple, Undefined, type Value } from "./values.ts";
 
+/** The bounds of a slice, None where omitted. */
 export interface Slice {
   readonly start: Value;
   readonly stop: Value;
@@ -33,7 +34,10 @@ function missing(value: Value, key: Value): Undefined {
   return new Undefined(`${describe(value)} has no element ${repr(key)}`);
 }
 
-/** Python's attribute, undefined where there is none. What the sandbox forbids is undefined when it is used. */
+/**
+ * Python's attribute; undefined if there is none. What the sandbox forbids gives an Undefined that fails when it is
+ * used.
+ */
 export function attributeOf(value: Value, name: string): Value | undefined {
   if (/^__\w+__$/.test(name)) return forbidden(value, name);
   if (value instanceof Thing) return value.attribute(name);
@@ -53,6 +57,7 @@ function formatter(format: string | Markup, name: string): Fn {
   });
 }
 
+/** The value of an attribute that the sandbox forbids: an error when it is used. */
 export function forbidden(value: Value, name: string): Undefined {
   return new Undefined(`access to attribute '${name}' of '${typeName(value)}' object is unsafe`);
 }

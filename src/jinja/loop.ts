@@ -4,15 +4,15 @@ import { TemplateError } from "./errors.ts";
 import { spend } from "./limits.ts";
 import { type Args, Fn, Thing, Tuple, Undefined, type Value } from "./values.ts";
 
-/** The `loop` of a for. Values are fetched no earlier than they are asked for. */
+/** The `loop` of a `for`. Values are fetched lazily. */
 export class Loop extends Thing {
   readonly type = "LoopContext";
   readonly #values: Iterator<Value>;
   /** From 0. */
   readonly #depth: number;
-  /** Goes through other values with the same body, where the loop is recursive. */
+  /** Iterates over other values with the same body, if the loop is recursive. */
   readonly #again: ((values: Value, depth: number) => Value) | undefined;
-  /** Fetched, but not yet given. */
+  /** Fetched, but not yet returned. */
   #ahead: Value[] = [];
   #index = -1;
   #before: Value | undefined;

@@ -9,7 +9,7 @@ import { escapeHtml, str } from "./text.ts";
 import { type Args, Dict, Float, Fn, Markup, NONE, Range, Tuple, Undefined, type Value, View } from "./values.ts";
 
 const STRINGS: Readonly<Record<string, Method>> = { ...SEARCHES, ...CASES };
-/** What would change a value: the sandbox refuses the use of these. */
+/** Methods that would change a value: the sandbox refuses them. */
 const DICT_CHANGES = ["clear", "pop", "popitem", "setdefault", "update"];
 const LIST_CHANGES = ["append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"];
 
@@ -35,6 +35,7 @@ function view(dict: Dict, args: Args, name: string): View {
   return new View(dict, name as View["kind"]);
 }
 
+/** Python's dict.fromkeys. */
 export function fromKeys(args: Args, name: string): Dict {
   const [keys, value = NONE] = args.take(name, ["iterable", "value"], 1);
   return new Dict(Array.from(iterate(keys!), (key) => [key, value] as const));
@@ -116,7 +117,7 @@ function stringMethod(value: string | Markup, name: string): Fn | undefined {
   });
 }
 
-/** Markup escapes what comes in, and what comes out of it is markup. */
+/** Markup escapes its arguments, and its results are markup. */
 function markupMethod(text: string, run: Method, args: Args, name: string): Value {
   if (name === "join") return new Markup(join(text, Array.from(iterate(args.list[0] ?? NONE), escapeHtml)));
   if (name === "replace" && args.list.length > 1) {

@@ -1,6 +1,7 @@
 import type { Arithmetic } from "./numbers.ts";
 import type { Value } from "./values.ts";
 
+/** A comparison operator. */
 export type Comparison = "==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "not in";
 
 /** What is handed over in a call. */
@@ -12,6 +13,7 @@ export interface Arguments {
   readonly moreNamed: Expression | undefined;
 }
 
+/** An expression, and its line, from 1. */
 export type Expression = { readonly line: number } & (
   | { readonly type: "constant"; readonly value: Value }
   | { readonly type: "name"; readonly name: string }
@@ -48,6 +50,7 @@ export interface FilterUse {
   readonly args: Arguments;
 }
 
+/** What an assignment assigns to. */
 export type Target =
   | { readonly type: "name"; readonly name: string }
   | { readonly type: "tuple"; readonly items: readonly Target[] }
@@ -64,6 +67,7 @@ export interface Signature {
   readonly body: readonly Statement[];
 }
 
+/** A statement, and its line, from 1. */
 export type Statement = { readonly line: number } & (
   | { readonly type: "data"; readonly text: string }
   | { readonly type: "print"; readonly value: Expression }
@@ -92,6 +96,7 @@ export type Statement = { readonly line: number } & (
   | { readonly type: "break" | "continue" }
 );
 
+/** A `for` statement. */
 export interface Loop {
   readonly target: Target;
   readonly values: Expression;

@@ -3,9 +3,10 @@ import { isInt, typeName } from "./basics.ts";
 import { TemplateError } from "./errors.ts";
 import { Float, type Int, type Value } from "./values.ts";
 
-/** Bits of the largest whole number. */
+/** The most bits of an integer. */
 const MOST_BITS = 65_536;
 
+/** An arithmetic operator. */
 export type Arithmetic = "+" | "-" | "*" | "/" | "//" | "%" | "**";
 
 /** The number that a value is in arithmetic (a bool is 0 or 1), undefined for what is none. */
@@ -22,7 +23,7 @@ export function floatOf(value: Int | Float): number {
   return float;
 }
 
-/** A bigint as the Int that it is. */
+/** A bigint as an Int. */
 export function intOf(value: bigint): Int {
   const plain = Number(value);
   if (Number.isSafeInteger(plain)) return plain;
@@ -37,6 +38,10 @@ export function truncated(value: number): Int {
   return Number.isSafeInteger(whole) ? whole + 0 : BigInt(whole);
 }
 
+/**
+ * Python's arithmetic on two numbers.
+ * @throws TemplateError for a division by zero or a result that is too large
+ */
 export function arithmetic(operator: Arithmetic, left: Int | Float, right: Int | Float): Int | Float {
   if (operator === "/") return new Float(divide(floatOf(left), floatOf(right)));
   if (left instanceof Float || right instanceof Float) {
@@ -109,6 +114,10 @@ function power(left: Int, right: Int): Int | Float {
   return intOf(BigInt(left) ** BigInt(right));
 }
 
+/**
+ * Python's unary minus.
+ * @throws TemplateError for a value that is not a number
+ */
 export function negative(value: Value): Int | Float {
   const number = numberOf(value);
   if (number === undefined) throw new TemplateError(`bad operand type for unary -: '${typeName(value)}'`);
@@ -123,7 +132,7 @@ export function parseInt_(text: string, base: number): Int | undefined {
   const [, sign, prefix, digits] = match as unknown as [string, string, string | undefined, string];
   const named = { x: 16, o: 8, b: 2 }[prefix?.[1]?.toLowerCase() ?? ""];
   if (prefix && named !== base && base !== 0) {
-    // "0b1" is a number of base 16 too.
+    // "0b1" is also a number in base 16.
     return base > 10 ? parseInt_(`${sign}${prefix.slice(1)}${digits}`, base) : undefined;
   }
   const radix = base === 0 ? (named ?? 10) : base;

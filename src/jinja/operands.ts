@@ -3,12 +3,13 @@ import { parseFloat_, parseInt_ } from "./numbers.ts";
 import type { Stream } from "./stream.ts";
 import { Float, NONE, type Value } from "./values.ts";
 
-/** The names of filters and tests that there are. */
+/** The names of the existing filters and tests. */
 export interface Known {
   readonly filters: ReadonlySet<string>;
   readonly tests: ReadonlySet<string>;
 }
 
+/** Names of constants, in Jinja's spellings and Python's. */
 export const CONSTANTS: Record<string, Value> = {
   true: true,
   True: true,
@@ -19,12 +20,12 @@ export const CONSTANTS: Record<string, Value> = {
 };
 const NO_ARGUMENTS: Arguments = { list: [], named: [], more: undefined, moreNamed: undefined };
 
-/** What operators work on: literals, names, calls, attributes, items, filters and tests. */
+/** Parses operands: literals, names, calls, attributes, items, filters and tests. */
 export abstract class OperandParser {
   readonly stream: Stream;
-  /** caller, varargs and kwargs, where a macro's body reads them. */
+  /** Records caller, varargs and kwargs, if a macro's body reads them. */
   reads = new Set<string>();
-  /** Inside of an `if`, where Jinja looks for filters and tests only when it gets there. */
+  /** Inside an `if`, where Jinja resolves filters and tests only when it evaluates them. */
   soft = false;
   /** Uses of filters and tests that do not exist. */
   readonly unknown: { readonly message: string; readonly line: number }[] = [];
@@ -69,7 +70,7 @@ export abstract class OperandParser {
     return { type: "dict", pairs, line };
   }
 
-  /** Up to a closing bracket; there may be a comma behind the last. */
+  /** Parses up to a closing bracket; a trailing comma is allowed. */
   #items<T>(close: string, item: () => T): T[] {
     const items: T[] = [];
     while (!this.stream.skip("operator", close)) {

@@ -6,6 +6,10 @@ import { percent } from "./percent.ts";
 import { escapeHtml } from "./text.ts";
 import { Markup, Tuple, Undefined, type Value } from "./values.ts";
 
+/**
+ * An arithmetic operator on any values: numbers, texts, lists.
+ * @throws TemplateError for types that it does not support
+ */
 export function binary(operator: Arithmetic, left: Value, right: Value): Value {
   if (operator === "%" && isText(left)) return percent(left, right);
   if (left instanceof Undefined) left.fail();
@@ -31,7 +35,7 @@ function joined(left: Value, right: Value): Value | undefined {
   return new Tuple([...left.items, ...right.items]);
 }
 
-/** Engines join long texts without copying them, so only the result's length counts. */
+/** Engines join long texts without copying them, so only the length of the result counts. */
 export function concat(left: string, right: string): string {
   checkText(left.length + right.length);
   return left + right;

@@ -11,7 +11,10 @@ type Parameters = Pick<Signature, "parameters" | "defaults">;
 /** Tags that need other templates, or that change how text is escaped. */
 const UNSUPPORTED = ["include", "import", "from", "extends", "block", "autoescape"];
 
-/** @throws TemplateError with the line */
+/**
+ * The statements of a template.
+ * @throws TemplateError with the line
+ */
 export function parse(template: string, known: Known): Body {
   const parser = new Parser(new ExpressionParser(new Stream(tokenize(template)), known));
   return parser.template();
@@ -35,7 +38,10 @@ class Parser {
     return body;
   }
 
-  /** Up to one of the `ends`, or the end of the template if there are none. The end's name is the current token then. */
+  /**
+   * Parses up to one of the `ends`, or the end of the template if there are none. The current token is then the end's
+   * name.
+   */
   #statements(ends: readonly string[]): Body {
     const stream = this.#stream;
     const body: Statement[] = [];
@@ -56,7 +62,7 @@ class Parser {
     }
   }
 
-  /** Behind a tag's name and arguments: its body, whose end it takes. Gives which end it was. */
+  /** After a tag's name and arguments: parses its body and consumes its end. Returns which end it was. */
   #body(...ends: readonly string[]): { body: Body; end: string } {
     this.#stream.skip("operator", ":");
     this.#stream.expect("end");

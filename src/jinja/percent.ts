@@ -15,6 +15,7 @@ interface Field {
   readonly type: string;
 }
 
+/** Python's `format % values`; the result is markup if the format is. */
 export function percent(format: string | Markup, values: Value): string | Markup {
   const source = textOf(format);
   spendText(source.length);
@@ -38,7 +39,7 @@ export function percent(format: string | Markup, values: Value): string | Markup
       return field(escaped, { flags, width: wide, precision: digits, type });
     },
   );
-  // Python takes whatever has items for a mapping.
+  // Python treats everything with items as a mapping.
   const mapping = Array.isArray(values) || [Dict, Range, Undefined].some((type) => values instanceof type);
   if (used < list.length && !mapping) {
     throw new TemplateError("not all arguments converted during string formatting");

@@ -1,6 +1,6 @@
-/** Python's strings are sequences of code points, JavaScript's of UTF-16 units. Few have any that differ. */
+/** Python's strings are sequences of code points, JavaScript's of UTF-16 units. Few texts contain any that differ. */
 
-/** The text that was looked at last: templates go through one text in many steps. */
+/** The text that was used last: templates step through one text many times. */
 let last = "";
 let lastIsPlain = true;
 
@@ -12,6 +12,7 @@ export function isPlain(text: string): boolean {
   return plain;
 }
 
+/** The length of a text in code points. */
 export function size(text: string): number {
   if (isPlain(text)) return text.length;
   let count = 0;
@@ -48,6 +49,7 @@ export function* sliceIndices(length: number, start: number | undefined, stop: n
   for (let i = from!; step < 0 ? i > to! : i < to!; i += step) yield i;
 }
 
+/** A slice of a text, in code points, as Python takes it. */
 export function sliceText(text: string, start?: number, stop?: number, step = 1): string {
   if (step === 1) {
     const [from, to] = clip(size(text), start, stop, 1);

@@ -1,6 +1,6 @@
 import type { Value } from "./values.ts";
 
-/** Variables by name; a scope sees those around it and changes only its own. */
+/** Variables by name; a scope sees the enclosing ones and changes only its own. */
 export class Scope {
   readonly #variables: Map<string, Value>;
   readonly #outer: Scope | undefined;

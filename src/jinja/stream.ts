@@ -1,7 +1,7 @@
 import { TemplateError } from "./errors.ts";
 import type { Token, TokenType } from "./lexer.ts";
 
-/** Tokens one after the other. */
+/** A stream of tokens. */
 export class Stream {
   readonly #tokens: readonly Token[];
   #at = 0;

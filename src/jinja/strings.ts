@@ -1,4 +1,4 @@
-/** The methods of Python's str: those that search, cut and join. strings_case.ts has the others. */
+/** Methods of Python's str that search, split and join. strings_case.ts has the others. */
 import { indexOf, isText, isTrue, iterate, stringOf, textOf, typeName } from "./basics.ts";
 import { TemplateError } from "./errors.ts";
 import { spendItems, spendText } from "./limits.ts";
@@ -6,6 +6,7 @@ import { clip, isPlain, pointOf, size, sliceText } from "./points.ts";
 import { skipSpaces, splitLines, stripSpaces, WORDS } from "./spaces.ts";
 import { type Args, NONE, Tuple, type Value } from "./values.ts";
 
+/** A method of str: the text, the arguments, and the method's name for errors. */
 export type Method = (text: string, args: Args, name: string) => Value;
 
 /** str.strip and its sides: of whitespace, or of every character in `chars`. */
@@ -23,7 +24,7 @@ const stripper = (left: boolean, right: boolean): Method => {
   return (text, args, name) => strip(text, args.take(name, ["chars"])[0] ?? NONE, left, right);
 };
 
-/** The part of a text that an optional start and end leave, and where it begins, in code points. */
+/** The part of a text between an optional start and end, and its start in code points. */
 function window(text: string, start: Value | undefined, end: Value | undefined) {
   const at = (value: Value | undefined) =>
     value === undefined || value === NONE ? undefined : indexOf(value, "index");
@@ -31,7 +32,7 @@ function window(text: string, start: Value | undefined, end: Value | undefined) 
   if (first === undefined && last === undefined) return { part: text, first: 0 };
   const length = size(text);
   const [from, to] = clip(length, first, last, 1);
-  // A start behind the end finds nothing, not even "".
+  // A start past the end finds nothing, not even "".
   if (from! > to! || (first ?? 0) > length) return { part: undefined, first: from! };
   return { part: sliceText(text, from, to), first: from! };
 }
@@ -59,12 +60,13 @@ const tester = (fits: (text: string, affix: string) => boolean): Method => {
   };
 };
 
+/** str.count: occurrences that do not overlap. */
 export function count(text: string, sub: string): number {
   if (sub === "") return size(text) + 1;
   return text.split(sub).length - 1;
 }
 
-/** At most `most` times, from the left; all where it is negative. */
+/** Splits at most `most` times, from the left; without limit if negative. */
 export function replace(text: string, old: string, fresh: string, most = -1): string {
   const times = Math.min(most < 0 ? Number.POSITIVE_INFINITY : most, count(text, old));
   spendText(text.length + times * fresh.length);
@@ -128,7 +130,7 @@ const partitioner = (fromRight: boolean): Method => {
   };
 };
 
-/** str.join: of strings only. */
+/** str.join, for strings only. */
 export function join(separator: string, values: Value): string {
   const parts = Array.from(iterate(values), (value, i) => {
     if (isText(value)) return textOf(value);
@@ -138,6 +140,7 @@ export function join(separator: string, values: Value): string {
   return parts.join(separator);
 }
 
+/** Methods of str that search, split and join, by name. */
 export const SEARCHES: Readonly<Record<string, Method>> = {
   strip: stripper(true, true),
   lstrip: stripper(true, false),

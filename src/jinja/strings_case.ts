@@ -1,4 +1,4 @@
-/** The methods of Python's str that concern case, kinds of characters and width. */
+/** Methods of Python's str about case, kinds of characters and width. */
 import { indexOf, isInt, isText, stringOf, textOf } from "./basics.ts";
 import { TemplateError } from "./errors.ts";
 import { spendText } from "./limits.ts";
@@ -10,7 +10,7 @@ import { type Args, Dict, NONE, type Value } from "./values.ts";
 /** Digraphs whose title case is not their upper case, each in its three cases: upper, title, lower. */
 const DIGRAPHS = ["\u01c4\u01c5\u01c6", "\u01c7\u01c8\u01c9", "\u01ca\u01cb\u01cc", "\u01f1\u01f2\u01f3"];
 const CASED = /[\p{Uppercase}\p{Lowercase}\p{Lt}]/u;
-/** What is a digit but no decimal: superscripts, subscripts, circled and other enclosed digits. */
+/** Characters that are digits but not decimals: superscripts, subscripts, circled and other enclosed digits. */
 const DIGIT =
   /[\p{Nd}\u00b2\u00b3\u00b9\u1369-\u1371\u19da\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792]/u;
 /** Numerals that are letters. */
@@ -26,13 +26,14 @@ function titleCase(character: string): string {
   return first + rest.join("").toLowerCase();
 }
 
+/** str.capitalize. */
 export function capitalize(text: string): string {
   const [first = ""] = text;
-  // A final sigma depends on what is before it, so the whole is lowered.
+  // A final sigma depends on what precedes it, so the whole text is lowered.
   return titleCase(first) + text.toLowerCase().slice(first.toLowerCase().length);
 }
 
-/** str.title, for which a word ends wherever a letter without case begins. */
+/** str.title, for which a word ends at every character without case. */
 function title(text: string): string {
   const lower = text.toLowerCase();
   if (lower.length !== text.length || !isPlain(text)) return titleByPoint(text);
@@ -58,13 +59,15 @@ function swapCase(text: string): string {
 }
 
 function caseFold(text: string): string {
-  // Through upper case, so that what is written with several letters is told apart from nothing.
+  // Compared in upper case, which distinguishes characters that expand to several letters.
   return Array.from(text, (character) => {
     return character === "\u0131" ? character : character.toUpperCase().toLowerCase();
   }).join("");
 }
 
+/** str.islower. */
 export const isLower = (text: string) => !/[\p{Uppercase}\p{Lt}]/u.test(text) && /\p{Lowercase}/u.test(text);
+/** str.isupper. */
 export const isUpper = (text: string) => !/[\p{Lowercase}\p{Lt}]/u.test(text) && /\p{Uppercase}/u.test(text);
 
 function isTitle(text: string): boolean {
@@ -79,14 +82,14 @@ function isTitle(text: string): boolean {
   return any;
 }
 
-/** Whether there are characters, and all are of a kind. */
+/** Whether the text is not empty and all characters are of a kind. */
 const all = (kind: (character: string) => boolean) => {
   return (text: string) => text !== "" && [...text].every(kind);
 };
 const isAlpha = (character: string) => /\p{L}/u.test(character);
 const isNumeric = (character: string) => DIGIT.test(character) || NUMERAL.test(character);
 
-/** On both sides, or on one; as Python does it, the odd one goes to the left where the width is odd. */
+/** Pads on both sides, or on one; as in Python, an odd space goes to the left if the width is odd. */
 export function center(text: string, width: number, filler: string): string {
   const missing = Math.max(0, width - size(text));
   const left = (missing >> 1) + (missing & width & 1);
@@ -148,6 +151,7 @@ function makeTable(args: Args): Dict {
   return table;
 }
 
+/** Methods of str about case, kinds of characters and width, by name. */
 export const CASES: Readonly<Record<string, Method>> = {
   lower: plain((text) => text.toLowerCase()),
   upper: plain((text) => text.toUpperCase()),

@@ -1,4 +1,4 @@
-/** Jinja's tests: what stands behind `is`. */
+/** Jinja's tests, which follow `is`. */
 import { isInt, isText, iterableOf, lengthOf } from "./basics.ts";
 import { contains, equal, same } from "./compare.ts";
 import { compare, type Test } from "./evaluate.ts";
@@ -25,7 +25,7 @@ const against = (fits: (value: Value, other: Value) => boolean): Test => {
 const comparison = (operator: Comparison) => against((value, other) => compare(operator, value, other));
 const remainder = (value: Value, divisor: Value, rest: Value) => equal(binary("%", value, divisor), rest);
 
-/** What has a length and items. */
+/** Whether a value has a length and items. */
 const isSequence = (value: Value) =>
   lengthOf(value) !== undefined && !(value instanceof View || value instanceof Thing);
 
@@ -74,6 +74,7 @@ const OTHERS: Readonly<Record<string, Test>> = {
   test: (value, _, library) => typeof value === "string" && library.tests.has(value),
 };
 
+/** Jinja's tests by name. */
 export const TESTS: ReadonlyMap<string, Test> = new Map([
   ...Object.entries(COMPARISONS).map(([name, operator]) => [name, comparison(operator)] as const),
   ...Object.entries(OTHERS),

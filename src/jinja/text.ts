@@ -4,12 +4,14 @@ import { TemplateError } from "./errors.ts";
 import { spend, spendText } from "./limits.ts";
 import { Dict, Float, Markup, NONE, Range, Thing, Tuple, Undefined, type Value, View } from "./values.ts";
 
+/** Python's str(value). */
 export function str(value: Value): string {
   if (typeof value === "string") return value;
   if (value instanceof Undefined) return "";
   return value instanceof Markup ? value.text : repr(value);
 }
 
+/** Python's repr(value). */
 export function repr(value: Value): string {
   spend();
   if (value === NONE) return "None";
@@ -23,7 +25,7 @@ export function repr(value: Value): string {
     return `range(${value.start}, ${value.stop}${value.step === 1 ? "" : `, ${value.step}`})`;
   }
   const open = (value instanceof Thing && value.repr) || container(value);
-  // Python would write where it lies in memory.
+  // Python would write its address.
   if (open === undefined) throw new TemplateError(`a '${typeName(value)}' object has no text`);
   spendText(open.length);
   return open;
@@ -37,7 +39,7 @@ function container(value: Value): string | undefined {
   return `{${Array.from(value.entries(), ([key, item]) => `${repr(key)}: ${repr(item)}`).join(", ")}}`;
 }
 
-/** The shortest digits that give the same number, as Python writes them. */
+/** The shortest digits that give the same number, as in Python. */
 export function floatText(value: number): string {
   if (Number.isNaN(value)) return "nan";
   if (!Number.isFinite(value)) return value < 0 ? "-inf" : "inf";
@@ -47,7 +49,7 @@ export function floatText(value: number): string {
     return `${digits}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
   }
   const sign = Object.is(value, -0) ? "-" : "";
-  // JavaScript writes 0.00001 as 1e-5, but Python's exponents begin there too.
+  // JavaScript writes 0.00001 as 1e-5, where Python uses an exponent as well.
   const plain = String(value);
   return sign + (/[.e]/.test(plain) ? plain : `${plain}.0`);
 }
@@ -72,7 +74,7 @@ function hexEscape(point: number): string {
 
 const HTML: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&#34;", "'": "&#39;" };
 
-/** markupsafe.escape: what is markup already stays. */
+/** markupsafe.escape: markup is kept. */
 export function escapeHtml(value: Value): Markup {
   if (value instanceof Markup) return value;
   const text = str(value);
@@ -80,7 +82,7 @@ export function escapeHtml(value: Value): Markup {
   return new Markup(text.replace(/[&<>"']/g, (character) => HTML[character]!));
 }
 
-/** A str with `like`'s markup. */
+/** A str that is markup if `like` is. */
 export function marked(text: string, like: Value): string | Markup {
   return like instanceof Markup ? new Markup(text) : text;
 }

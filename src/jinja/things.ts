@@ -24,7 +24,7 @@ export class Namespace extends Thing {
   }
 }
 
-/** Gives its values in turn. */
+/** Returns its values in turn. */
 export class Cycler extends Thing {
   readonly type = "Cycler";
   readonly #values: readonly Value[];
@@ -53,7 +53,7 @@ export class Cycler extends Thing {
   }
 }
 
-/** Nothing at its first call, a separator at all others. */
+/** Returns nothing at its first call, a separator at all others. */
 export class Joiner extends Thing {
   readonly type = "Joiner";
   readonly #separator: Value;

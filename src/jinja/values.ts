@@ -1,6 +1,6 @@
 import { TemplateError } from "./errors.ts";
 
-/** A whole number, exact: a bigint where a double cannot hold it. */
+/** An integer, exact: a bigint where a double cannot represent it. */
 export type Int = number | bigint;
 
 /** Python's None; `undefined` stands for "no value" everywhere here. */
@@ -8,6 +8,7 @@ export class None {
   readonly type = "NoneType";
 }
 
+/** The only None. */
 export const NONE = new None();
 
 /** Python's values. A number is an int, a float is boxed: 1 and 1.0 are not written alike. */
@@ -28,6 +29,7 @@ export type Value =
   | Fn
   | Thing;
 
+/** A Python float. */
 export class Float {
   readonly value: number;
 
@@ -36,7 +38,7 @@ export class Float {
   }
 }
 
-/** Text that is HTML already (`|e`, `|safe`): what is added to it is escaped. */
+/** Text that is HTML already (`|e`, `|safe`): what is appended to it is escaped. */
 export class Markup {
   readonly text: string;
 
@@ -45,6 +47,7 @@ export class Markup {
   }
 }
 
+/** A Python tuple. */
 export class Tuple {
   readonly items: Value[];
   /** Of the first items, where they have some (groupby). */
@@ -70,6 +73,7 @@ export class Undefined {
   }
 }
 
+/** A Python range. */
 export class Range {
   readonly start: number;
   readonly stop: number;
@@ -88,7 +92,7 @@ export class Range {
   }
 }
 
-/** A generator: it can be gone through once, and leaving a loop does not end it. */
+/** A generator: it can be iterated once, and leaving a loop does not end it. */
 export class Iter {
   readonly #values: Iterator<Value>;
 
@@ -111,7 +115,7 @@ export class Args {
     this.named = named;
   }
 
-  /** By the names of the callee's parameters, of which the first `required` must be given. */
+  /** The arguments by the names of the callee's parameters, of which the first `required` must be given. */
   take(callee: string, names: readonly string[], required = 0): (Value | undefined)[] {
     if (this.list.length > names.length) {
       throw new TemplateError(`${callee}() takes at most ${names.length} arguments, found ${this.list.length}`);
@@ -140,7 +144,7 @@ export class Fn {
   }
 }
 
-/** Jinja's own objects (namespaces, loops, cyclers …): things with attributes, some of which can be called. */
+/** Jinja's own objects (namespaces, loops, cyclers …): they have attributes, some of which can be called. */
 export abstract class Thing {
   /** Python's name of the type. */
   abstract readonly type: string;
@@ -178,6 +182,7 @@ function keyOf(key: Value): unknown {
   return key;
 }
 
+/** A Python dict: keys in order of insertion, equal ones (1, 1.0, True) shared. */
 export class Dict {
   readonly #entries = new Map<unknown, [Value, Value]>();
 

@@ -19,6 +19,7 @@ export class Arena {
   }
 }
 
+/** The next multiple of 64. */
 export function align(bytes: number): number {
   return Math.ceil(bytes / 64) * 64;
 }

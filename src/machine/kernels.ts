@@ -6,6 +6,7 @@ import { selfTest } from "./selftest.ts";
 
 /** The builds of the kernels, one source: with shared memory or without, with relaxed SIMD or plain. */
 export const BUILDS = ["shared-relaxed", "shared-plain", "single-relaxed", "single-plain"] as const;
+/** One of BUILDS. */
 export type Build = (typeof BUILDS)[number];
 
 /** A compiled and tested module. */

@@ -17,6 +17,7 @@ export interface Segment {
     | undefined;
 }
 
+/** What a machine runs: banks, and the stretches of its program in them. */
 export interface MachinePlan {
   readonly banks: readonly BankPlan[];
   readonly segments: readonly Segment[];

@@ -11,6 +11,7 @@ export interface Thread {
   readonly ended: Promise<unknown>;
 }
 
+/** Starts a worker that becomes a thread of the pool. */
 export type StartThread = () => Thread;
 
 /** A program to be run over one bank's memory, which was attached to the pool as `bank`. */

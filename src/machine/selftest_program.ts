@@ -24,7 +24,9 @@ import { writeRow, writeSpan } from "./step.ts";
 /** Four rows of one session, then one of another that has just begun. */
 const RUN_ROWS = [4, 1];
 const ROWS = 5;
+/** Formats that packing reads, and all that it makes. */
 export const STORED = [Format.F32, Format.Bf16, Format.F16] as const;
+/** All formats of packed matrices. */
 export const FORMATS = [...STORED, Format.Q8, Format.Q7, Format.Q4] as const;
 const CACHE_FORMATS = [CacheFormat.F32, CacheFormat.Bf16, CacheFormat.Int8] as const;
 /**

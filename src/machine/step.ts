@@ -21,6 +21,7 @@ export function writeSpan(view: DataView, step: number, span: Span, first: numbe
   view.setUint32(step + 4 * (Step.spans + 2 * span + 1), count, true);
 }
 
+/** Writes an entry of the row table of the step at `step`. */
 export function writeRow(view: DataView, step: number, index: number, row: RowEntry): void {
   const at = step + Size.StepHeaderBytes + index * Size.RowBytes;
   view.setUint32(at + Row.token, row.token, true);

@@ -22,7 +22,7 @@ const ALIASES = {
   num_hidden_layers: "n_layer",
   max_position_embeddings: "n_positions",
 };
-/** What GPT-J has, in names of switches; see: isHarmless. */
+/** GPT-J's components, as words in names of switches; see isHarmless. */
 const PARTS =
   /causal|rotary|bias|parallel|before|pre_?norm|gelu|^(use_)?(residual|attention|attn|mlp|norm|layer_?norm)s?$/;
 const unused = (...keys: string[]) => Object.fromEntries(keys.map((key) => [key, noEffect]));

@@ -20,7 +20,7 @@ export function programOf(config: Readonly<Record<string, unknown>>, name: strin
   throw new ModelError(mismatch(`${name}: model_type`, expected, type ?? `nothing${architectures(config)}`));
 }
 
-/** Where model_type is missing: what architectures would have it be. transformers refuses such a config too. */
+/** What architectures suggests where model_type is missing; transformers refuses such a config too. */
 function architectures({ architectures: names }: Readonly<Record<string, unknown>>): string {
   const name = Array.isArray(names) ? names.find((item) => typeof item === "string") : undefined;
   const type = Object.keys(MODELS).find((key) => new RegExp(`^${key}(?=For|Model)`, "i").test(name ?? ""));

@@ -32,16 +32,16 @@ export const gatedKeys = {
   max_position_embeddings: integer(MAX.positions),
   rms_norm_eps: number(1e-6),
   tie_word_embeddings: boolean(false),
-  pretraining_tp: noEffect, // how the reference code cuts its matrices
+  pretraining_tp: noEffect, // how the reference code splits its matrices
   layer_types: listOf("full_attention"),
   mlp_layer_types: absent,
   per_layer_config: absent,
   quantization_config: absent,
   tie_last_hidden_states: noEffect,
-  // Other architectures' keys, which transformers does not read here.
+  // Keys of other architectures, which transformers does not read here.
   layer_norm_eps: noEffect,
   layer_norm_epsilon: noEffect,
-  // Other architectures' keys whose value is what is computed anyway.
+  // Keys of other architectures whose value is what is computed anyway.
   ...Object.fromEntries(
     ["causal", "is_causal", "use_rope", "use_rotary_emb", "use_rms_norm", "scale_attn_weights"].map((key) => [
       key,
@@ -61,7 +61,7 @@ export const gatedKeys = {
   ...ropeKeys,
 } as const;
 
-/** What LLaMA, Mistral and Qwen2 have, in names of switches; see: isHarmless. */
+/** Components of LLaMA, Mistral and Qwen2, as words in names of switches; see isHarmless. */
 export const GATED_PARTS =
   /causal|^(use_|apply_|enable_)?(rope|rotary)(_pos\w*|_emb\w*)?$|rms|glu|gated?_(mlp|ffn|act)|before|pre_?norm|^(use_)?(residual|attention|attn|mlp|norm|final_norm|layer_?norm|positional_\w+)s?$|^scale_attn_weights$/;
 
@@ -76,7 +76,7 @@ export function llama(raw: Readonly<Record<string, unknown>>, name: string): Pro
       mlp_bias: boolean(false),
       use_sliding_window: only(false),
       max_window_layers: noEffect,
-      // A window that is off is none; transformers has none here either way.
+      // A window that is off is no window; transformers has none here either way.
       sliding_window: raw.use_sliding_window === false ? noEffect : absent,
       is_llama_config: noEffect,
     },
@@ -89,20 +89,21 @@ export function llama(raw: Readonly<Record<string, unknown>>, name: string): Pro
   });
 }
 
-/** layer_types is for each model to read. */
+/** How layer_types is read depends on the model. */
 type GatedConfig = Omit<Values<typeof gatedKeys>, "layer_types">;
 
+/** What differs between models of this kind: biases, and the window of a layer. */
 export interface GatedVariant {
   readonly qkvBias: boolean;
   readonly outBias: boolean;
   readonly mlpBias: boolean;
-  /** The trained window of a layer; without it no layer has one. */
+  /** The trained window of a layer; without this function no layer has one. */
   readonly window?: ((layer: number) => number | undefined) | undefined;
 }
 
 /**
- * A decoder of RMSNorm, rotary attention and a gated SiLU MLP, each with a residual: what LLaMA, Mistral and Qwen2 are,
- * but for their biases.
+ * A decoder of RMSNorm, rotary attention and a gated SiLU MLP, each with a residual: LLaMA, Mistral and Qwen2, which
+ * differ only in biases.
  */
 export function gatedDecoder(modelType: string, name: string, config: GatedConfig, variant: GatedVariant): Program {
   const hidden = config.hidden_size;

@@ -21,7 +21,7 @@ import { type AttentionOperation, contiguous, MAX, type Operation, type Program,
 
 const unused = (...keys: string[]) => Object.fromEntries(keys.map((key) => [key, noEffect]));
 
-/** Linear layers and norms by name only: other kinds compute something else. */
+/** By name only: other kinds of linear layers and norms compute something else. */
 const linearKind: Key<undefined> = (value, name) =>
   only("torch")(isRecord(value) ? readConfig(value, name, { name: oneOf("torch") }).name : value, name);
 const mlpKeys = { fc_type: linearKind, ffn_type: only("mptmlp") };
@@ -43,14 +43,14 @@ const attentionKeys = {
   reuse_kv_layer_idx: absent,
   fused_qkv: only(true),
   fc_type: linearKind,
-  // attn_uses_sequence_id packs several documents for training; the rope_* keys say nothing without rope.
+  // attn_uses_sequence_id packs several documents for training; the rope_* keys have no effect without rope.
   ...unused("attn_impl", "attn_uses_sequence_id", "verbose"),
   ...unused("rope_impl", "rope_theta", "rope_dail_config", "rope_hf_config"),
 } as const;
 
 /** attribute_map of transformers' MptConfig. */
 const ALIASES = { hidden_size: "d_model", num_attention_heads: "n_heads", num_hidden_layers: "n_layers" };
-/** What MPT has, in names of switches; see: isHarmless. */
+/** MPT's components, as words in names of switches; see isHarmless. */
 const PARTS = /causal|alibi|bias|fused|before|pre_?norm|gelu|^(use_)?(residual|attention|attn|mlp|norm|layer_?norm)s?$/;
 
 const schema = {
@@ -86,9 +86,9 @@ const schema = {
 } as const;
 
 /**
- * MPT-7B, MPT-7B-StoryWriter: LayerNorm, ALiBi, one matrix for query, key and value.
- * The config means what it means in MosaicML's llm-foundry; transformers' own MPT ignores alibi_bias_max, expansion_ratio
- * and no_bias: false. see: HF MptForCausalLM, llm-foundry MPTForCausalLM
+ * MPT-7B, MPT-7B-StoryWriter: LayerNorm, ALiBi, one matrix for query, key and value. The config means what it does in
+ * MosaicML's llm-foundry; transformers' own MPT ignores alibi_bias_max, expansion_ratio and no_bias: false. see: HF
+ * MptForCausalLM, llm-foundry MPTForCausalLM
  */
 export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Program {
   const config = readConfig(withoutAliases(raw, ALIASES), name, schema, PARTS);

@@ -1,25 +1,27 @@
 /**
- * What positions do to attention: rotary angles (RoPE) and linear biases (ALiBi), with the same bits on every engine.
- * Powers are computed in fixed point (Math.pow, exp and log differ between engines in the last bit).
+ * How positions affect attention: rotary angles (RoPE) and linear biases (ALiBi), with the same bits on every engine.
+ * Powers are computed in fixed point, because Math.pow, exp and log differ between engines in the last bit.
  */
 
 export type Positions = Rope | Alibi | NoPositions;
 
+/** Rotary positions. */
 export interface Rope {
   readonly kind: "rope";
   /** θ_i in radians per position, [rotaryDim / 2]: the first rotaryDim dimensions of each head are rotated. */
   readonly inverseFrequencies: readonly number[];
-  /** Pairs are neighbours (GPT-J) instead of half the rotary dimensions apart (LLaMA). */
+  /** Pairs are adjacent (GPT-J) instead of half the rotary dimensions apart (LLaMA). */
   readonly interleaved: boolean;
 }
 
+/** Linear biases. */
 export interface Alibi {
   readonly kind: "alibi";
   /** [heads]: the logit of a pair at distance d is lowered by slope · d. */
   readonly slopes: readonly number[];
 }
 
-/** The order of keys says nothing but by the causal mask (NoPE). */
+/** Only the causal mask depends on the order of keys (NoPE). */
 export interface NoPositions {
   readonly kind: "none";
 }
@@ -31,7 +33,7 @@ const TWO_PI = 0x6487ed5110b4611a62633145c06e0e689n;
 
 /** A finite number in fixed point. */
 function fixed(value: number): bigint {
-  // Scaling by a power of two is exact; what lies below 2^-128 is cut off.
+  // Scaling by a power of two is exact; bits below 2^-128 are truncated.
   return BigInt(Math.trunc(value * 2 ** 96)) << 32n;
 }
 
@@ -79,7 +81,7 @@ function exp(x: bigint): bigint {
   return shift < 0n ? sum >> -shift : sum << shift;
 }
 
-/** base^exponent for a base above 0, correct to the last bit or nearly so, and the same on every engine. */
+/** base^exponent for a base above 0, correct to the last bit or nearly so, the same on every engine. */
 export function power(base: number, exponent: number): number {
   return toNumber(exp((log(fixed(base)) * fixed(exponent)) >> BITS));
 }
@@ -89,7 +91,7 @@ export function turns(inverseFrequency: number): bigint {
   return ((fixed(inverseFrequency) << 64n) + TWO_PI / 2n) / TWO_PI;
 }
 
-/** Scaling of RoPE's frequencies beyond the plain ones. see: HF modeling_rope_utils.py */
+/** Scaling of RoPE's frequencies. see: HF modeling_rope_utils.py */
 export type RopeScaling =
   | { readonly type: "default" }
   | { readonly type: "linear"; readonly factor: number }
@@ -117,8 +119,8 @@ export function inverseFrequencies(rotaryDim: number, ropeTheta: number, scaling
 }
 
 /**
- * ALiBi slopes as MPT makes them, for any number of heads: 2^(−alibiBiasMax · i / n) for i = 1 … n with n the next power of
- * two; of more than there are heads, every second first. see: MosaicML llm-foundry gen_slopes
+ * ALiBi slopes as in MPT, for any number of heads: 2^(−alibiBiasMax · i / n) for i = 1 … n with n the next power of
+ * two; if n exceeds the number of heads, every second one first. see: MosaicML llm-foundry gen_slopes
  */
 export function alibiSlopes(heads: number, alibiBiasMax: number): number[] {
   let n = 1;

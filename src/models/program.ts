@@ -3,8 +3,8 @@ import { HIDDEN, LAST, LOGITS } from "./buffers.ts";
 import type { Positions } from "./positions.ts";
 
 /**
- * A model as data: operations over named buffers and named weights. Model files make it from a config; planning gives the
- * names addresses; the Wasm executor and nothing else carries it out. No attention policy, weight format or memory bank
+ * A model as data: operations over named buffers and named weights. Model files make it from a config, planning gives
+ * the names addresses, and only the Wasm executor carries it out. No attention policy, weight format or memory bank
  * appears here.
  */
 export interface Program extends WithoutEffect {
@@ -15,12 +15,13 @@ export interface Program extends WithoutEffect {
   /** Buffers of activations: f32 values per row of the step. Those of buffers.ts must be among them. */
   readonly buffers: Readonly<Record<string, number>>;
   readonly weights: ReadonlyMap<string, Weight>;
-  /** Operations before the layers, of each layer, and after them; the last ones work on the rows that want logits. */
+  /** Operations before the layers, of each layer, and after them; the last work on the rows that want logits. */
   readonly embed: readonly Operation[];
   readonly layers: readonly (readonly Operation[])[];
   readonly head: readonly Operation[];
 }
 
+/** The heads of an attention. */
 export interface AttentionShape {
   readonly heads: number;
   readonly kvHeads: number;
@@ -29,7 +30,7 @@ export interface AttentionShape {
   readonly scale: number;
 }
 
-/** Attention of a layer, with everything that one layer may have and another not. A layer has at most one. */
+/** The attention of a layer, with everything in which layers may differ. A layer has at most one. */
 export interface AttentionOperation {
   readonly op: "attention";
   readonly y: string;
@@ -38,11 +39,11 @@ export interface AttentionOperation {
   readonly v: string;
   readonly shape: AttentionShape;
   readonly positions: Positions;
-  /** The span in tokens that it was trained with: a query meets keys at distances 0 ≤ d < window. Undefined: all of them. */
+  /** The window that it was trained with, in tokens: a query meets keys at distances 0 ≤ d < window. Undefined: all. */
   readonly window: number | undefined;
 }
 
-/** A matrix [n, k] or vector [n] that is some rows of a tensor of the checkpoint. */
+/** A matrix [n, k] or vector [n] made of some rows of a stored tensor. */
 export interface Weight {
   readonly name: string;
   readonly shape: readonly [n: number, k: number] | readonly [n: number];
@@ -84,7 +85,7 @@ export type Operation =
       readonly x: string;
       readonly weight: string;
       readonly bias?: string | undefined;
-      /** What is added: a buffer, which may be y. */
+      /** Added to the result: a buffer, which may be y. */
       readonly residual?: string | undefined;
     }
   | { readonly op: "clip"; readonly x: string; readonly bound: number }
@@ -122,7 +123,7 @@ export function weightNames(operation: Operation): string[] {
 
 type Matmul = Extract<Operation, { op: "matmul" }>;
 
-/** Sizes up to here are believed; larger ones in a config are a mistake or an attack. */
+/** Larger sizes in a config are a mistake or an attack. */
 export const MAX = {
   layers: 1024,
   heads: 4096,
@@ -132,7 +133,7 @@ export const MAX = {
   positions: 2 ** 40,
 } as const;
 
-/** Writes operations down and collects the weights that they name. */
+/** Collects operations and the weights that they name. */
 export class Weights {
   readonly all = new Map<string, Weight>();
 
@@ -141,7 +142,7 @@ export class Weights {
     return this.rows(name, [name], shape, contiguous(0, shape[0]), shape);
   }
 
-  /** Declares a weight that is these rows of the first of `tensors` that is stored. */
+  /** Declares a weight made of these rows of the first of `tensors` that is stored. */
   rows(
     name: string,
     tensors: readonly string[],
@@ -153,7 +154,7 @@ export class Weights {
     return name;
   }
 
-  /** The embedding table [vocab, dim]; a tied one may be stored as the head alone. */
+  /** The embedding table [vocab, dim]; a tied one may be stored as the head only. */
   table(name: string, vocab: number, dim: number, tied: boolean): string {
     return this.rows(name, tied ? [name, HEAD] : [name], [vocab, dim], contiguous(0, vocab), [vocab, dim]);
   }

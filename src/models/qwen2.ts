@@ -3,8 +3,9 @@ import { GATED_PARTS, gatedDecoder, gatedKeys } from "./llama.ts";
 import { MAX, type Program } from "./program.ts";
 
 /**
- * Qwen2 and Qwen2.5: LLaMA with biases on the query, key and value projections, and, with use_sliding_window, a window in
- * some layers: those that layer_types names, or else all from max_window_layers on. see: HF Qwen2ForCausalLM, Qwen2Config
+ * Qwen2 and Qwen2.5: LLaMA with biases on the query, key and value projections, and, with use_sliding_window, a window
+ * in some layers: those that layer_types names, or else all from max_window_layers on. see: HF Qwen2ForCausalLM,
+ * Qwen2Config
  */
 export function qwen2(raw: Readonly<Record<string, unknown>>, name: string): Program {
   const slides = raw.use_sliding_window === true;
@@ -14,15 +15,15 @@ export function qwen2(raw: Readonly<Record<string, unknown>>, name: string): Pro
     name,
     {
       ...gatedKeys,
-      // transformers' own default, 32, holds only where the key is absent: null means as many as heads.
+      // transformers' default, 32, applies only where the key is absent: null means as many as heads.
       ...("num_key_value_heads" in raw ? {} : { num_key_value_heads: integer(MAX.heads, 32) }),
       use_sliding_window: slides ? noEffect : only(false),
       use_mrope: only(false),
-      // Without use_sliding_window these say nothing. Defaults are transformers'; a window that is null is none.
+      // Without use_sliding_window these have no effect. Defaults are transformers'; null means no window.
       sliding_window: slides ? optionalInteger(MAX.positions) : noEffect,
       max_window_layers: slides ? integer(MAX.layers, 28, 0) : noEffect,
       layer_types: slides ? wordsOf(layers, "full_attention", "sliding_attention") : listOf("full_attention"),
-      // transformers does not read this one: query, key and value have biases, the rest has none.
+      // transformers does not read this key: query, key and value have biases, the rest has none.
       attention_bias: noEffect,
       mlp_bias: only(false),
       qkv_bias: only(true),

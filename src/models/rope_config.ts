@@ -23,13 +23,13 @@ const scalingKeys = {
   partial_rotary_factor: only(1),
 } as const;
 
-/** One of the two objects. Its type comes first: the other keys of a type that is not supported say less. */
+/** One of the two objects. The type is checked first: other keys of an unsupported type matter less. */
 const scaling: Key<Values<typeof scalingKeys> | undefined> = (value, name) => {
   if (isRecord(value)) ropeType(value.rope_type ?? value.type ?? undefined, name);
   return object(scalingKeys)(value, name);
 };
 
-/** The keys by which configs speak of RoPE: transformers 4's `rope_theta` and `rope_scaling`, 5's `rope_parameters`. */
+/** The config keys of RoPE: transformers 4's `rope_theta` and `rope_scaling`, 5's `rope_parameters`. */
 export const ropeKeys = {
   rope_theta: optionalNumber(1),
   rope_scaling: scaling,
@@ -41,8 +41,8 @@ export const ropeKeys = {
 type RopeConfig = { readonly [K in keyof typeof ropeKeys]: ReturnType<(typeof ropeKeys)[K]> };
 
 /**
- * The base and scaling of RoPE. As in transformers 5, a rope_scaling that is present wins over rope_parameters, and a
- * rope_theta inside either over the one beside it. see: HF modeling_rope_utils.py
+ * The base and scaling of RoPE. As in transformers 5, rope_scaling takes precedence over rope_parameters, and a
+ * rope_theta inside either over the one at the top level. see: HF modeling_rope_utils.py
  */
 export function ropeOf(
   config: RopeConfig,

@@ -4,12 +4,12 @@ import { weightNames } from "../models/program.ts";
 import { programBytes, recordsOf } from "./link.ts";
 import { type Draft, placeBank, type Unit } from "./place.ts";
 
-/** Banks are few: engines slow down with many memories. */
+/** Banks should be few: engines slow down with many memories. */
 const MOST_BANKS = 8;
 
 /**
- * The units of every bank: as many layers in each as fit, in order. A head that shares its matrix with the table is in the
- * first bank with it, so that the matrix is kept once.
+ * The units of every bank: as many layers in each as fit, in order. A head that shares its matrix with the embedding is
+ * in the first bank with it, so that the matrix is kept once.
  */
 export function assignBanks(draft: Draft, units: readonly Unit[], bankBytes: number): Unit[][] {
   const head = units.at(-1) as Unit;
@@ -35,7 +35,7 @@ function bankSize(draft: Draft, units: readonly Unit[]): number {
   return initialBytes(placement, arena.end);
 }
 
-/** What a bank needs while weights are read, and then with one session: `slots` is where the session slots begin. */
+/** What a bank needs while weights are read, and then with one session; `slots` is where the session slots start. */
 export function initialBytes(
   { staging, stagingBytes, slotBytes }: { staging: number; stagingBytes: number; slotBytes: number },
   slots: number,
@@ -43,7 +43,7 @@ export function initialBytes(
   return Math.max(staging + stagingBytes, slots + slotBytes);
 }
 
-/** The largest count from 0 to `end` that fits, where fewer fit as well. */
+/** The largest count from 0 to `end` that fits; if a count fits, smaller ones do. */
 function most(end: number, fits: (count: number) => boolean): number {
   if (fits(end)) return end;
   let [least, beyond] = [0, end];

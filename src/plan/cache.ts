@@ -5,6 +5,7 @@ import { align } from "../machine/arena.ts";
 import type { AttentionOperation } from "../models/program.ts";
 import type { Middle, Policy } from "./policy.ts";
 
+/** The kernels' number of each cache format. */
 export const CACHE_FORMATS: Readonly<Record<CacheDType, CacheFormat>> = {
   f32: CacheFormat.F32,
   bf16: CacheFormat.Bf16,
@@ -17,26 +18,30 @@ export function headBytes(dtype: CacheDType, headDim: number): number {
   return headDim * (dtype === "bf16" ? 2 : 4);
 }
 
-/** The parts of one layer's cache; byte offsets from the layer's begin, Offset.Unused where the policy has no such part. */
+/**
+ * The parts of one layer's cache; byte offsets relative to the layer's start, Offset.Unused where the policy has no
+ * such part.
+ */
 export interface CacheLayout {
   readonly dtype: CacheDType;
   /** Bytes of one head's key or value. */
   readonly headBytes: number;
-  /** Slots of the ring: nLocal, or maxPositions where nothing is forgotten. */
+  /** Slots of the ring: nLocal, or maxPositions under a policy that forgets nothing. */
   readonly ring: number;
   readonly pinned: number;
   readonly clamp: Clamp;
-  /** The fixed distance, or position, that clamped queries are rotated by; 0 where nothing is clamped. */
+  /** The fixed distance, or position, that clamped queries are rotated by; 0 if none are. */
   readonly limit: number;
-  /** Undefined where the layer attends no middle tokens. */
+  /** Undefined if the layer attends to no middle tokens. */
   readonly middle: Middle | undefined;
   readonly parts: Readonly<Record<CachePart, number>>;
-  /** Bytes of keys and values and their scales, alignment not counted. */
+  /** Bytes of keys and values and their scales, without alignment. */
   readonly valueBytes: number;
-  /** Bytes that the layer takes in a slot. */
+  /** Bytes that the layer takes in a session slot. */
   readonly bytes: number;
 }
 
+/** The parts that a layer's cache may have. */
 export const CACHE_PARTS = [
   "kRing",
   "kRingUnrotated",
@@ -46,9 +51,10 @@ export const CACHE_PARTS = [
   "vPinned",
   "kvMiddle",
 ] as const;
+/** A part of a layer's cache. */
 export type CachePart = (typeof CACHE_PARTS)[number];
 
-/** That of a layer without attention. */
+/** The cache of a layer without attention. */
 export const NO_CACHE: CacheLayout = {
   ...{ dtype: "f32", headBytes: 0, ring: 0, pinned: 0, clamp: Clamp.None, limit: 0, middle: undefined },
   parts: Object.fromEntries(CACHE_PARTS.map((part) => [part, Offset.Unused])) as Record<CachePart, number>,
@@ -56,9 +62,9 @@ export const NO_CACHE: CacheLayout = {
 };
 
 /**
- * Lays out the cache of a layer under its policy: kvHeads · headDim · (2 · nLocal + 3 · nGlobal) values with RoPE, 2 · nGlobal with
- * ALiBi; `ceiling-only` keeps every key unrotated as well, and a layer that attends middle tokens the last nLocal +
- * maxMiddle keys, unrotated, and values.
+ * Lays out the cache of a layer under its policy: kvHeads · headDim · (2 · nLocal + 3 · nGlobal) values with RoPE, 2 ·
+ * nGlobal with ALiBi; `ceiling-only` also keeps every key unrotated, and a layer that attends to middle tokens keeps
+ * the last nLocal + maxMiddle unrotated keys and values.
  */
 export function cacheLayout(
   policy: Policy,
@@ -90,7 +96,7 @@ export function cacheLayout(
   ) as Record<CachePart, number>;
   const valueBytes = CACHE_PARTS.reduce((sum, part) => sum + sizes[part], 0);
   const common = { dtype, headBytes: bytesOfHead, ring, pinned, middle, parts, valueBytes, bytes: end };
-  // Where no logit depends on a distance, none is clamped.
+  // Where no logit depends on a distance, nothing is clamped.
   if (positions.kind === "none") return { ...common, clamp: Clamp.None, limit: 0 };
   if (policy.attention === "sinks") return { ...common, clamp: Clamp.Sinks, limit: pinned + ring - 1 };
   const clamp = policy.limit === Infinity ? Clamp.None : Clamp.Distance;

@@ -5,25 +5,25 @@ import type { Operation, Program } from "../models/program.ts";
 import type { PlacedWeight, ResolvedWeight } from "./weights.ts";
 
 /**
- * A norm whose factors go into the quantised matrices that read its output. Some channels of a norm of a large model are
- * tens of times the others; left there, they decide the scale of a whole block of activations, and the small columns that
- * answer to them are lost among their neighbours. Names of weights.
+ * A norm whose factors are folded into the quantised matrices that read its output. Some channels of a norm of a large
+ * model are tens of times larger than the others; left there, they determine the scale of a whole block of activations,
+ * and the small columns that compensate for them are lost to rounding. Names of weights.
  */
 export interface Folding {
   readonly weight: string;
   readonly bias: string | undefined;
   readonly into: readonly string[];
-  /** Whether only channels go that are far larger than the others. */
+  /** Whether only outlier channels are folded. */
   readonly outliersOnly: boolean;
 }
 
 /**
- * How many times the median makes an outlier. Matrices of four bits suffer more from columns of unequal sizes than their
- * activations of eight bits do from unequal channels; with seven and eight bits it is the other way round (docs/LOG.md).
+ * Channels beyond this multiple of the median are outliers. 4-bit matrices suffer more from columns of unequal size
+ * than their 8-bit activations do from unequal channels; with 7 and 8 bits it is the reverse (docs/LOG.md).
  */
 const OUTLIER = 3;
 
-/** The norms that can be folded: all that reads their output is quantised matrices that nothing else uses. */
+/** The norms that can be folded: those whose output is read only by quantised matrices that nothing else uses. */
 export function foldings(program: Program, resolved: ReadonlyMap<string, ResolvedWeight>): Folding[] {
   const lists = [...program.layers, program.head];
   const uses = new Map<string, number>();
@@ -62,8 +62,8 @@ function readers(buffer: string, operations: readonly Operation[]): string[] | u
 }
 
 /**
- * Takes the sizes of channels, max(|weight|, |bias|), out of norms that have been read; returns what the columns of
- * each matrix are to be multiplied by, by its name. A channel of zeros stays as it is.
+ * Divides norms that have been read by the sizes of their channels, max(|weight|, |bias|); returns what the columns of
+ * each matrix are to be multiplied by, by the matrix's name. A channel of zeros stays as it is.
  */
 export function fold(
   machine: Machine,

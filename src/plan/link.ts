@@ -5,13 +5,13 @@ import { withObservers } from "./observers.ts";
 import type { Draft, Placement, Unit } from "./place.ts";
 import type { PlannedRecord } from "./record.ts";
 
-/** Records of units that follow each other in one bank, which run in one go. */
+/** Records of consecutive units of one bank, which run in one call. */
 export interface Stretch {
   readonly units: readonly Unit[];
   readonly records: readonly PlannedRecord[];
 }
 
-/** The records of a bank's units, stretch by stretch. Angles are made before the first layer of a stretch. */
+/** The records of a bank's units, stretch by stretch. Angles are computed before the first layer of a stretch. */
 export function recordsOf(draft: Draft, placement: Placement, units: readonly Unit[]): Stretch[] {
   return stretches(units).map((stretch) => {
     const records: PlannedRecord[] = [];
@@ -39,7 +39,7 @@ function recordsOfUnit(draft: Draft, placement: Placement, unit: Unit, quantized
   return withObservers(own, observed.get(number) ?? {}, program, observe, at);
 }
 
-/** Units that follow each other. */
+/** Groups consecutive units. */
 function stretches(units: readonly Unit[]): Unit[][] {
   const found: Unit[][] = [];
   for (const unit of units) {
@@ -50,12 +50,12 @@ function stretches(units: readonly Unit[]): Unit[][] {
   return found;
 }
 
-/** Bytes of so many records and the one that ends them. */
+/** Bytes of this many records and the one that ends them. */
 export function programBytes(records: number): number {
   return (records + 1) * Size.RecordBytes;
 }
 
-/** Records as they lie in memory. */
+/** Records as they are stored in memory. */
 export function bytesOf(records: readonly PlannedRecord[]): Uint8Array {
   const words = new Uint32Array(programBytes(records.length) / 4);
   for (const [n, record] of records.entries()) words.set(record.words, n * (Size.RecordBytes / 4));

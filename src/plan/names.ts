@@ -2,24 +2,24 @@ import { ModelError, mismatch, show } from "../base/errors.ts";
 import type { StoredTensor } from "../formats/checkpoint.ts";
 
 /**
- * Segments that wrappers of a model leave in the names of its tensors: DataParallel and DeepSpeed, torch.compile, FSDP and
- * activation checkpointing, Fairscale, Lightning Fabric, PEFT. No layer of a model is called so.
+ * Segments that wrappers of a model leave in the names of its tensors: DataParallel and DeepSpeed, torch.compile, FSDP
+ * and activation checkpointing, Fairscale, Lightning Fabric, PEFT. No model has a layer of such a name.
  */
 const WRAPPERS = new Set([
   ...["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_fpw_module", "_forward_module"],
   ...["base_model", "base_layer"],
 ]);
-/** The attributes under which a model with a head keeps the one without (base_model_prefix), and wrappers keep both. */
+/** The attributes under which a model with a head holds the one without (base_model_prefix), and wrappers hold both. */
 const BASES = new Set(["model", "transformer"]);
-/** How segments of parameters of PEFT's adapters begin, each before an underscore; and layers that replace others. */
+/** How parameter names of PEFT's adapters start, each before an underscore; and layers that replace others. */
 const ADAPTERS =
   "adamss beft boft bone c3a deft delora fourierft frod glora gralora hada hira hra ia3 lily ln_tuning lokr lora miss oft " +
   "osf peanut poly psoft pvera randlora road shira supertuning tinylora trainable_tokens unilora vblora vera waveft";
 const ADAPTER = new RegExp(`(?:^|\\.)(?:(?:${ADAPTERS.replaceAll(" ", "|")})_|modules_to_save\\.)`);
 
 /**
- * The name of a tensor without what depends on how the model was saved: wrappers' segments, and what a model with a head
- * puts before the names of the one without. transformers, too, takes both kinds of model for each other.
+ * The name of a tensor without what depends on how the model was saved: segments of wrappers, and the prefix that a
+ * model with a head adds to the names of the one without. transformers also accepts either kind of model for the other.
  */
 function bareName(name: string): string {
   const segments = name.split(".").filter((segment) => !WRAPPERS.has(segment));
@@ -28,8 +28,8 @@ function bareName(name: string): string {
 }
 
 /**
- * Looks tensors of a checkpoint up by the names that their model gives them.
- * @throws ModelError where the checkpoint holds adapters that are not merged: without them it would be another model.
+ * Looks up tensors of a checkpoint by the names that their model gives them.
+ * @throws ModelError if the checkpoint contains unmerged adapters: without them it would be a different model.
  */
 export class TensorNames {
   readonly #name: string;
@@ -49,7 +49,7 @@ export class TensorNames {
     }
   }
 
-  /** The tensor that is called `wanted`, however it was saved. Throws ModelError if several are. */
+  /** The tensor called `wanted`, however it was saved. Throws ModelError if there are several. */
   find(wanted: string): StoredTensor | undefined {
     const found = this.#byBareName.get(bareName(wanted)) ?? [];
     if (found.length > 1) {
@@ -59,7 +59,7 @@ export class TensorNames {
     return found[0];
   }
 
-  /** The name of a tensor that ends as one of those that are wanted: what an unknown wrapper may have made of it. */
+  /** The name of a tensor that ends as one of the wanted ones, as an unknown wrapper may have renamed it. */
   similar(wanted: readonly string[]): string | undefined {
     const ends = wanted.map((name) => `.${bareName(name)}`);
     const names = [...this.#byBareName.values()].flatMap((tensors) => tensors.map(({ name }) => name));

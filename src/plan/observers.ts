@@ -5,16 +5,21 @@ import { HIDDEN, LOGITS } from "../models/buffers.ts";
 import { headsOf, hiddenSize, type Program } from "../models/program.ts";
 import { type Addresses, type PlannedRecord, record } from "./record.ts";
 
-/** What a model's steps are to note beside their results. Each costs memory and time; without it no record of it exists. */
+/**
+ * What a model's steps record beside their results. Each costs memory and time; without it there is no record of it.
+ */
 export interface ObserveOptions {
-  /** What src/engine/score.ts needs: for every row that wants logits, how surprising the token that follows it is. */
+  /** What src/engine/score.ts needs: for every row that wants logits, the NLL of the token that follows it. */
   readonly nll?: boolean | undefined;
   /**
-   * What the softmax of every layer, row and query head looks like, and every logit of a step's last row at a distance
-   * below `span` tokens. `sinks`: of how many first tokens the share is told; 10 unless told.
+   * Statistics of the softmax of every layer, row and query head, and every logit of a step's last row at a distance
+   * below `span` tokens. `sinks`: the number of first tokens whose share is reported, 10 by default.
    */
   readonly attention?: { readonly span: number; readonly sinks?: number | undefined } | undefined;
-  /** Hidden states, all or those of these indices: 0 the embedding's output, i what layer i − 1 leaves, without a final norm. */
+  /**
+   * Hidden states, all or those of these indices: 0 is the embedding's output, i the output of layer i − 1, without a
+   * final norm.
+   */
   readonly hidden?: true | readonly number[] | undefined;
 }
 
@@ -27,7 +32,7 @@ export interface Observers {
 
 /** Addresses of what the observers of one unit (the embedding, a layer, the head) write, in its bank. */
 export interface Observed {
-  /** f64[logitsRows, 2]: Op.Nll's results, and u32[logitsRows]: the targets, to be written before the step. */
+  /** f64[logitsRows, 2]: Op.Nll's results, and u32[logitsRows]: the targets, written before the step. */
   readonly nll?: { readonly out: number; readonly targets: number } | undefined;
   /** f32[chunkSize, heads, 3] and f32[heads, span], as Observe says. */
   readonly attention?: { readonly statistics: number; readonly logits: number } | undefined;
@@ -36,7 +41,7 @@ export interface Observed {
 }
 
 const FIRST_TOKENS = 10;
-/** Bytes of logits that a step of a model with `nll` has at most, if that is 16 rows or more. */
+/** Bytes of logits of a step with `nll`, at most, unless that is fewer than 16 rows. */
 const LOGITS_BYTES = 2 ** 24;
 
 /**
@@ -72,7 +77,7 @@ export function resolveObservers(options: ObserveOptions | undefined, layers: nu
   };
 }
 
-/** Makes room for the observers of a unit: 0 is the embedding, i layer i − 1, the last one the head. */
+/** Takes memory for the observers of a unit: 0 is the embedding, i layer i − 1, the last one the head. */
 export function placeObserved(
   arena: Arena,
   unit: number,
@@ -101,7 +106,7 @@ function placeAttention(arena: Arena, heads: number, chunkSize: number, span: nu
   return { statistics: arena.take(12 * chunkSize * heads), logits: arena.take(4 * heads * span) };
 }
 
-/** The records of a unit with those of its observers among them. */
+/** The records of a unit with those of its observers inserted. */
 export function withObservers(
   records: readonly PlannedRecord[],
   observed: Observed,

@@ -19,11 +19,11 @@ export interface Unit {
   readonly layer: number | undefined;
 }
 
-/** What a placer has to know of a model: everything that is decided before a byte has its address. */
+/** What a placer has to know about a model: everything that is decided before addresses are. */
 export interface Draft {
   readonly program: Program;
   readonly resolved: ReadonlyMap<string, ResolvedWeight>;
-  /** Of every layer. */
+  /** For every layer. */
   readonly layers: readonly { readonly policy: Policy; readonly cache: CacheLayout }[];
   readonly widths: Widths;
   readonly chunkSize: number;
@@ -38,14 +38,16 @@ export interface Constant {
   readonly bytes: Uint8Array;
 }
 
-/** Angles that a bank's steps make: what from, and where to. */
+/** Angles that a bank's steps compute: from which turns, and where to. */
 export interface PlacedAngles {
   readonly key: AngleKey;
   readonly turns: number;
   readonly out: number;
 }
 
-/** Where everything of one bank lies but its records, which hold these addresses, and the session slots behind them. */
+/**
+ * Where everything of one bank is, except its records, which contain these addresses, and the session slots after them.
+ */
 export interface Placement {
   readonly control: number;
   readonly step: number;
@@ -53,12 +55,12 @@ export interface Placement {
   readonly constants: readonly Constant[];
   readonly weights: readonly PlacedWeight[];
   readonly angles: readonly PlacedAngles[];
-  /** By number of the unit. */
+  /** By the number of the unit. */
   readonly observed: ReadonlyMap<number, Observed>;
   /** Byte offsets of the layers' caches in a session slot, and its size. */
   readonly offsets: ReadonlyMap<number, number>;
   readonly slotBytes: number;
-  /** Where weights are staged while they are read: the first address that no weight takes, and the bytes that it needs. */
+  /** Where weights are staged while they are read: the first address that no weight takes, and the number of bytes. */
   readonly staging: number;
   readonly stagingBytes: number;
   readonly end: number;
@@ -72,7 +74,7 @@ export function unitsOf(program: Program): Unit[] {
   });
 }
 
-/** Gives everything of a bank that holds these units an address. */
+/** Gives everything of a bank with these units an address. */
 export function placeBank(draft: Draft, bank: number, units: readonly Unit[]): Placement {
   const { program, chunkSize } = draft;
   const arena = new Arena();
@@ -122,7 +124,7 @@ export function placeBank(draft: Draft, bank: number, units: readonly Unit[]): P
   return { control, step, at, ...all, end: arena.end };
 }
 
-/** Every weight that the units name, once. */
+/** Places every weight that the units name, once. */
 function placeWeights({ resolved }: Draft, bank: number, units: readonly Unit[], arena: Arena) {
   const placed = new Map<string, PlacedWeight>();
   for (const name of units.flatMap((unit) => unit.operations.flatMap(weightNames))) {
@@ -132,7 +134,7 @@ function placeWeights({ resolved }: Draft, bank: number, units: readonly Unit[],
   return placed;
 }
 
-/** The slopes of every kind of ALiBi, by their numbers. */
+/** Places the slopes of every kind of ALiBi, by their values. */
 function placeSlopes(attentions: readonly AttentionOperation[], constant: (array: Float32Array) => number) {
   const slopes = new Map<string, number>();
   for (const { positions } of attentions) {
@@ -142,7 +144,7 @@ function placeSlopes(attentions: readonly AttentionOperation[], constant: (array
   return slopes;
 }
 
-/** Every distinct key of angles of these layers, with the turns that they are made from; equal frequencies share theirs. */
+/** Places the turns of every distinct key of angles of these layers; equal frequencies share theirs. */
 function placeTurns(draft: Draft, layers: readonly number[], constant: (array: BigUint64Array) => number) {
   const tables = new Map<string, number>();
   const found = new Map<string, { key: AngleKey; turns: number }>();
@@ -161,12 +163,12 @@ function placeTurns(draft: Draft, layers: readonly number[], constant: (array: B
   return found;
 }
 
-/** Angles of one name are the same numbers. */
+/** Angles of one name are equal. */
 function nameOf({ positions, clamp, limit }: AngleKey): string {
   return `${clamp} ${limit} ${positions.inverseFrequencies}`;
 }
 
-/** A session slot: the last row of logits where the head is, then the caches of the bank's layers. */
+/** A session slot: the last row of logits if the head is here, then the caches of the bank's layers. */
 function placeSlot({ program, layers }: Draft, units: readonly Unit[]) {
   const offsets = new Map<number, number>();
   const head = units.some(({ number }) => number === program.layers.length + 1);

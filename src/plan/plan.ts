@@ -16,36 +16,39 @@ import { layerPolicies, type Policy } from "./policy.ts";
 import type { PlannedRecord } from "./record.ts";
 import type { PlacedWeight, ResolvedWeight } from "./weights.ts";
 
+/** How a program is planned, every number decided; defaults are in planModel. */
 export interface PlanOptions {
   readonly cacheDtype: CacheDType;
-  /** Rows that a step may have. */
+  /** The most rows of a step. */
   readonly chunkSize: number;
-  /** Rows of a step that may want logits. */
+  /** The most rows of a step that want logits. */
   readonly logitsRows: number;
   readonly maxSessions: number;
-  /** The most bytes that a bank may take: a Wasm memory has at most 4 GiB. */
+  /** The most bytes of a bank: a Wasm memory has at most 4 GiB. */
   readonly bankBytes: number;
-  /** How many of the last tokens a session remembers for what is chosen next. */
+  /** How many of its last tokens a session remembers for choosing the next. */
   readonly repeatLastN: number;
-  /** Observers; without them none of their records and bytes exist. */
+  /** Observers; without them, none of their records and bytes exist. */
   readonly observe?: Observers | undefined;
 }
 
 /** Every byte and every record of a model under a policy, decided before any weight is read. */
 export interface Plan extends MachinePlan {
-  /** The policy of every layer that was not trained with a window of its own; `layers` has what each one does. */
+  /** The policy of every layer that was not trained with a window of its own; `layers` has that of each layer. */
   readonly policy: Policy;
-  /** The longest text in tokens: the least of what the layers allow. */
+  /** The longest text in tokens: the minimum over the layers. */
   readonly maxPositions: number;
   readonly options: PlanOptions;
   readonly weights: readonly PlacedWeight[];
   readonly constants: readonly Constant[];
   readonly records: readonly (readonly PlannedRecord[])[];
-  /** Where weights are staged while they are read, in each bank: the begin of what later holds activations and sessions. */
+  /**
+   * Where weights are staged while they are read, in each bank: the start of what later holds activations and sessions.
+   */
   readonly staging: readonly number[];
   readonly foldings: readonly Folding[];
   readonly layers: readonly PlannedLayer[];
-  /** The bank and address of logits[logitsRows, vocab]; a session's slot there begins with its last row of logits. */
+  /** The bank and address of logits[logitsRows, vocab]; a session's slot there starts with its last row of logits. */
   readonly head: { readonly bank: number; readonly logits: number };
   /** For each unit (the embedding, each layer, the head), what its observers write, in its bank. */
   readonly observed: readonly (Observed & { readonly bank: number })[];
@@ -55,7 +58,7 @@ export interface Plan extends MachinePlan {
   readonly memoryBytes: number;
 }
 
-/** A layer's bank, the byte offset of its cache in a session slot there, its policy, and what is where in its cache. */
+/** A layer's bank, the byte offset of its cache in a session slot there, its policy, and the layout of its cache. */
 export interface PlannedLayer {
   readonly bank: number;
   readonly offset: number;
@@ -63,9 +66,13 @@ export interface PlannedLayer {
   readonly cache: CacheLayout;
 }
 
-/** Bytes below 4 GiB: an end address of exactly 4 GiB would wrap to 0. */
+/** Just below 4 GiB: an end address of exactly 4 GiB would wrap to 0. */
 export const LARGEST_BANK = 2 ** 32 - 65536;
 
+/**
+ * Plans a program under a policy: drafts, places, lowers and links. Throws ModelError if the model does not fit into
+ * banks of `bankBytes`.
+ */
 export function plan(
   program: Program,
   resolved: ReadonlyMap<string, ResolvedWeight>,
@@ -142,7 +149,7 @@ interface LinkedBank {
   readonly stretches: readonly { bank: number; first: number; program: number; records: readonly PlannedRecord[] }[];
 }
 
-/** Places a bank's units, then their records, which hold addresses of all the rest, and the session slots last. */
+/** Places a bank's units, then their records, which contain addresses of all the rest, and the session slots last. */
 function linkBank(draft: Draft, bank: number, units: readonly Unit[], options: PlanOptions): LinkedBank {
   const placement = placeBank(draft, bank, units);
   const arena = new Arena(placement.end);

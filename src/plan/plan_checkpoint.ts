@@ -11,31 +11,31 @@ import { type Policy, type PolicyOptions, resolvePolicy, sharedWindow } from "./
 import { withoutTiedCopies } from "./tied.ts";
 import { resolveWeights, unusedTensors } from "./weights.ts";
 
-/** How a model is planned. */
+/** How a model is planned; docs/OPTIONS.md describes every option. */
 export interface PlanningOptions extends PolicyOptions {
   /**
-   * Format of the matrices that are computed with: "auto" (as stored, the default), "f32", "bf16", "f16", or quantised:
-   * "q8", "q7" (faster prefill) or "q4".
+   * Format of the matrices in memory: "auto" (as stored, the default), "f32", "bf16", "f16", or quantised: "q8", "q7"
+   * (faster prefill) or "q4".
    */
   readonly dtype?: DType | "auto" | undefined;
   /** Format of keys and values: "f32" (the default), "bf16", or "int8" with a scale for every 32 numbers of a head. */
   readonly cacheDtype?: CacheDType | undefined;
-  /** Tokens of a prompt that are read in one step, 128 unless told. Changes no result. */
+  /** Tokens of a prompt that are read in one step, 128 by default. Changes no result. */
   readonly chunkSize?: number | undefined;
-  /** Sessions that may be open at once, 16 unless told; each takes a slot of equal size. */
+  /** Sessions that may be open at once, 16 by default; each takes a slot of equal size. */
   readonly maxSessions?: number | undefined;
-  /** The most bytes that one Wasm memory may take; models beyond it are spread over several. 4 GiB less 64 KiB unless told. */
+  /** The most bytes of one Wasm memory, 4 GiB − 64 KiB by default; larger models are spread over several. */
   readonly bankBytes?: number | undefined;
   /**
-   * How many of a session's last tokens repetitionPenalty, noRepeatNgramSize and the other settings that look back count;
-   * nLocal by default, or maxPositions where nothing is forgotten.
+   * How many of a session's last tokens repetitionPenalty, noRepeatNgramSize and the like look back at; nLocal by
+   * default, or maxPositions under a policy that forgets nothing.
    */
   readonly repeatLastN?: number | undefined;
-  /** What steps note beside their results; nothing unless told. */
+  /** What steps record beside their results; nothing by default. */
   readonly observe?: ObserveOptions | undefined;
 }
 
-/** A model planned but not read: its program and where every byte will be. */
+/** A model that was planned but not read: its program, and where every byte will be. */
 export interface Planned {
   readonly program: Program;
   readonly plan: Plan;
@@ -44,8 +44,8 @@ export interface Planned {
 }
 
 /**
- * Decides everything about a model from its config and the headers of its weight files, and keeps equal copies of a tied
- * matrix once; `kernels` are asked for only where there are two.
+ * Plans a model from its config and the headers of its weight files, keeping equal copies of a tied matrix once;
+ * `kernels` is called only if there are two.
  */
 export async function planCheckpoint(
   checkpoint: Checkpoint,
@@ -69,7 +69,7 @@ function programOfCheckpoint({ name, config }: CheckpointHeaders): Program {
   return programOf(config, `${name}/config.json`);
 }
 
-/** Decides everything about a model under a policy from its program and the headers of its weight files. */
+/** Plans a model under a policy from its program and the headers of its weight files. */
 export function planModel(
   checkpoint: CheckpointHeaders,
   options: PlanningOptions,

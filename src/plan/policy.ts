@@ -1,37 +1,49 @@
 import { mismatch, OptionError } from "../base/errors.ts";
 
-/** Λ-attention and the baselines that the same machinery gives: which keys a query meets, and at what distance. */
+/** Λ-attention and the baselines that the same code gives: which keys a query meets, and at what distance. */
 export const POLICIES = ["lambda", "full", "window", "sinks", "lambda-only", "ceiling-only"] as const;
+/** The name of a policy. */
 export type PolicyName = (typeof POLICIES)[number];
 
-/** Who attends middle tokens: every query, or, as LM-Infinite's code does, the last of what is appended and generated ones. */
+/**
+ * Which queries attend to middle tokens: all, or, as in LM-Infinite's code, the last of what is appended and generated
+ * ones.
+ */
 export const MIDDLE_QUERIES = ["all", "last"] as const;
+/** Which queries attend to middle tokens. */
 export type MiddleQueries = (typeof MIDDLE_QUERIES)[number];
 
+/** The numbers of a policy; docs/OPTIONS.md describes every option. */
 export interface PolicyOptions {
-  /** `lambda` unless told. */
+  /** `lambda` by default. */
   readonly attention?: PolicyName | undefined;
-  /** First tokens that every query attends: 10, with `sinks` 4. */
+  /** First tokens that every query attends to: 10, with `sinks` 4. */
   readonly nGlobal?: number | undefined;
-  /** Most recent tokens that a query attends, itself included: min(trained length, 4096), with `sinks` 4 less. */
+  /** Most recent tokens that a query attends to, itself included: min(trained length, 4096), with `sinks` 4 less. */
   readonly nLocal?: number | undefined;
-  /** The distance ceiling, nLocal unless told. */
+  /** The distance ceiling in tokens, nLocal by default. */
   readonly limit?: number | undefined;
-  /** The longest text in tokens under `full` and `ceiling-only`, whose cache grows with it. */
+  /**
+   * The longest text in tokens under `full` and `ceiling-only`, whose cache grows with it; the trained length by
+   * default.
+   */
   readonly maxPositions?: number | undefined;
-  /** Tokens between the first and the latest ones that each head of a query attends, those of its largest logits: 0. */
+  /**
+   * Tokens between the first and the recent ones that each head of a query attends to, those of its largest logits; 0
+   * by default.
+   */
   readonly middleK?: number | undefined;
-  /** The distance that they are met at: half of limit, or of nLocal where limit has no bound. */
+  /** The distance at which they are met: by default half of limit, or of nLocal if there is no ceiling. */
   readonly middleDistance?: number | undefined;
-  /** The first layer, from 0, that attends them: 5 of 32 layers, as in the paper, and of others the same share. */
+  /** The first layer, from 0, that attends to them: by default 5/32 of the layers, as in the paper. */
   readonly firstLayer?: number | undefined;
-  /** They are chosen from so many tokens behind the latest nLocal, which are kept: 8 times the trained length. */
+  /** How many tokens before the last nLocal are kept to choose them from: by default 8 times the trained length. */
   readonly maxMiddle?: number | undefined;
-  /** `all` unless told. */
+  /** `all` by default. */
   readonly middleQueries?: MiddleQueries | undefined;
 }
 
-/** A policy with every number decided. Infinity: no bound. Without middle tokens their numbers are 0. */
+/** A resolved policy. Infinity: no bound. Without middle tokens their numbers are 0. */
 export interface Policy extends Middle {
   readonly attention: PolicyName;
   readonly nGlobal: number;
@@ -40,7 +52,7 @@ export interface Policy extends Middle {
   readonly maxPositions: number;
 }
 
-/** Top-k middle tokens, the paper's §3. */
+/** Top-k middle tokens (the paper's §3). */
 export interface Middle {
   readonly middleK: number;
   readonly middleDistance: number;
@@ -56,7 +68,7 @@ const LARGEST = 2 ** 31;
 /** More would be a cache of its own. */
 const LARGEST_K = 256;
 
-/** The paper's (§3): in Llama 2 with its 32 layers, the first 5 attend no middle tokens. */
+/** The paper's numbers (§3): in Llama 2 with its 32 layers, the first 5 attend to no middle tokens. */
 const PAPER_LAYERS = 32;
 const PAPER_FIRST_LAYER = 5;
 
@@ -84,8 +96,8 @@ export function sharedWindow(windows: Windows): number {
 }
 
 /**
- * The policy of every layer. In a model that mixes windows, a layer that was trained with one keeps exactly this window:
- * nothing is pinned there, no distance has a ceiling, no middle token is attended.
+ * The policy of every layer. In a model that mixes windows, a layer that was trained with one keeps exactly this
+ * window: nothing is pinned there, no distance has a ceiling, no middle token is attended to.
  */
 export function layerPolicies(policy: Policy, windows: Windows): Policy[] {
   return keptWindows(windows).map((window, layer) => {
@@ -98,8 +110,8 @@ export function layerPolicies(policy: Policy, windows: Windows): Policy[] {
 }
 
 /**
- * Decides every number of a policy for a model of `layers` trained at `trainedLength` tokens (and with a sliding window in
- * all layers, if any). Numbers that the policy does not use are accepted and ignored, so that one set of flags serves them all.
+ * Resolves every number of a policy for a model of `layers` trained at `trainedLength` tokens (and with a sliding
+ * window in all layers, if any). Numbers that the policy does not use are ignored, so that one set of flags serves all.
  */
 export function resolvePolicy(
   options: PolicyOptions,

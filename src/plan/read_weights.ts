@@ -14,19 +14,21 @@ import { fold } from "./fold.ts";
 import type { Plan } from "./plan.ts";
 import { FORMATS, type PlacedWeight, panelsOf, type ResolvedWeight, STAGED, STAGING_BYTES } from "./weights.ts";
 
+/** How weights are read. */
 export interface ReadingOptions {
-  /** Bytes of memory that can be had; a model that needs more is refused before anything is read. */
+  /** Bytes of available memory; a model that needs more is refused before anything is read. */
   readonly availableMemory?: number | undefined;
-  /** Threads that compute, if the kernels have a pool of them; 1 unless told. */
+  /** Threads that compute, if the kernels have a pool; 1 by default. */
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Bytes of weights read, of how many. */
+  /** Called with the bytes of weights read so far, and their total. */
   readonly onProgress?: ((loaded: number, total: number) => void) | undefined;
 }
 
 /**
- * Makes the memories of a plan and reads every weight straight into its place. Returns also XXH64 of the config and of
- * every weight as stored. Throws LambentError if there is not enough memory, ModelError for a number that is not finite.
+ * Creates the memories of a plan and reads every weight straight into its place. Also returns XXH64 of the config and
+ * of every weight as stored. Throws LambentError if there is not enough memory, ModelError for a number that is not
+ * finite.
  */
 export async function loadMachine(
   plan: Plan,
@@ -54,7 +56,7 @@ export async function loadMachine(
     await abortable(reading, options.signal);
     digests.set(placed, digest.digest());
   };
-  // In the order of the files, which may come as streams: in one pass, but for norms that go into matrices.
+  // In the order of the files, which may be streams: in one pass, except for norms that are folded into matrices.
   const folded = new Set(plan.foldings.flatMap(({ weight, bias }) => [weight, bias]));
   const [first, second] = [true, false].map((now) =>
     inFileOrder(plan.weights.filter(({ weight }) => folded.has(weight.name) === now)),
@@ -62,12 +64,12 @@ export async function loadMachine(
   for (const placed of first as PlacedWeight[]) await read(placed);
   const columns = fold(machine, plan.weights, plan.foldings);
   for (const placed of second as PlacedWeight[]) await read(placed, columns.get(placed.weight.name));
-  // Last, because some of them lie where weights were staged.
+  // Last, because some of them are where weights were staged.
   for (const { bank, address, bytes } of plan.constants) {
     (machine.banks[bank] as Bank).bytes(address, bytes.length).set(bytes);
   }
   machine.tune();
-  // Vectors, then matrices, in the order of the plan: the hash is the same in whatever order they were read.
+  // Vectors, then matrices, in the order of the plan: the hash does not depend on the order of reading.
   const hash = new Xxh64(kernels).update(new TextEncoder().encode(canonicalConfig(config)));
   for (const rank of [1, 2]) {
     const ranked = plan.weights.filter(({ weight }) => weight.shape.length === rank);
@@ -76,7 +78,7 @@ export async function loadMachine(
   return { machine, hash: hash.digest() };
 }
 
-/** File after file, each from its begin to its end. */
+/** File after file, each from start to end. */
 function inFileOrder(weights: readonly PlacedWeight[]): PlacedWeight[] {
   const files = [...new Set(weights.map(({ tensor }) => tensor.source))];
   return weights.toSorted(
@@ -94,12 +96,12 @@ function createMachine(kernels: Kernels, plan: Plan, threads: number | undefined
   }
 }
 
-/** Where a weight begins in its file. */
+/** Where a weight starts in its file. */
 function firstByte({ weight, tensor }: ResolvedWeight): number {
   return tensor.begin + (storedRow(weight, 0) * (tensor.end - tensor.begin)) / (weight.stored[0] as number);
 }
 
-/** Rows `row` to `row + rows` of a weight as runs of stored rows that follow each other. */
+/** Rows `row` to `row + rows` of a weight as runs of consecutive stored rows. */
 function runsOf(weight: Weight, row: number, rows: number): { first: number; count: number }[] {
   const runs: { first: number; count: number }[] = [];
   let skipped = 0;
@@ -125,7 +127,8 @@ function storedBytes({ weight, tensor }: ResolvedWeight): number {
 
 /**
  * Reads one weight into its place, through at most STAGING_BYTES of the bank's own memory unless it is stored packed.
- * `visit` sees every stretch of stored bytes once. Throws ModelError for a number that is not finite, by tensor and index.
+ * `visit` sees every stretch of stored bytes once. Throws ModelError for a number that is not finite, by tensor and
+ * index.
  */
 async function readWeight(
   placed: PlacedWeight,
@@ -167,7 +170,7 @@ async function readWeight(
   }
 }
 
-/** Casts staged f64 to f32 in their place, rounded to nearest even. Throws ModelError for a number out of range. */
+/** Casts staged f64 to f32 in place, rounded to nearest even. Throws ModelError for a number out of range. */
 function narrow({ buffer, byteOffset, length }: Uint8Array, placed: PlacedWeight, row: number): void {
   const numbers = new Float64Array(buffer, byteOffset, length / 8);
   const casts = new Float32Array(buffer, byteOffset, length / 8);
@@ -178,10 +181,10 @@ function narrow({ buffer, byteOffset, length }: Uint8Array, placed: PlacedWeight
   }
 }
 
-/** Fewer numbers than these are packed before another thread is awake. */
+/** Fewer numbers than this are packed before another thread is awake. */
 const ALONE = 2 ** 18;
 
-/** Packs the staged rows `row` to `row + rows`, by every thread; returns the index of the first bad number, or −1. */
+/** Packs the staged rows `row` to `row + rows` on all threads; returns the index of the first bad number, or −1. */
 function pack(
   placed: PlacedWeight,
   machine: Machine,
@@ -206,7 +209,7 @@ function pack(
   return results.find((result) => result >= 0) ?? -1;
 }
 
-/** Reads a weight that is stored as it lies in memory. */
+/** Reads a weight that is stored in its in-memory form. */
 async function readPacked(
   { weight, tensor, dtype, address, bytes }: PlacedWeight,
   bank: Bank,

@@ -3,13 +3,13 @@ import type { Clamp, Op, Span } from "../../assembly/op.ts";
 import type { DType } from "../base/dtype.ts";
 import type { Positions, Rope } from "../models/positions.ts";
 
-/** One record, ready to be written, and what `inspect` says of it. */
+/** One record, ready to be written, and what `inspect` prints about it. */
 export interface PlannedRecord {
   readonly op: Op;
   readonly words: Uint32Array;
   /** What it computes, with names and shapes. */
   readonly text: string;
-  /** For one row: bytes of weights and of cache that it reads, and floating-point operations. */
+  /** Per row: bytes of weights and of cache that it reads, and floating-point operations. */
   readonly weightBytes: number;
   readonly cacheBytes: number;
   readonly flops: number;
@@ -23,13 +23,13 @@ export interface AngleKey {
   readonly limit: number;
 }
 
-/** Where things are, for the operations of one bank. */
+/** The addresses of one bank, as its operations need them. */
 export interface Addresses {
   buffer(name: string): number;
   weight(name: string): { readonly address: number; readonly bytes: number; readonly dtype: DType };
-  /** Angles of the step's rows, which are made once for every distinct key. */
+  /** Angles of the step's rows, computed once for every distinct key. */
   angles(key: AngleKey): number;
-  /** ALiBi's slopes; 0 where there are none. */
+  /** ALiBi's slopes; 0 if there are none. */
   slopes(positions: Positions): number;
   /** Attention's scratch: MaxSlices areas of ScratchBytes. */
   readonly scratch: number;
@@ -45,6 +45,7 @@ export function bits(value: number): number {
   return floatBits[0] as number;
 }
 
+/** Makes a record from its operands by word offset; `text` and costs are for `inspect`. */
 export function record(
   op: Op,
   rows: Span,

@@ -9,8 +9,8 @@ const STRETCH = 2 ** 20;
 
 /**
  * A checkpoint without the second copy of a tied head. Where config.json ties the head to the embedding and both are
- * stored, transformers 5 ties them only if they are equal, and so do we: equal ones are then kept in memory once. `kernels`
- * are asked for only then.
+ * stored, transformers 5 ties them only if they are equal, and so does this: equal ones are then kept in memory once.
+ * `kernels` is called only then.
  */
 export async function withoutTiedCopies(
   { name, config, tensors }: CheckpointHeaders,
@@ -21,14 +21,14 @@ export async function withoutTiedCopies(
   const stored = new TensorNames(tensors, name);
   for (const { tensors: names } of weights.values()) {
     const [first, second] = names.map((candidate) => stored.find(candidate));
-    // The embedding comes first among the places of the table; it is the head's copy that goes.
+    // The embedding is the first place where the table may be stored; the head's copy is dropped.
     const both = first && second && kept.has(first.name) && kept.has(second.name);
     if (both && (await same(first, second, await kernels()))) kept.delete(second.name);
   }
   return { name, config, tensors: kept };
 }
 
-/** Whether two tensors are equal, by XXH64: each is read in one go, for its bytes may come as a stream. */
+/** Whether two tensors are equal, by XXH64: each is read in one pass, because its bytes may be a stream. */
 async function same(a: StoredTensor, b: StoredTensor, kernels: Kernels): Promise<boolean> {
   if (a.dtype !== b.dtype || `${a.shape}` !== `${b.shape}`) return false;
   const [first, second] = a.begin < b.begin ? [a, b] : [b, a];

@@ -6,7 +6,7 @@ import { align } from "../machine/arena.ts";
 import { contiguous, type Program, type Weight, weightNames } from "../models/program.ts";
 import { TensorNames } from "./names.ts";
 
-/** A weight, the tensor that holds it, and the format in which it will be computed with. */
+/** A weight, the tensor that contains it, and its format in memory. */
 export interface ResolvedWeight {
   readonly weight: Weight;
   readonly tensor: StoredTensor;
@@ -14,19 +14,19 @@ export interface ResolvedWeight {
   readonly dtype: DType;
   /** Bytes in memory, packed. */
   readonly bytes: number;
-  /** Whether it is stored as it lies in memory. */
+  /** Whether it is stored in its in-memory form. */
   readonly packed: boolean;
-  /** Weights of one key are the same numbers and are kept once. */
+  /** Weights of one key are equal and are kept once. */
   readonly key: string;
 }
 
-/** A weight with its place. */
+/** A weight with its address. */
 export interface PlacedWeight extends ResolvedWeight {
   readonly bank: number;
   readonly address: number;
 }
 
-/** What the kernels call a format. */
+/** The kernels' number of a format. */
 export const FORMATS: Readonly<Record<DType, Format>> = {
   f32: Format.F32,
   bf16: Format.Bf16,
@@ -35,10 +35,10 @@ export const FORMATS: Readonly<Record<DType, Format>> = {
   q7: Format.Q7,
   q4: Format.Q4,
 };
-/** The most of a file that is held outside its place while it is packed. */
+/** The most bytes of a file that are held outside their place while they are packed. */
 export const STAGING_BYTES = 4 * 2 ** 20;
 
-/** How many panels a packed matrix [n, k] has, and the bytes of each. */
+/** The number of panels of a packed matrix [n, k], and the bytes of each. */
 export function panelsOf(n: number, k: number, dtype: DType): readonly [panels: number, bytes: number] {
   const format = FORMATS[dtype];
   return [Math.ceil(n / panelRows(format)), Math.ceil(k / blockColumns(format)) * blockBytes(format)];
@@ -51,7 +51,7 @@ function packedBytes([n, k]: Weight["shape"], dtype: DType): number {
   return panels * bytes;
 }
 
-/** Bytes that one row of a packed matrix is read by. */
+/** Bytes that are read for one row of a packed matrix. */
 export function packedRowBytes(k: number, dtype: DType): number {
   return panelsOf(1, k, dtype)[1] / panelRows(FORMATS[dtype]);
 }
@@ -118,7 +118,7 @@ export function resolveWeights(
   return new Map([...program.weights.values()].map((weight) => [weight.name, resolve(weight)]));
 }
 
-/** What safetensors calls a packed weight of a format: what could be taken for each other by its size has another type. */
+/** The safetensors dtype of a packed weight of a format: formats whose sizes could be confused have different ones. */
 export function packedType(dtype: DType): "F32" | "I8" | "U8" {
   return dtype === "f32" ? "F32" : dtype === "q8" ? "I8" : "U8";
 }
@@ -133,7 +133,7 @@ function expectTensor(tensor: StoredTensor, types: readonly string[], shape: rea
 
 /**
  * What packing needs before the staged numbers: a program of two records, a result and a work area for each slice. Byte
- * offsets from the begin of the staging area.
+ * offsets relative to the start of the staging area.
  */
 export const STAGED = {
   results: 2 * Size.RecordBytes,
@@ -141,7 +141,7 @@ export const STAGED = {
   numbers: align(2 * Size.RecordBytes + (4 + Size.WorkBytes) * Size.MaxSlices),
 } as const;
 
-/** Bytes of the staging area that reading a weight needs; packing may read a little beyond the stored numbers. */
+/** Bytes of the staging area that reading a weight needs; packing may read slightly past the stored numbers. */
 export function stagedBytes({ weight, tensor, packed }: ResolvedWeight): number {
   if (packed) return 0;
   const columns = align(4 * (weight.shape[1] ?? 0));
@@ -149,7 +149,7 @@ export function stagedBytes({ weight, tensor, packed }: ResolvedWeight): number 
   return Math.max(rowBytes, Math.min(STAGING_BYTES, rowBytes * weight.shape[0])) + STAGED.numbers + columns + 64;
 }
 
-/** Tensors that belong to no weight and are known to be harmless: buffers that old versions of transformers saved. */
+/** Tensors that belong to no weight and are known to be harmless: buffers saved by old versions of transformers. */
 const KNOWN_BUFFERS = /(?:^|\.)(?:rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)$/;
 
 /** Names of stored tensors that the program does not use. */

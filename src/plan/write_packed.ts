@@ -8,7 +8,7 @@ import { planCheckpoint } from "./plan_checkpoint.ts";
 import { loadMachine, type ReadingOptions } from "./read_weights.ts";
 import { type PlacedWeight, packedType, panelsOf } from "./weights.ts";
 
-/** A file of a checkpoint, in parts of at most PART bytes. */
+/** A file of a checkpoint, in chunks of at most PART bytes. */
 export interface PackedFile {
   readonly name: string;
   readonly bytes: number;
@@ -16,7 +16,7 @@ export interface PackedFile {
 }
 
 const PART = 4 * 2 ** 20;
-/** What a checkpoint has beside its weights and config. */
+/** The rest of a checkpoint, beside its weights and config. */
 const OTHERS = [
   "generation_config.json",
   ...["tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json"],
@@ -24,9 +24,9 @@ const OTHERS = [
 ];
 
 /**
- * A checkpoint with its matrices quantised and stored as they lie in memory, so that loading is reading alone: the files of
- * an ordinary safetensors directory, whose config.json says so under quantization_config. A packed checkpoint can be made
- * into another format only from the original.
+ * A checkpoint with its matrices quantised and stored in their in-memory form, so that loading only reads: the files of
+ * an ordinary safetensors directory, whose config.json says so under quantization_config. Another format can be made
+ * only from the original.
  */
 export async function quantize(
   checkpoint: Checkpoint,
@@ -58,7 +58,7 @@ export async function quantize(
     const bytes = await checkpoint.bytes(name);
     if (bytes) files.push(wholeFile(name, bytes));
   }
-  // Last: without it, nobody takes the directory for a model.
+  // Last: without it, nothing takes the directory for a model.
   files.push(wholeFile("config.json", new TextEncoder().encode(`${JSON.stringify(config, null, 2)}\n`)));
   return files;
 }

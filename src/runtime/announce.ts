@@ -1,4 +1,4 @@
-/** What every worker does first, once it listens. */
+/** What every worker does first, once it listens for messages. */
 export function announce(): void {
   if (!navigator.locks) {
     postMessage("");

@@ -1,4 +1,4 @@
-/** Where Bun, Deno and Node find what comes with the code, and may not be there in a bundle. */
+/** Where Bun, Deno and Node find files that come with the code, and that may be missing in a bundle. */
 import { pathToFileURL } from "node:url";
 import { messageOf } from "../base/realm.ts";
 import type { Build } from "../machine/kernels.ts";
@@ -7,7 +7,7 @@ import { KERNELS } from "./addresses.ts";
 /** Set in CommonJS, where `import.meta.url` is not. */
 declare const __filename: string | undefined;
 
-/** The address of this file or of the bundle that it is in. Bundlers shall not see that it is one. */
+/** The URL of this file, or of the bundle that contains it. Written so that bundlers do not recognise it as one. */
 const HERE: string = import.meta.url ?? pathToFileURL(typeof __filename === "string" ? __filename : "a bundle").href;
 
 /** A worker's code, relative to this file. */
@@ -28,7 +28,7 @@ export function kernelsAt(build: Build): URL[] {
   return [...new Set(found)].map((href) => new URL(href));
 }
 
-/** Why a worker has ended: where its code was not found, with what to do about it. */
+/** Why a worker has ended: if its code was not found, with what to do about it. */
 export function endOf(error: unknown): unknown {
   const text = `${messageOf(error)}`;
   const missing = /module ?not ?found|cannot find (module|package)/i.test(text);

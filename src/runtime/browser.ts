@@ -7,7 +7,10 @@ import { findOnWeb, openOnWeb } from "./web.ts";
 
 const isolated = globalThis.crossOriginIsolated;
 
-/** A thread of a browser; what begins engines is a page's (`page.ts`), or bundlers would find workers that begin themselves. */
+/**
+ * A pool thread in a browser. What starts engines is in `page.ts`, or bundlers would find workers that start
+ * themselves.
+ */
 export const browser: Runtime = {
   name: nameOf(navigator.userAgent),
   kernels,
@@ -25,7 +28,7 @@ export const browser: Runtime = {
   find: findOnWeb,
 };
 
-/** From a folder, relative to the page's address, or as they come with the code. */
+/** From a folder, relative to the page's address, or those that come with the code. */
 async function kernels(build: Build, folder?: string): Promise<ArrayBuffer> {
   const url = folder === undefined ? KERNELS[build]() : new URL(`${build}.wasm`, `${locate(folder)}/`);
   const response = await fetch(url).catch((error) => {
@@ -40,15 +43,18 @@ function locate(where: string): string {
   return relative ? new URL(where, globalThis.document?.baseURI ?? location.href).href : where;
 }
 
-/** Product and version that most resembles a name: the last of "Mozilla/5.0 (…) … Chrome/156.0.0.0 Safari/537.36" is not. */
+/**
+ * The product and version closest to a browser's name: not the last one of "Mozilla/5.0 (…) … Chrome/156.0.0.0
+ * Safari/537.36".
+ */
 function nameOf(userAgent: string): string {
   const [, product, version] = userAgent.match(/(Edg|OPR|Firefox|Chrome|Version)\/(\d+)/) ?? [];
   return product ? `${product === "Version" ? "safari" : product.toLowerCase()} ${version}` : "browser";
 }
 
 /**
- * A worker, which announces itself with the name of a lock that it holds as long as it lives (`announce`): browsers have no
- * event for its end. What is posted before waits for that.
+ * A worker, which first announces the name of a lock that it holds as long as it lives (`announce`), because browsers
+ * have no event for its end. Messages posted earlier wait for the announcement.
  */
 export function thread(worker: Worker): EngineThread {
   const waiting: (() => void)[] = [];
@@ -69,7 +75,7 @@ export function thread(worker: Worker): EngineThread {
     if (lock !== undefined) return handler(data);
     lock = data as string;
     for (const post of waiting.splice(0)) post();
-    // Where there are no locks (a page without TLS) only errors tell.
+    // Without locks (a page without TLS) only errors are noticed.
     if (lock) void navigator.locks.request(lock, () => end(reason));
   });
   return {

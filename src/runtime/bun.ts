@@ -4,7 +4,7 @@ import { codeAt, endOf } from "./beside.ts";
 import { host } from "./host.ts";
 import type { EngineThread, Runtime } from "./types.ts";
 
-/** What we use of it; others who compile this code have no types of Bun. */
+/** The part of Bun that is used here; users who compile this code have no types of Bun. */
 const { Bun } = globalThis as unknown as {
   readonly Bun: { readonly version: string; file(path: string): Blob & { exists(): Promise<boolean> } };
 };
@@ -21,7 +21,7 @@ export const bun = {
   async open(url: URL) {
     const found = await shared.open(url);
     if (found || url.protocol !== "file:") return found;
-    // What is in an executable of `bun build --compile` can only be had as a blob.
+    // Files inside an executable of `bun build --compile` can only be opened as blobs.
     const blob = Bun.file(fileURLToPath(url));
     return (await blob.exists())
       ? filesFromBlobs("executable", { [url.pathname]: blob }).open(url.pathname)
@@ -31,13 +31,13 @@ export const bun = {
 
 const OPTIONS = { ref: false } as WorkerOptions;
 
-/** A Web Worker: it is there after 3 ms and costs this thread 0.5; node:worker_threads takes 14 and 12 (docs/LOG.md). */
+/** A Web Worker: ready after 3 ms, it costs this thread 0.5 ms; node:worker_threads takes 14 and 12 (docs/LOG.md). */
 function thread(url: URL): EngineThread {
   const worker = new Worker(url, OPTIONS);
   const counted = worker as unknown as { ref(): void; unref(): void };
   let reason: unknown;
   worker.addEventListener("error", (event) => {
-    // It has ended then, and says so by the next event; unheard, the error would be printed.
+    // The worker has ended then, which the next event reports; an unhandled error would be printed.
     event.preventDefault();
     reason = endOf(event.error ?? event.message);
   });

@@ -4,7 +4,7 @@ import { host } from "./host.ts";
 import { engineThread, thread } from "./node.ts";
 import type { EngineThread } from "./types.ts";
 
-/** Deno. Its Web Workers do not say when they end, those of node:worker_threads do. */
+/** Deno. Its Web Workers have no event for their end, those of node:worker_threads do. */
 export const deno = host({
   name: `deno ${(globalThis as unknown as { Deno: { version: { deno: string } } }).Deno.version.deno}`,
   startThread: () => punctual(thread(codeAt("./deno_thread.ts"))),
@@ -12,8 +12,8 @@ export const deno = host({
 });
 
 /**
- * A thread that is sent nothing before it says that it is there: that takes a second in an engine's worker (Deno waits
- * twice 0.5 s for debuggers of workers that workers start), and memories in messages that are not received are never freed.
+ * A thread that is sent nothing before it announces itself: that takes a second in an engine's worker (Deno waits twice
+ * 0.5 s for debuggers of nested workers), and memories in messages that are never received are never freed.
  */
 function punctual({ post, listen, terminate, ended }: EngineThread): Thread {
   const waiting: unknown[] = [];

@@ -1,4 +1,4 @@
-/** A thread of the pool under Deno: its first message is a question whether it is there, which it answers. */
+/** A pool thread under Deno: its first message asks whether it is ready, which it answers. */
 import { parentPort } from "node:worker_threads";
 import "../machine/worker.ts";
 

@@ -1,6 +1,6 @@
 import type { Runtime } from "./types.ts";
 
-/** Which of the hosts with files this is: Bun, Deno, or Node and what is like it. */
+/** Which of the hosts with a file system this is: Bun, Deno, or Node and compatible ones. */
 export async function detectHost(): Promise<Runtime> {
   if ("Bun" in globalThis) return (await import("./bun.ts")).bun;
   if ("Deno" in globalThis) return (await import("./deno.ts")).deno;

@@ -15,7 +15,7 @@ import { proxyNote } from "../sources/proxy.ts";
 import { kernelsAt } from "./beside.ts";
 import type { FindOptions, Runtime } from "./types.ts";
 
-/** A host with files; the rest is its own. */
+/** A host with a file system, without its own parts. */
 export function host<Own extends Pick<Runtime, "name" | "startThread" | "startEngine">>(own: Own) {
   explainConnections(proxyNote);
   return {
@@ -46,7 +46,7 @@ function urlOf(folder: string): string {
   return /^[a-z][a-z\d+.-]+:/i.test(folder) ? folder : pathToFileURL(folder).href;
 }
 
-/** Code that came from a server has its files there. */
+/** Code that was loaded from a server has its files there. */
 async function read(url: URL): Promise<Uint8Array<ArrayBuffer> | undefined> {
   if (url.protocol === "file:") return readFile(url);
   const response = await fetch(url);
@@ -61,14 +61,14 @@ function availableMemory(): number | undefined {
   }
 }
 
-/** Code that came from a server has its files there. */
+/** Code that was loaded from a server has its files there. */
 async function open(url: URL): Promise<ByteSource | undefined> {
   return url.protocol === "file:" ? openFile(fileURLToPath(url)) : (await import("./web.ts")).openOnWeb(url);
 }
 
 /**
- * A directory, or one of the files in it; a URL of one; or a model on the hub, which is downloaded. `~` is the home directory,
- * also where no shell has seen it.
+ * A directory, or one of the files in it; a URL of one; or a model on the hub, which is downloaded. `~` is the home
+ * directory, even if no shell has expanded it.
  */
 async function find(place: string, options: FindOptions): Promise<Files> {
   const where = pathOf(place);
@@ -79,7 +79,7 @@ async function find(place: string, options: FindOptions): Promise<Files> {
   }
   const model = hubModelAt(place, options.revision, endpointOf());
   if (model) return directory(await download(model, place, options));
-  // What only a URL needs is imported by it: that takes longer than to read a small model.
+  // Modules for URLs are imported only then: importing them takes longer than reading a small model.
   if (/^https?:\/\//i.test(where))
     return (await import("../sources/url.ts")).filesFromUrl(where, { signal: options.signal });
   const foreign = foreignFile(where);
@@ -90,7 +90,7 @@ async function find(place: string, options: FindOptions): Promise<Files> {
   );
 }
 
-/** A place in the file system as its functions take it; others as they are. */
+/** A place in the file system, as node:fs takes it; other places unchanged. */
 function pathOf(place: string): string {
   try {
     return /^file:/i.test(place) ? fileURLToPath(place) : expandHome(place);
@@ -99,7 +99,7 @@ function pathOf(place: string): string {
   }
 }
 
-/** The local directory of a model on the hub, which `place` names. */
+/** The local directory of the model on the hub that `place` names. */
 async function download({ id, revision, folder }: HubModel, place: string, options: FindOptions): Promise<string> {
   const { downloadModel } = await import("../sources/hub.ts");
   const { onProgress, ...rest } = options;
@@ -107,7 +107,7 @@ async function download({ id, revision, folder }: HubModel, place: string, optio
   try {
     return await downloadModel(id, { ...rest, revision, folder, onProgress: progress });
   } catch (error) {
-    // Both that were tried; an error about one of the files is about something that is there.
+    // Names both places that were tried; an error about one of the files means that the place exists.
     const local = place.startsWith(id) && error instanceof LambentError && error.message.startsWith(`${id}:`);
     if (local) error.message += `; and there is no directory ${place}`;
     throw error;

@@ -10,18 +10,18 @@ export const node = host({
   startEngine: engineThread,
 });
 
-/** A worker with an engine, in Node and in Deno. */
+/** Starts a worker with an engine, in Node and in Deno. */
 export function engineThread(): EngineThread {
   return thread(codeAt("../entry/host_worker.ts"));
 }
 
-/** A worker of node:worker_threads, which Deno has too. */
+/** Starts a worker of node:worker_threads, which Deno has too. */
 export function thread(url: URL): EngineThread {
-  // Code that came from a server, as Deno's may, is no worker by itself.
+  // Code that was loaded from a server, as Deno's may be, cannot be a worker directly.
   const local = url.protocol === "file:" ? url : new URL(`data:text/javascript,import ${JSON.stringify(url.href)}`);
   const worker = new Worker(local);
   let reason: unknown;
-  // It has ended then, and says so by the next event; unheard, the error would end the process.
+  // The worker has ended then, which the next event reports; an unhandled error would end the process.
   worker.on("error", (error) => (reason = endOf(error)));
   worker.unref();
   return {

@@ -1,4 +1,4 @@
-/** A thread of the pool under node:worker_threads, where messages come by a port and not as events of the thread. */
+/** A pool thread under node:worker_threads, where messages arrive at a port and not as events of the thread. */
 import { parentPort } from "node:worker_threads";
 import "../machine/worker.ts";
 

@@ -1,4 +1,4 @@
-/** What hosts without files share: models are read from where they are, and nothing is kept. */
+/** What hosts without a file system share: models are read from where they are, and nothing is cached. */
 import { mismatch, OptionError } from "../base/errors.ts";
 import type { ByteSource, Files } from "../base/source.ts";
 import { filesFromBlobs } from "../sources/blobs.ts";
@@ -6,7 +6,7 @@ import { foreignError, foreignFile, HUB, hubModelAt } from "../sources/model_id.
 import { fileAtUrl, filesFromUrl } from "../sources/url.ts";
 import type { FindOptions } from "./types.ts";
 
-/** A file at a URL; bundlers put small ones into their URLs. */
+/** A file at a URL; bundlers inline small ones as data URLs. */
 export async function openOnWeb(url: URL): Promise<ByteSource | undefined> {
   if (url.protocol !== "data:") return fileAtUrl(url);
   return filesFromBlobs("data:", { file: await (await fetch(url)).blob() }).open("file");

@@ -3,11 +3,11 @@ import type { Build } from "../machine/kernels.ts";
 import type { Runtime } from "./types.ts";
 import { findOnWeb, openOnWeb } from "./web.ts";
 
-/** What an isolate may take on the edge, WebAssembly memory included. */
+/** The memory limit of an isolate on the edge, WebAssembly memory included. */
 const ISOLATE_BYTES = 128 * 2 ** 20;
 
 /**
- * An edge runtime, which compiles nothing: its modules are imported with the code. It has SharedArrayBuffer and no workers,
+ * An edge runtime, which cannot compile: modules are imported with the code. It has SharedArrayBuffer but no workers,
  * and its clock stands still between requests.
  */
 export function edge(name: string, modules: Partial<Record<Build, WebAssembly.Module>>): Runtime {

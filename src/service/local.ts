@@ -137,6 +137,7 @@ export class LocalService implements EngineService {
   }
 }
 
+/** What is told of an engine wherever it runs. */
 export function factsOf(engine: Engine): EngineFacts {
   const { policy, weightBytes, cacheBytes, memoryBytes, options } = engine.plan;
   return {

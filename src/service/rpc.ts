@@ -11,6 +11,7 @@ export interface Call {
   wanted(): Promise<boolean>;
 }
 
+/** What one end answers, by method; arguments are those of the call. */
 export type Handlers = Readonly<Record<string, (call: Call, ...args: never[]) => unknown>>;
 
 type Message =
@@ -28,6 +29,7 @@ interface Pending {
   readonly signal: AbortSignal | undefined;
 }
 
+/** `onTell` gets what the other end tells before it answers. */
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onTell?: ((value: never) => void) | undefined;

@@ -32,6 +32,7 @@ export interface TokenStream {
   return(): Promise<unknown>;
 }
 
+/** How many tokens a stream has, and when they are chosen. */
 export interface StreamOptions {
   /** Tokens at most. */
   readonly most: number;

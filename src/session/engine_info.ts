@@ -12,32 +12,34 @@ import {
 import { currentRuntime } from "../runtime/index.ts";
 import type { Runtime } from "../runtime/types.ts";
 
-/** What decides where and by what a model is computed. */
+/** Where and with what a model is computed; docs/OPTIONS.md describes every option. */
 export interface EngineOptions {
-  /** Threads that compute, if there are any; one per core unless told, at most 16. */
+  /** Threads that compute, where there are any: one per core by default, at most 16. */
   readonly threads?: number | undefined;
-  /** Whether the engine runs in a worker, so that this thread stays free; in browsers unless told, elsewhere if told. */
+  /** Whether the engine runs in a worker, so that this thread stays free; by default only in browsers. */
   readonly worker?: boolean | undefined;
-  /** Which builds of the kernels may be used: with relaxed SIMD, or plain; either unless told. They give the same bits. */
+  /**
+   * Which builds of the kernels may be used, with relaxed SIMD or plain; either by default. They give the same bits.
+   */
   readonly simd?: "relaxed" | "plain" | undefined;
   /**
-   * Where the kernels are, if not beside the code as in the package's dist/build: a folder of all four (a directory or a URL),
-   * or bytes or compiled modules by name, of which those that are there are used. For bundles, and for hosts that compile
-   * nothing.
+   * Where the kernels are, if not beside the code as in the package's dist/build: a folder of all four builds (a
+   * directory or a URL), or bytes or compiled modules by name, one or more. For bundles, and for hosts that cannot
+   * compile.
    */
   readonly kernels?: string | URL | Partial<Readonly<Record<Build, KernelCode>>> | undefined;
 }
 
-/** Threads that are used unless told, at most: more are seldom all free. */
+/** The most threads by default: more are rarely all idle. */
 const DEFAULT_THREADS = 16;
 
 type Compiled = Map<string, Promise<Kernels>>;
 
-/** By where they are from; undefined: beside the code. */
+/** By location; undefined: beside the code. */
 const places = new Map<string | undefined, Compiled>();
 const given = new WeakMap<object, Compiled>();
 
-/** The kernels from a place, as those who load them see it, and what was compiled of them. */
+/** A source of kernels, and what was compiled from it. */
 function kernelsOf({ kernels }: EngineOptions, runtime: Runtime): { source: KernelSource; compiled: Compiled } {
   if (kernels === undefined || typeof kernels === "string" || isOf("URL", kernels)) {
     const folder = kernels && `${kernels}`;
@@ -54,7 +56,9 @@ function kernelsOf({ kernels }: EngineOptions, runtime: Runtime): { source: Kern
   return { source: async (build) => builds[build], compiled };
 }
 
-/** The kernels of this process, compiled and tested once; those with shared memory have one pool of threads for all models. */
+/**
+ * The kernels of this process, compiled and tested once; those with shared memory have one thread pool for all models.
+ */
 function processKernels(runtime: Runtime, memory: "single" | "shared", options: EngineOptions): Promise<Kernels> {
   const { simd } = options;
   const builds = BUILDS.filter(
@@ -72,19 +76,22 @@ function processKernels(runtime: Runtime, memory: "single" | "shared", options: 
   return promise;
 }
 
-/** The option `kernels` as a worker of this thread understands it. */
+/** The option `kernels` in a form that a worker of this thread can use. */
 export function locateKernels({ kernels }: EngineOptions, runtime: Runtime): EngineOptions["kernels"] {
   return typeof kernels === "string" || isOf("URL", kernels) ? runtime.locate(`${kernels}`) : kernels;
 }
 
-/** The number asked for, or one per core. Throws OptionError if it is not from 1 to MaxSlices. */
+/** The number of threads: the given one, or one per core. Throws OptionError if it is not from 1 to MaxSlices. */
 export function threadsOf(options: EngineOptions, runtime: Runtime): number {
   const { threads = Math.min(runtime.cores, DEFAULT_THREADS) } = options;
   if (Number.isInteger(threads) && threads >= 1 && threads <= Size.MaxSlices) return threads;
   throw new OptionError(mismatch("threads", `a whole number from 1 to ${Size.MaxSlices}`, threads));
 }
 
-/** Kernels for as many threads as the options say; for one where there are no threads, for the reason given. */
+/**
+ * Kernels for the number of threads in the options; for one thread if there can be no more, with the reason in
+ * `single`.
+ */
 export async function chooseKernels(
   options: EngineOptions,
   runtime: Runtime,
@@ -104,23 +111,23 @@ export async function chooseKernels(
   return { kernels: await processKernels(runtime, "single", options), threads, single };
 }
 
-/** What computes here, and why. */
+/** What computes, and why. */
 export interface EngineInfo {
-  /** Name and version. */
+  /** Name and version of the host. */
   readonly runtime: string;
   /** Build of the kernels. */
   readonly kernels: string;
-  /** That would compute a step. */
+  /** Threads that would compute a step. */
   readonly threads: number;
-  /** That can run at once. */
+  /** Threads that can run at once. */
   readonly cores: number;
   /** Whether the engine would be in a worker. */
   readonly worker: boolean;
-  /** A sentence for each thing that could have been otherwise. */
+  /** One sentence for each choice that was made. */
   readonly reasons: readonly string[];
 }
 
-/** What a model that is loaded with these options would be computed by, and why. */
+/** What would compute a model that is loaded with these options, and why. */
 export async function engineInfo(options: EngineOptions = {}): Promise<EngineInfo> {
   const runtime = await currentRuntime();
   const { kernels, threads, single } = await chooseKernels(options, runtime);

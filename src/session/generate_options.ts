@@ -6,13 +6,13 @@ type OptionalSampling = { readonly [K in keyof Sampling]?: Sampling[K] | undefin
 /** Which tokens are chosen. Names are Hugging Face's in camelCase; a list given here replaces that of the file. */
 export interface ChoosingOptions extends OptionalSampling {
   /**
-   * What is added to the logits of tokens, by id: { 15: −2.5 }, a Map or [id, bias] pairs; −Infinity: never chosen. Comes
-   * beside the file's sequence_bias.
+   * Added to the logits of tokens, by id: { 15: −2.5 }, a Map or [id, bias] pairs; −Infinity: never chosen. In addition
+   * to the file's sequence_bias.
    */
   readonly logitBias?: Readonly<Record<number, number>> | Iterable<readonly [number, number]> | undefined;
   /**
-   * Never completed: texts, which are encoded as they are, inside of a text and behind a space, or lists of token ids. A
-   * text is avoided as these tokens; other tokens may still spell it. see: HF bad_words_ids
+   * Never completed: texts, encoded as they are, inside a text and after a space, or lists of token ids. Only these
+   * tokens are avoided; others may still spell the text. see: HF bad_words_ids
    */
   readonly badWords?: readonly (string | readonly number[])[] | undefined;
   /** Token ids that are never chosen. */
@@ -23,21 +23,24 @@ export interface ChoosingOptions extends OptionalSampling {
   readonly minNewTokens?: number | undefined;
 }
 
-/** How a text is continued. Names are Hugging Face's in camelCase; what is not given comes from generation_config.json. */
+/**
+ * How a text is continued; docs/OPTIONS.md describes every option. Names are Hugging Face's in camelCase; what is not
+ * given comes from generation_config.json.
+ */
 export interface GenerateOptions extends ChoosingOptions, ChatOptions {
-  /** Tokens to add at most; −1: until stopped. Hugging Face's default is 20, if the file has no max_length either. */
+  /** The most tokens to add; −1: until stopped. Hugging Face's default is 20, unless the file has a max_length. */
   readonly maxNewTokens?: number | undefined;
-  /** Stream of random numbers, 0 to 2^53 − 1; drawn unless told. */
+  /** Stream of random numbers, 0 to 2^53 − 1; drawn by default. */
   readonly seed?: number | undefined;
   /** The text ends before the first of these. */
   readonly stopStrings?: readonly string[] | undefined;
-  /** Go on behind the model's stop tokens. */
+  /** Continue past the model's stop tokens. */
   readonly ignoreEos?: boolean | undefined;
-  /** Leave BOS, EOS and the like out of the text; default true. Stop strings are found in them either way. */
+  /** Leave BOS, EOS and the like out of the text, true by default. Stop strings match them in either case. */
   readonly skipSpecialTokens?: boolean | undefined;
-  /** model.generate alone: wait for a free session, first come, first served, instead of the error; default false. */
+  /** model.generate only: wait for a free session, first come first served, instead of the error; false by default. */
   readonly wait?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Tokens of the prompt read, of how many. */
+  /** Called with the tokens of the prompt that were read, and their number. */
   readonly onProgress?: ((read: number, total: number) => void) | undefined;
 }

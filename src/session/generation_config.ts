@@ -4,7 +4,7 @@ import { stopStringFault } from "../tokenizer/stop.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Keys that ask for another way of generating, with the values that ask for nothing. */
+/** Keys that ask for another way of generating, with the values that have no effect. */
 const UNSUPPORTED: Readonly<Record<string, readonly unknown[]>> = {
   ...{ num_beams: [1], num_beam_groups: [1], diversity_penalty: [0], early_stopping: [false], length_penalty: [1] },
   ...{ constraints: [], force_words_ids: [], num_return_sequences: [1], penalty_alpha: [0], low_memory: [false] },
@@ -16,12 +16,12 @@ const UNSUPPORTED: Readonly<Record<string, readonly unknown[]>> = {
 };
 
 /**
- * What a model's files say of how its texts are continued. A key is checked when it is asked for, so those that are not
- * used may say anything; errors are ModelErrors that name file and key. What transformers takes as "off" is undefined
- * here. see: HF GenerationConfig
+ * What a model's files say about generation. A key is checked when it is read, so unused ones may have any value;
+ * errors are ModelErrors that name file and key. Values that transformers treats as "off" are undefined here. see: HF
+ * GenerationConfig
  */
 export class GenerationConfig {
-  /** As in transformers, config.json where there is no generation_config.json. */
+  /** As in transformers, config.json if there is no generation_config.json. */
   readonly file: string;
   readonly #values: Json;
   readonly #config: Json;
@@ -33,7 +33,7 @@ export class GenerationConfig {
     this.#config = config;
   }
 
-  /** A sentence for each key that asks for what is not done here. */
+  /** One sentence for each key that asks for something unsupported. */
   get warnings(): string[] {
     return Object.entries(UNSUPPORTED).flatMap(([key, harmless]) => {
       const value = this.#values[key] ?? undefined;
@@ -56,7 +56,7 @@ export class GenerationConfig {
     return this.#get(key, expected, (value) => typeof value === "number" && good(value));
   }
 
-  /** A number that is off unless it is above 0, and then a whole one. */
+  /** A number that is off unless above 0, and then an integer. */
   count(key: string): number | undefined {
     const value = this.number(key, "a whole number", (value) => value <= 0 || Number.isInteger(value)) ?? 0;
     return value > 0 ? value : undefined;
@@ -68,13 +68,13 @@ export class GenerationConfig {
     return value === 1 ? undefined : value;
   }
 
-  /** A number that is off outside 0 to 1, both excluded. */
+  /** A number that is off outside (0, 1). */
   share(key: string): number | undefined {
     const value = this.number(key) ?? 0;
     return value > 0 && value < 1 ? value : undefined;
   }
 
-  /** Ids; those that the model does not have count for nothing. */
+  /** Token ids; those that the model does not have are ignored. */
   ids(key: string): readonly number[] | undefined {
     return this.#get(key, "a list of token ids", (value) => Array.isArray(value) && value.every(Number.isInteger));
   }
@@ -83,7 +83,7 @@ export class GenerationConfig {
     return isTokenOf(this.#config);
   }
 
-  /** One token of the model, or several. */
+  /** One or more tokens of the model. */
   tokens(key: string): readonly number[] | undefined {
     const good = (value: unknown) => [value].flat().every(this.#isToken);
     const value = this.#get<number | number[]>(key, "token ids of the model", good);
@@ -101,7 +101,7 @@ export class GenerationConfig {
     return this.#get(key, "lists of token ids of the model", good);
   }
 
-  /** Lists of tokens of the model, each with a number. */
+  /** Lists of tokens of the model, each with a bias. */
   sequenceBias(): Choosing["sequenceBias"] {
     const isPair = (pair: unknown) =>
       Array.isArray(pair) && pair.length === 2 && isSequence(pair[0], this.#isToken) && isBias(pair[1]);
@@ -109,14 +109,14 @@ export class GenerationConfig {
     return this.#get("sequence_bias", "pairs of a list of token ids of the model and a number", good);
   }
 
-  /** New tokens from which on stop tokens gain, and by what factor. */
+  /** Number of new tokens after which stop tokens are favoured, and by what factor per token. */
   exponentialDecay(): readonly [number, number] | undefined {
     return this.#get("exponential_decay_length_penalty", "a whole number and a factor", (value) => {
       return Array.isArray(value) && value.length === 2 && Number.isInteger(value[0]) && Number.isFinite(value[1]);
     });
   }
 
-  /** One string or several. */
+  /** One or more strings. */
   stopStrings(): readonly string[] | undefined {
     const value = this.#values.stop_strings ?? undefined;
     if (value === undefined) return undefined;
@@ -126,7 +126,7 @@ export class GenerationConfig {
     return stops as string[];
   }
 
-  /** Of generation_config.json, else of config.json, else none. */
+  /** From generation_config.json, else from config.json, else none. */
   stopTokens(): Set<number> {
     const key = "eos_token_id";
     const here = (this.#values[key] ?? undefined) !== undefined;
@@ -137,18 +137,18 @@ export class GenerationConfig {
   }
 }
 
-/** Whether a value is a token id of the model of this config. */
+/** A test of whether a value is a token id of this config's model. */
 export function isTokenOf({ vocab_size }: Json): (value: unknown) => boolean {
   const size = typeof vocab_size === "number" ? vocab_size : Infinity;
   return (value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) < size;
 }
 
-/** Whether a value can be added to a score; -Infinity: never chosen. */
+/** Whether a value can be added to a logit; -Infinity: never chosen. */
 export function isBias(value: unknown): value is number {
   return typeof value === "number" && value < Infinity;
 }
 
-/** Whether a value is a list of token ids, at least one. */
+/** Whether a value is a non-empty list of token ids. */
 export function isSequence(value: unknown, isToken: (value: unknown) => boolean): boolean {
   return Array.isArray(value) && value.length > 0 && value.every(isToken);
 }

@@ -15,17 +15,18 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { chooseKernels, type EngineOptions, locateKernels, threadsOf } from "./engine_info.ts";
 import { tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
 
+/** How a model is found, planned and computed; docs/OPTIONS.md describes every option. */
 export interface LoadOptions extends EngineOptions, Omit<LoadingOptions, "onProgress" | "availableMemory" | "threads"> {
-  /** Branch, tag or commit of a Hugging Face id; main unless told. */
+  /** Branch, tag or commit of a model on the hub; "main" by default. */
   readonly revision?: string | undefined;
-  /** Only what is in the cache already. */
+  /** Use only what is in the cache. */
   readonly offline?: boolean | undefined;
-  /** Where downloads are kept; Python's Hugging Face cache unless told. */
+  /** Where downloads are kept; Python's Hugging Face cache by default. */
   readonly cacheDir?: string | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
-/** Bytes of a download, then of the weights as they are read. */
+/** Bytes of a download, then of the weights that are read. */
 export interface LoadProgress {
   readonly stage: "download" | "read";
   readonly loaded: number;
@@ -33,19 +34,22 @@ export interface LoadProgress {
 }
 
 /**
- * Where a model is: a directory, a URL of one (in a page also a relative one that begins with "/" or "."), a Hugging Face
- * id, or files that were found otherwise.
+ * Where a model is: a directory, a URL of one (in a page also a relative one that starts with "/" or "."), a Hugging
+ * Face id, or a source of files.
  */
 export type Where = string | URL | Files;
 
-/** Whether files were given, and not a name. Throws OptionError for what is neither, such as an argument that was left out. */
+/**
+ * Whether a source of files was given rather than a name. Throws OptionError for anything else, such as an omitted
+ * argument.
+ */
 export function areFiles(where: Where): where is Files {
   if (typeof where === "object" && where && "open" in where) return true;
   if (typeof where === "string" || isOf("URL", where)) return false;
   throw new OptionError(mismatch("model", "a directory, a URL, a Hugging Face id, or files", where));
 }
 
-/** The files of a model, which were given or are found by name. */
+/** The files of a model, given directly or by name. */
 export async function findModel(where: Where, options: LoadOptions, runtime: Runtime): Promise<Files> {
   if (areFiles(where)) return where;
   const { revision, offline, cacheDir, signal, onProgress } = options;
@@ -55,7 +59,7 @@ export async function findModel(where: Where, options: LoadOptions, runtime: Run
   });
 }
 
-/** Opens a checkpoint, lends it to `work`, and closes it. */
+/** Opens a checkpoint, passes it to `work`, and closes it. */
 export async function withCheckpoint<T>(
   where: Where,
   options: LoadOptions,
@@ -75,11 +79,11 @@ export async function withCheckpoint<T>(
   }
 }
 
-/** The engines of this process by what they were made of, as long as somebody uses them. */
+/** The engines of this process by what they were loaded from, while they are in use. */
 const engines = new Map<string, WeakRef<Engine>>();
 
 /**
- * The engine of a checkpoint; one for all who load the same local files with the same options, so that weights are in
+ * The engine of a checkpoint; shared by all who load the same local files with the same options, so that weights are in
  * memory once.
  */
 export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
@@ -107,7 +111,7 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
   return engine;
 }
 
-/** A model that is ready, in this thread or elsewhere. */
+/** A loaded model, whose engine is in this thread or in a worker. */
 export interface Loaded {
   readonly runtime: string;
   readonly service: EngineService;
@@ -123,7 +127,7 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
     options,
     async (checkpoint) => {
       const files = await tokenizerFiles(checkpoint);
-      // Before the weights, for a bad one is found sooner.
+      // Before the weights, so that a faulty one is reported early.
       const tokenizer = tokenizerOf(files);
       const service = new LocalService(await loadEngine(checkpoint, runtime, options));
       const { config, generationConfig } = checkpoint;
@@ -133,10 +137,10 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
   );
 }
 
-/** Loads a model in a worker of its own. Throws LambentError if the worker ends meanwhile. */
+/** Loads a model in a worker of its own. Throws LambentError if the worker ends during loading. */
 export async function loadRemotely(where: Where, options: LoadOptions, runtime: Runtime): Promise<Loaded> {
   if (!runtime.startEngine)
-    throw new OptionError(mismatch("worker", `false, as ${runtime.name} starts no workers`, true));
+    throw new OptionError(mismatch("worker", `false, as ${runtime.name} cannot start workers`, true));
   const { onProgress, signal, ...rest } = { ...options, kernels: locateKernels(options, runtime) };
   const place = areFiles(where) ? where : runtime.locate(`${where}`);
   const onTell = (progress: LoadProgress) => onProgress?.(progress);
@@ -150,10 +154,10 @@ export async function loadRemotely(where: Where, options: LoadOptions, runtime: 
   }
 }
 
-/** What a worker tells of a model that it has loaded. */
+/** What a worker reports about a model that it has loaded. */
 type RemoteRest = Omit<Awaited<ReturnType<typeof loadLocally>>, "service" | "tokenizer">;
 
-/** What a model is made of and how much memory it will take, from its config and headers; reads no weight. */
+/** The program of a model and the memory that it will take, from its config and headers; reads no weight. */
 export function inspect(where: Where, options: LoadOptions = {}): Promise<Planned> {
   return withCheckpoint(where, options, async (checkpoint, runtime) => {
     threadsOf(options, runtime);
@@ -162,7 +166,7 @@ export function inspect(where: Where, options: LoadOptions = {}): Promise<Planne
   });
 }
 
-/** Bytes per second that the threads of these options read from memory; see: readBandwidth. */
+/** Bytes per second that the threads of these options read from memory; see readBandwidth. */
 export async function measureReading(options: LoadOptions): Promise<{ threads: number; bytesPerSecond: number }> {
   const { kernels, threads } = await chooseKernels(options, await currentRuntime());
   return { threads, bytesPerSecond: await readBandwidth(kernels, threads) };

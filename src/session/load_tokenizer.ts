@@ -7,21 +7,21 @@ import { type Converted, fromSentencePiece, fromVocabulary } from "../tokenizer/
 import { readSentencePiece } from "../tokenizer/sentencepiece.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-/** What a tokenizer is made of, as it may cross to another thread. */
+/** The files of a tokenizer, in a form that can be sent to another thread. */
 export interface TokenizerFiles {
-  /** Where they are, as errors call it. */
+  /** Their location, as errors name it. */
   readonly name: string;
-  /** Bytes by file name; only those that are there and that count. */
+  /** Bytes by file name, of the files that exist and matter. */
   readonly bytes: ReadonlyMap<string, Uint8Array>;
-  /** What config.json says of it. */
+  /** What config.json says about the tokenizer. */
   readonly modelType: unknown;
   readonly tokenizerClass: unknown;
   readonly vocabSize: unknown;
 }
 
 /**
- * The files of a checkpoint that its tokenizer is made of. Each is asked for only where those before it leave it a
- * meaning. Not read are additional_chat_templates/, which cannot be listed everywhere.
+ * The tokenizer's files of a checkpoint. Each is opened only if it still matters after those before it.
+ * additional_chat_templates/ is not read, because directories cannot be listed everywhere.
  */
 export async function tokenizerFiles(checkpoint: Checkpoint): Promise<TokenizerFiles> {
   const bytes = new Map<string, Uint8Array>();
@@ -39,7 +39,7 @@ export async function tokenizerFiles(checkpoint: Checkpoint): Promise<TokenizerF
   return { name, bytes, modelType, tokenizerClass, vocabSize };
 }
 
-/** Whether tokenizer_config.json says by itself which tokens are special; see: withOlderFiles. */
+/** Whether tokenizer_config.json itself says which tokens are special; see withOlderFiles. */
 function settles(bytes: ReadonlyMap<string, Uint8Array>, name: string): boolean {
   const file = "tokenizer_config.json";
   const found = bytes.get(file);
@@ -47,14 +47,14 @@ function settles(bytes: ReadonlyMap<string, Uint8Array>, name: string): boolean 
   return found !== undefined && isRecord(parseObject(decodeUtf8(found, path), path).added_tokens_decoder);
 }
 
-/** Whether they are enough for a tokenizer. */
+/** Whether these files make a tokenizer. */
 function suffices({ bytes }: TokenizerFiles): boolean {
   return (
     bytes.has("tokenizer.json") || bytes.has("tokenizer.model") || (bytes.has("vocab.json") && bytes.has("merges.txt"))
   );
 }
 
-/** The tokenizer of these files; an AbsentTokenizer where there is none among them. */
+/** The tokenizer made from these files; an AbsentTokenizer if there is none among them. */
 export function tokenizerOf(files: TokenizerFiles): Tokenizer {
   const { name, bytes, vocabSize } = files;
   if (!suffices(files)) {
@@ -79,7 +79,7 @@ export function tokenizerOf(files: TokenizerFiles): Tokenizer {
     },
     json?.added_tokens,
   );
-  // chat_template.jinja comes before every other template, also those of other names.
+  // chat_template.jinja takes precedence over every other template, also over those of other names.
   const settings = chatTemplate === undefined ? { ...config, chat_template } : config;
   if (json) return new Tokenizer(json, settings, `${name}/tokenizer.json`, { chatTemplate });
   const file = bytes.has("tokenizer.model") ? "tokenizer.model" : "vocab.json";

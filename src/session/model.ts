@@ -98,6 +98,7 @@ export async function load(where: Where, options: LoadOptions = {}): Promise<Mod
   return new Model(areFiles(where) ? where.name : shownPlace(where), loaded);
 }
 
+/** ModelInfo of a service; `threads` stays that of the moment. */
 export function modelInfo(
   model: string,
   runtime: string,

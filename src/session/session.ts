@@ -20,6 +20,7 @@ export interface SessionModel {
   readonly generationConfig: Readonly<Record<string, unknown>>;
 }
 
+/** How a prompt is read. */
 export interface AppendOptions extends ChatOptions {
   readonly signal?: AbortSignal | undefined;
 }

@@ -4,23 +4,23 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GenerateOptions } from "./generate_options.ts";
 import { GenerationConfig, isBias, isSequence, isTokenOf } from "./generation_config.ts";
 
-/** Every setting of a generation, decided: the caller's, else generation_config.json's, else Hugging Face's. */
+/** Every resolved setting of a generation: the caller's, else generation_config.json's, else Hugging Face's default. */
 export interface Settings extends Choosing {
   readonly maxNewTokens: number;
-  /** max_length of the file, if nothing says maxNewTokens: prompt and new tokens together. */
+  /** max_length of the file, if neither gives maxNewTokens: prompt and new tokens together. */
   readonly maxLength?: { readonly tokens: number; readonly file: string } | undefined;
-  /** Seconds after which no further token is begun. */
+  /** Seconds after which no further token is started. */
   readonly maxTime?: number | undefined;
   readonly stopTokens: ReadonlySet<number>;
   readonly stopStrings: readonly string[];
 }
 
-/** Smallest share of topP: what remains is the most likely token alone, which is what transformers takes 0 for. */
+/** The smallest topP: it leaves only the most likely token, which is what 0 means to transformers. */
 const LEAST_SHARE = Number.MIN_VALUE;
 
 /**
- * Throws OptionError for a caller's value out of its range, ModelError for one of the files that is used. `tokenizer`
- * encodes texts of badWords.
+ * Resolves the settings of a generation; `tokenizer` encodes texts of badWords. Throws OptionError for a caller's value
+ * out of its range, ModelError for a value of the files that is used.
  */
 export function resolveSettings(
   options: GenerateOptions,
@@ -46,7 +46,10 @@ export function resolveSettings(
   return settings;
 }
 
-/** The settings of a generation whose prompt has so many tokens. Throws ModelError if max_length leaves no new token. */
+/**
+ * The settings of a generation whose prompt has `promptTokens` tokens. Throws ModelError if max_length leaves no new
+ * token.
+ */
 export function withPrompt(settings: Settings, promptTokens: number): Settings {
   const { maxLength } = settings;
   if (maxLength === undefined) return settings;
@@ -56,7 +59,7 @@ export function withPrompt(settings: Settings, promptTokens: number): Settings {
   throw new ModelError(mismatch(`${file}: max_length`, expected, tokens));
 }
 
-/** The settings of a token that is chosen alone: it is neither the start nor the end of a text. */
+/** The settings for choosing a single token, which is neither the start nor the end of a text. */
 export function withoutEnds(settings: Settings): Settings {
   const none = { minNewTokens: undefined, beginSuppressTokens: undefined, forcedEosTokenId: undefined };
   return { ...settings, ...none };
@@ -64,7 +67,7 @@ export function withoutEnds(settings: Settings): Settings {
 
 /** Numbers that greedy choice does not use are not read. */
 function samplingOf(options: GenerateOptions, file: GenerationConfig): Choosing {
-  // Who asks for a way of sampling wants to sample; temperature 0 is the common word for not wanting it.
+  // Any sampling option implies sampling; temperature 0 means greedy.
   const { topK, topP, minP } = options;
   const asks = [options.temperature, topK, topP, minP].some((value) => value !== undefined);
   const wants = options.doSample ?? (asks || (file.boolean("do_sample") ?? false));
@@ -83,7 +86,7 @@ function samplingOf(options: GenerateOptions, file: GenerationConfig): Choosing 
   return sampling.doSample ? { ...sampling, ...fileCuts(options, file) } : sampling;
 }
 
-/** What cuts away unlikely tokens, where the caller does not say. */
+/** Which unlikely tokens are cut off, if the caller does not say. */
 function fileCuts({ topK, topP, minP }: GenerateOptions, file: GenerationConfig) {
   const isCount = (value: number) => Number.isInteger(value) && value >= 0;
   const isShare = (value: number) => value >= 0 && value <= 1;
@@ -100,7 +103,7 @@ function fileCuts({ topK, topP, minP }: GenerateOptions, file: GenerationConfig)
   };
 }
 
-/** What only the file can say of the scores. */
+/** Processing of the scores that only the file can ask for. */
 function fileProcessing(file: GenerationConfig) {
   return {
     encoderRepetitionPenalty: file.factor("encoder_repetition_penalty"),
@@ -113,7 +116,7 @@ function fileProcessing(file: GenerationConfig) {
   };
 }
 
-/** How long the text is at least and at most. What counts new tokens comes before what counts all of them. */
+/** Minimum and maximum length of the text. Limits on new tokens take precedence over limits on all tokens. */
 function endsOf(options: GenerateOptions, file: GenerationConfig) {
   const isLimit = (value: number) => Number.isSafeInteger(value) && value >= -1;
   const newTokens = options.maxNewTokens ?? file.number("max_new_tokens", "a whole number, -1 for no end", isLimit);
@@ -140,7 +143,7 @@ function sequenceBias({ logitBias }: GenerateOptions, file: GenerationConfig, is
   if (logitBias !== undefined) {
     for (const [id, bias] of biasPairs(logitBias, isToken)) sequences.set(`${id}`, [[id], bias]);
   }
-  // Sums are made in Hugging Face's order: single tokens, then by length as each first occurs.
+  // Biases are summed in Hugging Face's order: single tokens, then by length, in order of first occurrence.
   const all = [...sequences.values()];
   const lengths = [1, ...all.map(([sequence]) => sequence.length)];
   all.sort(([a], [b]) => lengths.indexOf(a.length) - lengths.indexOf(b.length));
@@ -182,11 +185,11 @@ function optionWords(badWords: unknown, isToken: IsToken, tokenizer: Encoder): r
   });
 }
 
-/** A word at the start of a text, inside of it, and behind a space. */
+/** A word at the start of a text, inside it, and after a space. */
 function encodings(word: string, tokenizer: Encoder): number[][] {
   if (!tokenizer) throw new OptionError(mismatch("badWords", "token ids, as the model has no tokenizer", word));
   const encode = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
-  // Many tokenizers put a space before a text. What is behind a line end has none.
+  // Many tokenizers put a space before a text, but not after a line end.
   const lineEnd = encode("\n");
   const behind = encode(`\n${word}`);
   const inside = lineEnd.every((id, i) => id === behind[i]) ? behind.slice(lineEnd.length) : [];
@@ -214,7 +217,7 @@ function checkOptions(options: GenerateOptions, { stopStrings }: Settings): void
   check("seed", "a whole number from 0 to 2^53 − 1");
 }
 
-/** A token that is forced and forbidden at once would only be found at the end of a text. */
+/** A token that is both forced and forbidden would otherwise be noticed only at the end of a text. */
 function checkForced({ forcedBosTokenId, forcedEosTokenId, suppressTokens }: Settings, file: GenerationConfig): void {
   const forced = { forced_bos_token_id: [forcedBosTokenId ?? []].flat(), forced_eos_token_id: forcedEosTokenId ?? [] };
   for (const [key, ids] of Object.entries(forced)) {

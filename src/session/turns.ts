@@ -4,14 +4,15 @@ import { type ChatOptions, type Message, renderChat } from "../tokenizer/chat.ts
 import { renderNextTurns } from "../tokenizer/next_turns.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-/** Where a session is: what its text says of the chat in it, and how many tokens it has. */
+/** The state of a session's chat, and its number of tokens. */
 export interface Place extends Pick<TextState, "turn" | "lastToken"> {
   readonly length: number;
 }
 
 /**
- * The ids of messages for a session that may hold earlier turns of the same chat: only what is new. The first messages are
- * rendered whole (without BOS behind other text); later ones begin with what ends the answer before them.
+ * The ids of messages for a session that may contain earlier turns of the same chat: only what is new. The first
+ * messages are rendered whole (without BOS if other text precedes them); later ones start with what ends the answer
+ * before them.
  */
 export function encodeTurns(
   tokenizer: Tokenizer,
@@ -30,7 +31,7 @@ export function encodeTurns(
   return length > 0 && ids[0] === tokenizer.bosTokenId ? ids.slice(1) : ids;
 }
 
-/** Many templates write the system's message into the first turn of the user, and nothing where there is none yet. */
+/** Many templates write the system message into the user's first turn, and nothing if there is none yet. */
 function requireSystem(tokenizer: Tokenizer, messages: readonly Message[], text: string): void {
   const lost = messages.every(({ role, content }) => {
     return role === "system" && typeof content === "string" && !text.includes(content.trim());
@@ -44,7 +45,7 @@ function later(tokenizer: Tokenizer, messages: readonly Message[], options: Chat
   return renderNextTurns(tokenizer, messages, { ...options, after: "turns" });
 }
 
-/** A stop token of the model ended the answer already, if it is what the template ends answers with. */
+/** If the answer ended with a stop token that the template also ends answers with, it is not repeated. */
 function behindAnswer(
   tokenizer: Tokenizer,
   messages: readonly Message[],

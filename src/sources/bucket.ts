@@ -2,10 +2,10 @@ import { ModelError, mismatch } from "../base/errors.ts";
 import type { Files } from "../base/source.ts";
 import { ForwardSource, sourceError, streamFlow } from "./forward.ts";
 
-/** What is needed of an object store's binding; Cloudflare's R2Bucket is one. */
+/** The part of an object store's binding that is needed; Cloudflare's R2Bucket has it. */
 export interface Bucket {
   head(key: string): Promise<{ readonly size: number; readonly etag?: string } | null>;
-  /** The object, of which `body` holds the range alone. */
+  /** The object, whose `body` contains only the range. */
   get(
     key: string,
     options: { readonly range: { readonly offset: number; readonly length: number } },

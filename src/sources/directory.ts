@@ -3,24 +3,26 @@ import { join } from "node:path";
 import { ModelError, mismatch } from "../base/errors.ts";
 import type { ByteSource, Files } from "../base/source.ts";
 
-/** A local directory, by node:fs, which Bun, Deno and Node share. */
+/** A local directory, through node:fs, which Bun, Deno and Node share. */
 export function directory(path: string): Files {
   return { name: path, open: (file) => openFile(join(path, file)) };
 }
 
+/** Whether a path is a directory. */
 export async function isDirectory(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isDirectory() ?? false;
 }
 
+/** Whether a path is a file. */
 export async function isFile(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined))?.isFile() ?? false;
 }
 
-/** A local file; undefined if there is none. */
+/** A local file; undefined if it does not exist. */
 export async function openFile(path: string): Promise<ByteSource | undefined> {
   let handle: FileHandle;
   try {
-    // Without waiting: a named pipe would block until somebody writes to it.
+    // Non-blocking: opening a named pipe would block until something writes to it.
     handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;

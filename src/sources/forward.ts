@@ -3,42 +3,42 @@ import { isOf, messageOf } from "../base/realm.ts";
 import type { ByteSource } from "../base/source.ts";
 import { tick } from "../base/tick.ts";
 
-/** Bytes of a source that come one after the other: those from `begin` to `end`, unless they break off. */
+/** Bytes of a source in order: those from `begin` to `end`, unless the connection breaks. */
 export interface Flow {
   readonly begin: number;
   readonly end: number;
-  /** The next bytes, any number of them; undefined where they end. */
+  /** The next bytes, any number of them; undefined at the end. */
   read(): Promise<Uint8Array | undefined>;
   close(): void;
 }
 
-/** Starts a flow that holds the bytes from `begin` on; it may start before, and end before or after `end`. */
+/** Starts a flow that contains the bytes from `begin` on; it may start earlier, and end before or after `end`. */
 export type Start = (begin: number, end: number) => Promise<Flow>;
 
-/** Carries out an attempt again while `advanced` says that the last one got further, or as often as it likes. */
+/** Repeats an attempt as often as it likes; `advanced` says whether the last one got further. */
 export type Retry = (attempt: () => Promise<void>, advanced: () => boolean) => Promise<void>;
 
 const EMPTY = new Uint8Array(0);
-/** Bytes that are asked for at least where nothing has been read yet: a small file, the header of a large one. */
+/** The least number of bytes requested when nothing has been read yet: a small file, or the header of a large one. */
 export const FIRST = 2 ** 16;
-/** The same where those that were asked for last have been used up. */
+/** The least number of bytes requested when the last ones have been used up. */
 const NEXT = 2 ** 20;
 
 /**
- * A source whose bytes come in order. Reads that go forward are served from the flow that runs, others start a new one.
- * Beside what is read, one chunk is held. Reads that are asked for together are served one after the other.
+ * A source whose bytes come in order. Reads that go forward are served from the current flow, others start a new one.
+ * In addition to what is read, one chunk is held. Concurrent reads are served one after the other.
  */
 export class ForwardSource implements ByteSource {
   #flow: Flow | undefined;
-  /** Where the first of the bytes that are held lies. */
+  /** Offset of the first byte that is held. */
   #at = 0;
   #held: Uint8Array = EMPTY;
   #last: Promise<void> = Promise.resolve();
   #reads = 0;
-  /** Where the latest flow was to end. */
+  /** Where the current flow was meant to end. */
   #end: number | undefined;
 
-  /** `flow`: one that runs already. */
+  /** `flow`: one that has started already. */
   constructor(
     readonly name: string,
     readonly size: number,
@@ -56,17 +56,17 @@ export class ForwardSource implements ByteSource {
     return read;
   }
 
-  /** Whether a flow runs. */
+  /** Whether a flow is open. */
   get runs(): boolean {
     return this.#flow !== undefined;
   }
 
-  /** Ends the flow unless somebody reads; the next read starts another one. */
+  /** Ends the flow unless a read is under way; the next read starts another one. */
   pause(): void {
     if (this.#reads === 0) this.#drop();
   }
 
-  /** Whoever still reads gets an error. */
+  /** Pending reads fail. */
   async close(): Promise<void> {
     this.#drop();
   }
@@ -105,10 +105,10 @@ export class ForwardSource implements ByteSource {
       this.#held = EMPTY;
       const bytes = await flow.read();
       const end = this.#at + (bytes?.length ?? 0);
-      if (!bytes) throw new ModelError(mismatch(this.name, `${flow.end} bytes`, `${end}: it ends there`));
+      if (!bytes) throw new ModelError(mismatch(this.name, `${flow.end} bytes`, `${end}: the source ends there`));
       if (end > flow.end) throw new ModelError(mismatch(this.name, `${flow.end} bytes`, "more"));
       this.#held = bytes;
-      // A stream that gives nothing again and again would let no abort be heard.
+      // Otherwise a stream of empty chunks would prevent aborts.
       if (bytes.length === 0) await tick();
     }
     const bytes = this.#held.subarray(from - this.#at, to - this.#at);
@@ -130,7 +130,7 @@ export class ForwardSource implements ByteSource {
   }
 }
 
-/** The flow of a stream whose first byte is that at `begin`. Errors name the source. */
+/** The flow of a stream whose first byte is at offset `begin`. Errors name the source. */
 export function streamFlow(stream: ReadableStream<Uint8Array>, name: string, begin: number, end: number): Flow {
   const reader = stream.getReader();
   return {
@@ -148,7 +148,7 @@ export function streamFlow(stream: ReadableStream<Uint8Array>, name: string, beg
   };
 }
 
-/** What somebody else's code threw, as an error of the source. */
+/** What a caller's code threw, as an error of the source. */
 export function sourceError(name: string, error: unknown): LambentError {
   if (error instanceof LambentError) return error;
   return new ModelError(mismatch(name, "bytes", messageOf(error)), { cause: error });

@@ -1,6 +1,6 @@
 /**
- * Models by Hugging Face id: what a model needs is fetched into Python's cache, checked by its hash, and not fetched
- * again.
+ * Models by Hugging Face id: the files of a model are downloaded into Python's cache, verified by hash, and not
+ * downloaded again.
  */
 import type { symlink } from "node:fs/promises";
 import { ModelError, mismatch, OptionError } from "../base/errors.ts";
@@ -19,29 +19,30 @@ import {
 import { isModelId } from "./model_id.ts";
 import { download, type RemoteFile } from "./transfer.ts";
 
-/** Bytes over all files of the model, those included that were there already. */
+/** Bytes over all files of the model, including those that were in the cache. */
 export interface Progress {
-  /** The file that got further last. */
+  /** The file that last made progress. */
   file: string;
   loaded: number;
   total: number;
 }
 
+/** How a model is downloaded. */
 export interface HubOptions {
-  /** Branch, tag or commit; `main` by default. */
+  /** Branch, tag or commit; "main" by default. */
   revision?: string | undefined;
-  /** Folder of the repository in which the model is; its root by default. */
+  /** Folder of the repository that contains the model; its root by default. */
   folder?: string | undefined;
   /** Default: HF_HUB_CACHE, or HF_HOME/hub, or ~/.cache/huggingface/hub. */
   cacheDir?: string | undefined;
   /** Default: HF_HUB_OFFLINE. */
   offline?: boolean | undefined;
-  /** Default: HF_TOKEN, or the file that `hf auth login` wrote; "" for none. */
+  /** Default: HF_TOKEN, or the file that `hf auth login` wrote; "": none. */
   token?: string | undefined;
   /** Default: HF_ENDPOINT, or https://huggingface.co. */
   endpoint?: string | undefined;
   signal?: AbortSignal | undefined;
-  /** At most every 100 ms, and at the end if anything was fetched. */
+  /** Called at most every 100 ms, and at the end if anything was downloaded. */
   onProgress?: ((progress: Progress) => void) | undefined;
 }
 
@@ -53,7 +54,7 @@ export interface HubInternals extends Partial<Timing> {
 const TOGETHER = 4;
 const INDEX_LIMIT = 1 << 26;
 
-/** Fetches what is missing and returns the local snapshot directory. */
+/** Downloads what is missing and returns the local snapshot directory. */
 export async function downloadModel(
   id: string,
   options: HubOptions = {},
@@ -94,10 +95,10 @@ export async function downloadModel(
 class Fetcher {
   private readonly files = new Map<string, RemoteFile>();
   private readonly loaded = new Map<string, number>();
-  /** Files that the server did not give, which may mean that it has none. */
+  /** Files that the server refused, possibly because it has none. */
   private readonly refused = new Map<string, HubError>();
   private told = 0;
-  /** What errors call the model. */
+  /** The model's name in errors. */
   private readonly subject: string;
 
   constructor(
@@ -115,7 +116,7 @@ class Fetcher {
     const { id, cache, client } = this;
     let found: Revision;
     try {
-      // With a usable cache one failed request is enough, and a short silence.
+      // With a usable cache one failed request is enough, after a short timeout.
       const { timing } = client;
       const probe = { ...timing, retries: 0, stall: Math.min(timing.probe, timing.stall) };
       found = await findRevision(usable ? client.with(probe) : client, id, revision);
@@ -125,7 +126,7 @@ class Fetcher {
     }
     const { commit } = found;
     const before = await cache.commit(revision);
-    // A revision does not move from a snapshot that is usable to one that is not yet.
+    // A revision is not moved from a usable snapshot to one that is not usable yet.
     if (before === undefined || (await cache.missing(before)) !== undefined) await cache.setCommit(revision, commit);
     if (!(await cache.complete(commit))) {
       try {
@@ -155,7 +156,7 @@ class Fetcher {
       this.files.set(file.name, file);
       this.loaded.set(file.name, (await cache.holds(commit, file.name, file.size)) ? file.size : 0);
     }
-    // The weights come last: where they are, all the rest is.
+    // The weights come last: if they are there, so is all the rest.
     await this.together(small, (file) => this.fetchFile(commit, file));
     for (const name of optional) {
       if (!found.has(name) && !this.refused.has(name)) await cache.deny(commit, name);
@@ -165,7 +166,7 @@ class Fetcher {
     if (last && this.told > 0) this.tell(last.name, true);
   }
 
-  /** The shards that the index names, which is fetched for that. */
+  /** The shards that the index names; downloads the index. */
   private async findShards(commit: string, files: Revision["files"]): Promise<RemoteFile[]> {
     const { subject } = this;
     const index = (await this.look(commit, [INDEX], files)).get(INDEX);
@@ -188,7 +189,7 @@ class Fetcher {
     return [...there.values()];
   }
 
-  /** Sizes and hashes of those of the named files that the model has; `files`: what the repository has, if that is known. */
+  /** Sizes and hashes of those of the named files that the model has; `files`: the repository's files, if known. */
   private async look(commit: string, names: string[], files: Revision["files"]): Promise<Map<string, RemoteFile>> {
     const found = new Map<string, RemoteFile>();
     const asked = names.filter((name) => files?.has(this.pathOf(name)) ?? true);
@@ -204,7 +205,7 @@ class Fetcher {
     return found;
   }
 
-  /** Path of a file in the repository. */
+  /** Path of a file within the repository. */
   private pathOf(name: string): string {
     return this.folder ? `${this.folder}/${name}` : name;
   }
@@ -232,7 +233,7 @@ class Fetcher {
     this.loaded.set(name, size);
   }
 
-  /** Several at once; after the first failure the others stop too, and have stopped when it is thrown. */
+  /** Several at once; after the first failure the others are stopped before the error is thrown. */
   private async together<T extends object | string>(items: T[], work: (item: T) => Promise<void>): Promise<void> {
     const queue = [...items];
     const failures: unknown[] = [];
@@ -263,7 +264,7 @@ class Fetcher {
     this.onProgress({ file, loaded, total });
   }
 
-  /** Says of an HTTP status what it means for the user; 404 only of the request for the revision. */
+  /** What an HTTP status means to the user; 404 only for the request for the revision. */
   private explain(error: unknown, revision?: string): unknown {
     if (!(error instanceof HubError)) return error;
     const { status, code } = error;

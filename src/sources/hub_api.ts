@@ -1,18 +1,20 @@
-/** What the hub says of a model, asked as Python's huggingface_hub asks it, so that mirrors and proxies can answer. */
+/**
+ * What the hub knows about a model, requested as Python's huggingface_hub does, so that mirrors and proxies can answer.
+ */
 import { mismatch } from "../base/errors.ts";
 import { isRecord } from "../formats/json.ts";
 import { CONFIG, isCommit } from "./hub_cache.ts";
 import { type Answer, type Client, HubError, Transient } from "./hub_client.ts";
 import type { RemoteFile } from "./transfer.ts";
 
-/** A branch, tag or commit as it stands. */
+/** A branch, tag or commit, resolved. */
 export interface Revision {
   readonly commit: string;
-  /** Paths of its files; undefined where only the commit is known. */
+  /** Paths of its files; undefined if only the commit is known. */
   readonly files: ReadonlySet<string> | undefined;
 }
 
-/** Asks the API; a mirror that has none says the commit with each file (X-Repo-Commit). */
+/** Asks the API; a mirror without one gives the commit with each file (X-Repo-Commit). */
 export async function findRevision(client: Client, id: string, revision: string): Promise<Revision> {
   const { endpoint } = client;
   try {
@@ -24,7 +26,7 @@ export async function findRevision(client: Client, id: string, revision: string)
     const files = Array.isArray(info.siblings) ? info.siblings.map((file) => String(file?.rfilename)) : undefined;
     return { commit: String(info.sha), files: files && new Set(files) };
   } catch (error) {
-    // Those that know the hub's codes know its API.
+    // Servers that know the hub's error codes have its API.
     if (!(error instanceof HubError) || error instanceof Transient || error.code) throw error;
     const answer = await askFor(client, fileUrl(client, id, revision, CONFIG), id).catch(() => undefined);
     const commit = answer?.response.headers.get("x-repo-commit") ?? "";
@@ -33,7 +35,7 @@ export async function findRevision(client: Client, id: string, revision: string)
   }
 }
 
-/** Size and hash of a file, by the headers of its address; undefined if there is none. */
+/** Size and hash of a file, from the headers of its URL; undefined if it does not exist. */
 export async function findFile(
   client: Client,
   id: string,
@@ -45,7 +47,7 @@ export async function findFile(
   const { response, host } = answer;
   const { status, headers } = response;
   if (status === 404 || status === 410) return undefined;
-  // A redirect is an answer if it says enough.
+  // A redirect is enough of an answer if it has these headers.
   if (!headers.has("x-linked-size")) client.check(answer, subject);
   const etag = answer.etag ?? headers.get("etag") ?? "";
   const hash = /^[0-9a-f]{64}$/.test(etag) ? "sha256" : /^[0-9a-f]{40}$/.test(etag) ? "sha1" : undefined;
@@ -59,18 +61,18 @@ export async function findFile(
   return { name: path, size, oid: etag, hash };
 }
 
-/** Whether a server refused a file without the hub's reasons, as some do for files that they do not have. */
+/** Whether a server refused a file without the hub's error codes, as some do for missing files. */
 export function mayBeAbsent(error: unknown): error is HubError {
   return error instanceof HubError && !error.code && [200, 400, 403].includes(error.status ?? 0);
 }
 
-/** Where a file is. */
+/** The URL of a file. */
 export function fileUrl(client: Client, id: string, revision: string, path: string): string {
   const parts = path.split("/").map(encodeURIComponent);
   return [client.endpoint, id, "resolve", encodeURIComponent(revision), ...parts].join("/");
 }
 
-/** The headers of an address: by HEAD, or by a GET that is not read where a server knows no HEAD. */
+/** The headers of a URL: by HEAD, or by a GET whose body is not read if the server does not support HEAD. */
 function askFor(client: Client, address: string, subject: string): Promise<Answer> {
   return client.retry(async () => {
     let answer: Answer | undefined;

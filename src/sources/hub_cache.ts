@@ -1,14 +1,14 @@
 /**
- * A model in the cache that Python's huggingface_hub keeps, in its layout, so that each uses what the other fetched:
+ * A model in the cache of Python's huggingface_hub, in its layout, so that each uses what the other downloaded:
  *
- *     models--org--name/refs/main                  the commit that a branch or tag stood for
+ *     models--org--name/refs/main                  the commit of a branch or tag
  *                       blobs/<etag>               content, named by its hash
  *                       snapshots/<commit>/<file>  links to blobs
  *                       .no_exist/<commit>/<file>  empty: the commit has no such file
  *
- * A blob appears in one step, complete and checked. Until then its bytes are in a file of one writer alone,
- * `<etag>.<host>-<process>-<n>.incomplete`: two processes that fetch the same cost bandwidth, never content. A writer
- * that stops leaves `<etag>.incomplete`; what a killed one left is recognised by its process being gone.
+ * A blob appears atomically, complete and verified. Until then its bytes are in a file with a single writer,
+ * `<etag>.<host>-<process>-<n>.incomplete`: two processes that download the same file cost bandwidth, never content. A
+ * writer that stops leaves `<etag>.incomplete`; the file of a killed one is recognised because its process is gone.
  */
 import { createHash, randomUUID } from "node:crypto";
 import {
@@ -28,11 +28,15 @@ import { hostname } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { ModelError, mismatch } from "../base/errors.ts";
 
+/** The configuration of a model. */
 export const CONFIG = "config.json";
+/** The tokenizer of a model. */
 export const TOKENIZER = "tokenizer.json";
+/** The weights of a model in one file. */
 export const WEIGHTS = "model.safetensors";
+/** The index of a model's shards. */
 export const INDEX = "model.safetensors.index.json";
-/** Files that a model may do without. */
+/** Optional files of a model. */
 export const OPTIONAL = [
   "generation_config.json",
   "tokenizer_config.json",
@@ -41,20 +45,21 @@ export const OPTIONAL = [
   "chat_template.jinja",
   "chat_template.json",
 ];
-/** Those that stand in for tokenizer.json. */
+/** Files that replace tokenizer.json. */
 export const TOKENIZERS = ["tokenizer.model", "vocab.json", "merges.txt"];
 
-/** A partial file that was touched this recently may still be written to by a Python process. */
+/** A partial file that was modified this recently (ms) may still be written to by a Python process. */
 const FRESH = 60_000;
-/** One that was not touched for this long is nobody's, whatever its name says. */
+/** A partial file that was not modified for this long (ms) is abandoned, whatever its name says. */
 const STALE = 3_600_000;
 
 const HOST = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
 const mine = new Set<string>();
 
+/** Whether a revision is a commit. */
 export const isCommit = (text: string): boolean => /^[0-9a-f]{40}$/.test(text);
 
-/** The shards that an index names. What a repository says must not lead out of the snapshot. */
+/** The shards that an index names. Names from a repository must not lead out of the snapshot. */
 export function shards(index: string, subject: string): string[] {
   let map: unknown;
   try {
@@ -70,16 +75,17 @@ export function shards(index: string, subject: string): string[] {
     (name) => typeof name !== "string" || !/^(?:\w[\w.-]*\/)*\w[\w.-]*\.safetensors$/.test(name),
   );
   if (wrong !== undefined)
-    throw new ModelError(mismatch(subject, "names of .safetensors files beside it or in folders", wrong));
+    throw new ModelError(mismatch(subject, "names of .safetensors files in its folder or below", wrong));
   if (names.length === 0) throw new ModelError(mismatch(subject, "at least one shard", "none"));
   return names as string[];
 }
 
+/** The files of one model in the cache. */
 export class Cache {
   private readonly folder: string;
   private readonly blobs: string;
 
-  /** `part`: the folder of the repository in which the model is; names of files are relative to it. */
+  /** `part`: the folder of the repository that contains the model; file names are relative to it. */
   constructor(
     directory: string,
     id: string,
@@ -98,7 +104,7 @@ export class Cache {
     return join(this.folder, ".no_exist", commit, this.part, name);
   }
 
-  /** The commit that a revision stood for when it was last fetched. */
+  /** The commit of a revision when it was last requested. */
   async commit(revision: string): Promise<string | undefined> {
     if (isCommit(revision)) return revision;
     const text = await readFile(join(this.folder, "refs", revision), "utf8").catch(() => "");
@@ -110,7 +116,7 @@ export class Cache {
     await this.replace(join(this.folder, "refs", revision), (path) => writeFile(path, commit));
   }
 
-  /** The first file that a usable snapshot lacks; undefined if it is usable. */
+  /** The first file that a snapshot lacks to be usable; undefined if it is usable. */
   async missing(commit: string): Promise<string | undefined> {
     if (!(await this.accounted(commit, CONFIG))) return CONFIG;
     const tokenizers = await Promise.all(TOKENIZERS.map((name) => this.holds(commit, name)));
@@ -126,7 +132,7 @@ export class Cache {
     return undefined;
   }
 
-  /** Whether nothing about the snapshot is left to ask: of the optional files too it is known if they exist. */
+  /** Whether everything about the snapshot is known, including which optional files exist. */
   async complete(commit: string): Promise<boolean> {
     const others = (await this.holds(commit, TOKENIZER)) ? [] : [TOKENIZER, ...TOKENIZERS];
     for (const name of [...OPTIONAL, ...others]) if (!(await this.accounted(commit, name))) return false;
@@ -137,7 +143,7 @@ export class Cache {
     return readFile(join(this.snapshot(commit), name), "utf8").catch(() => undefined);
   }
 
-  /** Whether the snapshot has the file, with `size` bytes if that is given. */
+  /** Whether the snapshot has the file, with `size` bytes if given. */
   async holds(commit: string, name: string, size?: number): Promise<boolean> {
     return isFile(join(this.snapshot(commit), name), size);
   }
@@ -146,7 +152,7 @@ export class Cache {
     return (await this.holds(commit, name)) || isFile(this.absent(commit, name));
   }
 
-  /** Notes that the commit has no such file. */
+  /** Records that the commit has no such file. */
   async deny(commit: string, name: string): Promise<void> {
     const path = this.absent(commit, name);
     await mkdir(dirname(path), { recursive: true });
@@ -157,7 +163,7 @@ export class Cache {
     return isFile(join(this.blobs, oid), size);
   }
 
-  /** A path for this writer alone, with what earlier ones left behind. */
+  /** A path for this writer only, with the bytes that earlier ones left behind. */
   async claim(oid: string): Promise<string> {
     await mkdir(this.blobs, { recursive: true });
     const name = `${oid}.${HOST}-${process.pid}-${randomUUID().slice(0, 8)}.incomplete`;
@@ -175,7 +181,7 @@ export class Cache {
       if (free) left.push({ from, size: found.size, idle });
     }
     left.sort((a, b) => b.size - a.size);
-    // Of several the longest is taken and the others go; one that is gone meanwhile was taken by another process.
+    // The longest of several is used and the others are removed; one that is gone by now was taken by another process.
     let taken = false;
     for (const { from, idle } of left) {
       if (taken && idle) await rm(from, { force: true });
@@ -190,7 +196,7 @@ export class Cache {
     return path;
   }
 
-  /** Leaves the bytes for whoever comes next; the old time says that nobody writes them any more. */
+  /** Leaves the bytes for the next writer; the old time says that this one has stopped. */
   async release(path: string, oid: string): Promise<void> {
     mine.delete(path.slice(this.blobs.length + 1));
     const { size } = await stat(path).catch(() => ({ size: 0 }));
@@ -199,13 +205,13 @@ export class Cache {
     await rename(path, join(this.blobs, `${oid}.incomplete`));
   }
 
-  /** Makes the checked bytes the blob. */
+  /** Turns the verified bytes into the blob. */
   async publish(path: string, oid: string): Promise<void> {
     mine.delete(path.slice(this.blobs.length + 1));
     await rename(path, join(this.blobs, oid));
   }
 
-  /** Puts a blob into the snapshot: a link, or where there are no links the file itself, as Python does. */
+  /** Puts a blob into the snapshot: a link or, where links are not supported, the file itself, as Python does. */
   async link(commit: string, name: string, oid: string, fresh: boolean): Promise<void> {
     const path = join(this.snapshot(commit), name);
     const blob = join(this.blobs, oid);
@@ -218,7 +224,7 @@ export class Cache {
     });
   }
 
-  /** Makes a file in one step, in place of another or not. */
+  /** Creates a file atomically, replacing another or not. */
   private async replace(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
     await mkdir(dirname(path), { recursive: true });
     const temporary = join(this.folder, `.${randomUUID()}.tmp`);
@@ -231,7 +237,7 @@ export class Cache {
   }
 }
 
-/** Renames; the new time comes first, so that nobody takes the file for idle in between. */
+/** Renames; the modification time is set first, so that no process takes the file for abandoned in between. */
 async function take(from: string, to: string): Promise<void> {
   const now = new Date();
   await utimes(from, now, now);
@@ -243,7 +249,7 @@ async function isFile(path: string, size?: number): Promise<boolean> {
   return found?.isFile() === true && (size === undefined || found.size === size);
 }
 
-/** Whether a partial file's writer, by its name, was a process of this machine that is no more. */
+/** Whether a partial file's writer, by its name, was a process of this machine that has ended. */
 function abandoned(suffix: string): boolean {
   const [, host, id] = /^([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.incomplete$/.exec(suffix) ?? [];
   if (host !== HOST) return false;

@@ -1,10 +1,10 @@
-/** Requests to a hub or another server: redirects without the token, silence that ends, retries. */
+/** Requests to a hub or another server: redirects without the token, timeouts, retries. */
 import { LambentError, mismatch } from "../base/errors.ts";
 import { tick } from "../base/tick.ts";
 import { authorizationOf, shown, withoutSecrets } from "./address.ts";
 import { connectionFailure } from "./network.ts";
 
-/** The hub did not answer, or not as hoped; `status` and `code` (X-Error-Code) where there was an answer. */
+/** The hub did not answer, or not as expected; `status` and `code` (X-Error-Code) if there was an answer. */
 export class HubError extends LambentError {
   override readonly name: string = "HubError";
   constructor(
@@ -16,39 +16,41 @@ export class HubError extends LambentError {
   }
 }
 
-/** One that may pass: it is tried again, not before `after` milliseconds. */
+/** A temporary failure: it is retried, not before `after` milliseconds. */
 export class Transient extends HubError {
   after = 0;
 }
 
-/** Milliseconds, except for `retries`. Tests shorten them. */
+/** Milliseconds, except `retries`. Tests shorten them. */
 export interface Timing {
-  /** Longest silence of a server. */
+  /** The longest a server may stay silent. */
   stall: number;
-  /** The same for the first request when the cache could do without it. */
+  /** The same for the first request if the cache could do without it. */
   probe: number;
-  /** How often something that fails is tried again without getting further. */
+  /** Retries of a failing request that makes no progress. */
   retries: number;
   /** Pause before the first retry; it doubles. */
   backoff: number;
-  /** Longest pause, also where Retry-After asks for more. */
+  /** The longest pause, even if Retry-After asks for more. */
   patience: number;
 }
 
+/** The timings in production. */
 export const TIMING: Timing = { stall: 30_000, probe: 10_000, retries: 5, backoff: 1000, patience: 300_000 };
 
 const REDIRECTS = 10;
 const API_LIMIT = 1 << 26;
-/** Failures that trying again does not mend: a certificate that is not trusted, a host that nobody knows. */
+/** Failures that retrying does not fix: an untrusted certificate, an unknown host. */
 const FINAL = /CERT|TLS|SSL|UNABLE_TO|ENOTFOUND|certificate|dns error/;
 const TRANSIENT = new Set([408, 425, 429, 500, 502, 503, 504]);
 
+/** A request, beside its URL. */
 export interface Ask {
   method?: string;
   headers?: Record<string, string>;
-  /** What errors call it. */
+  /** Its name in errors. */
   subject: string;
-  /** Whether a redirect that says how long the file is that it leads to (X-Linked-Size) is answer enough. */
+  /** Whether a redirect with the size of its target (X-Linked-Size) is enough of an answer. */
   linked?: boolean;
 }
 
@@ -59,26 +61,27 @@ export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 export interface Answer {
   response: Response;
   host: string;
-  /** ETag that the hub itself gave the file, without quotes. */
+  /** The hub's own ETag for the file, without quotes. */
   etag?: string | undefined;
-  /** Next bytes; undefined at the end. */
+  /** The next bytes; undefined at the end. */
   read(): Promise<Uint8Array | undefined>;
   close(): void;
 }
 
+/** Sends requests to one endpoint. */
 export class Client {
   /** Without credentials. */
   readonly endpoint: string;
   private readonly home: URL;
-  /** What is for the endpoint alone. */
+  /** Headers for the endpoint only. */
   private readonly secret: Readonly<Record<string, string>>;
   private readonly send: Fetch;
-  /** "follow" where the host shows nobody a redirect, as browsers do. */
+  /** "follow" if the host does not expose redirects, as browsers do not. */
   private redirect: "manual" | "follow" = "manual";
   /** Whether a server has ever answered. */
   private reached = false;
 
-  /** Credentials in the endpoint's address take the place of the token, as in Python's httpx. */
+  /** Credentials in the endpoint's URL replace the token, as in Python's httpx. */
   constructor(
     endpoint: string,
     readonly token: string | undefined,
@@ -94,12 +97,12 @@ export class Client {
     this.send = own ?? ((url, init) => fetch(url, init));
   }
 
-  /** The same with other times. */
+  /** The same client with other timings. */
   with(timing: Timing): Client {
     return new Client(this.home.href.replace(/\/$/, ""), this.token, this.signal, timing);
   }
 
-  /** The value of a JSON document, with retries; throws where the status is no success. */
+  /** A JSON document, with retries; throws if the status is no success. */
   json(address: string, subject: string): Promise<unknown> {
     return this.retry(async () => {
       const answer = await this.open(address, { subject });
@@ -123,7 +126,7 @@ export class Client {
     });
   }
 
-  /** Tries again what fails in passing; the count starts anew whenever `advanced` says that it got further. */
+  /** Retries temporary failures; the count restarts whenever `advanced` says that there was progress. */
   async retry<T>(attempt: () => Promise<T>, advanced: () => boolean = () => false): Promise<T> {
     for (let failures = 0; ; ) {
       try {
@@ -149,7 +152,7 @@ export class Client {
     let etag: string | undefined;
     try {
       for (let hop = 0; hop <= REDIRECTS; hop++) {
-        // No fetch takes them, and those of a redirect are somebody else's.
+        // fetch does not accept them in a URL, and those of a redirect are not ours.
         url.username = url.password = "";
         const own: Record<string, string> = { ...headers };
         if (url.origin === home.origin) Object.assign(own, this.secret, ifRange && { "if-range": ifRange });
@@ -180,7 +183,7 @@ export class Client {
     }
   }
 
-  /** Throws where the status is no success. */
+  /** Throws if the status is no success. */
   check({ response, host, close }: Answer, subject: string): void {
     const { status, headers } = response;
     if (response.ok) return;
@@ -193,7 +196,9 @@ export class Client {
     throw error;
   }
 
-  /** From now on the host follows redirects itself, as a browser must. It would take along what is for the endpoint alone. */
+  /**
+   * From now on the host follows redirects itself, as a browser must. It would forward headers meant for the endpoint.
+   */
   private follow(subject: string, host: string): void {
     const own = Object.keys(this.secret).length > 0;
     if (own)
@@ -207,7 +212,7 @@ export class Client {
       control.abort();
       reader?.cancel().catch(() => {});
     };
-    // Chunks of no bytes are silence too.
+    // Empty chunks count as silence.
     const next = async () => {
       let result = await reader?.read();
       for (; result?.value?.length === 0 && !control.signal.aborted; result = await reader?.read()) await tick();
@@ -224,7 +229,7 @@ export class Client {
     return { response, host: url.host, etag: tag?.replace(/^W\//, "").replaceAll('"', ""), read, close };
   }
 
-  /** The promise, or the abort, or an error after too long a silence: whichever is first. */
+  /** The promise, the abort, or an error after too long a silence, whichever comes first. */
   private async within<T>(work: Promise<T>, subject: string, url: URL): Promise<T> {
     const { stall } = this.timing;
     const { host } = url;
@@ -252,9 +257,9 @@ export class Client {
         message?: string;
       };
       const text = withoutSecrets(`${code || cause?.code || cause?.message || message}`);
-      // One host names the address, as the error does already.
+      // Some errors repeat the address of the host, which this one has already.
       const reason = connectionFailure(url, text.replace(/^error sending request for url \(.*?\): /, ""));
-      // Browsers say no more than this, and say it of servers that are there too.
+      // Browsers say no more than this, even about servers that exist.
       if (name === "TypeError" && !code && !cause && !this.reached) {
         const found = `${reason} (no connection, or not allowed by CORS)`;
         throw new HubError(mismatch(subject, `an answer from ${host}`, found));
@@ -267,7 +272,7 @@ export class Client {
   }
 }
 
-/** Milliseconds that a server asks to wait: Retry-After, or what the hub says of its rate limit (`"api";r=0;t=55`). */
+/** Milliseconds that a server asks to wait: Retry-After, or the hub's rate limit (`"api";r=0;t=55`). */
 function pauseOf(headers: Headers): number {
   const reset = headers.get("ratelimit")?.match(/;\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)/)?.[1];
   const after = headers.get("retry-after")?.trim();
@@ -276,7 +281,7 @@ function pauseOf(headers: Headers): number {
   return (/^\d+$/.test(after) ? Number(after) * 1000 : Date.parse(after) - Date.now()) || 0;
 }
 
-/** Until the time is over or the signal is aborted. */
+/** Resolves after the time, or rejects when the signal is aborted. */
 function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {

@@ -1,10 +1,11 @@
-/** What the name of a model can mean: a Hugging Face id, an address of the hub, one of a model's files. */
+/** What the name of a model may be: a Hugging Face id, an address on the hub, one of a model's files. */
 import { mismatch, OptionError } from "../base/errors.ts";
 import { decode, shown } from "./address.ts";
 
+/** The address of the hub. */
 export const HUB = "https://huggingface.co";
 
-/** A model on the hub, or one in a folder of a repository. */
+/** A model on the hub, at the root of a repository or in a folder of it. */
 export interface HubModel {
   readonly id: string;
   readonly revision?: string | undefined;
@@ -12,17 +13,17 @@ export interface HubModel {
   readonly folder: string;
 }
 
-/** Names of a repository that are no model's, or no repository's at all. */
+/** Path prefixes of the hub that are not models, or not repositories. */
 const OTHER = /^(datasets|spaces|kernels|buckets|collections|papers|api|docs|blog|settings|organizations|join|login)$/;
 /** Pages of a repository that show a folder or file of a revision. */
 const PAGES = /^(tree|blob|resolve|raw|blame)$/;
-/** What `@` and the pages have behind them: a revision, and perhaps a path. Two kinds of revisions have slashes. */
+/** What follows `@` or a page's name: a revision, and perhaps a path. Two kinds of revisions contain slashes. */
 const LOCATION = /^(refs\/(?:pr\/\d+|convert\/[\w.-]+)|[^/]+)(?:\/(.*))?$/s;
 
-/** Files that are in a model's directory. */
+/** Files that a model's directory may contain. */
 const OWN =
   /^(?:(?:config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|chat_template|vocab|model\.safetensors\.index)\.json|model(?:-\d+-of-\d+)?\.safetensors|chat_template\.jinja|tokenizer\.model|merges\.txt)$/;
-/** Files of weights, by their last letters, and what they are. */
+/** Files of weights by extension, and their formats. */
 const FOREIGN: readonly (readonly [RegExp, string])[] = [
   [/\.gg(?:uf|ml)$/i, "a GGUF file, which is not read yet"],
   [/\.safetensors$/i, "safetensors by another name"],
@@ -31,26 +32,26 @@ const FOREIGN: readonly (readonly [RegExp, string])[] = [
   [/\.(?:zip|tar|t?gz|7z)$/i, "an archive: unpack it"],
 ];
 
-/** True for "org/name" or "name" as the hub spells them. */
+/** Whether this is "org/name" or "name" as the hub spells them. */
 export function isModelId(text: string): boolean {
   return /^(?:\w(?:[\w.-]{0,94}\w)?\/)?\w(?:[\w.-]{0,94}\w)?$/.test(text) && !/--|\.\.|\.git$/.test(text);
 }
 
 const lastOf = (path: string) => path.split(/[/\\]|%2F/i).at(-1) as string;
 
-/** What a file of weights that cannot be read is, by its name; undefined for any other name. */
+/** The format of a file of weights that is not supported, by its name; undefined for any other name. */
 export function foreignFile(path: string): string | undefined {
   return OWN.test(lastOf(path)) ? undefined : FOREIGN.find(([pattern]) => pattern.test(path))?.[1];
 }
 
-/** Whether a file is meant, by its name. */
+/** Whether a name is that of a file. */
 function namesFile(path: string): boolean {
   return OWN.test(lastOf(path)) || foreignFile(path) !== undefined;
 }
 
 /**
- * The directory that a path or URL (without query) means: its own if it ends with one of a model's files, such as
- * config.json or a shard; else the path itself. Throws OptionError for weights that are not read.
+ * The directory of a path or URL (without query): its parent if it ends with one of a model's files, such as
+ * config.json or a shard; otherwise the path itself. Throws OptionError for weights in an unsupported format.
  */
 export function folderOf(path: string): string {
   const name = lastOf(path);
@@ -60,12 +61,12 @@ export function folderOf(path: string): string {
   return path;
 }
 
-/** What is said of weights that cannot be read. */
+/** The error for weights in an unsupported format. */
 export function foreignError(found: string): OptionError {
   return new OptionError(mismatch("model", "a directory with config.json and model.safetensors", found));
 }
 
-/** What the name of a model may be on hosts with files. */
+/** What the name of a model may be on hosts with a file system. */
 export const EXPECTED = "a directory, a URL or a Hugging Face id such as org/name";
 
 /**
@@ -84,7 +85,7 @@ export function hubModel(text: string, endpoint = HUB): HubModel | undefined {
   return isModelId(id) && whole && revision ? { id, revision, folder: "" } : undefined;
 }
 
-/** The same, of a model that was asked for at a revision: throws OptionError if the name says another one. */
+/** The same for a model at a requested revision: throws OptionError if the name contains another one. */
 export function hubModelAt(text: string, revision: string | undefined, endpoint?: string): HubModel | undefined {
   const model = hubModel(text, endpoint);
   if (!model || revision === undefined || model.revision === revision) return model;
@@ -92,7 +93,7 @@ export function hubModelAt(text: string, revision: string | undefined, endpoint?
   throw new OptionError(mismatch("revision", `${model.revision}, as ${shown(text)} says, or none`, revision));
 }
 
-/** `id` or `id@revision`, either with a path behind it. */
+/** `id` or `id@revision`, either followed by a path. */
 function located(body: string, text: string): HubModel {
   const [, id = "", at, rest = ""] = body.match(/^([^/@]+(?:\/[^/@]+)?)(?:(@)|\/|$)(.*)$/s) ?? [];
   if (!at) return modelAt(id, text, undefined, rest);
@@ -100,7 +101,7 @@ function located(body: string, text: string): HubModel {
   return modelAt(revision ? id : "", text, revision && decode(revision), path);
 }
 
-/** The parts of the path of a page on the hub; undefined for an address elsewhere. */
+/** The path segments of a page on the hub; undefined for an address elsewhere. */
 function pathOfPage(text: string, endpoint: string): { parts: string[]; ours: boolean } | undefined {
   const bare = /^(?:www\.)?(?:huggingface\.co|hf\.co)(?:[/?#]|$)/i.test(text);
   const address = bare ? `https://${text}` : text;
@@ -113,16 +114,16 @@ function pathOfPage(text: string, endpoint: string): { parts: string[]; ours: bo
   return { parts: url.pathname.slice(prefix.length).split("/").filter(Boolean), ours };
 }
 
-/** A page of a model; undefined for pages of another hub that are something else. */
+/** A page of a model; undefined for pages of another hub that are not one. */
 function pageModel({ parts, ours }: { parts: string[]; ours: boolean }, text: string): HubModel | undefined {
   const names = parts[0] === "models" && parts.length > 2 ? parts.slice(1) : parts;
-  // Ids of old have no organisation.
+  // Old ids have no organisation.
   const old = names.length === 1 || PAGES.test(names[1] ?? "");
   const id = names.slice(0, old ? 1 : 2).join("/");
   const [page, ...rest] = names.slice(old ? 1 : 2);
   const named = isModelId(id) && !namesFile(id) && !OTHER.test(names[0] as string);
   if (named && (page === undefined || PAGES.test(page))) {
-    // A revision in one part may have slashes of its own, percent-encoded.
+    // A revision in one segment may contain percent-encoded slashes.
     const [, revision, path = ""] = LOCATION.exec(rest.join("/")) ?? [];
     return modelAt(id, text, revision && decode(revision), path.split("/").map(decode).join("/"));
   }

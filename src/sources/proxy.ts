@@ -1,7 +1,9 @@
-/** The proxy of the environment, as it appears in errors: Bun and Deno use it by themselves, Node where it is told to. */
+/** The environment's proxy in errors: Bun and Deno use it by default, Node only if told to. */
 import { shown } from "./address.ts";
 
-/** What to say of a connection that failed; undefined where no proxy is set for the address. `uses`: whether this host uses one. */
+/**
+ * A remark about a failed connection; undefined if no proxy is set for the address. `uses`: whether this host uses one.
+ */
 export function proxyNote(url: URL, uses = usesProxies()): string | undefined {
   const name = variable(`${url.protocol.slice(0, -1)}_proxy`);
   if (!name || isExcepted(url)) return undefined;
@@ -9,7 +11,7 @@ export function proxyNote(url: URL, uses = usesProxies()): string | undefined {
   return `through ${name}, ${shown(process.env[name] as string)}`;
 }
 
-/** The name under which a variable is set: in small letters, or else in capitals. */
+/** The name under which a variable is set: lower case first, then upper case. */
 function variable(name: string): string | undefined {
   return [name, name.toUpperCase()].find((one) => process.env[one]);
 }
@@ -20,7 +22,7 @@ function usesProxies(): boolean {
   return NODE_USE_ENV_PROXY === "1" || [...process.execArgv, ...NODE_OPTIONS.split(/\s+/)].includes("--use-env-proxy");
 }
 
-/** Whether NO_PROXY names the host: whole, by its end, or with its port. */
+/** Whether NO_PROXY contains the host: whole, by suffix, or with its port. */
 function isExcepted({ hostname, host }: URL): boolean {
   const name = variable("no_proxy");
   const entries = (name ? (process.env[name] as string) : "").toLowerCase().split(/[\s,]+/);

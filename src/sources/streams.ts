@@ -2,7 +2,7 @@ import { ModelError, mismatch, OptionError } from "../base/errors.ts";
 import type { ByteSource, Files } from "../base/source.ts";
 import { ForwardSource, sourceError, streamFlow } from "./forward.ts";
 
-/** A file as a stream of its bytes, `size` in all: one that can be opened again from its first byte on, or one. */
+/** A file of `size` bytes as a stream: one that can be opened again from the first byte, or a single one. */
 export type StreamedFile =
   | { readonly size: number; open(): ReadableStream<Uint8Array> | Promise<ReadableStream<Uint8Array>> }
   | { readonly size: number; readonly stream: ReadableStream<Uint8Array> };

@@ -1,27 +1,28 @@
-/** A file that is resumed where it broke off, and is right by its hash before anyone sees it. */
+/** A download that resumes where it broke off and is verified by hash before it becomes visible. */
 import { createHash, type Hash } from "node:crypto";
 import { constants, type FileHandle, open } from "node:fs/promises";
 import { ModelError, mismatch } from "../base/errors.ts";
 import { type Client, Transient } from "./hub_client.ts";
 
+/** A file to download. */
 export interface RemoteFile {
   /** Path in the repository. */
   name: string;
   size: number;
-  /** Its ETag, by which the cache knows it. */
+  /** Its ETag, the key in the cache. */
   oid: string;
   /**
-   * What the ETag is: the SHA-256 of the bytes, or the SHA-1 of them as git counts it or plain; undefined where it only tells
-   * versions apart.
+   * The kind of ETag: SHA-256 of the bytes, or SHA-1 of them, plain or as a git blob; undefined if it only identifies a
+   * version.
    */
   hash: "sha256" | "sha1" | undefined;
 }
 
-/** A file on its way: how much of it is on disk, and the hash of that. */
+/** A partial download: the bytes on disk, and their hash. */
 class Part {
   length = 0;
   excess = false;
-  /** By what errors call them. */
+  /** Its name in errors. */
   private hashes: Record<string, Hash> = {};
 
   constructor(
@@ -41,7 +42,7 @@ class Part {
     if (hash === "sha1") this.hashes = { "git SHA-1": git(), "SHA-1": createHash("sha1") };
   }
 
-  /** Takes up what an earlier run left. */
+  /** Continues from the bytes of an earlier run. */
   async resume(signal: AbortSignal): Promise<void> {
     const { size } = await this.handle.stat();
     if (size > this.file.size) return this.drop();
@@ -74,7 +75,7 @@ class Part {
     this.start();
   }
 
-  /** What is wrong with the finished file; undefined if nothing is. */
+  /** What is wrong with the finished file; undefined if it is correct. */
   verdict(): string | undefined {
     const { name, size, oid } = this.file;
     if (this.excess) return mismatch(name, `${size} bytes`, "more");
@@ -86,8 +87,8 @@ class Part {
 }
 
 /**
- * Fills `path` with the file and returns when it is right and on disk. On an error `path` holds a good beginning,
- * from which a later call goes on. Wrong content is dropped and fetched once more.
+ * Downloads the file to `path` and returns when it is verified and on disk. On an error `path` contains a correct
+ * prefix, from which a later call continues. Wrong content is discarded and downloaded once more.
  */
 export async function download(
   client: Client,
@@ -124,7 +125,7 @@ export async function download(
   }
 }
 
-/** One request for what is missing. */
+/** One request for the missing bytes. */
 async function receive(
   client: Client,
   url: string,

@@ -5,8 +5,9 @@ import { Client, type Fetch, HubError, TIMING } from "./hub_client.ts";
 import { folderOf } from "./model_id.ts";
 import { type Site, UrlFile } from "./url_file.ts";
 
+/** How files at a URL are requested. */
 export interface UrlOptions {
-  /** In place of the global one: that of a service binding, for instance. */
+  /** Used in place of the global fetch; for example that of a service binding. */
   readonly fetch?: Fetch | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Sent with every request, but to no other origin. */
@@ -32,9 +33,9 @@ export function filesFromUrl(url: string | URL, options: UrlOptions = {}, timing
 }
 
 class UrlDirectory {
-  /** What was said of files that may be there or not. */
+  /** The refusals of files that may or may not exist. */
   readonly #refused = new Map<string, string>();
-  /** Whether any other answer came. */
+  /** Whether there was any other answer. */
   #told = false;
 
   constructor(
@@ -58,7 +59,10 @@ class UrlDirectory {
     return "absent" in found ? undefined : found;
   }
 
-  /** Throws HubError where the server refused a file that there must be; of a single file and an index, if one may be there. */
+  /**
+   * Throws HubError if the server refused a required file; of a single file and an index, if it refused one that may
+   * exist.
+   */
   async #require(file: string): Promise<void> {
     const needed = file === CONFIG || (file !== WEIGHTS && /\.safetensors$/.test(file));
     const culprit = (file === INDEX ? [INDEX, WEIGHTS] : needed ? [file] : []).find((one) => this.#refused.has(one));
@@ -76,7 +80,7 @@ class UrlDirectory {
   }
 }
 
-/** One file at a URL; undefined where the server says that there is none. */
+/** One file at a URL; undefined if the server says that it does not exist. */
 export async function fileAtUrl(url: URL, options: UrlOptions = {}): Promise<ByteSource | undefined> {
   const found = await new UrlFile(siteAt(url, options, TIMING), url.href, shown(url)).open();
   if (!("absent" in found)) return found;
@@ -89,11 +93,11 @@ const WEIGHTS = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
 const TOKENIZER = "tokenizer.json";
 
-/** The directory that is meant, and what errors call it. */
+/** The directory at an address, and its name in errors. */
 function directoryAt(url: string | URL, { fetch }: UrlOptions): { base: URL; name: string } {
   const page = globalThis.location?.href;
   const base = URL.canParse(url, page) ? new URL(url, page) : undefined;
-  // Those who bring their own fetch, or a page of another scheme, know what they do.
+  // A caller's own fetch, or a page with another scheme, may support other addresses.
   const schemes = ["http:", "https:", globalThis.location?.protocol];
   if (!base || (!fetch && !schemes.includes(base.protocol)))
     throw new OptionError(mismatch("url", "an http or https address", shown(url)));

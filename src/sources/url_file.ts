@@ -1,30 +1,31 @@
-/** One file on an HTTP server, read by ranges where the server gives them, else as one stream. */
+/** One file on an HTTP server, read by ranges if the server supports them, otherwise as one stream. */
 import { ModelError, mismatch } from "../base/errors.ts";
 import type { ByteSource } from "../base/source.ts";
 import { FIRST, type Flow, ForwardSource } from "./forward.ts";
 import { type Answer, type Client, HubError, Transient } from "./hub_client.ts";
 
-/** Answers that are left running, of all files; browsers and workers have six connections. */
+/** The most responses that stay open, over all files; browsers and workers have six connections. */
 const RUNNING = 3;
 
 /** What the files of a directory share. */
 export interface Site {
   readonly client: Client;
-  /** Whether parts are asked for, as they are stored: until that turns out to be of no use. */
+  /** Whether ranges of the stored bytes are requested, until that proves useless. */
   ranges: boolean;
-  /** Files whose answers run, those first that were asked for first. */
+  /** Files with open responses, oldest first. */
   readonly running: Set<ForwardSource>;
 }
 
-/** Why a file cannot be had; `certain`: the server says that there is none. */
+/** Why a file is not available; `certain`: the server says that it does not exist. */
 export interface Absent {
   readonly absent: string;
   readonly certain: boolean;
 }
 
-/** Of an empty file, which has no first byte. */
+/** For an empty file, which has no first byte. */
 const NOTHING: Flow = { begin: 0, end: 0, read: async () => undefined, close() {} };
 
+/** A file on an HTTP server, before it is opened. */
 export class UrlFile {
   #size = 0;
   #etag: string | null = null;
@@ -32,7 +33,7 @@ export class UrlFile {
   constructor(
     private readonly site: Site,
     private readonly url: string,
-    /** What errors call it. */
+    /** Its name in errors. */
     private readonly name: string,
   ) {}
 
@@ -58,7 +59,7 @@ export class UrlFile {
     return source;
   }
 
-  /** Ends the oldest answer if one more would be too many. */
+  /** Closes the oldest response if one more would exceed the limit. */
   #makeRoom(): void {
     const { running } = this.site;
     for (const source of running) if (!source.runs) running.delete(source);
@@ -66,12 +67,12 @@ export class UrlFile {
     if (oldest && running.size >= RUNNING) oldest.pause();
   }
 
-  /** Finds out how long the file is; the flow of its first bytes. */
+  /** Determines the length of the file; returns the flow of its first bytes. */
   async #first(): Promise<Flow | Absent> {
     const { site, name } = this;
     const { client } = site;
     const found = await this.#ask(0, FIRST).catch((error) => {
-      // A browser may have refused the answer for what was asked: as a part, or compressed all the same.
+      // A browser may have rejected the response to such a request: partial, or compressed anyway.
       if (!site.ranges || !(error instanceof HubError) || error instanceof Transient) throw error;
     });
     if (!found) return this.#firstAsPage();
@@ -95,7 +96,7 @@ export class UrlFile {
       return this.#flow(answer, 0, part.end ?? part.size);
     }
     if (site.ranges && (status === 206 || encoded(headers))) {
-      // A part of a file of unknown length, or one that a page is not told of; or compressed all the same.
+      // A range of a file of unknown length, or of a length that the page may not see; or compressed anyway.
       answer.close();
       return this.#firstAsPage();
     }
@@ -103,13 +104,13 @@ export class UrlFile {
       answer.close();
       throw new ModelError(mismatch(name, "the file, or a part of it and its length", foundIn(answer.response)));
     }
-    // Nobody says how long it is: it is read once to know.
+    // The length is unknown: the file is read once to find out.
     this.#size = 0;
     for (let bytes = await answer.read(); bytes; bytes = await answer.read()) this.#size += bytes.length;
     return this.#size === 0 ? NOTHING : this.#start(0, this.#size);
   }
 
-  /** From now on files are asked for as a page is. */
+  /** From now on files are requested without ranges. */
   #firstAsPage(): Promise<Flow | Absent> {
     this.site.ranges = false;
     return this.#first();
@@ -139,14 +140,14 @@ export class UrlFile {
     return client.open(this.url, { subject: this.name, headers: ranges ? headers : {} });
   }
 
-  /** What ends before its time may come whole the next time. */
+  /** A response that ends early may be complete the next time. */
   #flow(answer: Answer, begin: number, end: number): Flow {
     const { name } = this;
     let at = begin;
     const read = async () => {
       const bytes = await answer.read();
       at += bytes?.length ?? 0;
-      // Read to its very end, so that the connection serves the next request.
+      // Read to the very end, so that the connection can be reused.
       const more = at === end ? await answer.read() : undefined;
       if (more || at > end) throw new ModelError(mismatch(name, `${end - begin} bytes from ${begin} on`, "more"));
       if (!bytes && at < end) throw new Transient(mismatch(name, `${end - begin} bytes from ${begin} on`, at - begin));
@@ -156,7 +157,7 @@ export class UrlFile {
   }
 }
 
-/** Whether an answer says that there is no such file, or may mean it; those who cannot be asked any more do not. */
+/** Whether a response says, or may mean, that there is no such file; not if a signature or token has expired. */
 async function absence(answer: Answer, name: string): Promise<Absent | undefined> {
   const { status } = answer.response;
   if (![204, 400, 403, 404, 410].includes(status)) return undefined;
@@ -166,15 +167,15 @@ async function absence(answer: Answer, name: string): Promise<Absent | undefined
   answer.close();
   if (/\b(?:expired|signature|credentials?)/i.test(text.replace(/<(HostId|RequestId)>.*?<\/\1>/g, "")))
     throw new HubError(
-      mismatch(name, `an answer from ${answer.host}`, `${absent}: the signature or token does not hold`),
+      mismatch(name, `an answer from ${answer.host}`, `${absent}: the signature or token is invalid or has expired`),
     );
   return { absent, certain };
 }
 
-/** As much of an error's text as is looked at. */
+/** How much of an error's text is examined. */
 const ERROR_BYTES = 4096;
 
-/** An answer and the text that it begins with, whose bytes are read once more. */
+/** A response and the start of its text, whose bytes are read again by the caller. */
 async function peek(answer: Answer, least = 256): Promise<Answer & { text: string }> {
   const chunks: Uint8Array[] = [];
   for (let length = 0; length < least; ) {
@@ -187,20 +188,20 @@ async function peek(answer: Answer, least = 256): Promise<Answer & { text: strin
   return { ...answer, text, read: async () => chunks.shift() ?? answer.read() };
 }
 
-/** Whether there is a web page in place of a file, as of hosts that have one page for everything. */
+/** Whether a web page was sent in place of a file, as from hosts that serve one page for every path. */
 function isPage(text: string, headers: Headers): boolean {
   const html = headers.get("content-type")?.startsWith("text/html");
-  // A byte order mark, read byte by byte; a chat template may begin with a tag such as <s>.
+  // A byte order mark, compared by bytes; a chat template may start with a tag such as <s>.
   const begin = text.replace(/^\xef\xbb\xbf/, "").trimStart();
   return /^<(?:!doctype html|html)\b/i.test(begin) || (html === true && /^<(?:!|\?xml|head|body)/i.test(begin));
 }
 
-/** Without the sign that it is a weak one, which servers change from answer to answer. */
+/** An ETag without the weak marker, which servers change between responses. */
 function etagOf(headers: Headers): string | null {
   return headers.get("etag")?.replace(/^W\//, "") ?? null;
 }
 
-/** The part of the file that an answer holds, as far as it says so; undefined if it is none, or not as it is stored. */
+/** The range of the file that a response contains, as far as it says; undefined if it is none, or not as stored. */
 function partOf({ status, headers }: Response): { begin: number; end?: number; size?: number } | undefined {
   if (status === 200) {
     const length = headers.get("content-length");
@@ -215,7 +216,7 @@ function encoded(headers: Headers): boolean {
   return (headers.get("content-encoding") ?? "identity") !== "identity";
 }
 
-/** What an answer says of itself, as errors show it. */
+/** A response's own description, as errors show it. */
 function foundIn({ status, headers }: Response): string {
   return headers.get("content-range") ?? `HTTP ${status}, Content-Length ${headers.get("content-length")}`;
 }

@@ -1,13 +1,14 @@
 import { mismatch, OptionError } from "../base/errors.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
-/** What a tokenizer is read from, as errors say it. */
+/** The files that a tokenizer is read from, as errors name them. */
 export const TOKENIZER_FILES = "tokenizer.json, tokenizer.model, or vocab.json and merges.txt";
+/** What errors say in place of missing tokenizer files. */
 export const ONLY_IDS = "none: only token ids can be used";
 
 /**
- * The tokenizer of a model that has none: token ids go in and out, and their text is "". `encode` and `decode` throw
- * OptionError naming the missing files.
+ * The tokenizer of a model without tokenizer files: token ids go in and out, and their text is "". `encode` and
+ * `decode` throw OptionError naming the missing files.
  */
 export class AbsentTokenizer extends Tokenizer {
   readonly #folder: string;

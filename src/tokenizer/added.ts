@@ -1,36 +1,36 @@
 import { leadingSpace, trailingSpace } from "./normalizer.ts";
 import { unicode, WORD } from "./unicode.ts";
 
-/** A token that is found in text before anything else cuts it. */
+/** A token that is found in text before it is split in any other way. */
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
-  /** Left out when decoding for people. */
+  /** Left out when decoding for display. */
   readonly special: boolean;
-  /** Takes the white space before it along. */
+  /** Also takes the white space before it. */
   readonly lstrip: boolean;
-  /** Takes the white space after it along. */
+  /** Also takes the white space after it. */
   readonly rstrip: boolean;
-  /** Found only where no word character touches it. */
+  /** Found only where no word character is adjacent. */
   readonly singleWord: boolean;
-  /** Searched in the normalized text, in its own normalized form. */
+  /** Matched in the normalized text, in its own normalized form. */
   readonly normalized: boolean;
 }
 
-/** A stretch of text; with `id` it is that token. */
+/** A section of text; with `id` it is that token. */
 export interface Section {
   readonly start: number;
   readonly end: number;
   readonly id?: number;
 }
 
-/** Finds added tokens in text: the leftmost, and of those that begin there the longest. */
+/** Finds added tokens in text: leftmost first, the longest of those that start there. */
 export class AddedTokens {
-  /** By first UTF-16 unit, the longest first. */
+  /** By first UTF-16 unit, longest first. */
   readonly #byFirst = new Map<string, { text: string; token: AddedToken }[]>();
   readonly #first: RegExp | undefined;
 
-  /** `normalize`: what the text was put through in which the tokens will be searched. */
+  /** `normalize`: the normalization of the text in which the tokens will be matched. */
   constructor(tokens: readonly AddedToken[], normalize: (text: string) => string) {
     for (const token of tokens) {
       const text = normalize(token.content);

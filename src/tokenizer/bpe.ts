@@ -3,10 +3,10 @@ import { BYTE_CHARS } from "./bytelevel.ts";
 import { type Field, isWhole } from "./field.ts";
 import { type Merge, Merger } from "./merger.ts";
 
-/** Ids above this are refused: tables are indexed by them. The largest vocabularies in use have about 2^18. */
+/** Larger ids are refused, because tables are indexed by them. The largest vocabularies in use have about 2^18. */
 export const MAX_ID = 2 ** 24 - 1;
 
-/** Pieces of more characters are cut at seams before they are merged. */
+/** Pieces of more characters are split at seams before they are merged. */
 const LONG_PIECE = 64;
 
 const encoder = new TextEncoder();
@@ -17,17 +17,17 @@ export class BpeModel {
   /** Token → id. */
   readonly vocab: ReadonlyMap<string, number>;
   readonly #merger: Merger;
-  /** Before every character of a piece but the first (continuing_subword_prefix). */
+  /** Prepended to every character of a piece but the first (continuing_subword_prefix). */
   readonly #prefix: string;
-  /** Behind the last one (end_of_word_suffix). */
+  /** Appended to the last one (end_of_word_suffix). */
   readonly #suffix: string;
   readonly #unknown: number | undefined;
-  /** The unk_token, if the vocabulary lacks it: an error only where it is needed. */
+  /** The unk_token, if the vocabulary lacks it: an error only when it is needed. */
   readonly #absent: Field | undefined;
   readonly #fuseUnknown: boolean;
   readonly #ignoreMerges: boolean;
   readonly #byteFallback: boolean;
-  /** Characters may have to be left out, because nothing stands for them. */
+  /** Whether characters may have to be dropped, because no token stands for them. */
   readonly #lossy: boolean;
   #inner: ReadonlySet<number> | undefined;
 
@@ -74,8 +74,8 @@ export class BpeModel {
   }
 
   /**
-   * The characters of a piece, with prefix and suffix. Without an unknown token those that nothing stands for vanish, as in
-   * Hugging Face, so neighbours may merge.
+   * The characters of a piece, with prefix and suffix. Without an unknown token, characters without a token vanish, as
+   * in Hugging Face, so that their neighbours may merge.
    */
   #parts(piece: string): string[] {
     const parts = [...piece];
@@ -84,7 +84,7 @@ export class BpeModel {
     return this.#lossy ? parts.filter((part) => this.vocab.has(part) || this.#bytes(part)) : parts;
   }
 
-  /** The ids of a character's UTF-8 bytes, if byte_fallback is on and there is a token for each. */
+  /** The ids of a character's UTF-8 bytes, if byte_fallback is on and each has a token. */
   #bytes(character: string): number[] | undefined {
     if (!this.#byteFallback) return undefined;
     const ids: number[] = [];
@@ -96,15 +96,15 @@ export class BpeModel {
     return ids;
   }
 
-  /** Whether there is a token for every byte, so that any text can be written. */
+  /** Whether every byte has a token, so that any text can be encoded. */
   #coversBytes(): boolean {
     const tokens = this.#byteFallback ? BYTE_TOKENS : BYTE_CHARS;
     return tokens.every((token) => this.vocab.has(token));
   }
 
   /**
-   * Cuts a long text where no merge can ever join: a merge's product is in the vocabulary, so two neighbouring
-   * characters that no token contains side by side stay apart. The tokens are the same as without the cuts; time and
+   * Splits a long text where no merge can ever join: the product of a merge is in the vocabulary, so two adjacent
+   * characters that no token contains side by side stay apart. The tokens are the same as without splitting; time and
    * memory no longer grow with a whole book in one piece (Llama 2 has no pre-tokenizer), and the parts are cached.
    */
   #seams(parts: readonly string[]): string[][] {
@@ -130,7 +130,7 @@ function lastOf(text: string): number {
   return unit >= 0xdc00 && unit < 0xe000 ? (text.codePointAt(text.length - 2) as number) : unit;
 }
 
-/** All pairs of neighbouring characters inside the given tokens. */
+/** All pairs of adjacent characters within the given tokens. */
 function neighbours(tokens: Iterable<string>): Set<number> {
   const pairs = new Set<number>();
   for (const token of tokens) {
@@ -144,7 +144,7 @@ function neighbours(tokens: Iterable<string>): Set<number> {
   return pairs;
 }
 
-/** Token → id. Fields are made for errors only, here and for merges: there may be 10^5 of both. */
+/** Token → id. Fields are created for errors only, here and for merges: there may be 10^5 of both. */
 function readVocab(field: Field): Map<string, number> {
   const vocab = new Map<string, number>();
   const taken = new Set<number>();
@@ -162,8 +162,8 @@ function readVocab(field: Field): Map<string, number> {
 }
 
 /**
- * Merges as pairs; "a b" in older files, ["a", "b"] in newer ones. Both parts are tokens, and so is the product, in which the
- * second part has no prefix.
+ * Merges as pairs; "a b" in older files, ["a", "b"] in newer ones. Both parts are tokens, and so is the product, in
+ * which the second part has no prefix.
  */
 function readMerges(field: Field, vocab: ReadonlyMap<string, number>, prefix: string): Merge[] {
   const merges: Merge[] = [];

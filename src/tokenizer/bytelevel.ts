@@ -1,6 +1,7 @@
 /**
  * GPT-2's alphabet: each of the 256 bytes as one printable character, so that vocabularies of bytes can be written as
- * text. Printable Latin-1 stands for itself, the others are numbered from U+0100. see: openai/gpt-2, encoder.py
+ * text. Printable Latin-1 characters stand for themselves, the others are numbered from U+0100. see: openai/gpt-2,
+ * encoder.py
  */
 const printable = (byte: number) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte !== 173);
 
@@ -20,7 +21,7 @@ export function bytesToChars(text: string): string {
   return chars;
 }
 
-/** The bytes that a token of this alphabet stands for; undefined if a character of it is not of the alphabet. */
+/** The bytes of a token in this alphabet; undefined if one of its characters is not in the alphabet. */
 export function charsToBytes(token: string): Uint8Array | undefined {
   const bytes = new Uint8Array(token.length);
   for (let i = 0; i < token.length; i++) {

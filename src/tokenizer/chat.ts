@@ -10,11 +10,11 @@ import type { Tokenizer } from "./tokenizer.ts";
 
 export type { ContentPart, Message } from "./conversation.ts";
 
-/** What a chat is rendered with; the names are those of transformers' apply_chat_template. */
+/** Options of rendering a chat, named as in transformers' apply_chat_template. */
 export interface ChatOptions {
-  /** End with the beginning of the assistant's turn; default true, unless the last message is continued. */
+  /** End with the start of the assistant's turn; true by default, unless the last message is continued. */
   addGenerationPrompt?: boolean;
-  /** Leave the last message open, so that its text goes on; or the text of that key of it, such as "reasoning_content". */
+  /** Leave the last message open so that it is continued, or its text under this key, such as "reasoning_content". */
   continueFinalMessage?: boolean | string;
   /** Descriptions of tools (objects, JSON schema), for templates that know them. */
   tools?: readonly object[];
@@ -24,12 +24,12 @@ export interface ChatOptions {
   chatTemplate?: string;
   /** Further variables that the template reads, such as enable_thinking. */
   templateVariables?: Readonly<Record<string, unknown>>;
-  /** What the template's strftime_now takes for now; default: the present, in local time. */
+  /** The current time for the template's strftime_now; by default the actual one, in local time. */
   now?: Date;
 }
 
 const RESERVED = ["messages", "tools", "documents", "add_generation_prompt"];
-/** Parsed templates by their text; few programs use more than some. */
+/** Parsed templates by their text; few programs use more than a few. */
 const parsed = new Map<string, Template>();
 const MOST_PARSED = 16;
 
@@ -46,7 +46,7 @@ export function renderChat(tokenizer: Tokenizer, messages: readonly Message[], o
   const field = options.continueFinalMessage || undefined;
   if (field === undefined) return render(tokenizer, source, chat, options);
   if (options.addGenerationPrompt) {
-    throw new OptionError("continueFinalMessage: expected no addGenerationPrompt beside it, found both");
+    throw new OptionError("continueFinalMessage: expected no addGenerationPrompt with it, found both");
   }
   const { messages: open, cut } = continuation(chat, field, source);
   return cut(render(tokenizer, source, open, { ...options, addGenerationPrompt: false }));
@@ -81,14 +81,14 @@ function render(tokenizer: Tokenizer, source: string, messages: readonly Message
 
 function compile(source: string): Template {
   const template = parsed.get(source) ?? new Template(source);
-  // The one that was used last is the last to go.
+  // Least recently used last out.
   parsed.delete(source);
   parsed.set(source, template);
   if (parsed.size > MOST_PARSED) parsed.delete(parsed.keys().next().value!);
   return template;
 }
 
-/** What transformers gives to templates. Later names replace earlier ones. */
+/** The variables that transformers passes to templates. Later names replace earlier ones. */
 function variables(tokenizer: Tokenizer, messages: readonly Message[], options: ChatOptions): Map<string, Value> {
   const { templateVariables = {}, now } = options;
   const taken = RESERVED.find((name) => Object.hasOwn(templateVariables, name));

@@ -5,13 +5,13 @@ import type { Field } from "./field.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** What a tokenizer_config.json says that concerns tokenizing. Whatever else is in it is ignored. */
+/** What a tokenizer_config.json says about tokenizing. The rest of it is ignored. */
 export interface TokenizerConfig {
   /** Special tokens by role, such as bos_token; only those that are set. */
   readonly named: ReadonlyMap<string, string>;
-  /** Further tokens that count as special. */
+  /** More tokens that count as special. */
   readonly specials: readonly string[];
-  /** added_tokens_decoder: it overrides what tokenizer.json says of the same token. */
+  /** added_tokens_decoder: takes precedence over tokenizer.json for the same token. */
   readonly added: readonly AddedToken[];
   readonly addBosToken: boolean | undefined;
   readonly addEosToken: boolean | undefined;
@@ -27,19 +27,20 @@ export interface OlderFiles {
   readonly specialTokensMap?: Json | undefined;
   /** added_tokens.json: ids by token. */
   readonly addedTokens?: Json | undefined;
-  /** chat_template.json: a chat template in the place that a processor keeps it. */
+  /** chat_template.json: the chat template of a processor. */
   readonly chatTemplate?: Json | undefined;
 }
 
 /**
- * A tokenizer_config.json together with older files. As in transformers 5, special_tokens_map.json and added_tokens.json
- * count only where it has no `added_tokens_decoder`; then the former comes before it, and of the latter those tokens that
- * `known`, the added_tokens of tokenizer.json, do not have. chat_template.json comes before its chat_template.
+ * A tokenizer_config.json combined with older files. As in transformers 5, special_tokens_map.json and
+ * added_tokens.json count only if it has no `added_tokens_decoder`; then the former takes precedence over it, and the
+ * latter adds those tokens that `known`, the added_tokens of tokenizer.json, lacks. chat_template.json takes precedence
+ * over its chat_template.
  */
 export function withOlderFiles(config: Json, files: OlderFiles, known: unknown): Json {
   const template = files.chatTemplate?.chat_template ?? undefined;
   const merged: Record<string, unknown> = { ...config, ...(template === undefined ? {} : { chat_template: template }) };
-  // The name of transformers 5; special_tokens_map.json has the older one.
+  // The name in transformers 5; special_tokens_map.json has the older one.
   if ("additional_special_tokens" in merged && !merged.extra_special_tokens) {
     merged.extra_special_tokens = merged.additional_special_tokens;
     delete merged.additional_special_tokens;
@@ -65,7 +66,10 @@ function contentOf(token: unknown): unknown {
   return isRecord(token) ? token.content : token;
 }
 
-/** @throws ModelError naming the field */
+/**
+ * Reads a tokenizer_config.json.
+ * @throws ModelError naming the field
+ */
 export function readConfig(config: Field): TokenizerConfig {
   config.object();
   const named = new Map<string, string>();
@@ -73,7 +77,7 @@ export function readConfig(config: Field): TokenizerConfig {
     const field = config.get(role);
     if (field.present) named.set(role, tokenText(field));
   }
-  // transformers 5 writes extra_special_tokens: a list, or tokens by names of their own.
+  // transformers 5 writes extra_special_tokens: a list, or tokens under names of their own.
   const more = ["additional_special_tokens", "extra_special_tokens"].map((key) => config.get(key));
   const specials = more.flatMap((field) => {
     if (!field.present) return [];

@@ -1,6 +1,6 @@
 import { mismatch, OptionError, show } from "../base/errors.ts";
 
-/** A piece of a message: text, or an image or the like, of which templates only see that it is there. */
+/** A part of a message: text, or an image or the like, which templates only see the presence of. */
 export interface ContentPart {
   type: string;
   text?: string;
@@ -8,8 +8,8 @@ export interface ContentPart {
 }
 
 /**
- * One turn. What else a template may read (`tool_calls`, `tool_call_id`, `name`, `reasoning_content` …) goes along; a
- * key whose value is null counts as absent.
+ * One turn. Other keys that a template may read (`tool_calls`, `tool_call_id`, `name`, `reasoning_content` …) are
+ * passed on; a key whose value is null counts as absent.
  */
 export interface Message {
   role: string;
@@ -17,7 +17,7 @@ export interface Message {
   [key: string]: unknown;
 }
 
-/** What reasoning is called: the first is what templates read, the second what gpt-oss's read. */
+/** Names of reasoning: most templates read the first, gpt-oss's reads the second. */
 const REASONING = ["reasoning_content", "thinking", "reasoning"];
 const TAG = "CONTINUE_FINAL_MESSAGE_TAG ";
 
@@ -46,7 +46,9 @@ export function readMessages(messages: readonly Message[]): Message[] {
   });
 }
 
-/** Messages whose last one is to be continued, and what then takes the end of the turn from the rendered text. */
+/**
+ * Messages whose last one is continued, and a function that then removes the end of that turn from the rendered text.
+ */
 interface Continuation {
   readonly messages: readonly Message[];
   cut(rendered: string): string;
@@ -72,7 +74,7 @@ export function continuation(messages: readonly Message[], field: true | string,
   return { messages: [...messages.slice(0, -1), final], cut: (rendered) => cut(rendered, text) };
 }
 
-/** The text to continue, and the value with the mark behind it. */
+/** The text to continue, and the value with the mark appended. */
 function mark(value: unknown, key: string): { text: string; marked: unknown } {
   if (typeof value === "string") return { text: value, marked: value + TAG };
   const parts = Array.isArray(value) ? [...value] : [];
@@ -90,6 +92,6 @@ function cut(rendered: string, text: string): string {
     throw new OptionError("continueFinalMessage: the chat template does not write the last message as it is");
   }
   const before = rendered.slice(0, at);
-  // Where the template has trimmed the message, its end is no place for white space either.
+  // If the template has trimmed the message, white space before the mark is trimmed as well.
   return rendered.startsWith(TAG, at) ? before : before.trimEnd();
 }

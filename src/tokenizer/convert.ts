@@ -16,20 +16,20 @@ export interface Converted {
   readonly config: Json;
 }
 
-/** What names a class. */
+/** Keys that name a class. */
 interface Naming {
   readonly modelType: unknown;
   readonly tokenizerClass: unknown;
 }
 
-/** The class that transformers takes where a model_type has one of its own. */
+/** The class that transformers uses for a model_type with a class of its own. */
 const OF_MODEL: Readonly<Record<string, string>> = {
   gptj: "GPT2Tokenizer",
   mistral: "TokenizersBackend",
   mpt: "GPTNeoXTokenizer",
   qwen2: "Qwen2Tokenizer",
 };
-/** Names of transformers' class that reads whatever a file says. */
+/** Names of transformers' class that reads any file. */
 const GENERIC = ["TokenizersBackend", "PreTrainedTokenizer", "PythonBackend"];
 const ENDOFTEXT = "<|endoftext|>";
 /** Classes of byte-level BPE, with their special tokens. */
@@ -38,7 +38,7 @@ const BYTE_LEVEL: Readonly<Record<string, Json>> = {
   GPTNeoXTokenizer: { unk_token: ENDOFTEXT, bos_token: ENDOFTEXT, eos_token: ENDOFTEXT, pad_token: "<|padding|>" },
   Qwen2Tokenizer: { unk_token: ENDOFTEXT, eos_token: ENDOFTEXT, pad_token: ENDOFTEXT },
 };
-/** Classes of SentencePiece models. The generic one has no special tokens but the file's. */
+/** Classes of SentencePiece models. The generic one has only the file's special tokens. */
 const LLAMA = { unk_token: "<unk>", bos_token: "<s>", eos_token: "</s>" };
 const INFILLING = ["▁<PRE>", "▁<MID>", "▁<SUF>", "▁<EOT>", "<FILL_ME>"];
 const SENTENCE_PIECE: Readonly<Record<string, Json>> = {
@@ -52,7 +52,7 @@ const SENTENCE_PIECE: Readonly<Record<string, Json>> = {
 const QWEN2_WORDS =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
-/** The class that transformers' AutoTokenizer takes, without "Fast"; "TokenizersBackend" where it knows none. */
+/** The class that transformers' AutoTokenizer would use, without "Fast"; "TokenizersBackend" if it knows none. */
 function tokenizerClass({ modelType, tokenizerClass: named }: Naming): string {
   const own = typeof modelType === "string" ? OF_MODEL[modelType] : undefined;
   const given = typeof named === "string" ? named.replace(/Fast$/, "") : undefined;
@@ -100,9 +100,9 @@ export function fromSentencePiece(model: SentencePiece, config: Json, naming: Na
   const vocab = Object.fromEntries(texts.map((text, id) => [text, id]));
   const parts = own ? ofClass(type, config) : generic(model, texts, config);
   const unknown = own ? own.unk_token : model.unknown;
-  // LLaMA's own class leaves characters out that nothing stands for.
+  // LLaMA's own class drops characters without a token.
   const unk_token = type !== "LlamaTokenizer" && texts.includes(unknown as string) ? unknown : null;
-  // The file's own list stands in for additional_special_tokens; extra_special_tokens stand in for both.
+  // The file's list replaces additional_special_tokens; extra_special_tokens replace both.
   const { additional_special_tokens: _, ...rest } = config;
   const listed = "extra_special_tokens" in config && !isRecord(config.extra_special_tokens);
   const isAdded = (kind: number) =>
@@ -125,7 +125,7 @@ const UNDERLINES = { type: "Replace", pattern: { String: "▁" }, content: " " }
 const FIRST_SPACE = { type: "Strip", content: " ", start: 1, stop: 0 };
 const sequence = (key: string, steps: readonly unknown[]) => ({ type: "Sequence", [key]: steps });
 
-/** As the classes of LLaMA, Code Llama and Gemma read it: they know by themselves what the file says of normalizing. */
+/** As the classes of LLaMA, Code Llama and Gemma read it: normalization is hard-coded, whatever the file says. */
 function ofClass(type: string, config: Json) {
   const gemma = type === "GemmaTokenizer";
   const prefix = !gemma && config.add_prefix_space !== false;
@@ -143,7 +143,7 @@ function ofClass(type: string, config: Json) {
   };
 }
 
-/** As the file itself says. */
+/** As the file says. */
 function generic(model: SentencePiece, texts: readonly string[], config: Json) {
   const { addDummyPrefix, byteFallback } = model;
   const legacy = config.legacy === undefined || config.legacy === true;
@@ -153,7 +153,7 @@ function generic(model: SentencePiece, texts: readonly string[], config: Json) {
     ...(model.charsmap.length > 0 ? [{ type: "Precompiled" }] : []),
     ...(model.removeExtraWhitespaces ? [replace("\\A +| +\\z", ""), replace(" {2,}", " ")] : []),
     ...(model.escapeWhitespaces ? [SPACES] : []),
-    // Metaspace adds nothing to a text that begins with "▁", SentencePiece does.
+    // Metaspace adds nothing to a text that starts with "▁", SentencePiece does.
     ...(addDummyPrefix && legacy ? [replace("\\A▁", "▁▁")] : []),
   ];
   const longestFirst = userDefined.toSorted((a, b) => [...b].length - [...a].length);
@@ -178,8 +178,9 @@ function generic(model: SentencePiece, texts: readonly string[], config: Json) {
 }
 
 /**
- * The merges that the pieces imply: every way to cut one into two others, by the whole piece and then by the length of its
- * left part. `byScore`: only normal pieces count, and the best score comes first; else ids are the order.
+ * The merges that the pieces imply: every way to split one into two others, in the order of the whole piece, then of
+ * the length of its left part. `byScore`: only normal pieces count, and the best score comes first; otherwise ids
+ * determine the order.
  */
 function mergesOf({ pieces }: SentencePiece, vocab: readonly string[], byScore: boolean): [string, string][] {
   const found: { score: number; merge: [string, string] }[] = [];
@@ -199,7 +200,7 @@ function mergesOf({ pieces }: SentencePiece, vocab: readonly string[], byScore: 
 }
 
 /**
- * The texts of the pieces by id. Where tokenizer_config.json calls a piece otherwise, it is called so, unless that is the
+ * The texts of the pieces by id. If tokenizer_config.json gives a piece another text, that is used, unless it is the
  * text of another piece that keeps its id.
  */
 function renamed({ pieces }: SentencePiece, config: Json): string[] {
@@ -215,7 +216,7 @@ function renamed({ pieces }: SentencePiece, config: Json): string[] {
   });
 }
 
-/** Added tokens found in the text as it is, so that each stretch between them gets a prefix of its own. */
+/** Added tokens are matched in the raw text, so that each section between them gets a prefix of its own. */
 function inRawText(config: Json): Json {
   if (!isRecord(config.added_tokens_decoder)) return config;
   const tokens = Object.entries(config.added_tokens_decoder).map(([id, token]) => [

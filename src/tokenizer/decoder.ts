@@ -5,26 +5,29 @@ import { prependScheme } from "./pretokenizer.ts";
 
 /**
  * The `decoder` of a tokenizer.json in the one form that can be streamed: every token stands for some bytes, whatever
- * its neighbours are; the bytes of all tokens are UTF-8; and the text may lose some characters at its very beginning.
+ * its neighbours are; the bytes of all tokens are UTF-8; and the text may lose some characters at its very start.
  */
 export interface Decoder {
-  /** The bytes of a token. `added`: it is an added token, whose content is text and not an alphabet of bytes. */
+  /** The bytes of a token. `added`: an added token, whose content is text and not in the byte alphabet. */
   bytes(token: string, added: boolean): Uint8Array;
-  /** Stands between tokens; "" but where a tokenizer.json has no decoder. */
+  /** The separator of tokens; "" unless a tokenizer.json has no decoder. */
   readonly separator: string;
-  /** This character is removed at the beginning of the text … */
+  /** This character is removed at the start of the text … */
   readonly strip: string;
-  /** … at most so often. */
+  /** … at most this many times. */
   readonly stripCount: number;
 }
 
-/** More than one space to strip is not seen in practice; the count is part of a snapshot. */
+/** More than one space to strip does not occur in practice; the count is part of a snapshot. */
 const MAX_STRIP = 255;
 const KNOWN_IN_SEQUENCE = ["Replace", "ByteFallback", "Fuse", "Strip", "ByteLevel", "Metaspace"] as const;
 
 const encoder = new TextEncoder();
 
-/** @throws ModelError for a decoder that is unknown or cannot be streamed */
+/**
+ * Reads the `decoder` of a tokenizer.json.
+ * @throws ModelError for a decoder that is unknown or cannot be streamed
+ */
 export function compileDecoder(field: Field): Decoder {
   if (!field.present) {
     return { bytes: (token) => encoder.encode(token), separator: " ", strip: "", stripCount: 0 };
@@ -99,7 +102,7 @@ function sequence(steps: readonly Field[]): Decoder {
   return { bytes: (token, added) => bytes(edited(token), added), separator: "", strip, stripCount };
 }
 
-/** A token without up to `start` characters at its beginning and up to `stop` at its end, where they are `character`. */
+/** A token without up to `start` characters at its start and up to `stop` at its end, if they are `character`. */
 function stripped(token: string, character: string, start: number, stop: number): string {
   let rest = token;
   for (let i = 0; i < start && rest.startsWith(character); i++) rest = rest.slice(character.length);

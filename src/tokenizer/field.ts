@@ -1,12 +1,12 @@
 import { ModelError, mismatch, show } from "../base/errors.ts";
 import { isRecord } from "../formats/json.ts";
 
-/** Components may contain components; deeper than this is a damaged or hostile file. */
+/** Components may be nested; deeper nesting means a damaged or hostile file. */
 const MAX_DEPTH = 16;
 
 /**
- * One value of a parsed JSON file together with where it stands, so that whoever reads it can check it and
- * complain about it by name. Every reader throws ModelError: `path: expected X, found Y`.
+ * A value of a parsed JSON file together with its path, so that readers can check it and name it in errors. Every
+ * reader throws ModelError: `path: expected X, found Y`.
  */
 export class Field {
   readonly value: unknown;
@@ -14,7 +14,7 @@ export class Field {
   readonly #name: string | number;
   readonly #depth: number;
 
-  /** `name`: the file, or inside of `parent` the key or index. */
+  /** `name`: the file, or within `parent` the key or index. */
   constructor(value: unknown, name: string | number, parent?: Field) {
     this.value = value;
     this.#name = name;
@@ -23,7 +23,7 @@ export class Field {
     if (this.#depth > MAX_DEPTH) parent!.fail(`at most ${MAX_DEPTH} levels of nesting`);
   }
 
-  /** `file: a.b[3]["c d"]`, made when an error needs it: files have some 10^5 fields. */
+  /** `file: a.b[3]["c d"]`, built only for errors: files have about 10^5 fields. */
   get path(): string {
     const name = this.#name;
     if (!this.#parent) return String(name);
@@ -46,7 +46,7 @@ export class Field {
     return isRecord(this.value) ? this.value : this.fail("an object");
   }
 
-  /** The field `key` of this object; its value is undefined where there is none. */
+  /** The field `key` of this object; its value is undefined if it is missing. */
   get(key: string): Field {
     const object = this.object();
     return new Field(Object.hasOwn(object, key) ? object[key] : undefined, key, this);
@@ -79,12 +79,12 @@ export class Field {
     return typeof this.value === "boolean" ? this.value : this.fail("true or false");
   }
 
-  /** true or false; `missing` where the field is missing or null. */
+  /** true or false; `missing` if the field is missing or null. */
   flag(missing: boolean): boolean {
     return this.present ? this.boolean() : missing;
   }
 
-  /** The string, undefined where the field is missing or null. */
+  /** The string; undefined if the field is missing or null. */
   text(): string | undefined {
     return this.present ? this.string() : undefined;
   }
@@ -100,7 +100,7 @@ export function isWhole(value: unknown, max: number): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= max;
 }
 
-/** What was found, in a few words: whole vocabularies are not printed. */
+/** What was found, abbreviated: whole vocabularies are not printed. */
 function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (Array.isArray(value)) return `an array of ${value.length}`;

@@ -1,22 +1,28 @@
-/** A place in the heap: a merge's rank above, the position of its left part below. Together they stay exact in a number. */
+/**
+ * An entry of the heap: a merge's rank in the high part, the position of its left part in the low part of one exact
+ * number.
+ */
 const POSITIONS = 2 ** 27;
 
-/** Two neighbours, and what they become. */
+/** Two adjacent tokens, and their product. */
 export type Merge = readonly [left: string, right: string, product: string];
 
-/** Results that are remembered; texts repeat their words. */
+/** The most results that are cached; texts repeat their words. */
 const REMEMBERED = 10_000;
-/** Between the parts of a key; each part is one character and an affix. */
+/** Separates the parts of a key; each part is one character and an affix. */
 const BETWEEN = "\0";
 
-/** Byte-pair merging: of two neighbours that a merge joins, those of the first merge first, and of these the leftmost. */
+/**
+ * Byte-pair merging: of all adjacent pairs that a merge joins, the one with the lowest rank is merged first, leftmost
+ * first.
+ */
 export class Merger {
   /** Left part → right part → rank. */
   readonly #ranks = new Map<string, Map<string, number>>();
   readonly #products: readonly string[];
   readonly #remembered = new Map<string, readonly string[]>();
 
-  /** `merges` in the order of their ranks; of a pair that occurs twice the last counts, as in Hugging Face. */
+  /** `merges` in the order of their ranks; if a pair occurs twice the last one counts, as in Hugging Face. */
   constructor(merges: readonly Merge[]) {
     for (const [rank, [left, right]] of merges.entries()) {
       const rights = this.#ranks.get(left) ?? new Map<string, number>();
@@ -25,7 +31,7 @@ export class Merger {
     this.#products = merges.map(([, , product]) => product);
   }
 
-  /** The tokens that `parts` become. */
+  /** The tokens that `parts` are merged into. */
   merge(parts: readonly string[]): readonly string[] {
     if (parts.length < 2) return parts;
     const key = parts.join(BETWEEN);
@@ -42,7 +48,7 @@ export class Merger {
     const end = tokens.length;
     const next = Int32Array.from(tokens, (_, i) => i + 1);
     const before = Int32Array.from(tokens, (_, i) => i - 1);
-    /** Of what begins at a position with what follows; -1: they stay apart. */
+    /** The rank of the merge at a position with its right neighbour; -1: none. */
     const ranks = new Int32Array(end).fill(-1);
     const heap = new Heap();
     const look = (at: number) => {
@@ -69,7 +75,7 @@ export class Merger {
   }
 }
 
-/** Numbers, of which the smallest comes first. */
+/** A heap of numbers with the smallest first. */
 class Heap {
   readonly #values: number[] = [];
 

@@ -3,8 +3,9 @@ import { type ChatOptions, renderChat } from "./chat.ts";
 import type { Message } from "./conversation.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
+/** Options of rendering new turns. */
 export interface NextTurnsOptions extends ChatOptions {
-  /** What the text is to follow: an answer as the model wrote it, whose turn is still open, or turns that are complete. */
+  /** What the text follows: an answer as the model wrote it, whose turn is still open, or complete turns. */
   after?: "answer" | "turns";
 }
 
@@ -31,7 +32,7 @@ export function renderNextTurns(
   let writesCalls = false;
   for (const invention of inventions(messages)) {
     const isCall = invention.turns.at(-1)!.tool_calls !== undefined;
-    // Results of tools follow a plain answer only where the template does not write calls.
+    // Tool results follow a plain answer only if the template does not write calls.
     if (writesCalls && !isCall) continue;
     try {
       const found = behind(tokenizer, invention, messages, options, after);
@@ -40,7 +41,7 @@ export function renderNextTurns(
       why ??= new OptionError(none);
     } catch (error) {
       if (!(error instanceof ModelError || error instanceof OptionError)) throw error;
-      // Later ones may be about what was invented.
+      // Later ones may depend on what was made up.
       why ??= error;
     }
   }
@@ -49,15 +50,15 @@ export function renderNextTurns(
 
 const RETRY = "start a session with the whole chat";
 
-/** Invented turns, whose last one ends with a mark in what it says. */
+/** Placeholder turns, the last of which ends with a mark. */
 interface Invention {
   readonly turns: readonly Message[];
   readonly mark: string;
-  /** Texts that must not be left over. */
+  /** Texts that must not remain in the result. */
   readonly others: readonly string[];
 }
 
-/** In the order in which they are tried: templates differ in what they take. */
+/** In the order in which they are tried: templates accept different ones. */
 function* inventions(messages: readonly Message[]): Generator<Invention> {
   const all = JSON.stringify(messages);
   const word = (name: string) => {
@@ -76,19 +77,21 @@ function* inventions(messages: readonly Message[]): Generator<Invention> {
       yield { turns: [user, answer], mark, others };
       yield { turns: [system, user, answer], mark, others };
     }
-    // After a user's turn, or one of the system alone.
+    // After a user's turn, or only a system turn.
     yield { turns: [{ role: "user", content: content(mark) }], mark, others };
     yield { turns: [{ role: "system", content: content(mark) }], mark, others };
   }
 }
 
-/** The results of tools at the start: the answer before them has called these tools. */
+/** The tool results at the start: the answer before them has called these tools. */
 function leadingTools(messages: readonly Message[]): readonly Message[] {
   const end = messages.findIndex(({ role }) => role !== "tool");
   return end < 0 ? messages : messages.slice(0, end);
 }
 
-/** Answers that call tools, the mark in the last argument: as an object, and as text, which some templates expect. */
+/**
+ * Answers that call tools, with the mark in the last argument: as an object, and as text, which some templates expect.
+ */
 function calls(tools: readonly Message[], mark: string): Message[] {
   return [{ value: mark }, JSON.stringify({ value: mark })].flatMap((args) => {
     const tool_calls = tools.map(({ tool_call_id: id = "call00000", name = "tool" }) => {
@@ -101,7 +104,7 @@ function calls(tools: readonly Message[], mark: string): Message[] {
   });
 }
 
-/** undefined where the mark does not come through; no text where what is behind it cannot be told apart. */
+/** undefined if the mark does not appear; no text if what follows it is ambiguous. */
 function behind(
   tokenizer: Tokenizer,
   { turns, mark, others }: Invention,
@@ -124,7 +127,7 @@ function behind(
   const end = rest(turns, alone);
   if (end === undefined || !text.startsWith(end)) return {};
   if (after === "turns") return { text: text.slice(end.length) };
-  // The call ends with the model's own words: only what ends any answer is to follow them.
+  // The call ends with the model's own tokens; only what ends any answer may follow them.
   const plain = rest([...turns.slice(0, -1), { role: "assistant", content: mark }], alone);
   return plain !== undefined && end.endsWith(plain) ? { text: text.slice(end.length - plain.length) } : {};
 }

@@ -2,6 +2,7 @@ import type { Field } from "./field.ts";
 import { compilePattern } from "./pattern.ts";
 import { accent, known, lowerCase } from "./unicode.ts";
 
+/** A function from text to normalized text. */
 export type Normalizer = (text: string) => string;
 
 const KNOWN = [
@@ -59,14 +60,14 @@ export function compileNormalizer(field: Field): Normalizer {
 
 const SPACE = /^\p{White_Space}$/u;
 
-/** How many UTF-16 units of white space `text` ends with; Unicode's White_Space, all of it in the first plane. */
+/** The number of UTF-16 units of white space at the end of `text`; Unicode's White_Space, all in the first plane. */
 export function trailingSpace(text: string): number {
   let n = 0;
   while (n < text.length && SPACE.test(text.charAt(text.length - 1 - n))) n++;
   return n;
 }
 
-/** How many UTF-16 units of white space follow `start` in `text`. */
+/** The number of UTF-16 units of white space after `start` in `text`. */
 export function leadingSpace(text: string, start: number): number {
   let n = 0;
   while (start + n < text.length && SPACE.test(text.charAt(start + n))) n++;

@@ -22,16 +22,17 @@ export function compilePattern(field: Field): RegExp {
     const translated = new SplitPreTokenizer(config as never).pattern;
     if (translated) return new RegExp(writeOut(translated.source), "gu");
   } catch {
-    // Falls through: the library's words name neither the file nor the field.
+    // Fall through: the library's messages name neither the file nor the field.
   }
   return source.fail("a regular expression that can be translated to JavaScript");
 }
 
+/** The source of a regular expression that matches a text literally. */
 export function escapeRegExp(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
 }
 
-/** Oniguruma's names of properties that JavaScript does not have, in lower case, and general categories' long names. */
+/** Oniguruma's names of properties that JavaScript lacks, in lower case, and the long names of general categories. */
 const NAMES: Readonly<Record<string, string>> = {
   ...{ alpha: "Alphabetic", upper: "Uppercase", lower: "Lowercase", space: "White_Space", word: "Word" },
   ...{ digit: "Nd", punct: "P", cntrl: "Cc", letter: "L", uppercaseletter: "Lu", lowercaseletter: "Ll" },
@@ -52,7 +53,7 @@ const NAMES: Readonly<Record<string, string>> = {
   ...{ alphabetic: "Alphabetic", uppercase: "Uppercase", lowercase: "Lowercase", whitespace: "White_Space" },
 };
 
-/** \p{^lu} → \P{Lu}: names are JavaScript's, which heeds case and has no "^". */
+/** \p{^lu} → \P{Lu}: JavaScript's names, which are case-sensitive and have no "^". */
 function withJavaScriptNames(source: string): string {
   return source.replace(/\\([pP])\{(\^?)([\w -]+)\}|\\./gsu, (text, sign?: string, not?: string, name = "") => {
     if (sign === undefined) return text;
@@ -63,8 +64,8 @@ function withJavaScriptNames(source: string): string {
 }
 
 /**
- * (?i) at the begin as a group. In such groups, in which the library lets letters of ASCII stand for both cases, s and k
- * stand for U+017F and U+212A as well. What is folded to several letters, as ß to ss, is not.
+ * A leading (?i) as a group. In such groups, in which the library lets ASCII letters match both cases, s and k also
+ * match U+017F and U+212A. Characters that fold to several letters, as ß to ss, do not.
  */
 function withoutCase(source: string): string {
   const whole = source.startsWith("(?i)") ? `(?i:${source.slice(4)})` : source;
@@ -90,12 +91,12 @@ const TOKEN =
   /\\[pPxu]\{[^}]*\}|\\k<[^>]*>|\\.|\(\?(?:<[=!]|<\w+>|[:=!>]|i:)|[?*+][+?]?|\{\d+(?:,\d*)?\}|\{,\d+\}|./gsuy;
 
 /**
- * What gives nothing back, X++ and (?>X), as a group in a lookahead and a reference to it: JavaScript has no other way. The
- * library would let X give back.
+ * Possessive and atomic constructs, X++ and (?>X), as a group in a lookahead and a reference to it, which is the only
+ * way in JavaScript. The library would let X backtrack.
  */
 function withoutAtomic(source: string): string {
   let out = "";
-  /** Where in `out` the last atom begins; -1: there is none. */
+  /** Where in `out` the last atom starts; -1: there is none. */
   let atom = -1;
   let count = 0;
   const groups: { readonly start: number; readonly atomic: boolean }[] = [];
@@ -126,7 +127,10 @@ function withoutAtomic(source: string): string {
   return out;
 }
 
-/** Behind the character class that begins at `start`, which may contain others; the end of the source if it is open. */
+/**
+ * The position after the character class that starts at `start`, which may contain others; the end of the source if it
+ * is unclosed.
+ */
 function classEnd(source: string, start: number): number {
   let depth = 0;
   for (let at = start; at < source.length; at++) {

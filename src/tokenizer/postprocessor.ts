@@ -1,7 +1,7 @@
 import { MAX_ID } from "./bpe.ts";
 import type { Field } from "./field.ts";
 
-/** The ids that are put before and behind those of a text. */
+/** The ids that are added before and after those of a text. */
 export interface Frame {
   readonly prefix: readonly number[];
   readonly suffix: readonly number[];
@@ -9,7 +9,9 @@ export interface Frame {
 
 const KNOWN = ["Sequence", "ByteLevel", "TemplateProcessing", "BertProcessing", "RobertaProcessing"] as const;
 
-/** What the `post_processor` of a tokenizer.json does to a single text. `known`: whether there is a token of that id. */
+/**
+ * What the `post_processor` of a tokenizer.json does to a single text. `known`: whether a token with that id exists.
+ */
 export function compilePostProcessor(field: Field, known: (id: number) => boolean): Frame {
   if (!field.present) return { prefix: [], suffix: [] };
   const readId = (id: Field) => {

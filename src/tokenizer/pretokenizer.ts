@@ -3,7 +3,7 @@ import type { Field } from "./field.ts";
 import { compilePattern, escapeRegExp } from "./pattern.ts";
 import { numeric, punctuation, unicode, WORD } from "./unicode.ts";
 
-/** Cuts normalized text into the pieces that merges do not cross. `first`: the piece begins the whole text. */
+/** Splits normalized text into the pieces that merges do not cross. `first`: the piece starts the whole text. */
 export type PreTokenizer = (text: string, first: boolean) => string[];
 
 const KNOWN = [
@@ -70,7 +70,7 @@ export function compilePreTokenizer(field: Field): PreTokenizer {
   }
 }
 
-/** When Metaspace puts its space before a text; `add_prefix_space` is the key of older files. */
+/** When Metaspace prepends a space to a text; `add_prefix_space` is the key in older files. */
 export function prependScheme(field: Field): "always" | "first" | "never" {
   const scheme = field.get("prepend_scheme");
   if (scheme.present) return scheme.oneOf(["always", "first", "never"]);
@@ -90,12 +90,12 @@ function metaspace(field: Field): PreTokenizer {
   };
 }
 
-/** Hugging Face's five ways to cut a text at the matches of a pattern; empty pieces are dropped. */
+/** Hugging Face's five ways to split a text at the matches of a pattern; empty pieces are dropped. */
 export function split(text: string, pattern: RegExp, behavior: Behavior, invert: boolean): string[] {
-  // [start, end) and whether it is a delimiter, without gaps over the whole text
+  // [start, end) and whether it is a delimiter, covering the whole text
   const spans: [start: number, end: number, delimiter: boolean][] = [];
   let at = 0;
-  // Not matchAll, which makes the expression anew: with our classes its source has some 40 kB.
+  // Not matchAll, which compiles the expression anew: with our classes its source has about 40 kB.
   pattern.lastIndex = 0;
   for (let found = pattern.exec(text); found; found = pattern.exec(text)) {
     const { 0: match, index } = found;

@@ -1,28 +1,29 @@
 import { ModelError, mismatch, show } from "../base/errors.ts";
 
-/** The kinds of a SentencePiece model, by their number in the file. */
+/** The kinds of SentencePiece models, by their number in the file. */
 const KINDS = ["none", "Unigram", "BPE", "word", "character"] as const;
-/** The longest piece that SentencePiece's own trainer may be told to make, in characters. */
+/** The longest piece that SentencePiece's own trainer can produce, in characters. */
 const LONGEST_PIECE = 512;
 
-/** One token of a SentencePiece model; its id is its place. */
+/** One token of a SentencePiece model; its id is its index. */
 export interface Piece {
   readonly text: string;
   readonly score: number;
   readonly type: PieceType;
 }
 
+/** The kinds of pieces, by their number in the file. */
 export const PieceType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 type PieceType = (typeof PieceType)[keyof typeof PieceType];
 
-/** What a tokenizer.model says that concerns tokenizing. */
+/** The parts of a tokenizer.model that concern tokenizing. */
 export interface SentencePiece {
   readonly pieces: readonly Piece[];
   readonly byteFallback: boolean;
-  /** Tokens by role; only those that there are. */
+  /** Tokens by role; only those that exist. */
   readonly named: Readonly<Record<string, string>>;
   readonly unknown: string;
-  /** Tables by which characters are replaced before anything else. */
+  /** Tables of replacements that are applied before anything else. */
   readonly charsmap: Uint8Array;
   readonly addDummyPrefix: boolean;
   readonly removeExtraWhitespaces: boolean;
@@ -81,7 +82,7 @@ function checkPieces(pieces: readonly Piece[], name: string): void {
   }
 }
 
-/** A protobuf message: its fields by number, of which the last one counts where only one is meant. */
+/** A protobuf message: its fields by number; the last one counts where only one is expected. */
 class Message {
   readonly #name: string;
   readonly #fields = new Map<number, (number | Uint8Array)[]>();
@@ -98,7 +99,7 @@ class Message {
     }
   }
 
-  /** A whole number of 32 bits; booleans are 0 and 1. */
+  /** An integer of 32 bits; booleans are 0 and 1. */
   integer(field: number, fallback: number): number {
     const value = this.#fields.get(field)?.at(-1) ?? fallback;
     return typeof value === "number" ? value : this.#fail(field, "a number");
@@ -155,7 +156,7 @@ class Reader {
     return this.#at >= this.#bytes.length;
   }
 
-  /** The low 32 bits of a number, signed; that is all that these files need. */
+  /** The low 32 bits of a number, signed, which is all that these files need. */
   varint(): number {
     let value = 0;
     for (let shift = 0; shift < 70; shift += 7) {
@@ -166,7 +167,7 @@ class Reader {
     return this.#fail();
   }
 
-  /** A value of the wire type: a number, or the bytes of anything else. */
+  /** A value of the wire type: a number, or the bytes of any other. */
   value(type: number): number | Uint8Array {
     switch (type) {
       case 0:
@@ -191,6 +192,6 @@ class Reader {
   }
 
   #fail(): never {
-    throw new ModelError(mismatch(this.#name, "a SentencePiece model", `bytes that are none (at ${this.#at})`));
+    throw new ModelError(mismatch(this.#name, "a SentencePiece model", `other bytes (at ${this.#at})`));
   }
 }

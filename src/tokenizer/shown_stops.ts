@@ -1,20 +1,22 @@
 import { StopStrings } from "./stop.ts";
 
-/** Text held back. */
+/** Held-back text. */
 export interface Tail {
-  /** Of the text as it is shown. */
+  /** In the text that is shown. */
   readonly shown: string;
-  /** Of the text with its special tokens. */
+  /** In the text with special tokens. */
   readonly whole: string;
-  /** The UTF-16 code units of `whole` that are not shown, by their indexes. */
+  /** The indexes of the UTF-16 code units of `whole` that are not shown. */
   readonly hidden: readonly number[];
 }
 
+/** The tail of a text that holds nothing back. */
 export const NO_TAIL: Tail = { shown: "", whole: "", hidden: [] };
 
 /**
- * StopStrings for a text of which special tokens are not shown: a stop string is found in the text as it is shown, and in
- * the text with its special tokens (HF StopStringCriteria), so `<|im_end|>` ends a text as well as `\nUser:` does.
+ * StopStrings for a text of which special tokens are not shown: a stop string matches in the text that is shown as well
+ * as in the text with special tokens (HF StopStringCriteria), so `<|im_end|>` ends a text as well as `
+ * User:` does.
  */
 export class ShownStops {
   readonly #shown: StopStrings;
@@ -32,7 +34,7 @@ export class ShownStops {
     return { shown: this.#shown.tail, whole: this.#whole.tail, hidden: this.#hidden };
   }
 
-  /** Takes the next piece, which is shown or not; gives the text that is shown for certain, and whether it ends there. */
+  /** Takes the next piece, shown or not; returns the text that can be shown, and whether the text ends there. */
   push(piece: string, isShown: boolean): { text: string; stopped: boolean } {
     const { shown, whole } = this.tail;
     const held = this.#held;
@@ -43,7 +45,7 @@ export class ShownStops {
     const other = this.#whole.push(piece);
     const certain = all.length - this.#whole.tail.length;
     this.#hidden = hidden.filter((i) => i >= certain).map((i) => i - certain);
-    // Where each of the two ends what it gave, in the text that is shown: what was held back, then the piece.
+    // Where each of the two views ends, in the text that is shown: the held-back text, then the piece.
     const ends = [
       { stopped: one.stopped, end: held.length - shown.length + one.text.length },
       { stopped: other.stopped, end: held.length - visible(whole, hidden).length + visible(other.text, hidden).length },
@@ -54,7 +56,7 @@ export class ShownStops {
     return { text: (held + (isShown ? piece : "")).slice(0, end), stopped };
   }
 
-  /** What was held back: the text ended before it became a stop string. */
+  /** Returns the held-back text: the text ended before it became a stop string. */
   flush(): string {
     const text = this.#held;
     this.#shown.flush();
@@ -63,7 +65,7 @@ export class ShownStops {
     return text;
   }
 
-  /** Text that is to be shown, and may be the beginning of a stop string in either view. */
+  /** Text that is to be shown, and may be the start of a stop string in either view. */
   get #held(): string {
     const { shown, whole, hidden } = this.tail;
     const other = visible(whole, hidden);
@@ -71,7 +73,7 @@ export class ShownStops {
   }
 }
 
-/** A beginning of a text without its hidden code units. */
+/** The start of a text without its hidden code units. */
 function visible(text: string, hidden: readonly number[]): string {
   if (hidden.length === 0) return text;
   return Array.from({ length: text.length }, (_, i) => (hidden.includes(i) ? "" : text[i])).join("");

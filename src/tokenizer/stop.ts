@@ -1,9 +1,12 @@
 import { mismatch, OptionError } from "../base/errors.ts";
 
-/** UTF-8 bytes of a stop string at most. */
+/** The most UTF-8 bytes of a stop string. */
 const MAX_BYTES = 256;
 
-/** What is expected and found where a stop string is empty, too long or no valid Unicode. */
+/**
+ * The expected and found parts of the error for a stop string that is empty, too long or invalid Unicode; undefined if
+ * it is fine.
+ */
 export function stopStringFault(stop: unknown): readonly [expected: string, found: unknown] | undefined {
   if (typeof stop !== "string" || stop === "") return ["some text", stop === "" ? '""' : stop];
   if (!stop.isWellFormed()) return ["valid Unicode", JSON.stringify(stop)];
@@ -13,12 +16,12 @@ export function stopStringFault(stop: unknown): readonly [expected: string, foun
 }
 
 /**
- * Ends a text at the first stop string, however the text is cut into pieces. The stop string that is complete first
- * wins, of those complete at the same character the longest. Text is held back only as long as it may turn out to be
- * the beginning of a stop string, and never more than the longest of them.
+ * Ends a text at the first stop string, however the text is split into pieces. The stop string that is complete first
+ * wins; of those complete at the same character, the longest. Text is held back only as long as it may be the start of
+ * a stop string, and never more than the longest of them.
  */
 export class StopStrings {
-  /** UTF-8 bytes of a stop string at most, so bytes of `tail` at most + 1. */
+  /** The most UTF-8 bytes of a stop string, so at most one more than the bytes of `tail`. */
   static readonly MAX_BYTES = MAX_BYTES;
 
   readonly #stops: readonly string[];
@@ -39,7 +42,10 @@ export class StopStrings {
     this.#tail = tail;
   }
 
-  /** Takes the next piece; gives the text that is certain, and the stop string if it ends there. Then nothing follows. */
+  /**
+   * Takes the next piece; returns the text that is certain, and the stop string if the text ends there. Nothing follows
+   * then.
+   */
   push(piece: string): { text: string; stopped: string | undefined } {
     if (this.#stopped !== undefined) return { text: "", stopped: this.#stopped };
     const text = this.#tail + piece;
@@ -62,19 +68,19 @@ export class StopStrings {
     return { text: text.slice(0, text.length - keep), stopped: undefined };
   }
 
-  /** What was held back: the text ended before it became a stop string. */
+  /** Returns the held-back text: the text ended before it became a stop string. */
   flush(): string {
     const text = this.#tail;
     this.#tail = "";
     return text;
   }
 
-  /** The text held back, at most 255 bytes of UTF-8. */
+  /** The held-back text, at most 255 bytes of UTF-8. */
   get tail(): string {
     return this.#tail;
   }
 
-  /** Length of the longest end of `text` with which a stop string begins. */
+  /** Length of the longest suffix of `text` that is a prefix of a stop string. */
   #unfinished(text: string): number {
     let longest = 0;
     for (const stop of this.#stops) {

@@ -2,19 +2,19 @@ import { ModelError, mismatch } from "../base/errors.ts";
 import type { Decoder } from "./decoder.ts";
 import { incompleteTail } from "./utf8.ts";
 
-/** Entries of the state: characters that may still be stripped at the beginning, then the bytes kept back. */
+/** Entries of the state: characters that may still be stripped at the start, then the held-back bytes. */
 const STRIP = 0;
 const PENDING = 1;
 const MAX_PENDING = 3;
 
-/** What a stream needs of a tokenizer. */
+/** The part of a tokenizer that a stream needs. */
 export interface Decoding {
   readonly decoder: Decoder;
-  /** The bytes that a token stands for; undefined where it shows nothing. */
+  /** The bytes of a token; undefined if it shows nothing. */
   tokenBytes(id: number, options: { skipSpecialTokens?: boolean }): Uint8Array | undefined;
 }
 
-// ignoreBOM: U+FEFF is a character like any other.
+// ignoreBOM: U+FEFF is an ordinary character here.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const encoder = new TextEncoder();
 
@@ -28,7 +28,7 @@ const encoder = new TextEncoder();
 export class TextStream {
   /** Length of `state`, always. */
   static readonly STATE_LENGTH = PENDING + MAX_PENDING;
-  /** State behind some text that ended with a character. */
+  /** The state after a text that ended with a complete character. */
   static readonly BEHIND_TEXT = Int32Array.of(0, ...new Array<number>(MAX_PENDING).fill(-1));
 
   readonly #tokenizer: Decoding;
@@ -61,14 +61,14 @@ export class TextStream {
     return this.#stripped(decoder.decode(all.subarray(0, end)));
   }
 
-  /** What was kept back, as U+FFFD: the text ends in the middle of a character. */
+  /** Returns the held-back bytes as U+FFFD: the text ends within a character. */
   flush(): string {
     const text = decoder.decode(this.#pending);
     this.#pending = new Uint8Array(0);
     return this.#stripped(text);
   }
 
-  /** All that is needed to go on elsewhere; unused entries are -1. */
+  /** Everything that is needed to continue elsewhere; unused entries are -1. */
   get state(): Int32Array {
     const state = new Int32Array(TextStream.STATE_LENGTH).fill(-1);
     state[STRIP] = this.#strip;

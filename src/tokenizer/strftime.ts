@@ -15,7 +15,7 @@ const MONTHS = [
 ];
 const DAY = 86_400_000;
 
-/** Directives that stand for others. */
+/** Directives that abbreviate others. */
 const SHORT: Record<string, string> = {
   c: "%a %b %e %H:%M:%S %Y",
   x: "%m/%d/%y",
@@ -30,7 +30,7 @@ const SHORT: Record<string, string> = {
 
 /**
  * Python's strftime in the C locale and local time, with the flags of the GNU C library (`%-d`): English on every
- * machine. Unknown directives stay as they are.
+ * machine. Unknown directives are kept.
  */
 export function strftime(date: Date, format: string): string {
   return format.replace(/%([-_0^#]?)(.)/gs, (whole, flag: string, letter: string) => {
@@ -44,7 +44,7 @@ export function strftime(date: Date, format: string): string {
   });
 }
 
-/** A number with its width and what fills it up, or a text. */
+/** A number with its width and padding, or a text. */
 function field(date: Date, letter: string): readonly [number, number, string] | string | undefined {
   const year = date.getFullYear();
   const weekday = date.getDay();
@@ -82,7 +82,7 @@ function field(date: Date, letter: string): readonly [number, number, string] | 
     b: MONTHS[date.getMonth()]!.slice(0, 3),
     p: date.getHours() < 12 ? "AM" : "PM",
     P: date.getHours() < 12 ? "am" : "pm",
-    // Python's now() knows no time zone.
+    // Python's now() has no time zone.
     z: "",
     Z: "",
     n: "\n",
@@ -92,7 +92,7 @@ function field(date: Date, letter: string): readonly [number, number, string] | 
   return texts[letter];
 }
 
-/** The week that has this day's Thursday, from 1, and that Thursday's year (ISO 8601). */
+/** The week that contains this day's Thursday, from 1, and that Thursday's year (ISO 8601). */
 function isoWeek(date: Date): { year: number; week: number } {
   const thursday = new Date(Date.UTC(date.getFullYear(), date.getMonth(), date.getDate() + 4 - (date.getDay() || 7)));
   const year = thursday.getUTCFullYear();

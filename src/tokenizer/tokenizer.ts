@@ -9,21 +9,21 @@ import { compilePostProcessor, type Frame } from "./postprocessor.ts";
 import { compilePreTokenizer, type PreTokenizer } from "./pretokenizer.ts";
 import { TextStream } from "./stream.ts";
 
-/** Special tokens that a tokenizer may put around every text; thousands are a mistake or an attack. */
+/** The most special tokens that a tokenizer may add to every text; thousands are a mistake or an attack. */
 const MOST_AROUND = 1000;
 
 /**
- * Text ↔ token ids, as a Hugging Face tokenizer.json says.
+ * Text ↔ token ids, according to a Hugging Face tokenizer.json.
  *
- * tokenizer.json is followed as it stands; whatever there is in its place is made into one first (convert.ts). From
- * tokenizer_config.json come the special tokens, `add_bos_token`, `add_eos_token` and the chat templates.
- * `clean_up_tokenization_spaces`, `legacy` and `add_prefix_space` of that file are ignored: the first would change decoded
- * text, the others are about files of older formats.
+ * tokenizer.json is followed as it is; other files are first converted to one (convert.ts). tokenizer_config.json
+ * provides the special tokens, `add_bos_token`, `add_eos_token` and the chat templates. `clean_up_tokenization_spaces`,
+ * `legacy` and `add_prefix_space` of that file are ignored: the first would change decoded text, the others are about
+ * older formats.
  */
 export class Tokenizer {
-  /** What errors call it. */
+  /** Its name in errors. */
   readonly name: string;
-  /** Rows that an embedding needs at least: the highest id + 1. */
+  /** The least number of rows of an embedding: the highest id + 1. */
   readonly vocabSize: number;
   /** How tokens become bytes and text. */
   readonly decoder: Decoder;
@@ -36,9 +36,9 @@ export class Tokenizer {
   readonly #normalize: Normalizer;
   readonly #cut: PreTokenizer;
   readonly #frame: Frame;
-  /** Searched in the text as it is. */
+  /** Matched in the raw text. */
   readonly #addedRaw: AddedTokens;
-  /** Searched in the normalized text. */
+  /** Matched in the normalized text. */
   readonly #addedNormalized: AddedTokens;
   readonly #added: ReadonlyMap<number, AddedToken>;
   /** By id, as they decode. */
@@ -76,7 +76,7 @@ export class Tokenizer {
     this.#ids = ids;
     const tokens: (string | undefined)[] = [];
     for (const [token, id] of ids) tokens[id] = token;
-    // Found in normalized text, so that is what it stands for: "▁<tok>" and not "<tok>".
+    // Matched in normalized text, so that is what it decodes to: "▁<tok>" and not "<tok>".
     for (const { content, id, normalized } of added) if (normalized) tokens[id] = this.#normalize(content);
     this.#tokens = tokens;
     this.vocabSize = tokens.length;
@@ -127,17 +127,17 @@ export class Tokenizer {
     return text + stream.flush();
   }
 
-  /** How many tokens `encode(text)` gives, special tokens included. */
+  /** The number of tokens of `encode(text)`, special tokens included. */
   count(text: string): number {
     return this.encode(text).length;
   }
 
-  /** The token of an id, undefined where there is none. */
+  /** The token of an id; undefined if there is none. */
   token(id: number): string | undefined {
     return this.#added.get(id)?.content ?? this.#tokens[id];
   }
 
-  /** Whether an id is a special token's, such as BOS, which decoded text leaves out. */
+  /** Whether an id is that of a special token, such as BOS, which decoded text omits. */
   isSpecial(id: number): boolean {
     return this.#added.get(id)?.special ?? false;
   }
@@ -168,7 +168,7 @@ export class Tokenizer {
     return this.specialTokens.get("eos_token");
   }
 
-  /** undefined also where the configuration names a token that does not exist. */
+  /** Also undefined if the configuration names a token that does not exist. */
   get bosTokenId(): number | undefined {
     return this.bosToken === undefined ? undefined : this.id(this.bosToken);
   }
@@ -192,12 +192,14 @@ export class Tokenizer {
     }
   }
 
-  /** add_bos_token and add_eos_token decide, where they are given; else the post-processor does. */
+  /** add_bos_token and add_eos_token take precedence over the post-processor. */
   #withBosAndEos(frame: Frame, { addBosToken, addEosToken }: TokenizerConfig): Frame {
     let { prefix, suffix } = frame;
     const need = (key: string, id: number | undefined) => {
       if (id !== undefined) return id;
-      throw new ModelError(mismatch(`${this.name}: tokenizer_config: ${key}`, "a token, as it is to be added", id));
+      throw new ModelError(
+        mismatch(`${this.name}: tokenizer_config: ${key}`, "a token, because it is to be added", id),
+      );
     };
     if (addBosToken === true && (prefix.length === 0 || prefix[0] !== this.bosTokenId)) {
       prefix = [need("bos_token", this.bosTokenId), ...prefix];
@@ -212,8 +214,8 @@ export class Tokenizer {
 }
 
 /**
- * All added tokens: those of tokenizer.json, those of the configuration, and the special ones that are plain entries of
- * the vocabulary. A token that the vocabulary has keeps the vocabulary's id, as in Hugging Face.
+ * All added tokens: those of tokenizer.json, those of the configuration, and special ones that are plain entries of the
+ * vocabulary. A token in the vocabulary keeps the vocabulary's id, as in Hugging Face.
  */
 function readAdded(list: Field, config: TokenizerConfig, vocab: ReadonlyMap<string, number>): AddedToken[] {
   const added = new Map<string, AddedToken>();

@@ -1,6 +1,6 @@
 /**
  * Characters as the reference, Hugging Face's library `tokenizers`, sees them, so that ids are the same on every host:
- * hosts know Unicode 15.1 to 17 and newer ones, the reference's parts know Unicode 8 to 17, each part its own.
+ * hosts implement Unicode 15.1 to 17 and newer, the parts of the reference Unicode 8 to 17, each its own version.
  */
 import {
   ACCENT,
@@ -18,12 +18,12 @@ import {
 type Range = readonly [first: number, last: number];
 
 const LAST = 0x10ffff;
-/** General categories, in the order of their signs in CATEGORY_RUNS (SIGNS); Lu and Ll in turns come last. */
+/** General categories in the order of their signs in CATEGORY_RUNS (SIGNS); alternating Lu and Ll come last. */
 const CATEGORIES =
   "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Cs Co Cn LuLl LlLu".split(" ");
 const SIGNS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ!#$%&(";
 
-/** Ranges as unicode_tables.ts writes them. */
+/** Ranges in the notation of unicode_tables.ts. */
 function ranges(steps: string): Range[] {
   let at = 0;
   return steps.split(" ").map((step) => {
@@ -34,7 +34,7 @@ function ranges(steps: string): Range[] {
   });
 }
 
-/** Ascending, and joined where they touch. Where a code point is in an even number of `sets`, it is left out. */
+/** Sorted, and joined where adjacent. A code point in an even number of `sets` is left out. */
 function oddOnes(...sets: readonly (readonly Range[])[]): Range[] {
   const edges = sets.flatMap((set) => set.flatMap(([first, last]) => [first, last + 1])).sort((a, b) => a - b);
   const kept: number[] = [];
@@ -63,13 +63,13 @@ function readCategories(): ReadonlyMap<string, readonly Range[]> {
   return found;
 }
 
-/** The ranges of a general category, or of all that begin so. */
+/** The ranges of a general category, or of all with this prefix. */
 function category(name: string): Range[] {
   categories ??= readCategories();
   return [...categories].flatMap(([key, found]) => (key.startsWith(name) ? found : []));
 }
 
-/** What the tables have of a property of regular expressions, by JavaScript's short name for it. */
+/** The ranges of a property of regular expressions, by JavaScript's short name. */
 function propertyRanges(name: string): Range[] | undefined {
   switch (name) {
     case "Alphabetic":
@@ -88,7 +88,7 @@ function propertyRanges(name: string): Range[] | undefined {
 const show = (code: number) => `\\u{${code.toString(16)}}`;
 const content = (set: readonly Range[]) => set.map(([first, last]) => `${show(first)}-${show(last)}`).join("");
 
-/** Property, or "^" and it → what stands for it inside of [ ]; undefined: left to the host. */
+/** Property, optionally prefixed by "^" → its expansion inside [ ]; undefined: left to the host. */
 const contents = new Map<string, string | undefined>();
 
 function contentOf(name: string, outside: boolean): string | undefined {
@@ -101,8 +101,8 @@ function contentOf(name: string, outside: boolean): string | undefined {
 }
 
 /**
- * A JavaScript expression with its \p{…} written out by the tables. White_Space stays, which has been the same since
- * Unicode 6.3, and so do properties that no published tokenizer names: scripts but for those of SCRIPTS, emoji.
+ * A JavaScript expression with its \p{…} expanded from the tables. White_Space is kept, which has not changed since
+ * Unicode 6.3, and so are properties that no published tokenizer uses: scripts other than those of SCRIPTS, emoji.
  */
 export function writeOut(source: string): string {
   let inside = false;
@@ -120,22 +120,27 @@ export function writeOut(source: string): string {
 /** The same as a regular expression. */
 export const unicode = (source: string, flags = "gu") => new RegExp(writeOut(source), flags);
 
-/** Inside of [ ]: what \w means in Rust's regular expressions. */
+/** Inside [ ]: the meaning of \w in Rust's regular expressions. */
 export const WORD = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}";
 
 const classOf = (group: string, differences: string) =>
   new RegExp(`[${content(oddOnes(category(group), ranges(differences)))}]`, "gu");
 
-/** The characters that Digits, Punctuation and StripAccents mean, which take them from tables of their own. */
+/** The characters that Digits, Punctuation and StripAccents match, which have tables of their own. */
 export const numeric = () => classOf("N", NUMERIC);
+/** The class of punctuation, inside [ ]. */
 export const punctuation = () => classOf("P", PUNCTUATION);
+/** The class of combining marks, inside [ ]. */
 export const accent = () => classOf("M", ACCENT);
 
-/** What normalization forms change: a run of characters that the reference's know. The others stay, and part the runs. */
+/**
+ * What normalization forms apply to: runs of characters that the reference's tables know. Others are kept, and separate
+ * the runs.
+ */
 export const known = () => new RegExp(`[^${content([...category("Cn"), ...ranges(UNKNOWN_TO_FORMS)])}]+`, "gu");
 
 /**
- * Lower case, character by character: Σ becomes σ everywhere, also at the end of a word (Rust's char::to_lowercase).
+ * Lower case, character by character: Σ becomes σ everywhere, even at the end of a word (Rust's char::to_lowercase).
  */
 export function lowerCase(): (text: string) => string {
   const own = new Map([["Σ", "σ"]]);

@@ -1,20 +1,20 @@
 /**
- * How many bytes at the end begin a character that is not complete: 0 to 3. Only what may still become valid UTF-8
- * counts, so bytes that are wrong already are never waited for.
+ * The number of bytes at the end that start an incomplete character: 0 to 3. Only bytes that may still become valid
+ * UTF-8 count, so bytes that are already invalid are never waited for.
  */
 export function incompleteTail(bytes: Uint8Array): number {
   const length = bytes.length;
   for (let back = 1; back <= Math.min(3, length); back++) {
     const byte = bytes[length - back]!;
     if (byte < 0x80) return 0;
-    if (byte < 0xc0) continue; // a continuation byte, its beginning stands further left
+    if (byte < 0xc0) continue; // a continuation byte, its lead byte is further left
     if (back >= characterLength(byte)) return 0;
     return back === 1 || secondByteFits(byte, bytes[length - back + 1]!) ? back : 0;
   }
   return 0;
 }
 
-/** Bytes of the character that begins with `lead`; 0 where none can. */
+/** Bytes of the character that starts with `lead`; 0 if none can. */
 function characterLength(lead: number): number {
   if (lead < 0xc2 || lead > 0xf4) return 0;
   return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;

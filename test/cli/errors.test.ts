@@ -65,10 +65,10 @@ test.each(["eval nll --text a", "diagnose --help", "reproduce"])(
     const [name = "", ...flags] = typed.split(" ");
     const command = [process.execPath, join(ROOT, "src/cli/main.ts"), name, ...flags];
     const { exitCode, stdout, stderr } = Bun.spawnSync(command, { stdin: "ignore" });
-    const place = `a clone of lambent's repository, in which \`npm run lambent -- ${name}\` runs it`;
+    const how = `clone lambent's repository and run \`npm run lambent -- ${name}\` there`;
     expect({ exitCode, out: `${stdout}`, err: `${stderr}` }).toEqual({
       ...{ exitCode: 1, out: "" },
-      err: `error: lambent ${name}: expected ${place}, found the package, which has no evaluations\n`,
+      err: `error: lambent ${name} is not part of the package: ${how}\n`,
     });
   },
 );

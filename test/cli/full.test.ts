@@ -11,8 +11,7 @@ afterAll(removeTemporary);
 afterEach(endChildren);
 
 const MODEL = smallFolder("gptj");
-const NO_ROOM = (thing: string, code: string) =>
-  `error: ${thing}: expected a place that can be written, found ${code}\n`;
+const NO_ROOM = (thing: string, code: string) => `error: ${thing}: expected a writable file, found ${code}\n`;
 
 /** Runs the command line in a shell that does what `before` says, and sends its outputs to where `after` says. */
 async function shell(args: readonly string[], { before = "", after = "" }) {

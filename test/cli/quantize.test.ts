@@ -76,7 +76,7 @@ describe.each([...FAMILIES])("%s", (fixture) => {
   );
 });
 
-test("the embedded model by the command line, q8 unless told: the same text and logits hash", async () => {
+test("the embedded model by the command line, q8 by default: the same text and logits hash", async () => {
   const to = fresh();
   await good(["quantize", EMBEDDED, to]);
   const flags = ["generate", "Once upon a time", "-n", "12", "--seed", "7", "--stats", "json", "-m"];
@@ -236,7 +236,7 @@ test("a file that cannot be written to its end is not left half", async () => {
   const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   expect({ out, err, code: await child.exited }).toEqual({
     out: "",
-    err: expect.stringMatching(/^error: \S+\/model\.safetensors: expected a place that can be written, found EFBIG\n$/),
+    err: expect.stringMatching(/^error: \S+\/model\.safetensors: expected a writable file, found EFBIG\n$/),
     code: 1,
   });
   expect(readdirSync(to).filter((name) => name !== "config.json")).toEqual([]);

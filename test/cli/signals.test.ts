@@ -1,4 +1,4 @@
-/** What happens when somebody interrupts, or stops listening. */
+/** Interrupts, and readers that close the pipe. */
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { ROOT } from "../setup.ts";
 import { endChildren, good, readUntil, start, statsOf } from "./run.ts";

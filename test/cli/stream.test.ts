@@ -113,12 +113,12 @@ describe("a checkpoint is refused", () => {
       bytes[bytes.length - 100] = (bytes[bytes.length - 100] as number) ^ 1;
       writeFileSync(snapshotOf(out), bytes);
     });
-    expect(error).toMatch(/snapshot-\d+.safetensors: snapshot: checksum: .* damaged \(--restart begins anew\)/);
+    expect(error).toMatch(/snapshot-\d+.safetensors: snapshot: checksum: .* damaged \(--restart starts over\)/);
   });
 
   test("if its snapshot is gone", async () => {
     expect(await refused((out) => rmSync(snapshotOf(out)))).toMatch(
-      /expected the snapshot of the last checkpoint \(--restart begins anew\), found ENOENT/,
+      /expected the snapshot of the last checkpoint \(--restart starts over\), found ENOENT/,
     );
   });
 
@@ -127,7 +127,7 @@ describe("a checkpoint is refused", () => {
       const path = join(scratch(out), "journal.jsonl");
       writeFileSync(path, readFileSync(path, "utf8").replace('["0",', '["0"'));
     });
-    expect(error).toContain("journal.jsonl: expected lines of JSON (--restart begins anew)");
+    expect(error).toContain("journal.jsonl: expected lines of JSON (--restart starts over)");
   });
 
   test("if the run is another", async () => {

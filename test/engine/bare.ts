@@ -83,7 +83,7 @@ export class Bare {
     return rows;
   }
 
-  /** Keys that attention has visited since the model was loaded: the counts at the begin of its scratch areas. */
+  /** Keys that attention has visited since the model was loaded: the counts at the start of its scratch areas. */
   keysVisited(): bigint {
     let sum = 0n;
     for (const [i, { bank }] of this.plan.segments.entries()) {

@@ -128,7 +128,7 @@ describe.each([...FAMILIES])("%s", (family) => {
         text.push(...piece);
         rows.push(rowOf(engine, session));
       }
-      // Generated tokens ask, be they read by next or at the begin of what is appended.
+      // Generated tokens attend to middle tokens, whether next reads them or the start of an append.
       const asking = [...ends];
       for (let i = 0; i < 3; i++) {
         asking.push(text.length);

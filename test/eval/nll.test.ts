@@ -105,7 +105,7 @@ describe("eval nll", () => {
     }
   });
 
-  test("results are written even if nobody reads along any more", async () => {
+  test("results are written even if the pipe is closed", async () => {
     const child = start(nll("deaf", "--text", texts[0]!, "--length", "99", "--policies", "lambda,full"), "ignore");
     await child.stdout.cancel();
     expect(await child.exited).toBe(0);

@@ -66,7 +66,7 @@ describe.each(TOKENIZERS)("prompts of %s", (name, load, spaced) => {
           expect(` ${FILLER}`.repeat(100)).toStartWith(after);
           expect(plain(tokenizer, ids.slice(0, shared))).toBe(PREFIX + before);
           expect(plain(tokenizer, [...ids, ...answer])).toBe(`${text.trimEnd()} ${key}`);
-          // As if nobody had put it together from pieces.
+          // As if it had not been assembled from pieces.
           const whole = [...ids, ...answer].slice(bos === undefined ? 0 : 1);
           if (after === ` ${FILLER}`.repeat(after.length / (FILLER.length + 1))) {
             expect(whole).toEqual(tokenizer.encode(`${text.trimEnd()} ${key}`, { addSpecialTokens: false }));
@@ -158,7 +158,7 @@ test("truncation keeps BOS and the end", () => {
   expect(truncated(prompt, 300, embedded.bos)).toBe(prompt);
 });
 
-/** A model that says behind the question what it is told to, and nothing else; with room for so many sessions. */
+/** A model that answers the question with a given text, and nothing else; with room for this many sessions. */
 function planted(
   says: (text: string) => string,
   slots = 3,

@@ -64,19 +64,19 @@ describe("results", () => {
       const results = await Results.open(directory, "nll", {});
       await appendFile(join(results.scratch, "journal.jsonl"), `${line}\n`);
       await results.keep("b", 2);
-      await expect(Results.open(directory, "nll", {})).rejects.toThrow("(--restart begins anew), found");
+      await expect(Results.open(directory, "nll", {})).rejects.toThrow("(--restart starts over), found");
     },
   );
 
   test("numbers that a damaged directory has lost are missed", async () => {
     const results = await Results.open(await fresh(), "nll", {});
     const floats = new FloatFile(results, "a");
-    await expect(floats.read(0, 2)).rejects.toThrow("expected 2 numbers (--restart begins anew), found 0");
+    await expect(floats.read(0, 2)).rejects.toThrow("expected 2 numbers (--restart starts over), found 0");
     await floats.append(Float32Array.of(1, 2));
     await floats.close();
     const [file = ""] = (await readdir(results.scratch)).filter((name) => /^[0-9a-f]{16}$/.test(name));
     await truncate(join(results.scratch, file), 4);
-    await expect(floats.read(0, 2)).rejects.toThrow("expected 2 numbers (--restart begins anew), found 1");
+    await expect(floats.read(0, 2)).rejects.toThrow("expected 2 numbers (--restart starts over), found 1");
   });
 
   test("a directory that another process has is refused until that ends", async () => {
@@ -110,7 +110,7 @@ describe("results", () => {
   test("a directory that cannot be written is refused by name", async () => {
     const path = join(await fresh(), "file");
     await writeFile(path, "");
-    await expect(Results.open(path, "nll", {})).rejects.toThrow(/file: expected a place that can be written, found E/);
+    await expect(Results.open(path, "nll", {})).rejects.toThrow(/file: expected a writable file, found E/);
   });
 
   test("CSV quotes what it must", () => {

@@ -72,7 +72,7 @@ describe("a checkpoint in one file", () => {
   const one = { "model.safetensors": weights("a") };
   const cases: [string, Record<string, string | object | Uint8Array>, string][] = [
     ["nothing", {}, `${nothing} none of them, nor config.json (is this a Hugging Face checkpoint?)`],
-    ["no config", one, "dir: expected config.json beside the weights, found no such file"],
+    ["no config", one, "dir: expected config.json in the same folder as the weights, found no such file"],
     ["no weights", { "config.json": {} }, `${nothing} neither`],
     ["weights of torch", { "config.json": {}, "pytorch_model.bin": "x" }, `${nothing} pytorch_model.bin ${bin}`],
     [
@@ -222,7 +222,7 @@ describe("a checkpoint in shards", () => {
     [{ a: "a".repeat(256) }, `${index}: weight_map: a: expected a plain file name, found ${"a".repeat(117)}...`],
     [
       { ...map, d: "model-3.safetensors" },
-      `${index}: expected its shard model-3.safetensors beside it, found no such file`,
+      `${index}: expected shard model-3.safetensors in the same folder, found no such file`,
     ],
   ])("is refused: weight_map %j", async (weightMap, message) => {
     expect(await refused(sharded(weightMap))).toBe(message);

@@ -12,7 +12,7 @@ export const BITS: Readonly<Record<string, number>> = {
   U64: 64,
 };
 
-/** A safetensors file with this header, given as text or as what becomes JSON, and so many bytes of data. */
+/** A safetensors file with this header, as text or as a value that becomes JSON, and this many bytes of data. */
 export function safetensors(header: unknown, dataBytes = 0): Uint8Array {
   const json = new TextEncoder().encode(typeof header === "string" ? header : JSON.stringify(header));
   const bytes = new Uint8Array(8 + json.length + dataBytes);

@@ -140,8 +140,8 @@ describe("what is written is read", () => {
   });
 
   test.each([
-    [[{ name: "__metadata__", dtype: "U8", shape: [] }], "tensors: expected names that are free, found __metadata__"],
-    [["a", "a"].map((name) => ({ name, dtype: "U8", shape: [] })), "tensors: expected names that are free, found a"],
+    [[{ name: "__metadata__", dtype: "U8", shape: [] }], "tensors: expected unique names, found __metadata__"],
+    [["a", "a"].map((name) => ({ name, dtype: "U8", shape: [] })), "tensors: expected unique names, found a"],
     [[{ name: "a\ud800", dtype: "U8", shape: [] }], "tensors: expected names of whole characters, found a\ud800"],
     [[{ name: "a", dtype: "f32", shape: [] }], "tensor a: expected a dtype of the format (F32, BF16, ...), found f32"],
     [[{ name: "a", dtype: "F4", shape: [3] }], "tensor a: expected whole bytes of F4, found [3]"],

@@ -53,7 +53,7 @@ export const CONFIG_CASES = cases(LLAMA, [
     config({ rope_parameters: { rope_type: "linear", factor: 5e-324 } }),
     /factor: expected a number above 0, found 5e-324$/,
   ],
-  ["a key that nobody knows", config({ mystery: 1 }), /mystery: expected a key that this kind of model has, found 1$/],
+  ["an unknown key", config({ mystery: 1 }), /mystery: expected a key that this kind of model has, found 1$/],
   [
     "!a key of several lines",
     config({ "a\nerror: b\u2028\u001b[31m": 1 }),

@@ -1,4 +1,4 @@
-/** Models that agree with themselves but have sizes that nobody trains: one head, one token, three dimensions. */
+/** Consistent models of sizes that do not occur in practice: one head, one token, three dimensions. */
 import fc from "fast-check";
 import { LambentError } from "../../src/base/errors.ts";
 import { programOf } from "../../src/models/index.ts";

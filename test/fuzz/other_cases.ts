@@ -66,7 +66,7 @@ export const SHARD_CASES = cases("llama-sharded", [
   [
     "!a missing shard",
     file(SHARD, undefined),
-    /index\.json: expected its shard model-00003-of-00005\.safetensors beside it, found no such file$/,
+    /index\.json: expected shard model-00003-of-00005\.safetensors in the same folder, found no such file$/,
   ],
   [
     "a directory for a shard",

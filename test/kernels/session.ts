@@ -21,7 +21,7 @@ export interface Setup {
   readonly layout: RopeLayout;
   readonly scale: number;
   readonly policy: Policy;
-  /** f32 unless told. */
+  /** f32 by default. */
   readonly cacheDtype?: CacheDType;
 }
 

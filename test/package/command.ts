@@ -69,12 +69,15 @@ describe("the command line of the package", () => {
       },
     });
     expect(await lambent("eval", "nll", "--text", "text.txt")).toMatchObject({
-      ...{ code: 1, err: expect.stringMatching(/^error: lambent eval: expected a clone of lambent's repository.*\n$/) },
+      ...{
+        code: 1,
+        err: expect.stringMatching(/^error: lambent eval is not part of the package: clone lambent's repository.*\n$/),
+      },
     });
 
     const full = await run(["sh", "-c", '"$0" "$@" > /dev/full', ...words, ...GENERATE], cwd, { env });
     expect(full).toMatchObject({
-      ...{ code: 1, err: expect.stringMatching(/^error: standard output: expected a place that can be written.*\n$/) },
+      ...{ code: 1, err: expect.stringMatching(/^error: standard output: expected a writable file.*\n$/) },
     });
 
     const begin = () => Bun.spawn([...words, ...ENDLESS], { cwd, env: { ...process.env, ...env }, stderr: "pipe" });

@@ -16,7 +16,7 @@ export const HOSTS = [
 export const PLACES = ["in place", "in a worker", "abandoned"] as const;
 type Place = (typeof PLACES)[number];
 
-/** What a process holds after so many rounds; seconds are those of a round since the line before. */
+/** The memory of a process after this many rounds; seconds are those of a round since the line before. */
 export interface Held {
   readonly round: number;
   readonly megabytes: number;

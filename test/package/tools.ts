@@ -30,7 +30,7 @@ export interface Ran {
   readonly err: string;
 }
 
-/** Runs a command to its end, with nothing on standard input unless told. */
+/** Runs a command to its end, with empty standard input by default. */
 export async function run(
   words: readonly string[],
   cwd: string,

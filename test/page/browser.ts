@@ -66,7 +66,7 @@ export class Reader {
     );
   }
 
-  /** Starts, or goes on, until there are so many tokens. */
+  /** Starts, or continues, until there are this many tokens. */
   async write(tokens: number, button: "Start" | "Continue" = "Start"): Promise<void> {
     await this.button(button).click();
     await this.waitFor(tokens);

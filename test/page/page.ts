@@ -329,7 +329,7 @@ test("a session is saved, restored in another page and in Bun, and goes on with 
   const other = new Reader(await context.newPage());
   await other.open(plain.url);
   await other.page.locator("#restore").setInputFiles(file);
-  await other.page.getByText("Restored. Continue").waitFor();
+  await other.page.getByText("Restored. Press Continue").waitFor();
   expect(await other.number("position")).toBe(saved);
   await other.write(position, "Continue");
   expect(words((await other.story()).split("not in the file.")[1] as string)).toStartWith(words(after));
@@ -366,7 +366,7 @@ test("a thread that ends in the midst of a step is told in words, and Start work
   await reader.set("threads", "2");
   await reader.button("Start").click();
   await reader.waitFor(50);
-  // Between two steps nobody misses a thread: another one takes its place.
+  // A thread that ends between two steps is replaced without an error.
   const shown = reader.page.locator("#error:not(:empty)").waitFor();
   for (let writing = true; writing; ) {
     await callWorker("browser_thread.js", {
@@ -443,7 +443,7 @@ test("a model that does not come is told in words; loading is cancelled and begu
   await reader.write(30);
 });
 
-describe("whoever reads it", () => {
+describe("accessibility", () => {
   test("on 320 pixels nothing has to be scrolled sideways", async () => {
     await reader.page.setViewportSize({ width: 320, height: 640 });
     await reader.open(isolated.url);

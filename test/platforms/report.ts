@@ -1,4 +1,4 @@
-/** What a run found, as lines of the terminal and as docs/PLATFORMS.md. */
+/** The results of a run, as lines for the terminal and as docs/PLATFORMS.md. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { machineFacts } from "../../bench/machine.ts";
@@ -14,7 +14,7 @@ const SPEED = "## Speed";
 /** A visit on one line. */
 export function showVisit({ title, outcomes, seconds, engine }: Visit): string {
   const { pass, fail, absent } = countOf(outcomes);
-  const runs = engine ? `${engine.kernels}, threads: ${engine.threads}` : "did not reach its end";
+  const runs = engine ? `${engine.kernels}, threads: ${engine.threads}` : "did not finish";
   return `${title}: ${pass} pass, ${fail} fail, ${absent} not there (${runs}) [${seconds.toFixed(1)} s]`;
 }
 
@@ -23,18 +23,18 @@ export function writePage(visits: readonly Visit[], travelled: readonly Journey[
   const { cpu, cores, system } = machineFacts();
   const parts = [
     "# Platforms",
-    `Written by \`npm run platforms\`: lambent ${manifest.version}, packed by \`npm pack\` and installed from the tarball, on ${cpu} (${cores} cores, ${system}). It installs the runtimes (\`test/platforms/package.json\`) but for Chromium, which it takes from the machine (\`CHROMIUM\`, or the PATH), and runs one program in all of them: for browsers and workerd bundled by esbuild, for the others as it is. Models come from one local server by ranges. \`--quick\` is what CI runs, \`--places bun,workerd\` takes some, \`--speed\` measures. Only Linux on x64 was tried, and neither Firefox nor Safari.`,
+    `Written by \`npm run platforms\`: lambent ${manifest.version}, packed by \`npm pack\` and installed from the tarball, on ${cpu} (${cores} cores, ${system}). It installs the runtimes (\`test/platforms/package.json\`) except Chromium, which must be present (\`CHROMIUM\`, or the PATH), and runs one program in all of them: bundled by esbuild for browsers and workerd, as it is for the others. Models come from one local server by ranges. \`--quick\` is what CI runs, \`--places bun,workerd\` selects some, \`--speed\` measures. Only Linux on x64 was tested, and neither Firefox nor Safari.`,
     "## Where it runs",
     places(visits),
     visits.map(({ title, engine }) => `- ${title}: ${engine?.reasons.join("; ")}`).join("\n"),
     "## Cases",
-    "Passed, by theme; in brackets what is not there: no directories in browsers and on the edge, no threads where memory cannot be shared.",
+    "Passed, by theme; in parentheses what does not apply: no directories in browsers and on the edge, no threads where memory cannot be shared.",
     themes(visits),
     "## The same bits",
     `${runsOf(visits)} values were compared between places, between builds with plain and with relaxed SIMD, and between one thread and two: logits of tiny models, texts, snapshots, messages of errors. No two differ. The texts, with the prompt of \`program/suite/bits.ts\`, seed 7, temperature 0.8, 48 tokens:`,
     texts(visits),
     "## Stories that travel",
-    "Begun in the first place and continued in the others from snapshots alone, cut at random; `nLocal` 64, so that the cache turns over on the way. Each has the tokens, the text and in the end the snapshot, byte for byte, of the story that the first place writes without a break.",
+    "Started in the first place and continued in the others from snapshots alone, cut at random; `nLocal` is 64, so that the ring of the cache wraps around. Each has the tokens, the text and finally the snapshot, byte for byte, of the story that the first place writes without interruption.",
     journeys(travelled),
     ...story(travelled),
   ];
@@ -121,7 +121,7 @@ function speedTable(speeds: readonly Speed[]): string {
   const { cpu, cores, lastLevelCache, memoryGiB, system } = machineFacts();
   const parts = [
     SPEED,
-    `Written by \`npm run platforms -- --speed\` on ${cpu} (${cores} cores, ${lastLevelCache} of last-level cache, ${memoryGiB} GiB, ${system}; other programs beside it: ${speeds[0]?.busyCores.toFixed(1)} cores busy before it began): the embedded model lambent-llama-5m, medians of ${speeds[0]?.rounds} rounds in which all places take turns, and in brackets the median over the rounds of what this is in parts of Bun's (tokens per second: more is faster; seconds: less). Start: from the start of the process, the page or the request until the first token has been heard of, with the weights fetched from the local server; the browser and workerd itself are up by then. Times are taken from outside, for workerd has no clock, and hold one request to the server each.`,
+    `Written by \`npm run platforms -- --speed\` on ${cpu} (${cores} cores, ${lastLevelCache} of last-level cache, ${memoryGiB} GiB, ${system}; other programs kept ${speeds[0]?.busyCores.toFixed(1)} cores busy at the start): the embedded model lambent-llama-5m, medians of ${speeds[0]?.rounds} interleaved rounds, and in parentheses the median over the rounds of the ratio to Bun (tokens per second: higher is faster; seconds: lower). Start: from the start of the process, the page or the request to the first token, with the weights fetched from the local server; the browser and workerd themselves are running already. Times are measured from outside, because workerd has no clock, and include one request to the server each.`,
   ];
   for (const dtype of new Set(speeds.map((one) => one.dtype))) {
     for (const threads of new Set(speeds.map((one) => one.threads))) {

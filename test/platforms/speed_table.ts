@@ -14,7 +14,7 @@ const NEW_TOKENS = 256;
 const PROMPT = "It was late in the evening when the old captain came home. ".repeat(30);
 const MEASURES = ["start", "prefill", "decode"] as const;
 
-/** The median, and the median over the rounds of it in parts of the first place's. */
+/** The median, and the median over the rounds of the ratio to the first place. */
 export interface Measured {
   readonly median: number;
   readonly ratio: number;

@@ -24,7 +24,7 @@ export function toolVersion(name: string): string {
   return JSON.parse(readFileSync(join(MODULES, name, "package.json"), "utf8")).version;
 }
 
-/** An installed tool's module; typed by whoever asks, as its types are not there before it is installed. */
+/** An installed tool's module; typed by the caller, because its types do not exist before it is installed. */
 export function importTool<T>(name: string): T {
   return createRequire(join(HERE, "main.ts"))(name) as T;
 }
@@ -47,7 +47,7 @@ function chromiumPath(): string {
   throw new Error(`Chromium: expected CHROMIUM, or one of ${BROWSERS.join(", ")} on the PATH, found none`);
 }
 
-/** The machine's Chromium, headless; typed by whoever asks. */
+/** The machine's Chromium, headless; typed by the caller. */
 export function launchChromium<Browser>(): Promise<Browser> {
   const { chromium } = importTool<{ chromium: { launch(options: object): Promise<Browser> } }>("playwright-core");
   return chromium.launch({ executablePath: chromiumPath() });

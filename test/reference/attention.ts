@@ -91,7 +91,7 @@ export interface AttentionRow {
 /**
  * One layer's attention. q [n][heads·headDim], k and v [n][kvHeads·headDim], all unrotated → [n][heads·headDim].
  * HF eager_attention_forward. `observe`, if given, is called for every head and query. `choice`, if given, has the middle
- * keys that somebody else chose: they are attended, and `margin` says how good they are.
+ * keys that were chosen elsewhere: they are attended to, and `margin` says how good they are.
  */
 export function attention(
   q: Float64Array[],

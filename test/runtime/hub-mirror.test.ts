@@ -180,7 +180,7 @@ test("a server that is silent about a file, or leads around in a circle: an erro
   expect(existsSync(s.path("blobs"))).toBe(false);
 });
 
-test("credentials of the endpoint are sent in place of a token and shown to nobody", async () => {
+test("credentials of the endpoint are sent in place of a token and never shown", async () => {
   const endpoint = s.hub.endpoint.replace("//", "//me:SECRET@");
   await s.download({ endpoint, token: TOKEN });
   const basic = `Basic ${btoa("me:SECRET")}`;

@@ -8,10 +8,10 @@ export interface Fault {
   /** Answer with this status instead. */
   status?: number;
   headers?: Record<string, string>;
-  /** Break the connection after so many bytes of the body, when they have arrived, or at once if `abrupt`. */
+  /** Break the connection after this many bytes of the body, when they have arrived, or at once if `abrupt`. */
   cut?: number;
   abrupt?: boolean;
-  /** Send nothing more after so many bytes, but stay connected. */
+  /** Send nothing more after this many bytes, but stay connected. */
   stall?: number;
   /** Send the whole file whatever range was asked for. */
   whole?: boolean;
@@ -55,7 +55,7 @@ export class HubServer {
   head: (file: string, headers: Record<string, string>, method: string) => number | undefined = () => undefined;
   /** What is before the paths of the hub, "/repository/hf" of a proxy. */
   prefix = "";
-  /** Returns when so many bytes of this content are on the client's disk. */
+  /** Returns when this many bytes of this content are on the client's disk. */
   arrived: (oids: string[], length: number) => Promise<void> = async () => {};
   /** Where files of LFS are. */
   cdn = "";

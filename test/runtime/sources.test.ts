@@ -222,7 +222,7 @@ test("streams that are shorter, fail, hold something else, cannot be opened or s
   for (const cut of [0, 5, 8, 2000, 60_000, size - 1]) {
     const short = load({ size, open: () => chunks(bytes.slice(0, cut), () => 1000) });
     expect(await refusal(short)).toMatch(
-      new RegExp(`^bad/${WEIGHTS}: expected ${size} bytes, found ${cut}: it ends there$`),
+      new RegExp(`^bad/${WEIGHTS}: expected ${size} bytes, found ${cut}: the source ends there$`),
     );
   }
   expect(await refusal(load({ size: size + 1, open: () => chunks(bytes, () => 1000) }))).toMatch(
@@ -293,7 +293,7 @@ test("a bucket: no key twice, ranges that grow, objects that change or fail", as
   );
 });
 
-test("folders that were dropped: the one with config.json counts; of two, nobody knows which", async () => {
+test("folders that were dropped: the one with config.json counts; of two, it is an error", async () => {
   const model = folder(FIXTURE).map(([file, bytes]) => dropped(`a/${file}`, bytes));
   const clutter = dropped(`a/old/${WEIGHTS}`, new Uint8Array(3));
   await engineOf(filesFromBlobs("drop", [clutter, ...model, clutter]));
@@ -311,7 +311,7 @@ test("folders that were dropped: the one with config.json counts; of two, nobody
         ),
       ),
     ),
-  ).toMatch(/^drop: expected config\.json beside the weights/);
+  ).toMatch(/^drop: expected config\.json in the same folder as the weights/);
   expect(await refusal(engineOf(filesFromBlobs("drop", {})))).toMatch(/^drop: expected model\.safetensors or /);
 });
 

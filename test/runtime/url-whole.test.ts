@@ -150,7 +150,7 @@ test.each([...MANNERS])(
   "a server that always breaks off or falls silent at the same place is refused: %s",
   async (manner) => {
     for (const how of ["cut", "silence"] as const) {
-      if (manner === "closing" && how === "cut") continue; // nobody can tell
+      if (manner === "closing" && how === "cut") continue; // indistinguishable
       const bytes = manner === "ranges" ? 0 : 30_000;
       const server = await serve(FIXTURE, manner, ({ file, time }) =>
         file === WEIGHTS && time > 0 ? { bytes, how } : undefined,
@@ -205,7 +205,7 @@ test("an abort is heard in the middle of the weights, and nothing is asked for a
   }
 });
 
-test("a browser's fetch: redirects that nobody sees, unless there are headers that are not for everyone; CORS", async () => {
+test("a browser's fetch: hidden redirects, unless there are headers for one origin only; CORS", async () => {
   const bytes = new Uint8Array(readFileSync(join(FIXTURE, "config.json")));
   const asked: string[] = [];
   const fetch = async (_: string, init: RequestInit) => {

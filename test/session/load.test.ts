@@ -32,7 +32,7 @@ test("an abort ends it with the caller's reason, before it begins and between tw
   expect(told).toBe(3);
 });
 
-test("as many sessions as maxSessions says, 16 unless told", async () => {
+test("as many sessions as maxSessions says, 16 by default", async () => {
   expect(await freeSlots(await small("gptj"))).toBe(16);
   expect(await freeSlots(await small("gptj", { maxSessions: 3 }))).toBe(3);
 });

@@ -155,7 +155,7 @@ test("a worker that ends while it loads, and one that cannot begin, are errors t
   expect(message).toBe("the engine's worker ended: no such file");
   const without = { ...bun, name: "here", startEngine: undefined };
   expect((await failure(OptionError, () => loadRemotely(folder, SMALL, without))).message).toBe(
-    "worker: expected false, as here starts no workers, found true",
+    "worker: expected false, as here cannot start workers, found true",
   );
 });
 
@@ -184,7 +184,7 @@ test("a model that was disposed of says so, wherever it was", async () => {
   }
 });
 
-test("files that throw what nobody can read, and a progress that throws, are errors of the load", async () => {
+test("files that throw values without a message, and a progress that throws, are errors of the load", async () => {
   const odd = Object.assign(new Error("odd"), { name: Symbol("odd") });
   const failing: [unknown, string][] = [
     [Object.create(null), "{}"],

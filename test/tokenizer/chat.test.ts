@@ -125,7 +125,7 @@ describe("options", () => {
     [{ tools: [{}, null] }, "tools[1]: expected an object, found null"],
     [{ tools: {} }, "tools: expected an array of objects, found {}"],
     [{ documents: [[]] }, "documents[0]: expected an object, found []"],
-    [{ continueFinalMessage: true, addGenerationPrompt: true }, "expected no addGenerationPrompt beside it"],
+    [{ continueFinalMessage: true, addGenerationPrompt: true }, "expected no addGenerationPrompt with it"],
     [{ continueFinalMessage: "nothing" }, 'the last message has no "nothing"'],
     [{ continueFinalMessage: "role" }, "the chat template does not write the last message as it is"],
   ])("%j: %s", (options, message) => {

@@ -63,7 +63,7 @@ describe("tokenizer.model", () => {
     [
       "a field that is longer than the file",
       new Uint8Array([...sentencePiece(["a"]), 0x22, 100, 1]),
-      "expected a SentencePiece model, found bytes that are none (at 63)",
+      "expected a SentencePiece model, found other bytes (at 63)",
     ],
     ["words", sentencePiece(["a"], [[3, 3]]), "model_type: expected BPE, found word"],
     ["an unknown kind", sentencePiece(["a"], [[3, 77]]), "model_type: expected BPE, found 77"],

@@ -1,5 +1,5 @@
 /**
- * Proxies of the environment in Node 22 and 24, Deno and Bun, really run: a model of a host that nobody but a local proxy knows.
+ * Proxies of the environment in Node 22 and 24, Deno and Bun, in real processes: a model on a host that only a local proxy resolves.
  * Prints what each host found and exits with 1 on a difference.
  */
 import { type AddressInfo, createServer } from "node:net";

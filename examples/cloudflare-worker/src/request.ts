@@ -1,10 +1,10 @@
-/** What a request may ask for, and what it may not. */
+/** What a request may contain. */
 import type { GenerateOptions } from "lambent";
 
-/** What one isolate takes on, so that it stays within its 128 MB and nobody waits for ever. */
+/** Limits that keep an isolate within its 128 MB and requests bounded in time. */
 export const LIMITS = { sessions: 4, bodyBytes: 65_536, promptTokens: 8_192, newTokens: 1_024 } as const;
 
-/** An answer that is an error: its status, and one line for the body. */
+/** An error response: its status, and one line for the body. */
 export class Refusal extends Error {
   readonly status: number;
 
@@ -14,7 +14,7 @@ export class Refusal extends Error {
   }
 }
 
-/** The fields of a body, and what each must be; the model checks their ranges. */
+/** The fields of a body and their types; the model checks their ranges. */
 const FIELDS = {
   ...{ prompt: "string", seed: "number", maxNewTokens: "number", ignoreEos: "boolean", doSample: "boolean" },
   ...{ temperature: "number", topK: "number", topP: "number", minP: "number", repetitionPenalty: "number" },
@@ -25,7 +25,7 @@ export interface Wish extends GenerateOptions {
   readonly maxNewTokens: number;
 }
 
-/** Reads a JSON body. Throws Refusal for what is too long, no JSON, or no field that there is. */
+/** Reads a JSON body. Throws Refusal if it is too long, not JSON, or has an unknown field. */
 export async function readWish(request: Request): Promise<Wish> {
   const fields = parse(await readText(request));
   for (const [name, value] of Object.entries(fields)) {
@@ -40,7 +40,7 @@ export async function readWish(request: Request): Promise<Wish> {
   throw new Refusal(400, `maxNewTokens: expected a whole number from 1 to ${newTokens}, found ${maxNewTokens}`);
 }
 
-/** A body, of which no more is read than may be. */
+/** A body, read up to its limit. */
 async function readText(request: Request): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";

@@ -1,7 +1,7 @@
-/** Stories in a bucket: one object each, the snapshot and behind it the end of the text, so that both change at once. */
+/** Stories in a bucket: one object each, the snapshot followed by the end of the text, so that both change together. */
 import { Refusal } from "./request.ts";
 
-/** Characters of a story that are kept to be shown; the model itself needs none of them. */
+/** Characters of a story that are kept for display; the model needs none of them. */
 const KEPT = 100_000;
 
 export interface Story {
@@ -11,7 +11,7 @@ export interface Story {
   readonly length: number;
 }
 
-/** A story as it was read, with what tells whether it is still the same. */
+/** A story as it was read, with its etag. */
 export type StoredStory = Story & Pick<R2Object, "etag">;
 
 /** Throws Refusal if there is none. */
@@ -23,7 +23,7 @@ export async function readStory(bucket: R2Bucket, id: string): Promise<StoredSto
   return { snapshot: bytes.subarray(0, snapshotBytes), text, length, etag: object.etag };
 }
 
-/** What is shown of a story. Throws Refusal if there is none. */
+/** A story as the API returns it. Throws Refusal if there is none. */
 export async function readText(bucket: R2Bucket, id: string): Promise<Omit<Story, "snapshot">> {
   const head = required(id, await bucket.head(id));
   const { length, snapshotBytes: offset } = numbersOf(head);
@@ -33,8 +33,7 @@ export async function readText(bucket: R2Bucket, id: string): Promise<Omit<Story
 }
 
 /**
- * Keeps a story, and releases its snapshot. One that was read before, only if nobody has changed it since; throws Refusal
- * if somebody has.
+ * Stores a story and releases its snapshot. Throws Refusal if the story was read before and has changed since.
  */
 export async function writeStory(bucket: R2Bucket, id: string, story: Story, before?: StoredStory): Promise<void> {
   const text = new TextEncoder().encode(story.text.slice(-KEPT));
@@ -47,17 +46,17 @@ export async function writeStory(bucket: R2Bucket, id: string, story: Story, bef
   const unchanged = before && { onlyIf: { etagMatches: before.etag } };
   const put = await bucket.put(id, bytes, { customMetadata, ...unchanged });
   release(bytes);
-  if (!put) throw new Refusal(409, `story ${id}: expected it as it was read, found it changed or deleted meanwhile`);
+  if (!put) throw new Refusal(409, `story ${id}: expected it as it was read, found it changed or deleted`);
 }
 
-/** Gives the memory of bytes back at once: what waits for the garbage collector counts against the isolate's 128 MB. */
+/** Frees the memory of bytes immediately: garbage that is not collected yet counts against the isolate's 128 MB. */
 export function release(bytes: Uint8Array<ArrayBuffer>): void {
   bytes.buffer.transfer(0);
 }
 
 function required<T>(id: string, object: T | null): T {
   if (object) return object;
-  throw new Refusal(404, `story ${id}: expected one that was begun, found none`);
+  throw new Refusal(404, `story ${id}: expected one that exists, found none`);
 }
 
 function numbersOf({ customMetadata }: R2Object): { length: number; snapshotBytes: number } {

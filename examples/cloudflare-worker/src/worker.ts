@@ -1,4 +1,4 @@
-/** Stories over HTTP: their text is streamed as server-sent events, and each goes on from its snapshot. */
+/** Stories over HTTP: text is streamed as server-sent events, and each story continues from its snapshot. */
 import { engineInfo, filesFromBucket, LambentError, load, type Model, OptionError, type Session } from "lambent";
 import { LIMITS, Refusal, readWish } from "./request.ts";
 import { readStory, readText, release, writeStory } from "./store.ts";
@@ -13,7 +13,7 @@ interface Env {
 export default {
   fetch(request, env, ctx) {
     const response = answer(request, env, ctx).catch(refused);
-    // Also when nobody waits for it any more: others wait for the model, and sessions must be given back.
+    // Also after the client has disconnected: others wait for the model, and sessions must be released.
     ctx.waitUntil(response);
     return response;
   },
@@ -41,11 +41,11 @@ async function answer(request: Request, env: Env, ctx: ExecutionContext): Promis
 let model: Model | undefined;
 let loading: Promise<Model> | undefined;
 
-/** The model, which is loaded once for all requests of this isolate; if that fails, the next one tries again. */
+/** The model, loaded once for all requests of this isolate; if that fails, the next request tries again. */
 function theModel(env: Env): Promise<Model> {
   loading ??= load(filesFromBucket(env.MODELS, env.MODEL), {
     maxSessions: LIMITS.sessions,
-    // A request whose reader has left is cut off after 30 s, and what it loads would then neither come nor fail.
+    // A request whose client has disconnected is stopped after 30 s, and its loading would neither finish nor fail.
     signal: AbortSignal.timeout(25_000),
   }).then(
     (loaded) => (model = loaded),
@@ -57,10 +57,10 @@ function theModel(env: Env): Promise<Model> {
   return loading;
 }
 
-/** The stories that are being written, each in a session of its own. */
+/** The active stories, each in a session of its own. */
 const writing = new Set<string>();
 
-/** Begins a story, or continues one: what is wrong with the request is found before the first token is sent. */
+/** Starts or continues a story. A faulty request is refused before the first token is sent. */
 async function write(id: string, begun: boolean, request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
   const { prompt, ...options } = await readWish(request);
   if (writing.has(id)) throw new Refusal(409, `story ${id}: expected one writer at a time, found a second one`);
@@ -114,7 +114,7 @@ async function resume(model: Model, id: string, snapshot: Uint8Array<ArrayBuffer
 
 type Send = (event: string, data: unknown) => Promise<void>;
 
-/** Sends what `work` has to say as server-sent events, an error included, as long as there is a reader. */
+/** Sends what `work` emits as server-sent events, errors included, while the client is connected. */
 async function tell(stream: WritableStream<Uint8Array>, work: (send: Send) => Promise<void>): Promise<void> {
   const writer = stream.getWriter();
   const encoder = new TextEncoder();
@@ -134,7 +134,7 @@ async function tell(stream: WritableStream<Uint8Array>, work: (send: Send) => Pr
   }
 }
 
-/** What computes, and the Wasm memory that it takes. */
+/** What computes, and how much Wasm memory it uses. */
 async function health(): Promise<Response> {
   const memoryBytes = (await model?.memory()) ?? 0;
   return Response.json({
@@ -152,7 +152,7 @@ function refused(error: unknown): Response {
   return Response.json({ error: lineOf(error) }, { status, headers });
 }
 
-/** One line for the reader; what nobody expected goes into the log. */
+/** One line for the client; unexpected errors go to the log. */
 function lineOf(error: unknown): string {
   if (error instanceof Refusal || error instanceof LambentError) return error.message;
   console.error(error);

@@ -13,7 +13,7 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => edge.stop());
 
-/** Waits until so many stories are being written. */
+/** Waits until this many stories are active. */
 async function writing(count: number): Promise<void> {
   while ((await edge.health()).writing !== count);
 }
@@ -76,7 +76,7 @@ test("stories that are written at once do not mix", async () => {
   expect(order.indexOf(3)).toBeLessThan(order.lastIndexOf(0));
 });
 
-test("whoever leaves gives the session back, and beyond all sessions there is 429", async () => {
+test("a client that disconnects releases its session, and beyond all sessions there is 429", async () => {
   const { sessions } = (await edge.health()).limits as { sessions: number };
   const long = { prompt: "And so", maxNewTokens: 1024, ignoreEos: true };
   const leave = new Map<number, () => void>();
@@ -130,8 +130,8 @@ test("what is wrong with a request is said in one line", async () => {
     ["GET", "/", undefined, 404, "path: expected /stories, /stories/:id or /health, found GET /"],
     ["GET", "/stories/7", undefined, 404, "path: expected /stories, /stories/:id or /health, found GET /stories/7"],
     ["PUT", "/stories", {}, 404, "path: expected /stories, /stories/:id or /health, found PUT /stories"],
-    ["GET", nobody, undefined, 404, `story ${nobody.slice(9)}: expected one that was begun, found none`],
-    ["POST", nobody, {}, 404, `story ${nobody.slice(9)}: expected one that was begun, found none`],
+    ["GET", nobody, undefined, 404, `story ${nobody.slice(9)}: expected one that exists, found none`],
+    ["POST", nobody, {}, 404, `story ${nobody.slice(9)}: expected one that exists, found none`],
     ["POST", "/stories", undefined, 400, 'body: expected JSON, found ""'],
     ["POST", "/stories", "once\nupon", 400, 'body: expected JSON, found "once\\nupon"'],
     ["POST", "/stories", "[1]", 400, "body: expected an object, found [1]"],
@@ -161,7 +161,7 @@ test("what is wrong with a request is said in one line", async () => {
   expect((await edge.health()).writing).toBe(0);
 });
 
-test("a story has one writer at a time, and is not kept when it was deleted meanwhile", async () => {
+test("a story has one writer at a time, and is not kept when it was deleted in the meantime", async () => {
   const { done } = await edge.tell("/stories", { prompt: "One", maxNewTokens: 1 });
   const path = `/stories/${done?.id}`;
   let refusal: unknown;
@@ -173,7 +173,7 @@ test("a story has one writer at a time, and is not kept when it was deleted mean
   });
   expect(refusal).toEqual([409, `story ${done?.id}: expected one writer at a time, found a second one`]);
   expect(told.done).toBeUndefined();
-  expect(told.error).toBe(`story ${done?.id}: expected it as it was read, found it changed or deleted meanwhile`);
+  expect(told.error).toBe(`story ${done?.id}: expected it as it was read, found it changed or deleted`);
   expect((await edge.ask("GET", path)).status).toBe(404);
 });
 

@@ -30,7 +30,7 @@ export async function openChromium(): Promise<Instance> {
       const errors: string[] = [];
       const { promise, resolve } = Promise.withResolvers<void>();
       page.on("console", (message) => {
-        // A file that a model need not have is looked for, and may not be there.
+        // An optional file of a model is requested, and may be missing.
         const looked = message.text().startsWith("Failed to load resource: the server responded with a status of 404");
         if (message.type() === "error" && !looked) errors.push(message.text());
         if (message.text() === "lambent: end") resolve();

@@ -1,4 +1,4 @@
-/** One round of the speed table. There is no clock in some places, so whoever listens to the reports takes the times. */
+/** One round of the speed table. Some places have no clock, so the receiver of the reports takes the times. */
 import { load } from "lambent";
 import type { Host } from "./job.ts";
 

@@ -20,7 +20,7 @@ export interface Setting extends Material {
 
 export interface Case {
   readonly name: string;
-  /** Cases of one name here, in whichever place, give one value; their own name unless told. */
+  /** Cases of one name here, in whichever place, give one value; their own name by default. */
   readonly same?: string;
   /** Why it cannot be run here. */
   readonly absent?: string | undefined;
@@ -47,7 +47,7 @@ export function modelUrl({ host }: Setting, name: string): string {
   return `${host.base}models/${name}`;
 }
 
-/** Loads a served model, lends it to `work`, and disposes of it. One thread unless told. */
+/** Loads a served model, lends it to `work`, and disposes of it. One thread by default. */
 export async function withModel<T>(
   setting: Setting,
   name: string,
