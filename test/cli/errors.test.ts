@@ -59,19 +59,13 @@ test.each(usage)("%s is wrong usage", async (_, args, expected) => {
   expect(await mistake(args, 2)).toMatch(expected);
 });
 
-test.each(["eval nll --text a", "diagnose --help", "reproduce"])(
-  "the package's own command line says where lambent %s runs",
-  (typed) => {
-    const [name = "", ...flags] = typed.split(" ");
-    const command = [process.execPath, join(ROOT, "src/cli/main.ts"), name, ...flags];
-    const { exitCode, stdout, stderr } = Bun.spawnSync(command, { stdin: "ignore" });
-    const how = `clone lambent's repository and run \`npm run lambent -- ${name}\` there`;
-    expect({ exitCode, out: `${stdout}`, err: `${stderr}` }).toEqual({
-      ...{ exitCode: 1, out: "" },
-      err: `error: lambent ${name} is not part of the package: ${how}\n`,
-    });
-  },
-);
+test("in a clone the package's own command line has the evaluations, too", () => {
+  const command = [process.execPath, join(ROOT, "src/cli/main.ts"), "diagnose", "--help"];
+  const { exitCode, stdout, stderr } = Bun.spawnSync(command, { stdin: "ignore" });
+  expect({ exitCode, out: `${stdout}`, err: `${stderr}` }).toEqual({
+    ...{ exitCode: 0, err: "", out: expect.stringMatching(/^Usage: lambent diagnose /) },
+  });
+});
 
 /** A copy of a tiny model in which something is wrong. */
 function broken(name: string, change: (folder: string) => void): string {
