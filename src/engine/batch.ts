@@ -38,8 +38,10 @@ interface Queued {
   readonly work: Work;
   /** Tokens read so far. */
   read: number;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
+  /** What `after` still waits for; the work is out of the queue meanwhile. */
+  busy: Promise<void> | undefined;
+  /** Why it will not go on. */
+  failure: { readonly error: unknown } | undefined;
 }
 
 /** A queued work and how many of its tokens the next step reads. */
@@ -52,13 +54,15 @@ interface Share {
  * What an engine runs: steps that hold rows of every session which has tokens to read. Each of them gets one row, so one
  * that generates is never behind more than a chunk of another's prompt; the rest of the chunk is dealt evenly to those
  * with more tokens. Where a step has fewer rows than there are sessions, they take turns.
+ *
+ * There is no loop of its own: each caller waits for its work and makes the next step for all if it comes first. So a
+ * caller that is gone stops nobody (in workerd, what belongs to a request ends with it).
  */
 export class Batch {
   readonly #machine: Machine;
   readonly #rows: number;
   readonly #logitsRows: number;
   #queue: Queued[] = [];
-  #stepping = false;
 
   /** @param limits the rows that a step may have, and how many of them may want logits */
   constructor(machine: Machine, { rows, logitsRows }: { readonly rows: number; readonly logitsRows: number }) {
@@ -68,45 +72,43 @@ export class Batch {
   }
 
   /** Done when every token is read. On abort, or if the session is disposed of, what was read so far stays read. */
-  run(work: Work): Promise<void> {
-    return new Promise((resolve, reject) => this.#enqueue({ work, read: 0, resolve, reject }));
-  }
-
-  #enqueue(queued: Queued): void {
+  async run(work: Work): Promise<void> {
+    const queued: Queued = { work, read: 0, busy: undefined, failure: undefined };
     this.#queue.push(queued);
-    if (!this.#stepping) void this.#stepAll();
-  }
-
-  /** Steps until the queue is empty. */
-  async #stepAll(): Promise<void> {
-    this.#stepping = true;
-    while (this.#queue.length > 0) {
-      try {
-        // Also lets those in who ask in the same turn of the event loop.
+    try {
+      while (!queued.failure && queued.read < work.tokens.length) {
+        // Aborts are heard here, and sessions whose token was just chosen ask for the same step.
+        await tick();
         await this.#machine.settled;
-      } catch (error) {
-        for (const { reject } of this.#queue.splice(0)) reject(error);
+        // Another caller may have made the step meanwhile.
+        if (this.#queue.includes(queued)) this.#stepFor(queued);
+        await this.#afterStep(queued);
       }
-      this.#dropEnded();
-      if (this.#queue.length > 0) this.#step(this.#deal());
-      // Aborts are heard here, and sessions whose token was just chosen ask for the next step.
-      await tick();
+    } finally {
+      this.#leave(queued);
     }
-    this.#stepping = false;
+    if (queued.failure) throw queued.failure.error;
   }
 
-  /** Ends the works of sessions that were disposed of, and those that were aborted. */
-  #dropEnded(): void {
-    this.#queue = this.#queue.filter(({ work, reject }) => {
+  /** Makes a step for all, unless this work was aborted, or its session disposed of. */
+  #stepFor({ work }: Queued): void {
+    work.signal?.throwIfAborted();
+    for (const queued of this.#queue) {
       try {
-        work.signal?.throwIfAborted();
-        requireOpen(work.session);
-        return true;
+        requireOpen(queued.work.session);
       } catch (error) {
-        reject(error);
-        return false;
+        this.#fail(queued, error);
       }
-    });
+    }
+    if (work.session.open) this.#step(this.#deal());
+  }
+
+  /** Waits for what a work is busy with; if tokens are left, it is in the queue again. */
+  async #afterStep(queued: Queued): Promise<void> {
+    if (!queued.busy) return;
+    await queued.busy;
+    queued.busy = undefined;
+    if (queued.read < queued.work.tokens.length) this.#queue.push(queued);
   }
 
   /** Which tokens the next step reads. Those that it serves go to the end of the queue. */
@@ -145,7 +147,7 @@ export class Batch {
     try {
       this.#machine.run(rows);
     } catch (error) {
-      for (const { queued } of parts) this.#leave(queued, () => queued.reject(error));
+      for (const { queued } of parts) this.#fail(queued, error);
       return;
     }
     for (const { queued, rows } of parts) {
@@ -157,25 +159,26 @@ export class Batch {
     for (const { queued, rows } of parts) this.#tell(queued, rows);
   }
 
-  /** Hands the results of a step over. A work that takes its time is out of the queue meanwhile. */
+  /** Hands the results of a step over. */
   #tell(queued: Queued, rows: WorkRows): void {
-    const { work, reject } = queued;
-    const done = () => {
-      if (queued.read === work.tokens.length) queued.resolve();
-      else this.#enqueue(queued);
-    };
     try {
-      const busy = work.after?.(rows);
-      if (busy) this.#leave(queued, () => busy.then(done, reject));
-      else if (queued.read === work.tokens.length) this.#leave(queued, done);
+      const busy = queued.work.after?.(rows) ?? undefined;
+      queued.busy = busy;
+      // Its caller awaits it, perhaps later.
+      busy?.catch(() => {});
+      if (busy || queued.read === queued.work.tokens.length) this.#leave(queued);
     } catch (error) {
-      this.#leave(queued, () => reject(error));
+      this.#fail(queued, error);
     }
   }
 
-  #leave(queued: Queued, then: () => void): void {
+  #fail(queued: Queued, error: unknown): void {
+    queued.failure = { error };
+    this.#leave(queued);
+  }
+
+  #leave(queued: Queued): void {
     this.#queue = this.#queue.filter((other) => other !== queued);
-    then();
   }
 }
 
