@@ -63,6 +63,8 @@ export class Batch {
   readonly #rows: number;
   readonly #logitsRows: number;
   #queue: Queued[] = [];
+  /** Made so far. */
+  #steps = 0;
 
   /** @param limits the rows that a step may have, and how many of them may want logits */
   constructor(machine: Machine, { rows, logitsRows }: { readonly rows: number; readonly logitsRows: number }) {
@@ -77,11 +79,12 @@ export class Batch {
     this.#queue.push(queued);
     try {
       while (!queued.failure && queued.read < work.tokens.length) {
+        const steps = this.#steps;
         // Aborts are heard here, and sessions whose token was just chosen ask for the same step.
         await tick();
         await this.#machine.settled;
-        // Another caller may have made the step meanwhile.
-        if (this.#queue.includes(queued)) this.#stepFor(queued);
+        // One step per turn of the event loop: another caller may have made it.
+        if (this.#steps === steps && this.#queue.includes(queued)) this.#stepFor(queued);
         await this.#afterStep(queued);
       }
     } finally {
@@ -131,6 +134,7 @@ export class Batch {
   }
 
   #step(shares: readonly Share[]): void {
+    this.#steps++;
     const parts: { queued: Queued; rows: WorkRows }[] = [];
     const rows: StepRow[] = [];
     let logitsRow = 0;
