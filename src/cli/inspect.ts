@@ -2,9 +2,7 @@ import type { Command } from "commander";
 import { Op } from "../../assembly/op.ts";
 import { show } from "../base/errors.ts";
 import { HIDDEN } from "../models/buffers.ts";
-import { windowsOf } from "../models/program.ts";
 import type { Planned } from "../plan/plan_checkpoint.ts";
-import { keptWindows } from "../plan/policy.ts";
 import { inspect, measureReading } from "../session/load.ts";
 import { DEFAULT_MODEL, describeMiddle, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
 import { Stages } from "./progress.ts";
@@ -50,13 +48,11 @@ function findingsOf({ program, plan }: Planned, reading: Awaited<ReturnType<type
   const sum = (key: "weightBytes" | "cacheBytes" | "flops") => operations.reduce((n, record) => n + record[key], 0);
   const total = { weightBytes: sum("weightBytes"), cacheBytes: sum("cacheBytes"), flops: sum("flops") };
   const policy = Object.entries(plan.policy).map(([key, value]) => [key, value === Infinity ? null : value]);
-  // Undefined but where windowed and global layers mix: null is a layer that the policy acts on.
-  const windows = keptWindows(windowsOf(program)).map((window) => window ?? null);
   const { modelType, vocabSize, trainedLength, withoutEffect } = program;
   return {
     ...{ modelType, vocabSize, trainedLength, withoutEffect, cacheDtype: plan.options.cacheDtype },
     ...(Object.fromEntries(policy) as Record<string, unknown>),
-    windows: windows.some((window) => window !== null) ? windows : undefined,
+    windows: plan.windows,
     memory: {
       weightBytes: plan.weightBytes,
       cacheBytes: plan.cacheBytes,

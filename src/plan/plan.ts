@@ -12,7 +12,7 @@ import { quantizedBuffer } from "./lower.ts";
 import { attentionBuffers } from "./lower_attention.ts";
 import type { Observed, Observers } from "./observers.ts";
 import { type Constant, type Draft, type Placement, placeBank, type Unit, unitsOf } from "./place.ts";
-import { layerPolicies, type Policy } from "./policy.ts";
+import { layerPolicies, mixedWindows, type Policy } from "./policy.ts";
 import type { PlannedRecord } from "./record.ts";
 import type { PlacedWeight, ResolvedWeight } from "./weights.ts";
 
@@ -48,6 +48,8 @@ export interface Plan extends MachinePlan {
   readonly staging: readonly number[];
   readonly foldings: readonly Folding[];
   readonly layers: readonly PlannedLayer[];
+  /** The windows in tokens that layers keep under every policy, where windowed and global layers mix; null: a global one. */
+  readonly windows: readonly (number | null)[] | undefined;
   /** The bank and address of logits[logitsRows, vocab]; a session's slot there starts with its last row of logits. */
   readonly head: { readonly bank: number; readonly logits: number };
   /** For each unit (the embedding, each layer, the head), what its observers write, in its bank. */
@@ -101,6 +103,7 @@ export function plan(
     records: stretches.map(({ records }) => records),
     staging: linked.map(({ placement }) => placement.staging),
     foldings: foldings(program, resolved),
+    windows: mixedWindows(windowsOf(program)),
     layers: draft.layers.map((layer, i) => {
       const bank = bankOf(i + 1);
       return { ...layer, bank, offset: linked[bank]?.placement.offsets.get(i) as number };

@@ -85,9 +85,9 @@ function mixesWindows(windows: Windows): boolean {
   return windows.some((window) => window !== windows[0]);
 }
 
-/** The window that each layer keeps under every policy: its own in a model that mixes windows, none in all others. */
-export function keptWindows(windows: Windows): Windows {
-  return mixesWindows(windows) ? windows : windows.map(() => undefined);
+/** Of a model that mixes windowed and global layers, the window of each; null: a global one. Undefined for all others. */
+export function mixedWindows(windows: Windows): (number | null)[] | undefined {
+  return mixesWindows(windows) ? windows.map((window) => window ?? null) : undefined;
 }
 
 /** The window that all layers share, which bounds nLocal; Infinity where there is none, or not one for all. */
@@ -100,7 +100,9 @@ export function sharedWindow(windows: Windows): number {
  * window: nothing is pinned there, no distance has a ceiling, no middle token is attended to.
  */
 export function layerPolicies(policy: Policy, windows: Windows): Policy[] {
-  return keptWindows(windows).map((window, layer) => {
+  const kept = mixedWindows(windows);
+  return windows.map((_, layer) => {
+    const window = kept?.[layer] ?? undefined;
     if (window !== undefined) {
       const unbounded = { limit: Infinity, maxPositions: Infinity };
       return { attention: "window", nGlobal: 0, nLocal: window, ...unbounded, ...NO_MIDDLE };

@@ -139,7 +139,7 @@ export class LocalService implements EngineService {
 
 /** What is told of an engine wherever it runs. */
 export function factsOf(engine: Engine): EngineFacts {
-  const { policy, weightBytes, cacheBytes, memoryBytes, options } = engine.plan;
+  const { policy, weightBytes, cacheBytes, memoryBytes, options, windows } = engine.plan;
   return {
     modelType: engine.program.modelType,
     trainedLength: engine.program.trainedLength,
@@ -149,5 +149,6 @@ export function factsOf(engine: Engine): EngineFacts {
     ...policy,
     ...{ weightBytes, cacheBytes, memoryBytes },
     chunkSize: options.chunkSize,
+    windows,
   };
 }

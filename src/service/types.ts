@@ -19,6 +19,8 @@ export interface EngineFacts extends Policy {
   readonly memoryBytes: number;
   /** Tokens of a prompt that are read in one step. */
   readonly chunkSize: number;
+  /** The windows in tokens that layers keep under every policy, where windowed and global layers mix; null: a global one. */
+  readonly windows?: readonly (number | null)[] | undefined;
 }
 
 /** The next token, and XXH64 of the logits of all tokens that were chosen since the session or `begin` began. */
