@@ -83,8 +83,12 @@ export class Batch {
         // Aborts are heard here, and sessions whose token was just chosen ask for the same step.
         await tick();
         await this.#machine.settled;
-        // One step per turn of the event loop: another caller may have made it.
-        if (this.#steps === steps && this.#queue.includes(queued)) this.#stepFor(queued);
+        if (this.#queue.includes(queued)) {
+          work.signal?.throwIfAborted();
+          requireOpen(work.session);
+          // One step per turn of the event loop: another caller may have made it.
+          if (this.#steps === steps) this.#stepForAll();
+        }
         await this.#afterStep(queued);
       }
     } finally {
@@ -93,9 +97,8 @@ export class Batch {
     if (queued.failure) throw queued.failure.error;
   }
 
-  /** Makes a step for all, unless this work was aborted, or its session disposed of. */
-  #stepFor({ work }: Queued): void {
-    work.signal?.throwIfAborted();
+  /** Makes a step for all whose sessions are open: the slots of others may be new sessions' by now. */
+  #stepForAll(): void {
     for (const queued of this.#queue) {
       try {
         requireOpen(queued.work.session);
@@ -103,7 +106,7 @@ export class Batch {
         this.#fail(queued, error);
       }
     }
-    if (work.session.open) this.#step(this.#deal());
+    this.#step(this.#deal());
   }
 
   /** Waits for what a work is busy with; if tokens are left, it is in the queue again. */

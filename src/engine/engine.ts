@@ -138,12 +138,17 @@ export class Engine {
   }
 
   /** Begins a generation: what it chooses by, its own random numbers, if a seed is given, and its own logits hash. */
-  begin(id: number, seed: number | undefined, choosing: Choosing = GREEDY): void {
+  begin(id: number, seed: number | undefined, choosing: Choosing): void {
     checkSampling(choosing);
     const session = this.state(id);
     session.generation = { choosing, promptTokens: -1 };
-    if (seed !== undefined) Object.assign(session.random, { seed, counter: 0 });
     session.hash = new Xxh64(this.kernels);
+    if (seed !== undefined) this.reseed(id, seed);
+  }
+
+  /** Starts the session's random numbers anew. */
+  reseed(id: number, seed: number): void {
+    Object.assign(this.state(id).random, { seed, counter: 0 });
   }
 
   /** Reads tokens, so that the next one can be chosen. On abort, what was read so far stays read. */

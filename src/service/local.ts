@@ -75,8 +75,13 @@ export class LocalService implements EngineService {
     const engine = this.#open;
     signal?.throwIfAborted();
     const work = () => open(engine);
-    const opened = await (wait ? this.#waiting(engine.slots.whenFree(work), signal) : work());
+    const opened = wait ? await this.#waiting(engine.slots.whenFree(work), signal) : work();
     this.#sessions.add(opened.id);
+    // Its slot may have become free by the end of the model.
+    if (this.#closed) {
+      engine.dispose(opened.id);
+      throw this.#closed;
+    }
     return opened;
   }
 
@@ -92,7 +97,7 @@ export class LocalService implements EngineService {
     }
   }
 
-  async begin(id: number, seed: number | undefined, choosing?: Choosing): Promise<void> {
+  async begin(id: number, seed: number | undefined, choosing: Choosing): Promise<void> {
     this.#open.begin(id, seed, choosing);
   }
 
@@ -104,8 +109,9 @@ export class LocalService implements EngineService {
     for (let i = 0; i < most; i++) yield await this.next(id);
   }
 
-  async next(id: number, alone?: Choosing): Promise<ChosenToken> {
+  async next(id: number, alone?: Choosing, seed?: number): Promise<ChosenToken> {
     const { hash } = this.#open.state(id);
+    if (seed !== undefined) this.#open.reseed(id, seed);
     const token = await this.#open.next(id, alone);
     return { ...token, logitsHash: hash.hex() };
   }

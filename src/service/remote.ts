@@ -115,7 +115,7 @@ export class RemoteService implements EngineService {
     return this.#ask("fork", id, [wait], signal);
   }
 
-  begin(id: number, seed: number | undefined, choosing?: Choosing): Promise<void> {
+  begin(id: number, seed: number | undefined, choosing: Choosing): Promise<void> {
     return this.#ask("begin", id, [seed, choosing]);
   }
 
@@ -130,9 +130,11 @@ export class RemoteService implements EngineService {
     const mine = { id, stream };
     this.#streams.add(mine);
     return {
-      async next() {
+      next: async () => {
         const { done, value } = await stream.next();
-        return done ? { done, value: undefined } : { done: false, value: value.token };
+        if (!done) return { done: false, value: value.token };
+        this.#told(id);
+        return { done, value: undefined };
       },
       return: () => {
         this.#streams.delete(mine);
@@ -141,8 +143,8 @@ export class RemoteService implements EngineService {
     };
   }
 
-  next(id: number, alone: Choosing): Promise<ChosenToken> {
-    return this.#ask("next", id, [alone]);
+  next(id: number, alone: Choosing, seed?: number): Promise<ChosenToken> {
+    return this.#ask("next", id, [alone, seed]);
   }
 
   logits(id: number): Promise<Float32Array<ArrayBuffer> | undefined> {
@@ -156,7 +158,11 @@ export class RemoteService implements EngineService {
   dispose(id: number): void {
     if (!this.#sessions.delete(id)) return;
     // A reader that became garbage leaves here.
-    for (const { id: of, stream } of this.#streams) if (of === id) void stream.return();
+    for (const mine of this.#streams) {
+      if (mine.id !== id) continue;
+      this.#streams.delete(mine);
+      void mine.stream.return();
+    }
     // If the worker is gone, so is the session.
     this.#call("dispose", [id]).catch(() => {});
   }

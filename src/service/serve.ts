@@ -70,7 +70,7 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
     ),
     restore: opens((signal, snapshot: Uint8Array, wait?: boolean) => service.restore(snapshot, { wait, signal })),
     fork: opens((signal, id: number, wait?: boolean) => service.fork(id, { wait, signal })),
-    begin: of((_, id, seed: number | undefined, choosing?: Choosing) => service.begin(id, seed, choosing)),
+    begin: of((_, id, seed: number | undefined, choosing: Choosing) => service.begin(id, seed, choosing)),
     append: of((signal, id, tokens: readonly number[]) => service.append(id, tokens, signal)),
     async generate({ wanted, tell }: Call, id: number): Promise<void> {
       while (await wanted()) {
@@ -78,7 +78,7 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
         tell({ token, told: toldOf(id) } satisfies ToldToken);
       }
     },
-    next: of((_, id, alone: Choosing) => service.next(id, alone)),
+    next: of((_, id, alone: Choosing, seed?: number) => service.next(id, alone, seed)),
     logits: (_: Call, id: number) => service.logits(id),
     snapshot: (_: Call, id: number, text: TextState) => service.snapshot(id, text),
     dispose: (_: Call, id: number) => service.dispose(id),

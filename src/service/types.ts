@@ -83,12 +83,12 @@ export interface EngineService {
   restore(snapshot: Uint8Array, options?: OpenOptions): Promise<Opened>;
   fork(id: number, options?: OpenOptions): Promise<Opened>;
   /** What is chosen by crosses here, once for all tokens of a generation. */
-  begin(id: number, seed: number | undefined, choosing?: Choosing): Promise<void>;
+  begin(id: number, seed: number | undefined, choosing: Choosing): Promise<void>;
   append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
   /** The tokens of the generation that was begun. */
   generate(id: number, options: StreamOptions): TokenStream;
-  /** One token, chosen by settings of its own. */
-  next(id: number, alone: Choosing): Promise<ChosenToken>;
+  /** One token, chosen by settings of its own; `seed` starts the session's random numbers anew. */
+  next(id: number, alone: Choosing, seed?: number): Promise<ChosenToken>;
   /** A copy; undefined while there are none. */
   logits(id: number): Promise<Float32Array<ArrayBuffer> | undefined>;
   snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>>;

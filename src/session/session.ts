@@ -43,6 +43,8 @@ export class Session {
   readonly #text: SessionText;
   /** Whether a step of a generation is under way. */
   #busy = false;
+  /** The tally of the generation that began last. */
+  #current: Tally | undefined;
 
   constructor(model: SessionModel, { id, text }: Opened) {
     this.#model = model;
@@ -85,11 +87,11 @@ export class Session {
    * minNewTokens, stopStrings; begin_suppress_tokens and forced_eos_token_id of the file) does nothing.
    */
   async next(options: GenerateOptions = {}): Promise<GeneratedToken> {
-    const { service } = this.#model;
     const settings = withoutEnds(this.#settings(options));
-    if (options.seed !== undefined) await service.begin(this.#id, options.seed);
-    const { logitsHash: _, ...token } = await service.next(this.#id, settings);
-    return { ...token, text: this.#text.push(token.id, options.skipSpecialTokens) };
+    return this.#alone(async () => {
+      const { logitsHash: _, ...token } = await this.#model.service.next(this.#id, settings, options.seed);
+      return { ...token, text: this.#text.push(token.id, options.skipSpecialTokens) };
+    });
   }
 
   /**
@@ -154,10 +156,11 @@ export class Session {
   async #begin(tally: Tally, prompt: Prompt | undefined, options: GenerateOptions): Promise<Settings | undefined> {
     const { signal, skipSpecialTokens = true } = options;
     const decided = this.#settings(options);
-    this.#text.begin(decided.stopStrings, skipSpecialTokens);
     const { ids, turn } = await this.#encode(prompt === undefined ? [] : prompt, options);
     tally.promptTokens = ids.length;
     const settings = withPrompt(decided, this.length + ids.length);
+    this.#text.begin(decided.stopStrings, skipSpecialTokens);
+    this.#current = tally;
     await this.#model.service.begin(this.#id, options.seed, settings);
     try {
       // Pieces large enough for the engine's chunks.
@@ -188,6 +191,7 @@ export class Session {
 
   /** Chooses a token of a generation, and ends it with a stop token or stop string. */
   async #choose(tally: Tally, stream: TokenStream, settings: Settings, final: boolean): Promise<GeneratedToken> {
+    if (this.#current !== tally) throw new OptionError("another generation has begun in the session");
     const { value } = await stream.next();
     const { id, logprob, position, logitsHash } = value as ChosenToken;
     tally.logitsHash = logitsHash;

@@ -132,7 +132,7 @@ describe("with 1, 2, 3 and 4 threads the same bits", () => {
   async function readAll(engine: Engine): Promise<{ rows: Float32Array[]; hash: string }> {
     const rows = await logitsOf(engine, IDS);
     const session = engine.open(0, 1);
-    engine.begin(session, undefined);
+    engine.begin(session, undefined, GREEDY);
     await engine.append(session, IDS);
     for (let n = 0; n < 5; n++) await engine.next(session, GREEDY);
     const hash = engine.state(session).hash.hex();

@@ -28,7 +28,7 @@ async function hashOf(engine: Engine, seed = 1): Promise<string> {
   const sessions = [engine.open(0, 1), engine.open(5, 1)];
   const hashes: string[] = [];
   for (const [i, session] of sessions.entries()) {
-    engine.begin(session, undefined);
+    engine.begin(session, undefined, GREEDY);
     await engine.append(session, randomIds(40 + i, seed + i));
   }
   for (let n = 0; n < 8; n++) for (const session of sessions) await engine.next(session, GREEDY);
@@ -131,7 +131,7 @@ test("sessions that make the memory grow are seen by the workers", async () => {
     const hashes: string[] = [];
     for (let i = 0; i < 40; i++) {
       const session = engine.open(0, 1);
-      engine.begin(session, undefined);
+      engine.begin(session, undefined, GREEDY);
       await engine.append(session, randomIds(5, i));
       await engine.next(session, GREEDY);
       hashes.push(engine.state(session).hash.hex());

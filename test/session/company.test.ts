@@ -1,11 +1,12 @@
 /** Sessions that read and generate at once share steps: each gets, bit for bit, what it gets alone. */
 import { afterAll, expect, setDefaultTimeout, spyOn, test } from "bun:test";
 import fc from "fast-check";
+import { OptionError } from "../../src/base/errors.ts";
 import { tick } from "../../src/base/tick.ts";
-import type { GenerateOptions, LoadOptions, Model, Session } from "../../src/entry/index.ts";
+import { type GenerateOptions, type LoadOptions, load, type Model, type Session } from "../../src/entry/index.ts";
 import { Machine } from "../../src/machine/machine.ts";
 import { POLICIES } from "../../src/plan/policy.ts";
-import { FAMILIES, removeTemporary, small, WILD } from "./small.ts";
+import { FAMILIES, failure, freeSlots, removeTemporary, small, smallFolder, WILD } from "./small.ts";
 
 setDefaultTimeout(240_000);
 afterAll(removeTemporary);
@@ -194,4 +195,69 @@ test("where a step has fewer rows than there are sessions, each has its turn", a
     // 7 sessions in steps of 2: every fourth step at the latest.
     for (const [i, at] of mine.entries()) expect(at - (mine[i - 1] ?? -1)).toBeLessThanOrEqual(4);
   }
+});
+
+test.each([false, true])("an abort is heard whoever makes the steps (worker: %p)", async (worker) => {
+  using model = await small("llama-gqa-tied", { chunkSize: 2, worker, threads: 1 });
+  const [first, second] = [await model.session(), await model.session()];
+  const stop = new AbortController();
+  const long = prompt(20_000);
+  const ends = [first.append(long), second.append(long, { signal: stop.signal })].map((end) => end.catch(String));
+  await tick();
+  stop.abort("enough");
+  expect(await ends[1]).toBe("enough");
+  expect(second.length).toBeLessThan(long.length);
+  first.dispose();
+  expect(await ends[0]).toMatch(/disposed/);
+});
+
+test.each([false, true])(
+  "a generation keeps its settings, or says that another one has begun (worker: %p)",
+  async (worker) => {
+    using model = await small("llama-gqa-tied", { worker, threads: 1 });
+    const options: GenerateOptions = { ...WILD, seed: 7, maxNewTokens: 12, ignoreEos: true };
+    using session = await model.session();
+    const tokens = session.generate([5], options).tokens();
+    await tokens.next();
+    // Greedy choice says the same again and again here, sampling at this temperature does not.
+    await session.next({ seed: 9, temperature: 0 });
+    const ids: number[] = [];
+    for (let i = 0; i < 5; i++) ids.push((await tokens.next()).value.id);
+    expect(new Set(ids).size).toBeGreaterThan(2);
+    await session.generate(undefined, { maxNewTokens: 0 }).text();
+    expect((await failure(OptionError, () => tokens.next())).message).toBe(
+      "another generation has begun in the session",
+    );
+  },
+);
+
+test.each([false, true])(
+  "a session that is disposed of between tokens ends its generation (worker: %p)",
+  async (worker) => {
+    using model = await small("llama-gqa-tied", { worker, threads: 1 });
+    const session = await model.session();
+    const tokens = session.generate([5], { ...WILD, maxNewTokens: 12, ignoreEos: true }).tokens();
+    await tokens.next();
+    session.dispose();
+    expect((await failure(OptionError, () => tokens.next())).message).toMatch(/^session \d+ was disposed$/);
+  },
+);
+
+test("a session that opens as its model ends gives its slot back to the others of the engine", async () => {
+  const folder = smallFolder("llama-gqa-tied");
+  const options = { nLocal: 8, maxSessions: 3, threads: 1 };
+  using stays = await load(folder, options);
+  const open = async (wait: boolean) => {
+    const goes = await load(folder, options);
+    const opening = goes.session({ wait });
+    const writing = goes.generate([5], { maxNewTokens: 3 }).text();
+    goes.dispose();
+    await Promise.allSettled([opening, writing]);
+  };
+  await open(false);
+  const all = await Promise.all([1, 2, 3].map(() => stays.session()));
+  const waiting = open(true);
+  for (const session of all) session.dispose();
+  await waiting;
+  expect(await freeSlots(stays)).toBe(3);
 });

@@ -174,15 +174,19 @@ describe("what became garbage gives its slot back", () => {
     ["an iterator", () => model.generate(PROMPT, OPTIONS).tokens().next()],
     ["a fork", async () => (await (await model.session()).fork()).append(PROMPT)],
   ];
-  test.each(forgotten)("%s", async (_, forget) => {
-    await (async () => void (await forget()))();
-    // Collectors take what looks like an address on the stack for one, until others have overwritten it.
-    for (let round = 0; round < 500 && (await freeSlots(model)) < SLOTS; round++) {
-      Bun.gc(true);
-      await turn();
-    }
-    expect(await freeSlots(model)).toBe(SLOTS);
-  });
+  test.each(forgotten)(
+    "%s",
+    async (_, forget) => {
+      await (async () => void (await forget()))();
+      for (let round = 0; round < 200 && (await freeSlots(model)) < SLOTS; round++) {
+        Bun.gc(true);
+        await turn();
+      }
+      expect(await freeSlots(model)).toBe(SLOTS);
+    },
+    // Collectors keep what looks like an address on the stack for a while. What is held on purpose is held every time.
+    { retry: 4 },
+  );
 });
 
 describe.each([false, true])("a session that waits for a slot (worker: %p)", (worker) => {
