@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { load } from "lambent";
 
 const [place, threads, ...marks] = process.argv.slice(2);
-const MODEL = fileURLToPath(new URL("../models/lambent-llama-5m", import.meta.resolve("lambent")));
+const MODEL = fileURLToPath(new URL("../../models/lambent-llama-5m", import.meta.resolve("lambent")));
 /** What workers that end may take for it. */
 const ENDING_MS = 600;
 

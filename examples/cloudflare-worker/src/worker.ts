@@ -86,8 +86,12 @@ async function write(id: string, begun: boolean, request: Request, env: Env, ctx
     const first = await tokens.next();
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
     const told = tell(writable, async (send) => {
-      for (let token = first; !token.done; token = await tokens.next()) await send("token", token.value);
-      const { text: added, finishReason, logitsHash } = await generation.result;
+      let added = "";
+      for (let token = first; !token.done; token = await tokens.next()) {
+        added += token.value.text;
+        await send("token", token.value);
+      }
+      const { finishReason, logitsHash } = await generation.result;
       if (finishReason === "abort") return;
       const { length, seed } = story;
       const text = (before?.text ?? "") + (prompt ?? "") + added;
