@@ -19,7 +19,7 @@ const POSITION = 128;
 /** A window that many sessions of TinyLlama's shape fit into memory with. */
 const N_LOCAL = 256;
 /** Tokens of the prompt that another session reads meanwhile: chunks of the default size. */
-const PROMPT = 4 * 128;
+const PROMPT = 2 * 128;
 
 /** Tokens per second of sessions that generate at once, and how long one waits while another reads a prompt. */
 export async function batch(flags: BatchFlags): Promise<void> {
@@ -67,10 +67,10 @@ async function measure(model: string, dtype: string, flags: BatchFlags) {
     const some = places.slice(0, count);
     contenders[count] = () => timed(() => Promise.all(some.map((place) => place.decode())));
   }
+  const samples = await interleave(contenders, budgetOf(flags));
   const [writer, reader] = places as [Place, Place];
-  contenders.beside = () => longestWait(writer, reader);
-  contenders.chunk = () => reader.prefill(128);
-  const samples = await interleave(contenders, budgetOf(flags, 5000));
+  const beside = { wait: () => longestWait(writer, reader), chunk: () => reader.prefill(128) };
+  const waits = await interleave(beside, { time: 20, rounds: 3 });
   for (const place of places) place.close();
   await subject.close();
   return {
@@ -83,8 +83,8 @@ async function measure(model: string, dtype: string, flags: BatchFlags) {
         ofOne: (count / (counts[0] as number)) * samples.ratio(`${counts[0]}`, `${count}`),
       };
     }),
-    wait: samples.median("beside"),
-    chunk: samples.median("chunk"),
+    wait: waits.median("wait"),
+    chunk: waits.median("chunk"),
   };
 }
 
