@@ -149,7 +149,7 @@ export enum Attention {
   qFixed,
   /** [rows, kvHeads, headBytes], rotated by the row's position */
   k,
-  /** [rows, kvHeads, headBytes], unrotated; equal to k where nothing rotates, or nobody asks for them */
+  /** [rows, kvHeads, headBytes], unrotated; equal to k where nothing rotates, or no part of the cache takes them */
   kUnrotated,
   /** [rows, kvHeads, headBytes] */
   v,

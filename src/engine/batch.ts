@@ -56,7 +56,7 @@ interface Share {
  * with more tokens. Where a step has fewer rows than there are sessions, they take turns.
  *
  * There is no loop of its own: each caller waits for its work and makes the next step for all if it comes first. So a
- * caller that is gone stops nobody (in workerd, what belongs to a request ends with it).
+ * caller that is gone does not stop the others (in workerd, what belongs to a request ends with it).
  */
 export class Batch {
   readonly #machine: Machine;

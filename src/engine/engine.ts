@@ -255,7 +255,7 @@ export class Engine {
     }
   }
 
-  /** The token chosen last, which nobody has read yet, and `tokens`; every one checked. */
+  /** The token chosen last, if it was not read yet, and `tokens`; every one checked. */
   #withPending(session: SessionState, tokens: readonly number[]): number[] {
     for (const [i, token] of tokens.entries()) {
       if (Number.isInteger(token) && token >= 0 && token < this.program.vocabSize) continue;

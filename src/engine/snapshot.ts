@@ -257,7 +257,7 @@ function showPolicy([attention, nGlobal, nLocal, limit, maxPositions]: readonly 
   return `${name} (nGlobal ${nGlobal}, nLocal ${nLocal}, limit ${limit}, maxPositions ${maxPositions})`;
 }
 
-/** What a policy says of middle tokens, as numbers; undefined where nobody attends them. */
+/** What a policy says of middle tokens, as numbers; undefined where no layer attends to them. */
 function middleNumbers({ middleK, middleDistance, firstLayer, maxMiddle, middleQueries }: Policy) {
   if (middleK === 0) return undefined;
   return [middleK, middleDistance, firstLayer, maxMiddle, MIDDLE_QUERIES.indexOf(middleQueries)];

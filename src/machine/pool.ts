@@ -46,7 +46,7 @@ class Helper {
   }
 
   attach(module: WebAssembly.Module, bank: number, memory: WebAssembly.Memory): void {
-    // First: whoever handles a message that was not announced would go on waiting for the next one.
+    // First: a worker that gets a message it was not told of would go on waiting for the next one.
     Atomics.store(this.#mailbox, Mail.posted, ++this.#posted);
     this.thread.post({ mailbox: this.#mailbox, module, bank, memory });
     this.#wake();

@@ -129,13 +129,13 @@ test("who leaves while the model is loaded leaves it to the others", async () =>
 });
 
 test("what is wrong with a request is said in one line", async () => {
-  const nobody = `/stories/${crypto.randomUUID()}`;
+  const missing = `/stories/${crypto.randomUUID()}`;
   const cases: [string, string, unknown, number, string][] = [
     ["GET", "/", undefined, 404, "path: expected /stories, /stories/:id or /health, found GET /"],
     ["GET", "/stories/7", undefined, 404, "path: expected /stories, /stories/:id or /health, found GET /stories/7"],
     ["PUT", "/stories", {}, 404, "path: expected /stories, /stories/:id or /health, found PUT /stories"],
-    ["GET", nobody, undefined, 404, `story ${nobody.slice(9)}: expected one that exists, found none`],
-    ["POST", nobody, {}, 404, `story ${nobody.slice(9)}: expected one that exists, found none`],
+    ["GET", missing, undefined, 404, `story ${missing.slice(9)}: expected one that exists, found none`],
+    ["POST", missing, {}, 404, `story ${missing.slice(9)}: expected one that exists, found none`],
     ["POST", "/stories", undefined, 400, 'body: expected JSON, found ""'],
     ["POST", "/stories", "once\nupon", 400, 'body: expected JSON, found "once\\nupon"'],
     ["POST", "/stories", "[1]", 400, "body: expected an object, found [1]"],
