@@ -11,7 +11,8 @@ import {
   readConfig,
   withoutAliases,
 } from "../formats/config.ts";
-import { HIDDEN, LAST, LOGITS } from "./buffers.ts";
+import { HIDDEN, LAST } from "./buffers.ts";
+import { decoder } from "./decoder.ts";
 import { inverseFrequencies } from "./positions.ts";
 import { type AttentionOperation, MAX, type Operation, type Program, Weights } from "./program.ts";
 
@@ -67,8 +68,7 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
   const weights = new Weights();
   const norm = (y: string, x: string, tensor: string) =>
     weights.layerNorm(y, x, tensor, hidden, config.layer_norm_epsilon, true);
-  const tied = config.tie_word_embeddings;
-  const table = weights.table("transformer.wte.weight", config.vocab_size, hidden, tied);
+  const table = weights.table("transformer.wte.weight", config.vocab_size, hidden, config.tie_word_embeddings);
   const layers = Array.from({ length: config.n_layer }, (_, i): Operation[] => {
     const layer = `transformer.h.${i}`;
     return [
@@ -83,32 +83,12 @@ export function gptj(raw: Readonly<Record<string, unknown>>, name: string): Prog
       weights.update("inner", `${layer}.mlp.fc_out`, hidden, inner, true),
     ];
   });
-  const head: Operation[] = [
-    { op: "gather", y: LAST, x: HIDDEN },
-    norm(LAST, LAST, "transformer.ln_f"),
-    weights.head(table, tied, config.vocab_size, hidden, true),
-  ];
-  return {
-    modelType: "gptj",
-    withoutEffect: config.withoutEffect,
-    vocabSize: config.vocab_size,
-    trainedLength: config.n_positions,
-    buffers: {
-      [HIDDEN]: hidden,
-      normed: hidden,
-      q: hidden,
-      k: hidden,
-      v: hidden,
-      attended: hidden,
-      inner,
-      [LAST]: hidden,
-      [LOGITS]: config.vocab_size,
-    },
-    weights: weights.all,
-    embed: [{ op: "embed", y: HIDDEN, table }],
-    layers,
-    head,
-  };
+  return decoder({
+    ...{ modelType: "gptj", config, trainedLength: config.n_positions, hidden, weights, table, layers },
+    buffers: { q: hidden, k: hidden, v: hidden, attended: hidden, inner },
+    finalNorm: norm(LAST, LAST, "transformer.ln_f"),
+    headBias: true,
+  });
 }
 
 /** Attention over neighbours' rotary pairs in the first `rotaryDim` numbers of each head. */

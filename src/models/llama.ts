@@ -14,7 +14,8 @@ import {
   readConfig,
   type Values,
 } from "../formats/config.ts";
-import { HIDDEN, LAST, LOGITS } from "./buffers.ts";
+import { HIDDEN, LAST } from "./buffers.ts";
+import { decoder } from "./decoder.ts";
 import { inverseFrequencies } from "./positions.ts";
 import { type AttentionOperation, MAX, type Operation, type Program, Weights } from "./program.ts";
 import { ropeKeys, ropeOf } from "./rope_config.ts";
@@ -112,8 +113,7 @@ export function gatedDecoder(modelType: string, name: string, config: GatedConfi
   const { heads, kvHeads, headDim } = attention.shape;
   const weights = new Weights();
   const norm = (y: string, x: string, tensor: string) => weights.rmsNorm(y, x, tensor, hidden, config.rms_norm_eps);
-  const tied = config.tie_word_embeddings;
-  const table = weights.table("model.embed_tokens.weight", config.vocab_size, hidden, tied);
+  const table = weights.table("model.embed_tokens.weight", config.vocab_size, hidden, config.tie_word_embeddings);
   const layers = Array.from({ length: config.num_hidden_layers }, (_, i): Operation[] => {
     const layer = `model.layers.${i}`;
     return [
@@ -130,33 +130,19 @@ export function gatedDecoder(modelType: string, name: string, config: GatedConfi
       weights.update("gate", `${layer}.mlp.down_proj`, hidden, inner, variant.mlpBias),
     ];
   });
-  const head: Operation[] = [
-    { op: "gather", y: LAST, x: HIDDEN },
-    norm(LAST, LAST, "model.norm"),
-    weights.head(table, tied, config.vocab_size, hidden, false),
-  ];
-  return {
-    modelType,
-    withoutEffect: config.withoutEffect,
-    vocabSize: config.vocab_size,
-    trainedLength: config.max_position_embeddings,
+  return decoder({
+    ...{ modelType, config, trainedLength: config.max_position_embeddings, hidden, weights, table, layers },
     buffers: {
-      [HIDDEN]: hidden,
-      normed: hidden,
       q: heads * headDim,
       k: kvHeads * headDim,
       v: kvHeads * headDim,
       attended: heads * headDim,
       gate: inner,
       up: inner,
-      [LAST]: hidden,
-      [LOGITS]: config.vocab_size,
     },
-    weights: weights.all,
-    embed: [{ op: "embed", y: HIDDEN, table }],
-    layers,
-    head,
-  };
+    finalNorm: norm(LAST, LAST, "model.norm"),
+    headBias: false,
+  });
 }
 
 /** Rotary attention in halves, of grouped heads where the config has them; every layer adds its window. */

@@ -15,7 +15,8 @@ import {
   withoutAliases,
 } from "../formats/config.ts";
 import { isRecord } from "../formats/json.ts";
-import { HIDDEN, LAST, LOGITS } from "./buffers.ts";
+import { HIDDEN, LAST } from "./buffers.ts";
+import { decoder } from "./decoder.ts";
 import { alibiSlopes } from "./positions.ts";
 import { type AttentionOperation, contiguous, MAX, type Operation, type Program, Weights } from "./program.ts";
 
@@ -107,8 +108,7 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
     const matmul = thirdOf(weights, `${layer}.attn.Wqkv`, y, index * hidden, hidden, bias);
     return attn.clip_qkv ? [matmul, { op: "clip", x: y, bound: attn.clip_qkv }] : [matmul];
   };
-  const tied = config.tie_word_embeddings;
-  const table = weights.table("transformer.wte.weight", config.vocab_size, hidden, tied);
+  const table = weights.table("transformer.wte.weight", config.vocab_size, hidden, config.tie_word_embeddings);
   const layers = Array.from({ length: config.n_layers }, (_, i): Operation[] => {
     const layer = `transformer.blocks.${i}`;
     return [
@@ -124,32 +124,12 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
       weights.update("inner", `${layer}.ffn.down_proj`, hidden, inner, bias),
     ];
   });
-  const head: Operation[] = [
-    { op: "gather", y: LAST, x: HIDDEN },
-    norm(LAST, LAST, "transformer.norm_f"),
-    weights.head(table, tied, config.vocab_size, hidden, false),
-  ];
-  return {
-    modelType: "mpt",
-    withoutEffect: config.withoutEffect,
-    vocabSize: config.vocab_size,
-    trainedLength: config.max_seq_len,
-    buffers: {
-      [HIDDEN]: hidden,
-      normed: hidden,
-      q: hidden,
-      k: hidden,
-      v: hidden,
-      attended: hidden,
-      inner,
-      [LAST]: hidden,
-      [LOGITS]: config.vocab_size,
-    },
-    weights: weights.all,
-    embed: [{ op: "embed", y: HIDDEN, table }],
-    layers,
-    head,
-  };
+  return decoder({
+    ...{ modelType: "mpt", config, trainedLength: config.max_seq_len, hidden, weights, table, layers },
+    buffers: { q: hidden, k: hidden, v: hidden, attended: hidden, inner },
+    finalNorm: norm(LAST, LAST, "transformer.norm_f"),
+    headBias: false,
+  });
 }
 
 function attentionOf(attn: Values<typeof attentionKeys>, heads: number, headDim: number): AttentionOperation {
