@@ -1,4 +1,5 @@
 import { ModelError, mismatch, show } from "../base/errors.ts";
+import type { RowRange } from "../base/rows.ts";
 import type { ByteSource, Files } from "../base/source.ts";
 import { decodeUtf8, isRecord, parseObject } from "./json.ts";
 import { readSafetensors, type TensorInfo } from "./safetensors.ts";
@@ -6,6 +7,10 @@ import { readSafetensors, type TensorInfo } from "./safetensors.ts";
 /** A tensor and the file that contains it. */
 export interface StoredTensor extends TensorInfo {
   readonly source: ByteSource;
+  /** Where its rows, in Hugging Face's order, are in the file; undefined: in this order. */
+  readonly rows?: readonly RowRange[] | undefined;
+  /** What the file has added to Hugging Face's numbers: 1 where it stores a norm's 1 + w; 0 by default. */
+  readonly added?: number | undefined;
 }
 
 /** A stored model, whatever its files: code above this knows no file format. */

@@ -1,3 +1,4 @@
+import { contiguous } from "../base/rows.ts";
 import {
   absent,
   boolean,
@@ -18,7 +19,7 @@ import { isRecord } from "../formats/json.ts";
 import { HIDDEN, LAST } from "./buffers.ts";
 import { decoder } from "./decoder.ts";
 import { alibiSlopes } from "./positions.ts";
-import { type AttentionOperation, contiguous, MAX, type Operation, type Program, Weights } from "./program.ts";
+import { type AttentionOperation, MAX, type Operation, type Program, Weights } from "./program.ts";
 
 const unused = (...keys: string[]) => Object.fromEntries(keys.map((key) => [key, noEffect]));
 

@@ -1,3 +1,4 @@
+import { contiguous, type RowRange } from "../base/rows.ts";
 import type { WithoutEffect } from "../formats/config.ts";
 import { HIDDEN, LAST, LOGITS } from "./buffers.ts";
 import type { Positions } from "./positions.ts";
@@ -52,18 +53,8 @@ export interface Weight {
   /** Shape of the stored tensor, and which of its rows are this weight, in order. */
   readonly stored: readonly number[];
   readonly rows: readonly RowRange[];
-}
-
-/** Rows first, first + step, … of a stored tensor. */
-export interface RowRange {
-  readonly first: number;
-  readonly count: number;
-  readonly step: number;
-}
-
-/** `count` rows from `first` on. */
-export function contiguous(first: number, count: number): RowRange[] {
-  return [{ first, count, step: 1 }];
+  /** What is added to every number while it is read: 1 where a norm multiplies by 1 + w; 0 by default. */
+  readonly added?: number | undefined;
 }
 
 /** Names in y, x, a, b, q, k, v are buffers; table, weight and bias are weights. */

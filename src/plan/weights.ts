@@ -1,9 +1,10 @@
 import { blockBytes, blockColumns, Format, panelRows, Size } from "../../assembly/layout.ts";
 import { type DType, STORED_DTYPES, type StoredDType } from "../base/dtype.ts";
 import { ModelError, mismatch } from "../base/errors.ts";
+import { contiguous } from "../base/rows.ts";
 import type { StoredTensor } from "../formats/checkpoint.ts";
 import { align } from "../machine/arena.ts";
-import { contiguous, type Program, type Weight, weightNames } from "../models/program.ts";
+import { type Program, type Weight, weightNames } from "../models/program.ts";
 import { TensorNames } from "./names.ts";
 
 /** A weight, the tensor that contains it, and its format in memory. */

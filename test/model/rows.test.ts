@@ -1,6 +1,7 @@
 /** A weight is ranges of rows of a stored tensor, wherever they lie in it. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { contiguous, type Program, type RowRange } from "../../src/models/program.ts";
+import { contiguous, type RowRange } from "../../src/base/rows.ts";
+import type { Program } from "../../src/models/program.ts";
 import { Bare } from "../engine/bare.ts";
 import { fixture, PATIENCE, randomIds, sameBits, type Tensor, type Tiny } from "../engine/tiny.ts";
 
