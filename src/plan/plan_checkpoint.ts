@@ -6,6 +6,7 @@ import type { Kernels } from "../machine/kernels.ts";
 import { hasHead, withoutHead } from "../models/headless.ts";
 import { programOf } from "../models/index.ts";
 import { type Program, windowsOf } from "../models/program.ts";
+import { TensorNames } from "./names.ts";
 import { logitsRows, type ObserveOptions, resolveObservers } from "./observers.ts";
 import { LARGEST_BANK, type Plan, plan } from "./plan.ts";
 import { type Policy, type PolicyOptions, resolvePolicy, sharedWindow } from "./policy.ts";
@@ -113,7 +114,11 @@ export function planModel(
     repeatLastN: lookBack(options.repeatLastN, policy),
     observe,
   });
-  return { program, plan: made, unused: unusedTensors(resolved, checkpoint.tensors) };
+  const stored = new TensorNames(checkpoint.tensors, checkpoint.name);
+  const left = [...whole.weights.values()].filter(({ name }) => !program.weights.has(name));
+  const ofHead = left.flatMap(({ tensors }) => tensors.map((name) => stored.find(name)?.name));
+  const unused = unusedTensors(resolved, checkpoint.tensors).filter((name) => !ofHead.includes(name));
+  return { program, plan: made, unused };
 }
 
 function lookBack(given: number | undefined, { nLocal, maxPositions }: Policy): number {
