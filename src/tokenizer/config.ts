@@ -1,6 +1,6 @@
 import { isRecord } from "../formats/json.ts";
 import type { AddedToken } from "./added.ts";
-import { MAX_ID } from "./bpe.ts";
+import { MAX_ID } from "./vocabulary.ts";
 import type { Field } from "./field.ts";
 
 type Json = Readonly<Record<string, unknown>>;

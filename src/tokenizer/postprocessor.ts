@@ -1,4 +1,4 @@
-import { MAX_ID } from "./bpe.ts";
+import { MAX_ID } from "./vocabulary.ts";
 import type { Field } from "./field.ts";
 
 /** The ids that are added before and after those of a text. */
