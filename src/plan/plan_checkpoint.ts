@@ -117,7 +117,7 @@ export function planModel(
   const stored = new TensorNames(checkpoint.tensors, checkpoint.name);
   const left = [...whole.weights.values()].filter(({ name }) => !program.weights.has(name));
   const ofHead = left.flatMap(({ tensors }) => tensors.map((name) => stored.find(name)?.name));
-  const unused = unusedTensors(resolved, checkpoint.tensors).filter((name) => !ofHead.includes(name));
+  const unused = unusedTensors(program, resolved, checkpoint.tensors).filter((name) => !ofHead.includes(name));
   return { program, plan: made, unused };
 }
 
