@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ModelError } from "../../src/base/errors.ts";
-import { programOf } from "../../src/models/index.ts";
+import { MODELS, programOf } from "../../src/models/index.ts";
 import { FIXTURES } from "../setup.ts";
 
 type Config = Record<string, unknown>;
@@ -159,13 +159,11 @@ const refused: [family: string, changes: Config, message: string][] = [
   ["gptj", { n_head: 12 }, "n_embd: expected a multiple of n_head (12), found 4096"],
   ["gptj", { scale_attn_weights: false }, "scale_attn_weights: expected true, found false"],
   // any
-  ["llama", { model_type: "bert" }, "model_type: expected one of gptj, llama, mistral, mpt, qwen2, found bert"],
-  [
+  ...["bert", "constructor", undefined].map((model_type): [string, Config, string] => [
     "llama",
-    { model_type: "constructor" },
-    "model_type: expected one of gptj, llama, mistral, mpt, qwen2, found constructor",
-  ],
-  ["llama", { model_type: undefined }, "model_type: expected one of gptj, llama, mistral, mpt, qwen2, found nothing"],
+    { model_type },
+    `model_type: expected one of ${Object.keys(MODELS).join(", ")}, found ${model_type ?? "nothing"}`,
+  ]),
 ];
 
 test.each(refused)("%s %o", (family, changes, message) => {
