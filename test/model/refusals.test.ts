@@ -28,6 +28,8 @@ function refusal(family: string, changes: Config): string {
   return "accepted";
 }
 
+const names = Object.keys(MODELS).join(", ");
+
 const refused: [family: string, changes: Config, message: string][] = [
   // MPT
   ["mpt", { "attn_config.alibi": false }, "attn_config: alibi: expected true, found false"],
@@ -159,11 +161,9 @@ const refused: [family: string, changes: Config, message: string][] = [
   ["gptj", { n_head: 12 }, "n_embd: expected a multiple of n_head (12), found 4096"],
   ["gptj", { scale_attn_weights: false }, "scale_attn_weights: expected true, found false"],
   // any
-  ...["bert", "constructor", undefined].map((model_type): [string, Config, string] => [
-    "llama",
-    { model_type },
-    `model_type: expected one of ${Object.keys(MODELS).join(", ")}, found ${model_type ?? "nothing"}`,
-  ]),
+  ["llama", { model_type: "bert" }, `model_type: expected one of ${names}, found bert`],
+  ["llama", { model_type: "constructor" }, `model_type: expected one of ${names}, found constructor`],
+  ["llama", { model_type: undefined }, `model_type: expected one of ${names}, found nothing`],
 ];
 
 test.each(refused)("%s %o", (family, changes, message) => {
