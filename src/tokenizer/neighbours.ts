@@ -15,7 +15,8 @@ export class Neighbours {
       for (let at = offsets[token] as number; at < end; ) {
         const lead = bytes[at++] as number;
         let code = lead < 0xc0 ? lead : lead < 0xe0 ? lead & 31 : lead < 0xf0 ? lead & 15 : lead & 7;
-        for (; at < end && ((bytes[at] as number) & 0xc0) === 0x80; at++) code = (code << 6) | ((bytes[at] as number) & 63);
+        for (; at < end && ((bytes[at] as number) & 0xc0) === 0x80; at++)
+          code = (code << 6) | ((bytes[at] as number) & 63);
         if (before >= 0) {
           const bit = this.#bit(before, code);
           (this.#bits[bit >>> 5] as number) |= 1 << bit;

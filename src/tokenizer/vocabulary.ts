@@ -46,7 +46,10 @@ export class Vocabulary {
       bytes.set(token, offsets[to]);
       offsets[to + 1] = (offsets[to] as number) + token.length;
     }
-    return new Vocabulary({ count: table.count, bytes, offsets }, Int32Array.from(order, (from) => ids[from] as number));
+    return new Vocabulary(
+      { count: table.count, bytes, offsets },
+      Int32Array.from(order, (from) => ids[from] as number),
+    );
   }
 
   /** Of tokens whose ids are their indexes. */

@@ -220,22 +220,27 @@ test("scores stand for merges: the best score first, then by the ids of both par
   const tokens = fc.uniqueArray(fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: 1, maxLength: 5 }), {
     maxLength: 30,
   });
-  const property = fc.property(LETTERS, tokens, fc.infiniteStream(fc.integer({ min: 0, max: 4 })), (given, more, draw) => {
-    const texts = [...new Set(["c", ...more, "a", "b"])];
-    const vocab = Vocabulary.from(texts);
-    const scores = Float32Array.from(texts, () => -(draw.next().value as number) / 3);
-    const merges = texts.flatMap((text, id) =>
-      Array.from(text.slice(1), (_, i) => [text.slice(0, i + 1), text.slice(i + 1)] as const)
-        .filter((parts) => id % 7 > 0 && parts.every((part) => vocab.has(part)))
-        .map(([a, b]) => ({ a, b, key: [-(scores[id] as number), vocab.find(a), vocab.find(b)] })),
-    );
-    merges.sort(({ key: x }, { key: y }) => x.map((value, i) => value - (y[i] as number)).find((d) => d !== 0) ?? 0);
-    const rank = (left: string, right: string) => {
-      const found = merges.findIndex(({ a, b }) => a === left && b === right);
-      return found < 0 ? undefined : found;
-    };
-    const found = mergedIn(vocab, new ScoredMerges(vocab, scores, (id) => id % 7 > 0), given);
-    expect(found).toEqual(mergedOneByOne(given, rank));
-  });
+  const property = fc.property(
+    LETTERS,
+    tokens,
+    fc.infiniteStream(fc.integer({ min: 0, max: 4 })),
+    (given, more, draw) => {
+      const texts = [...new Set(["c", ...more, "a", "b"])];
+      const vocab = Vocabulary.from(texts);
+      const scores = Float32Array.from(texts, () => -(draw.next().value as number) / 3);
+      const merges = texts.flatMap((text, id) =>
+        Array.from(text.slice(1), (_, i) => [text.slice(0, i + 1), text.slice(i + 1)] as const)
+          .filter((parts) => id % 7 > 0 && parts.every((part) => vocab.has(part)))
+          .map(([a, b]) => ({ a, b, key: [-(scores[id] as number), vocab.find(a), vocab.find(b)] })),
+      );
+      merges.sort(({ key: x }, { key: y }) => x.map((value, i) => value - (y[i] as number)).find((d) => d !== 0) ?? 0);
+      const rank = (left: string, right: string) => {
+        const found = merges.findIndex(({ a, b }) => a === left && b === right);
+        return found < 0 ? undefined : found;
+      };
+      const found = mergedIn(vocab, new ScoredMerges(vocab, scores, (id) => id % 7 > 0), given);
+      expect(found).toEqual(mergedOneByOne(given, rank));
+    },
+  );
   fc.assert(property, { numRuns: 500, seed: 4 });
 });
