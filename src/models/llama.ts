@@ -16,7 +16,6 @@ import {
 } from "../formats/config.ts";
 import { HIDDEN, LAST } from "./buffers.ts";
 import { decoder } from "./decoder.ts";
-import { inverseFrequencies } from "./positions.ts";
 import { type AttentionOperation, MAX, type Operation, type Program, Weights } from "./program.ts";
 import { ropeKeys, ropeOf } from "./rope_config.ts";
 
@@ -158,10 +157,9 @@ function gatedAttention(name: string, config: GatedConfig): Omit<AttentionOperat
   computed(`${name}: attention_multiplier`, config.attention_multiplier, scale);
   computed(`${name}: query_pre_attn_scalar`, config.query_pre_attn_scalar, headDim);
   computed(`${name}: rotary_dim`, config.rotary_dim, headDim);
-  const { theta, scaling } = ropeOf(config, name, config.max_position_embeddings);
   return {
     ...({ op: "attention", y: "attended", q: "q", k: "k", v: "v" } as const),
     shape: { heads, kvHeads, headDim, scale },
-    positions: { kind: "rope", inverseFrequencies: inverseFrequencies(headDim, theta, scaling), interleaved: false },
+    positions: ropeOf(config, name, { headDim, trainedLength: config.max_position_embeddings }),
   } as const;
 }

@@ -348,10 +348,10 @@ test("null is as many key heads as heads, which the default is not", () => {
 });
 
 test("the type of a rope that is not supported comes before its other keys", () => {
-  const yarn = { rope_type: "yarn", factor: 4, beta_fast: 32, mscale: 1, original_max_position_embeddings: 4096 };
+  const dynamic = { rope_type: "dynamic", factor: 4, alpha: 1000, original_max_position_embeddings: 4096 };
   for (const key of ["rope_scaling", "rope_parameters"]) {
-    expect(refusal(defaults("llama", { [key]: yarn }))).toBe(
-      `config.json: ${key}: expected rope type default, linear or llama3, found yarn`,
+    expect(refusal(defaults("llama", { [key]: dynamic }))).toBe(
+      `config.json: ${key}: expected rope type default, linear, llama3, yarn, longrope or divided, found dynamic`,
     );
   }
 });
