@@ -14,8 +14,12 @@ export interface Rope {
   readonly interleaved: boolean;
   /** What rotated queries and keys are multiplied by, transformers' attention_scaling; 1 by default. */
   readonly factor?: number | undefined;
-  /** Frequencies for spans of more than `beyond` tokens; planning decides which ones a layer's policy needs. */
+  /**
+   * longrope: the frequencies for spans of more than `beyond` tokens, and, once planning has decided it by the layer's
+   * policy, which factors inverseFrequencies has.
+   */
   readonly long?: { readonly beyond: number; readonly inverseFrequencies: readonly number[] } | undefined;
+  readonly factors?: "short" | "long" | undefined;
   /** Queries are multiplied by 1 + beta · ln(1 + ⌊n / original⌋), n: tokens before them. see: HF get_llama_4_attn_scale */
   readonly temperature?: { readonly beta: number; readonly original: number } | undefined;
 }

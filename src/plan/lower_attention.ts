@@ -14,7 +14,7 @@ export function anglesOf({ positions }: AttentionOperation, cache: CacheLayout):
 
 /** The record that makes angles of the step's rows from the turns at `turns`. */
 export function anglesRecord({ positions, clamp, limit }: AngleKey, turns: number, out: number): PlannedRecord {
-  const { inverseFrequencies, factor = 1 } = positions;
+  const { inverseFrequencies, factor = 1, factors } = positions;
   const pairs = inverseFrequencies.length;
   const fields = {
     [Angles.out]: out,
@@ -27,7 +27,7 @@ export function anglesRecord({ positions, clamp, limit }: AngleKey, turns: numbe
     [Angles.fixedFactor]: bits(clamp === Clamp.Distance ? factor * factor : factor),
   };
   const fixed = clamp === Clamp.None ? "" : ` and ${limit}${clamp === Clamp.Sinks ? " after the first" : ""}`;
-  const scaled = factor === 1 ? "" : `, times ${factor}`;
+  const scaled = `${factors ? `, by ${factors} factors` : ""}${factor === 1 ? "" : `, times ${factor}`}`;
   const text = `angles[2,2,${pairs}] of the position${fixed}${scaled}`;
   return record(Op.Angles, Span.All, fields, text, { flops: 160 * pairs });
 }
