@@ -91,7 +91,7 @@ export function tanh(x: v128): v128 {
   p = f32x4.add(f32x4.mul(p, s), f32x4.splat(4.89352455891786e-3));
   let q = f32x4.splat(1.19825839466702e-6);
   q = f32x4.add(f32x4.mul(q, s), f32x4.splat(1.18534705686654e-4));
-  q = f32x4.add(f32x4.mul(q, s), f32x4.splat(2.2684346324390e-3));
+  q = f32x4.add(f32x4.mul(q, s), f32x4.splat(2.268434632439e-3));
   q = f32x4.add(f32x4.mul(q, s), f32x4.splat(4.89352518554385e-3));
   return f32x4.div(f32x4.mul(t, p), q);
 }

@@ -168,7 +168,14 @@ export class TestProgram {
     const width = heads * headDim;
     for (const op of [Op.RmsNorm, Op.LayerNorm]) {
       const bias = heads > 1 ? source : 0;
-      const norm = { [Norm.x]: x, [Norm.weight]: weight, [Norm.bias]: bias, [Norm.dim]: width, [Norm.eps]: bits(1e-5), [Norm.groups]: 1 };
+      const norm = {
+        [Norm.x]: x,
+        [Norm.weight]: weight,
+        [Norm.bias]: bias,
+        [Norm.dim]: width,
+        [Norm.eps]: bits(1e-5),
+        [Norm.groups]: 1,
+      };
       this.#all(op, { [Norm.y]: this.#buffer(width), ...norm });
       this.#all(op, { [Norm.y]: this.#buffer(width), ...norm, [Norm.x]: this.floats(ROWS * width, "tiny") });
     }

@@ -126,7 +126,8 @@ export function weightNames(operation: Operation): string[] {
 }
 
 type Matmul = Extract<Operation, { op: "matmul" }>;
-type RmsNorm = Extract<Operation, { op: "rmsNorm" }>;
+/** A norm of rows or of heads. */
+export type RmsNorm = Extract<Operation, { op: "rmsNorm" }>;
 
 /** Larger sizes in a config are a mistake or an attack. */
 export const MAX = {

@@ -122,7 +122,13 @@ describe("tanh", () => {
       const wanted = Float64Array.from(x, (value) => cap * Math.tanh(value / cap));
       expect(worst(soft(x, cap), wanted, (y) => 5e-7 * Math.abs(y) + cap * 2 ** -142)).toBeLessThan(1);
     }
-    expect([...soft(Float32Array.of(NaN, Infinity, -Infinity, 0, -0), 30)].map(Math.round)).toEqual([NaN, 30, -30, 0, -0]);
+    expect([...soft(Float32Array.of(NaN, Infinity, -Infinity, 0, -0), 30)].map(Math.round)).toEqual([
+      NaN,
+      30,
+      -30,
+      0,
+      -0,
+    ]);
   });
 });
 
