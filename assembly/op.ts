@@ -19,13 +19,16 @@ export enum Op {
   Matmul,
   Rope,
   Temper,
-  Clip,
   Attention,
   Cast,
   Store,
   SiluMul,
   Gelu,
   GeluTanh,
+  GeluTanhMul,
+  Scale,
+  Clip,
+  SoftCap,
   Pack,
   Read,
   Nll,
@@ -80,16 +83,20 @@ export enum Gather {
   dim,
 }
 
-/** y[rows, dim] = (x − mean) / sqrt(mean square + eps) · weight + bias; RmsNorm has neither mean nor bias. */
+/** y[rows, groups, dim] = (x − mean) / sqrt(mean square + eps) · weight[dim] + bias or residual; RmsNorm has no mean. */
 export enum Norm {
   y = 2,
   x,
   weight,
-  /** 0: none */
+  /** LayerNorm: 0: none */
   bias,
   dim,
   /** f32 */
   eps,
+  /** RmsNorm: heads of a row, each normed by itself; 1: the row */
+  groups,
+  /** RmsNorm: [rows, groups, dim], which may be y; 0: none */
+  residual,
 }
 
 /** y[rows] = x[rows, k] in whole numbers, as a quantised Matmul takes it: quantize.ts. */
@@ -148,14 +155,6 @@ export enum Temper {
   limit,
 }
 
-/** x[rows, dim] = min(max(x, −bound), bound). */
-export enum Clip {
-  x = 2,
-  dim,
-  /** f32 */
-  bound,
-}
-
 /**
  * out[rows, heads, headDim] = Λ-attention of q over the session's cache and the step's own keys (design: Attention), and,
  * with Op.Store, the step's keys and values into the cache. Both ops share these operands.
@@ -188,6 +187,8 @@ export enum Attention {
   headDim,
   /** f32: factor of every logit */
   scale,
+  /** f32: every logit becomes softCap · tanh(logit / softCap); 0: none */
+  softCap,
   /** f32[heads]: ALiBi slopes; 0: no bias */
   slopes,
   nGlobal,
@@ -236,12 +237,17 @@ export enum Clamp {
   Sinks,
 }
 
-/** y[rows, n] = silu(gate) · up (SiluMul), gelu(a) or geluTanh(a). */
+/**
+ * y[rows, n] = f(a) (Gelu, GeluTanh), f(a) · b (SiluMul, GeluTanhMul), factor · a (Scale), min(max(a, −factor), factor)
+ * (Clip) or factor · tanh(a / factor) (SoftCap). y may be a or b.
+ */
 export enum Elementwise {
   y = 2,
   a,
   b,
   n,
+  /** f32 */
+  factor,
 }
 
 /**
@@ -290,7 +296,7 @@ export enum Nll {
  */
 export enum Observe {
   /** f32[rows, heads, 3]: entropy in nats, largest logit, share of the keys j with j − origin < sinks */
-  statistics = 32,
+  statistics = 33,
   /** f32[heads, span], of the step's last row: the logit of the key at distance d = p − j, NaN where none is attended */
   logits,
   span,

@@ -1,6 +1,7 @@
-import { gelu, geluTanh, siluMul } from "./activation";
+import { gelu, geluTanh, geluTanhMul, siluMul } from "./activation";
 import { attention } from "./attention";
 import { barrier } from "./barrier";
+import { clip, scale, softCap } from "./elementwise";
 import { blocksOf, Q4, Q7Pairs, Q7Quads, Q8 } from "./format_q";
 import { Bf16, F16 } from "./half";
 import { Format, isQuantized, panelRows, Row, Size, Step, sourceBytes, Tuning } from "./layout";
@@ -11,7 +12,7 @@ import { Attention, Elementwise, Matmul, Op, Pack, Quantize, Read, Span } from "
 import { pack } from "./pack";
 import { quantizeBlock, quantizedRowBytes } from "./quantize";
 import { readBytes } from "./read";
-import { formatOf, sliceBegin, word } from "./record";
+import { float, formatOf, sliceBegin, word } from "./record";
 import { at, executeRow, rowOf } from "./rows";
 
 /**
@@ -50,6 +51,10 @@ export function execute(record: usize, step: usize, slice: u32, slices: u32): vo
     case Op.SiluMul:
     case Op.Gelu:
     case Op.GeluTanh:
+    case Op.GeluTanhMul:
+    case Op.Scale:
+    case Op.Clip:
+    case Op.SoftCap:
       executeElementwise(record, first, rows, slice, slices);
       break;
     case Op.Pack:
@@ -129,6 +134,7 @@ function executeElementwise(record: usize, firstRow: u32, rows: u32, slice: u32,
   const y = at(word(record, Elementwise.y), first, 1);
   const a = at(word(record, Elementwise.a), first, 1);
   const b = at(word(record, Elementwise.b), first, 1);
+  const factor = float(record, Elementwise.factor);
   switch (word(record, 0)) {
     case Op.SiluMul:
       siluMul(y, a, b, count);
@@ -136,8 +142,20 @@ function executeElementwise(record: usize, firstRow: u32, rows: u32, slice: u32,
     case Op.Gelu:
       gelu(y, a, count);
       break;
-    default: // GeluTanh
+    case Op.GeluTanh:
       geluTanh(y, a, count);
+      break;
+    case Op.GeluTanhMul:
+      geluTanhMul(y, a, b, count);
+      break;
+    case Op.Scale:
+      scale(y, a, count, factor);
+      break;
+    case Op.Clip:
+      clip(y, a, count, factor);
+      break;
+    default: // SoftCap
+      softCap(y, a, count, factor);
   }
 }
 

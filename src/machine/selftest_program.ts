@@ -5,7 +5,6 @@ import {
   Attention,
   Cast,
   Clamp,
-  Clip,
   Elementwise,
   Embed,
   Gather,
@@ -161,14 +160,22 @@ export class TestProgram {
     const embedded = this.#buffer(width);
     const embed = { [Embed.table]: table, [Embed.dim]: width, [Embed.format]: format, [Embed.work]: work };
     this.#all(Op.Embed, { [Embed.y]: embedded, ...embed });
-    this.#all(Op.Clip, { [Clip.x]: embedded, [Clip.dim]: width, [Clip.bound]: bits(3) });
+    const clip = { [Elementwise.y]: embedded, [Elementwise.a]: embedded, [Elementwise.factor]: bits(3) };
+    this.#all(Op.Clip, { ...clip, [Elementwise.n]: width });
   }
 
   #norms({ heads, headDim }: Shape, x: number, source: number, weight: number): void {
     const width = heads * headDim;
     for (const op of [Op.RmsNorm, Op.LayerNorm]) {
       const bias = heads > 1 ? source : 0;
-      const norm = { [Norm.x]: x, [Norm.weight]: weight, [Norm.bias]: bias, [Norm.dim]: width, [Norm.eps]: bits(1e-5) };
+      const norm = {
+        [Norm.x]: x,
+        [Norm.weight]: weight,
+        [Norm.bias]: bias,
+        [Norm.dim]: width,
+        [Norm.eps]: bits(1e-5),
+        [Norm.groups]: 1,
+      };
       this.#all(op, { [Norm.y]: this.#buffer(width), ...norm });
       this.#all(op, { [Norm.y]: this.#buffer(width), ...norm, [Norm.x]: this.floats(ROWS * width, "tiny") });
     }

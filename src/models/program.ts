@@ -29,6 +29,8 @@ export interface AttentionShape {
   readonly headDim: number;
   /** Factor of q · k. */
   readonly scale: number;
+  /** Logits, thus scaled, become softCap · tanh(logit / softCap); by default they stay. */
+  readonly softCap?: number | undefined;
 }
 
 /** The attention of a layer, with everything in which layers may differ. A layer has at most one. */
@@ -61,7 +63,17 @@ export interface Weight {
 export type Operation =
   | { readonly op: "embed"; readonly y: string; readonly table: string }
   | { readonly op: "gather"; readonly y: string; readonly x: string }
-  | { readonly op: "rmsNorm"; readonly y: string; readonly x: string; readonly weight: string; readonly eps: number }
+  | {
+      readonly op: "rmsNorm";
+      readonly y: string;
+      readonly x: string;
+      readonly weight: string;
+      readonly eps: number;
+      /** Heads that x consists of, each normed by itself with the same weight; 1 by default. */
+      readonly groups?: number | undefined;
+      /** Added to the result: a buffer, which may be y. */
+      readonly residual?: string | undefined;
+    }
   | {
       readonly op: "layerNorm";
       readonly y: string;
@@ -79,10 +91,11 @@ export type Operation =
       /** Added to the result: a buffer, which may be y. */
       readonly residual?: string | undefined;
     }
-  | { readonly op: "clip"; readonly x: string; readonly bound: number }
   | AttentionOperation
-  | { readonly op: "siluMul"; readonly y: string; readonly a: string; readonly b: string }
-  | { readonly op: "gelu" | "geluTanh"; readonly y: string; readonly a: string };
+  | { readonly op: "siluMul" | "geluTanhMul"; readonly y: string; readonly a: string; readonly b: string }
+  | { readonly op: "gelu" | "geluTanh"; readonly y: string; readonly a: string }
+  /** factor · a, a within ±factor, or factor · tanh(a / factor). */
+  | { readonly op: "scale" | "clip" | "softCap"; readonly y: string; readonly a: string; readonly factor: number };
 
 /** The attention of a layer, if it has one. */
 export function attentionOf({ layers }: Program, layer: number): AttentionOperation | undefined {
@@ -113,6 +126,8 @@ export function weightNames(operation: Operation): string[] {
 }
 
 type Matmul = Extract<Operation, { op: "matmul" }>;
+/** A norm of rows or of heads. */
+export type RmsNorm = Extract<Operation, { op: "rmsNorm" }>;
 
 /** Larger sizes in a config are a mistake or an attack. */
 export const MAX = {
@@ -166,8 +181,11 @@ export class Weights {
     };
   }
 
-  rmsNorm(y: string, x: string, tensor: string, dim: number, eps: number): Operation {
-    return { op: "rmsNorm", y, x, weight: this.add(`${tensor}.weight`, dim), eps };
+  /** y = norm(x) by `tensor`.weight [dim], of which x has one or several; `added`: see Weight. */
+  rmsNorm(y: string, x: string, tensor: string, dim: number, eps: number, added = 0): RmsNorm {
+    const weight = this.add(`${tensor}.weight`, dim);
+    if (added) this.all.set(weight, { ...(this.all.get(weight) as Weight), added });
+    return { op: "rmsNorm", y, x, weight, eps };
   }
 
   layerNorm(y: string, x: string, tensor: string, dim: number, eps: number, bias: boolean): Operation {

@@ -101,13 +101,16 @@ export function ropeByType<T extends string>(
 
 type RopeConfig = { readonly [K in keyof typeof ropeKeys]: ReturnType<(typeof ropeKeys)[K]> };
 
-/** What a model knows of its rope beside the keys. */
-interface About {
-  readonly headDim: number;
-  readonly trainedLength: number;
-  /** Defaults: 10000 and 1. */
+/** What a model has where its config says nothing: 10000 and 1, unless it is given here. */
+export interface RopeDefaults {
   readonly theta?: number;
   readonly partialRotaryFactor?: number;
+}
+
+/** What a model knows of its rope beside the keys. */
+interface About extends RopeDefaults {
+  readonly headDim: number;
+  readonly trainedLength: number;
 }
 
 /**

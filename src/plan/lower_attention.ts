@@ -39,7 +39,7 @@ export function lowerAttention(
   layerOffset: number,
   at: Addresses,
 ): PlannedRecord[] {
-  const { heads, kvHeads, headDim, scale } = operation.shape;
+  const { heads, kvHeads, headDim, scale, softCap = 0 } = operation.shape;
   const { middle } = cache;
   const [own, ofMiddle] = anglesOf(operation, cache);
   const fixed = own !== undefined && cache.clamp !== Clamp.None;
@@ -70,6 +70,7 @@ export function lowerAttention(
     [Attention.kvHeads]: kvHeads,
     [Attention.headDim]: headDim,
     [Attention.scale]: bits(scale),
+    [Attention.softCap]: bits(softCap),
     [Attention.slopes]: at.slopes(operation.positions),
     [Attention.scratch]: at.scratch,
     ...cacheFields(cache, layerOffset),

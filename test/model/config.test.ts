@@ -89,7 +89,7 @@ describe("configs of published models are accepted, with as many weights as the 
     expect(slopes.map((slope) => Math.round(2 * Math.log2(slope)))).toEqual(slopes.map((_, i) => -(i + 1)));
     expect(slopes.length).toBe(32);
     expect(layers[0]?.filter(({ op }) => op === "clip")).toEqual(
-      ["q", "k", "v"].map((x) => ({ op: "clip", x, bound: 6 })),
+      ["q", "k", "v"].map((y) => ({ op: "clip", y, a: y, factor: 6 })),
     );
     const gptj = attentionOf(program("EleutherAI/gpt-j-6b"), 0);
     expect(gptj?.shape).toEqual({ heads: 16, kvHeads: 16, headDim: 256, scale: 1 / 16 });
