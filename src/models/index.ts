@@ -1,14 +1,21 @@
 import { ModelError, mismatch, show } from "../base/errors.ts";
 import { unpackedConfig } from "../formats/packed.ts";
+import { gptNeox } from "./gpt_neox.ts";
 import { gptj } from "./gptj.ts";
 import { llama } from "./llama.ts";
+import { ministral3 } from "./ministral3.ts";
 import { mistral } from "./mistral.ts";
 import { mpt } from "./mpt.ts";
+import { phi3 } from "./phi3.ts";
 import type { Program } from "./program.ts";
 import { qwen2 } from "./qwen2.ts";
+import { smollm3 } from "./smollm3.ts";
+import { stablelm } from "./stablelm.ts";
 
 /** The architectures, by Hugging Face model_type; each has the file of its name. */
-export const MODELS = { gptj, llama, mistral, mpt, qwen2 } as const;
+export const MODELS = {
+  ...{ gpt_neox: gptNeox, gptj, llama, ministral3, mistral, mpt, phi3, qwen2, smollm3, stablelm },
+} as const;
 
 /** The program of the model that `config` (a parsed config.json, `name` in errors) describes. */
 export function programOf(config: Readonly<Record<string, unknown>>, name: string): Program {

@@ -125,7 +125,7 @@ export function gatedDecoder(modelType: string, name: string, config: GatedConfi
 /** Grouped heads where the config has them. */
 export function attentionShape(
   name: string,
-  config: GatedConfig,
+  config: Omit<GatedConfig, "rms_norm_eps" | "layer_norm_eps">,
   variant: Pick<GatedVariant, "scale" | "softCap"> = {},
 ): AttentionShape {
   const hidden = config.hidden_size;
