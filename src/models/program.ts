@@ -16,6 +16,8 @@ export interface Program extends WithoutEffect {
   /** Buffers of activations: f32 values per row of the step. Those of buffers.ts must be among them. */
   readonly buffers: Readonly<Record<string, number>>;
   readonly weights: ReadonlyMap<string, Weight>;
+  /** How names of tensors start that belong to other parts of the checkpoint, such as vision. */
+  readonly otherTensors?: readonly string[] | undefined;
   /** Operations before the layers, of each layer, and after them; the last work on the rows that want logits. */
   readonly embed: readonly Operation[];
   readonly layers: readonly (readonly Operation[])[];
