@@ -21,7 +21,12 @@ import { partialRotaryFactor, ropeKeysWith } from "./rope_config.ts";
 /** GPT-NeoX's components, as words in names of switches; see isHarmless. */
 const PARTS =
   /causal|rotary|rope|bias|parallel|before|pre_?norm|gelu|^(use_)?(residual|attention|attn|mlp|norm|layer_?norm)s?$/;
-const ACTIVATIONS = { gelu: "gelu", gelu_new: "geluTanh", gelu_fast: "geluTanh", gelu_pytorch_tanh: "geluTanh" } as const;
+const ACTIVATIONS = {
+  gelu: "gelu",
+  gelu_new: "geluTanh",
+  gelu_fast: "geluTanh",
+  gelu_pytorch_tanh: "geluTanh",
+} as const;
 
 const schema = {
   vocab_size: integer(MAX.vocab),
@@ -99,6 +104,7 @@ export function gptNeox(raw: Readonly<Record<string, unknown>>, name: string): P
     buffers: { q: hidden, k: hidden, v: hidden, attended: hidden, inner },
     finalNorm: norm(LAST, LAST, "gpt_neox.final_layer_norm"),
     headBias: false,
+    headTensor: "embed_out.weight",
   });
 }
 

@@ -16,6 +16,8 @@ export interface Program extends WithoutEffect {
   /** Buffers of activations: f32 values per row of the step. Those of buffers.ts must be among them. */
   readonly buffers: Readonly<Record<string, number>>;
   readonly weights: ReadonlyMap<string, Weight>;
+  /** How names of tensors start that belong to other parts of the checkpoint, such as vision. */
+  readonly otherTensors?: readonly string[] | undefined;
   /** Operations before the layers, of each layer, and after them; the last work on the rows that want logits. */
   readonly embed: readonly Operation[];
   readonly layers: readonly (readonly Operation[])[];
@@ -193,10 +195,10 @@ export class Weights {
     return { op: "layerNorm", y, x, weight, bias: bias ? this.add(`${tensor}.bias`, dim) : undefined, eps };
   }
 
-  /** logits[vocab] = last[dim] through the tied table or lm_head. */
-  head(table: string, tied: boolean, vocab: number, dim: number, bias: boolean): Operation {
-    const all = contiguous(0, vocab);
-    const weight = tied ? this.rows(HEAD, [HEAD, table], [vocab, dim], all, [vocab, dim]) : this.add(HEAD, vocab, dim);
+  /** logits[vocab] = last[dim] through the tied table or the head, which may be stored under another name. */
+  head(table: string, tied: boolean, vocab: number, dim: number, bias: boolean, stored: string = HEAD): Operation {
+    const names = [...new Set([HEAD, stored]), ...(tied ? [table] : [])];
+    const weight = this.rows(HEAD, names, [vocab, dim], contiguous(0, vocab), [vocab, dim]);
     return { op: "matmul", y: LOGITS, x: LAST, weight, bias: bias ? this.add("lm_head.bias", vocab) : undefined };
   }
 }

@@ -1,4 +1,13 @@
-import { boolean, integer, type Key, listOf, noEffect, optionalInteger, readConfig, wordsOf } from "../formats/config.ts";
+import {
+  boolean,
+  integer,
+  type Key,
+  listOf,
+  noEffect,
+  optionalInteger,
+  readConfig,
+  wordsOf,
+} from "../formats/config.ts";
 import { attentionShape, GATED_PARTS, gatedDecoder, gatedKeys, rotary } from "./llama.ts";
 import { MAX, type Program } from "./program.ts";
 

@@ -105,7 +105,7 @@ export function planModel(
     repeatLastN: lookBack(options.repeatLastN, policy),
     observe,
   });
-  return { program, plan: made, unused: unusedTensors(resolved, checkpoint.tensors) };
+  return { program, plan: made, unused: unusedTensors(program, resolved, checkpoint.tensors) };
 }
 
 function lookBack(given: number | undefined, { nLocal, maxPositions }: Policy): number {

@@ -167,7 +167,14 @@ async function readWeight(
         ? bank.kernels.expand(placed.address + 4 * row, numbers, rows, FORMATS[source])
         : pack(placed, machine, bank, staging, { row, rows, numbers, columns: columns ? scales : 0 });
     if (bad >= 0) throw badNumber(placed, row, bad, valueAt(bank, numbers, source, bad));
+    if (weight.shape.length === 1) add(bank.floats(placed.address + 4 * row, rows), placed);
   }
+}
+
+/** What a weight adds to stored numbers, less what the file has added already. */
+function add(numbers: Float32Array, { weight, tensor }: PlacedWeight): void {
+  const added = (weight.added ?? 0) - (tensor.added ?? 0);
+  if (added !== 0) for (const [i, number] of numbers.entries()) numbers[i] = number + added;
 }
 
 /** Casts staged f64 to f32 in place, rounded to nearest even. Throws ModelError for a number out of range. */

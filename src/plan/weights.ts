@@ -5,7 +5,7 @@ import { contiguous } from "../base/rows.ts";
 import type { StoredTensor } from "../formats/checkpoint.ts";
 import { align } from "../machine/arena.ts";
 import { type Program, type Weight, weightNames } from "../models/program.ts";
-import { TensorNames } from "./names.ts";
+import { bareName, TensorNames } from "./names.ts";
 
 /** A weight, the tensor that contains it, and its format in memory. */
 export interface ResolvedWeight {
@@ -110,7 +110,7 @@ export function resolveWeights(
     const bytes = packedBytes(weight.shape, dtype);
     if (packed) {
       expectTensor(tensor, [packedType(dtype)], k === undefined ? [n] : panelsOf(n, k, dtype), where);
-      const whole = { ...weight, stored: weight.shape, rows: contiguous(0, n) };
+      const whole = { ...weight, stored: weight.shape, rows: contiguous(0, n), added: 0 };
       return { weight: whole, tensor, dtype, bytes, packed: k !== undefined, key: tensor.name };
     }
     const rows = weight.rows.map(({ first, count, step }) => `${first}+${count}*${step}`);
@@ -151,13 +151,15 @@ export function stagedBytes({ weight, tensor, packed }: ResolvedWeight): number 
 }
 
 /** Tensors that belong to no weight and are known to be harmless: buffers saved by old versions of transformers. */
-const KNOWN_BUFFERS = /(?:^|\.)(?:rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)$/;
+const KNOWN_BUFFERS = /(?:^|\.)(?:rotary_emb\.inv_freq|att(?:entio)?n\.(?:masked_)?bias)$/;
 
 /** Names of stored tensors that the program does not use. */
 export function unusedTensors(
+  { otherTensors = [] }: Program,
   resolved: ReadonlyMap<string, ResolvedWeight>,
   tensors: ReadonlyMap<string, StoredTensor>,
 ) {
   const used = new Set([...resolved.values()].map(({ tensor }) => tensor.name));
-  return [...tensors.keys()].filter((tensor) => !used.has(tensor) && !KNOWN_BUFFERS.test(tensor));
+  const other = (tensor: string) => otherTensors.some((start) => bareName(tensor).startsWith(start));
+  return [...tensors.keys()].filter((tensor) => !(used.has(tensor) || KNOWN_BUFFERS.test(tensor) || other(tensor)));
 }

@@ -1,7 +1,10 @@
 """Models whose positions are their own, for make.py: scaled frequencies, layers without positions, parts of heads."""
 
-from transformers import (GPTNeoXConfig, LlamaConfig, Ministral3Config, Mistral3Config, Phi3Config, Qwen2Config,
-                          SmolLM3Config, StableLmConfig)
+from transformers import (AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig, Ministral3Config, Mistral3Config,
+                          Mistral3ForConditionalGeneration, Phi3Config, Qwen2Config, SmolLM3Config, StableLmConfig)
+
+# As transformers itself does for Gemma 3.
+AutoModelForCausalLM.register(Mistral3Config, Mistral3ForConditionalGeneration, exist_ok=True)
 
 SMALL = dict(vocab_size=61, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=False, pad_token_id=None,
