@@ -3,8 +3,10 @@ import { mismatch, OptionError } from "../base/errors.ts";
 import type { Checkpoint, CheckpointHeaders } from "../formats/checkpoint.ts";
 import { packedDtype } from "../formats/packed.ts";
 import type { Kernels } from "../machine/kernels.ts";
+import { hasHead, withoutHead } from "../models/headless.ts";
 import { programOf } from "../models/index.ts";
 import { type Program, windowsOf } from "../models/program.ts";
+import { TensorNames } from "./names.ts";
 import { logitsRows, type ObserveOptions, resolveObservers } from "./observers.ts";
 import { LARGEST_BANK, type Plan, plan } from "./plan.ts";
 import { type Policy, type PolicyOptions, resolvePolicy, sharedWindow } from "./policy.ts";
@@ -26,6 +28,11 @@ export interface PlanningOptions extends PolicyOptions {
   readonly maxSessions?: number | undefined;
   /** The most bytes of one Wasm memory, 4 GiB − 64 KiB by default; larger models are spread over several. */
   readonly bankBytes?: number | undefined;
+  /**
+   * false: without the matrix that makes logits, which is then neither needed nor in memory: the model embeds and does not
+   * generate.
+   */
+  readonly head?: boolean | undefined;
   /**
    * How many of a session's last tokens repetitionPenalty, noRepeatNgramSize and the like look back at; nLocal by
    * default, or maxPositions under a policy that forgets nothing.
@@ -73,8 +80,9 @@ function programOfCheckpoint({ configName, config }: CheckpointHeaders): Program
 export function planModel(
   checkpoint: CheckpointHeaders,
   options: PlanningOptions,
-  program = programOfCheckpoint(checkpoint),
+  whole = programOfCheckpoint(checkpoint),
 ): Planned {
+  const program = options.head === false ? withoutHead(whole) : whole;
   const dtype = options.dtype ?? "auto";
   if (dtype !== "auto" && !DTYPES.includes(dtype)) {
     throw new OptionError(mismatch("dtype", `one of auto, ${DTYPES.join(", ")}`, dtype));
@@ -92,6 +100,7 @@ export function planModel(
   const policy = resolvePolicy(options, trainedLength, sharedWindow(windowsOf(program)), layers.length);
   const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
   const observe = resolveObservers(options.observe, program.layers.length);
+  if (observe.nll && !hasHead(program)) throw new OptionError(mismatch("observe.nll", "false without a head", true));
   if (observe.attention && policy.middleK) {
     throw new OptionError(mismatch("observe.attention", "middleK 0", policy.middleK));
   }
@@ -105,7 +114,11 @@ export function planModel(
     repeatLastN: lookBack(options.repeatLastN, policy),
     observe,
   });
-  return { program, plan: made, unused: unusedTensors(program, resolved, checkpoint.tensors) };
+  const stored = new TensorNames(checkpoint.tensors, checkpoint.name);
+  const left = [...whole.weights.values()].filter(({ name }) => !program.weights.has(name));
+  const ofHead = left.flatMap(({ tensors }) => tensors.map((name) => stored.find(name)?.name));
+  const unused = unusedTensors(program, resolved, checkpoint.tensors).filter((name) => !ofHead.includes(name));
+  return { program, plan: made, unused };
 }
 
 function lookBack(given: number | undefined, { nLocal, maxPositions }: Policy): number {

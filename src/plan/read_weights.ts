@@ -62,10 +62,13 @@ export async function loadMachine(
     inFileOrder(plan.weights.filter(({ weight }) => folded.has(weight.name) === now)),
   );
   for (const placed of first as PlacedWeight[]) await read(placed);
+  const kept = plan.hiddenStates.kept.map(({ weight: { bank, address, bytes }, address: to }) => {
+    return { bank, address: to, bytes: (machine.banks[bank] as Bank).bytes(address, bytes).slice() };
+  });
   const columns = fold(machine, plan.weights, plan.foldings);
   for (const placed of second as PlacedWeight[]) await read(placed, columns.get(placed.weight.name));
   // Last, because some of them are where weights were staged.
-  for (const { bank, address, bytes } of plan.constants) {
+  for (const { bank, address, bytes } of [...plan.constants, ...kept]) {
     (machine.banks[bank] as Bank).bytes(address, bytes.length).set(bytes);
   }
   machine.tune();

@@ -10,6 +10,7 @@ import { type CallOptions, Rpc, type Stream } from "./rpc.ts";
 import type { Served, Told, ToldToken } from "./serve.ts";
 import type {
   ChosenToken,
+  EmbedOptions,
   EngineFacts,
   EngineService,
   Opened,
@@ -153,6 +154,14 @@ export class RemoteService implements EngineService {
 
   snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>> {
     return this.#ask("snapshot", id, [text]);
+  }
+
+  embed(
+    texts: readonly (readonly number[])[],
+    { signal, onProgress, pooling, normalize, wait }: EmbedOptions = {},
+  ): Promise<Float32Array<ArrayBuffer>> {
+    const onTell = (done: number) => onProgress?.(done, texts.length);
+    return this.#rpc.call("embed", [texts, { pooling, normalize, wait }], { signal, onTell });
   }
 
   dispose(id: number): void {

@@ -5,7 +5,7 @@ import type { Port } from "../runtime/types.ts";
 import { type RemoteFiles, remoteFiles } from "./files.ts";
 import type { LocalService } from "./local.ts";
 import { type Call, Rpc } from "./rpc.ts";
-import type { ChosenToken, EngineFacts, Opened } from "./types.ts";
+import type { ChosenToken, EmbedOptions, EngineFacts, Opened } from "./types.ts";
 
 /** What `load` answers: what its caller is to know, beside how the engine is. */
 export interface Served<T> {
@@ -80,6 +80,8 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
     },
     next: of((_, id, alone: Choosing, seed?: number) => service.next(id, alone, seed)),
     logits: (_: Call, id: number) => service.logits(id),
+    embed: ({ signal, tell }: Call, texts: readonly (readonly number[])[], options: EmbedOptions) =>
+      service.embed(texts, { ...options, signal, onProgress: tell }),
     snapshot: (_: Call, id: number, text: TextState) => service.snapshot(id, text),
     dispose: (_: Call, id: number) => service.dispose(id),
     memory: () => service.memory(),
