@@ -18,6 +18,7 @@ export enum Op {
   Quantize,
   Matmul,
   Rope,
+  Temper,
   Attention,
   Cast,
   Store,
@@ -49,7 +50,7 @@ export enum Span {
   OnTheSide = 256,
 }
 
-/** out[rows, 2, 2, pairs]: cos then sin of every angle, of the row's position, then of the fixed one. */
+/** out[rows, 2, 2, pairs]: cos then sin of every angle, of the row's position, then of the fixed one, times a factor each. */
 export enum Angles {
   out = 2,
   /** u64[pairs]: turns per position, in units of 2^-64 */
@@ -58,6 +59,10 @@ export enum Angles {
   /** Clamp: the fixed position is `limit`, with Clamp.Sinks that many after the session's first */
   clamp,
   limit,
+  /** f32: factor of cos and sin of the row's position */
+  factor,
+  /** f32: that of the fixed position */
+  fixedFactor,
 }
 
 /** y[rows, dim] = table[token]; table is a packed matrix. */
@@ -133,6 +138,21 @@ export enum Rope {
   interleaved,
   /** 1: rotate by the fixed position */
   fixed,
+}
+
+/**
+ * x[rows, dim] = x · (1 + beta · ln(1 + ⌊n / original⌋)), where n is how many tokens of its session are before the row, at
+ * most `limit` unless nothing is clamped.
+ */
+export enum Temper {
+  x = 2,
+  dim,
+  /** f32 */
+  beta,
+  original,
+  /** Clamp */
+  clamp,
+  limit,
 }
 
 /**

@@ -5,9 +5,9 @@ import { embed } from "./embed";
 import { Row, Size, Step } from "./layout";
 import { nllRow } from "./nll";
 import { layerNorm, rmsNorm } from "./norm";
-import { Angles, Cast, Clamp, Embed, Gather, Norm, Op, Rope, Tap } from "./op";
+import { Angles, Cast, Clamp, Embed, Gather, Norm, Op, Rope, Tap, Temper } from "./op";
 import { float, formatOf, word } from "./record";
-import { angles, rope } from "./rope";
+import { angles, rope, temper } from "./rope";
 
 export function rowOf(step: usize, index: u32): usize {
   return step + Size.StepHeaderBytes + index * Size.RowBytes;
@@ -28,8 +28,8 @@ export function executeRow(record: usize, step: usize, index: u32, slice: u32): 
       const turns = word(record, Angles.turns);
       const limit = <u64>word(record, Angles.limit);
       const fixed = word(record, Angles.clamp) == Clamp.Sinks ? load<u64>(row, Row.origin) + limit : limit;
-      angles(out, turns, pairs, load<u64>(row, Row.position));
-      angles(out + (pairs << 3), turns, pairs, fixed);
+      angles(out, turns, pairs, load<u64>(row, Row.position), float(record, Angles.factor));
+      angles(out + (pairs << 3), turns, pairs, fixed, float(record, Angles.fixedFactor));
       break;
     }
     case Op.Embed: {
@@ -73,6 +73,16 @@ export function executeRow(record: usize, step: usize, index: u32, slice: u32): 
       const x = at(word(record, Rope.x), index, heads * headDim);
       const cosSin = at(word(record, Rope.angles), (index << 1) + (word(record, Rope.fixed) ? 1 : 0), rotaryDim);
       rope(y, x, cosSin, heads, headDim, rotaryDim, word(record, Rope.interleaved) != 0);
+      break;
+    }
+    case Op.Temper: {
+      const dim = word(record, Temper.dim);
+      const row = rowOf(step, index);
+      const before = load<u64>(row, Row.position) - load<u64>(row, Row.origin);
+      const limit = <u64>word(record, Temper.limit);
+      const position = word(record, Temper.clamp) == Clamp.None ? before : min(before, limit);
+      const x = at(word(record, Temper.x), index, dim);
+      temper(x, dim, position, word(record, Temper.original), float(record, Temper.beta));
       break;
     }
     case Op.Cast: {

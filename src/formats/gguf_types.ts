@@ -96,7 +96,7 @@ export const ARRAY = 9;
 export function shortest(value: number): number {
   for (let digits = 1; digits < 9; digits++) {
     const decimal = Number(value.toPrecision(digits));
-    if (Math.fround(decimal) === value) return decimal;
+    if (Object.is(Math.fround(decimal), value)) return decimal;
   }
   return value;
 }

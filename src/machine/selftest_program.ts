@@ -245,7 +245,8 @@ export class TestProgram {
   #rotations({ heads, kvHeads, headDim, rotaryDim, limit }: Shape, q: number, k: number) {
     const buffer = (columns = heads * headDim) => this.#buffer(columns);
     const [angles, qRotated, qFixed, kRotated] = [buffer(2 * rotaryDim), buffer(), buffer(), buffer()] as const;
-    const pairs = { [Angles.turns]: this.#turns, [Angles.pairs]: rotaryDim / 2, [Angles.limit]: limit };
+    const factors = { [Angles.factor]: bits(1), [Angles.fixedFactor]: bits(1) };
+    const pairs = { [Angles.turns]: this.#turns, [Angles.pairs]: rotaryDim / 2, [Angles.limit]: limit, ...factors };
     this.#all(Op.Angles, { [Angles.out]: buffer(2 * rotaryDim), [Angles.clamp]: Clamp.Sinks, ...pairs });
     this.#all(Op.Angles, { [Angles.out]: angles, [Angles.clamp]: Clamp.Distance, ...pairs });
     const dims = { [Rope.angles]: angles, [Rope.headDim]: headDim, [Rope.rotaryDim]: rotaryDim };

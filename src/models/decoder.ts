@@ -18,6 +18,8 @@ export interface Decoder {
   /** The norm before the head, in the buffer LAST. */
   readonly finalNorm: Operation;
   readonly headBias: boolean;
+  /** The head's matrix as the checkpoint calls it, if not lm_head. */
+  readonly headTensor?: string | undefined;
   /** Factor of the embeddings; 1 by default. */
   readonly embedScale?: number | undefined;
   /** Factor of the logits, 1 by default; and what they are then capped to, see softCap. */
@@ -30,7 +32,7 @@ export function decoder(parts: Decoder): Program {
   const { modelType, config, trainedLength, hidden, weights, table, layers, finalNorm, headBias } = parts;
   const vocabSize = config.vocab_size;
   const { embedScale = 1, logitScale = 1, logitCap } = parts;
-  const lmHead = weights.head(table, config.tie_word_embeddings, vocabSize, hidden, headBias);
+  const lmHead = weights.head(table, config.tie_word_embeddings, vocabSize, hidden, headBias, parts.headTensor);
   return {
     ...{ modelType, withoutEffect: config.withoutEffect, vocabSize, trainedLength },
     buffers: { [HIDDEN]: hidden, normed: hidden, ...parts.buffers, [LAST]: hidden, [LOGITS]: vocabSize },

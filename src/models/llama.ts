@@ -17,9 +17,9 @@ import {
 import { LAST } from "./buffers.ts";
 import { decoder } from "./decoder.ts";
 import { type GatedLayers, type GatedVariant, gatedLayer, gatedNorm } from "./gated.ts";
-import { inverseFrequencies, type Positions } from "./positions.ts";
+import type { Positions, Rope } from "./positions.ts";
 import { type AttentionShape, MAX, type Program, Weights } from "./program.ts";
-import { ropeKeys, ropeOf } from "./rope_config.ts";
+import { type RopeDefaults, ropeKeys, ropeOf } from "./rope_config.ts";
 
 /** The config keys that LLaMA, Mistral and Qwen2 share. */
 export const gatedKeys = {
@@ -123,7 +123,11 @@ export function gatedDecoder(modelType: string, name: string, config: GatedConfi
 }
 
 /** Grouped heads where the config has them. */
-function attentionShape(name: string, config: GatedConfig, variant: GatedVariant): AttentionShape {
+export function attentionShape(
+  name: string,
+  config: Omit<GatedConfig, "rms_norm_eps" | "layer_norm_eps">,
+  variant: Pick<GatedVariant, "scale" | "softCap"> = {},
+): AttentionShape {
   const hidden = config.hidden_size;
   const heads = config.num_attention_heads;
   const kvHeads = config.num_key_value_heads ?? heads;
@@ -143,12 +147,12 @@ function same(positions: Positions): () => Positions {
   return () => positions;
 }
 
-/** Rotary positions in halves, by a config's keys of RoPE. */
+/** Rotary positions in halves, by a config's keys of RoPE; `defaults` are the model's own. */
 export function rotary(
   name: string,
   config: Parameters<typeof ropeOf>[0] & { readonly max_position_embeddings: number },
   headDim: number,
-): Positions {
-  const { theta, scaling } = ropeOf(config, name, config.max_position_embeddings);
-  return { kind: "rope", inverseFrequencies: inverseFrequencies(headDim, theta, scaling), interleaved: false };
+  defaults: RopeDefaults = {},
+): Rope {
+  return ropeOf(config, name, { headDim, trainedLength: config.max_position_embeddings, ...defaults });
 }

@@ -195,10 +195,10 @@ export class Weights {
     return { op: "layerNorm", y, x, weight, bias: bias ? this.add(`${tensor}.bias`, dim) : undefined, eps };
   }
 
-  /** logits[vocab] = last[dim] through the tied table or lm_head. */
-  head(table: string, tied: boolean, vocab: number, dim: number, bias: boolean): Operation {
-    const all = contiguous(0, vocab);
-    const weight = tied ? this.rows(HEAD, [HEAD, table], [vocab, dim], all, [vocab, dim]) : this.add(HEAD, vocab, dim);
+  /** logits[vocab] = last[dim] through the tied table or the head, which may be stored under another name. */
+  head(table: string, tied: boolean, vocab: number, dim: number, bias: boolean, stored: string = HEAD): Operation {
+    const names = [...new Set([HEAD, stored]), ...(tied ? [table] : [])];
+    const weight = this.rows(HEAD, names, [vocab, dim], contiguous(0, vocab), [vocab, dim]);
     return { op: "matmul", y: LOGITS, x: LAST, weight, bias: bias ? this.add("lm_head.bias", vocab) : undefined };
   }
 }

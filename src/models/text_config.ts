@@ -18,6 +18,10 @@ const schema = {
   quantization_config: absent,
   vision_config: noEffect,
   mm_tokens_per_image: noEffect,
+  projector_hidden_act: noEffect,
+  vision_feature_layer: noEffect,
+  multimodal_projector_bias: noEffect,
+  spatial_merge_size: noEffect,
 };
 
 /** The program of the text part of a model that also sees, which `make` makes of its text_config. */

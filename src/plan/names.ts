@@ -13,7 +13,7 @@ const WRAPPERS = new Set([
  * The attributes under which a model with a head holds the one without (base_model_prefix), and wrappers hold both; and
  * under which a model with vision holds the one of text.
  */
-const BASES = new Set(["model", "transformer", "language_model"]);
+const BASES = new Set(["model", "transformer", "language_model", "gpt_neox"]);
 /** How parameter names of PEFT's adapters start, each before an underscore; and layers that replace others. */
 const ADAPTERS =
   "adamss beft boft bone c3a deft delora fourierft frod glora gralora hada hira hra ia3 lily ln_tuning lokr lora miss oft " +

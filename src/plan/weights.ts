@@ -203,7 +203,7 @@ export function stagedBytes(resolved: ResolvedWeight): number {
 }
 
 /** Tensors that belong to no weight and are known to be harmless: buffers saved by old versions of transformers. */
-const KNOWN_BUFFERS = /(?:^|\.)(?:rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias)$/;
+const KNOWN_BUFFERS = /(?:^|\.)(?:rotary_emb\.inv_freq|att(?:entio)?n\.(?:masked_)?bias)$/;
 
 /** Names of stored tensors that the program does not use. */
 export function unusedTensors(

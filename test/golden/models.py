@@ -1,5 +1,6 @@
 """The fixtures' models, for make.py: tiny, each with something that the others do not have."""
 
+import models_positions
 import torch
 from transformers import (Gemma2Config, Gemma3Config, Gemma3TextConfig, GPTJConfig, GraniteConfig, LlamaConfig,
                           MistralConfig, MptConfig, Olmo2Config, Qwen2Config, Qwen3Config)
@@ -39,6 +40,7 @@ VISION = dict(hidden_size=16, intermediate_size=20, num_hidden_layers=1, num_att
 def configs():
     """name → (config, options of make.save)"""
     return {
+        **models_positions.configs(),
         "llama-gqa-tied": (llama(tie_word_embeddings=True), {}),
         "llama-tied-head-only": (llama(tie_word_embeddings=True),
                                  dict(weights_of="llama-gqa-tied", head_only=True)),

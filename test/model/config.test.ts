@@ -339,11 +339,7 @@ test.each([
   ["gemma2", { sliding_window: null }, "sliding_window: expected a whole number from 1"],
   ["gemma2", { sliding_window_size: 512 }, "sliding_window_size: expected 4096, which is what is computed"],
   ["gemma3_text", { layer_types: ["full_attention"] }, "layer_types: expected a list of 26 times"],
-  [
-    "gemma3_text",
-    { rope_parameters: { rope_theta: 1e6, rope_type: "default" } },
-    "rope_parameters: rope_theta: expected",
-  ],
+  ["gemma3_text", { rope_parameters: { rope_theta: 1e6, rope_type: "default" } }, "rope_parameters: rope_theta: expected"],
   ["llama", { use_rms_norm: false }, "use_rms_norm: expected true, found false"],
   ["llama", { position_embedding_type: "alibi" }, 'position_embedding_type: expected "rope" or "rotary", found alibi'],
   ["mistral", { attention_bias: true }, "attention_bias: expected false, found true"],
@@ -402,10 +398,10 @@ test("null is as many key heads as heads, which the default is not", () => {
 });
 
 test("the type of a rope that is not supported comes before its other keys", () => {
-  const yarn = { rope_type: "yarn", factor: 4, beta_fast: 32, mscale: 1, original_max_position_embeddings: 4096 };
+  const dynamic = { rope_type: "dynamic", factor: 4, alpha: 1000, original_max_position_embeddings: 4096 };
   for (const key of ["rope_scaling", "rope_parameters"]) {
-    expect(refusal(defaults("llama", { [key]: yarn }))).toBe(
-      `config.json: ${key}: expected rope type default, linear or llama3, found yarn`,
+    expect(refusal(defaults("llama", { [key]: dynamic }))).toBe(
+      `config.json: ${key}: expected rope type default, linear, llama3, yarn, longrope or divided, found dynamic`,
     );
   }
 });
