@@ -339,7 +339,11 @@ test.each([
   ["gemma2", { sliding_window: null }, "sliding_window: expected a whole number from 1"],
   ["gemma2", { sliding_window_size: 512 }, "sliding_window_size: expected 4096, which is what is computed"],
   ["gemma3_text", { layer_types: ["full_attention"] }, "layer_types: expected a list of 26 times"],
-  ["gemma3_text", { rope_parameters: { rope_theta: 1e6, rope_type: "default" } }, "rope_parameters: rope_theta: expected"],
+  [
+    "gemma3_text",
+    { rope_parameters: { rope_theta: 1e6, rope_type: "default" } },
+    "rope_parameters: rope_theta: expected",
+  ],
   ["llama", { use_rms_norm: false }, "use_rms_norm: expected true, found false"],
   ["llama", { position_embedding_type: "alibi" }, 'position_embedding_type: expected "rope" or "rotary", found alibi'],
   ["mistral", { attention_bias: true }, "attention_bias: expected false, found true"],
