@@ -5,7 +5,8 @@ import { embed } from "./embed";
 import { Row, Size, Step } from "./layout";
 import { nllRow } from "./nll";
 import { layerNorm, rmsNorm } from "./norm";
-import { Angles, Cast, Clamp, Embed, Gather, Norm, Op, Rope, Tap, Temper } from "./op";
+import { Cast, Embed, Gather, Norm, Op, Tap } from "./op";
+import { Angles, Clamp, Rope, Temper } from "./op_positions";
 import { float, formatOf, word } from "./record";
 import { angles, rope, temper } from "./rope";
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Angles, Clamp, Op, Rope, Temper } from "../../assembly/op.ts";
+import { Op } from "../../assembly/op.ts";
+import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { turns } from "../../src/models/positions.ts";
 import * as reference from "../reference/math.ts";
 import { Bench, bits, Dice, words, worst } from "./harness.ts";
