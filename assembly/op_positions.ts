@@ -30,11 +30,13 @@ export enum Rope {
 }
 
 /**
- * x[rows, dim] = x · (1 + beta · ln(1 + ⌊n / original⌋)), where n is how many tokens of its session are before the row, at
+ * y[rows, dim] = x · (1 + beta · ln(1 + ⌊n / original⌋)), where n is how many tokens of its session are before the row, at
  * most `limit` unless nothing is clamped.
  */
 export enum Temper {
-  x = 2,
+  y = 2,
+  /** may be y */
+  x,
   dim,
   /** f32 */
   beta,

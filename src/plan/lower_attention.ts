@@ -103,6 +103,7 @@ function temper(
 ): PlannedRecord {
   const dim = shape.heads * shape.headDim;
   const fields = {
+    [Temper.y]: at.buffer(q),
     [Temper.x]: at.buffer(q),
     [Temper.dim]: dim,
     [Temper.beta]: bits(beta),

@@ -135,7 +135,7 @@ describe("temper", () => {
     bench.clear();
     bench.step(positions.map((position) => ({ position, origin })));
     const x = bench.floats(new Float32Array(dim * positions.length).fill(1));
-    bench.execute(Op.Temper, Temper, { x, dim, beta: bits(beta), original: 16, ...words }, { slices: 3 });
+    bench.execute(Op.Temper, Temper, { y: x, x, dim, beta: bits(beta), original: 16, ...words }, { slices: 3 });
     bench.checkGuards();
     const found = bench.read(x, dim * positions.length);
     return positions.map((_, row) => {

@@ -67,9 +67,7 @@ const CASES: [string, Case][] = [
     },
     { rowBytes: 16 * 6, out: "out" },
   ),
-  rows("Temper", positions.Temper, () => ({ dim: DIM, beta: bits(0.5), original: 1 }), {
-    ...{ out: "x", before: () => numbers(ROWS * DIM, 1) },
-  }),
+  rows("Temper", positions.Temper, () => ({ x: input(ROWS), dim: DIM, beta: bits(0.5), original: 1 })),
   rows("Cast", op.Cast, () => ({ x: input(ROWS), headBytes: 24, format: CacheFormat.Bf16, ...HEADS }), {
     rowBytes: 3 * 24,
   }),
