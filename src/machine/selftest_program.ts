@@ -10,10 +10,8 @@ import {
   sourceColumns,
 } from "../../assembly/layout.ts";
 import {
-  Angles,
   Attention,
   Cast,
-  Clamp,
   Elementwise,
   Embed,
   Gather,
@@ -23,9 +21,9 @@ import {
   Op,
   Pack,
   Quantize,
-  Rope,
   Span,
 } from "../../assembly/op.ts";
+import { Angles, Clamp, Rope } from "../../assembly/op_positions.ts";
 import { Arena } from "./arena.ts";
 import { FORMATS, KEPT, type Kept, someBlocks, someNumbers } from "./selftest_inputs.ts";
 import { writeRow, writeSpan } from "./step.ts";
