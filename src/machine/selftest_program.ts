@@ -1,10 +1,8 @@
 /** What the self-test runs: every kernel, in a small program over one memory. */
 import { CacheFormat, Format, isQuantized, Size, Step } from "../../assembly/layout.ts";
 import {
-  Angles,
   Attention,
   Cast,
-  Clamp,
   Elementwise,
   Embed,
   Gather,
@@ -14,9 +12,9 @@ import {
   Op,
   Pack,
   Quantize,
-  Rope,
   Span,
 } from "../../assembly/op.ts";
+import { Angles, Clamp, Rope } from "../../assembly/op_positions.ts";
 import { Arena } from "./arena.ts";
 import { writeRow, writeSpan } from "./step.ts";
 

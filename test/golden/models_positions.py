@@ -6,6 +6,8 @@ from transformers import (AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig, Mini
 # As transformers itself does for Gemma 3.
 AutoModelForCausalLM.register(Mistral3Config, Mistral3ForConditionalGeneration, exist_ok=True)
 
+FAMILIES = (Phi3Config, SmolLM3Config, Ministral3Config, Mistral3Config, GPTNeoXConfig, StableLmConfig)
+
 SMALL = dict(vocab_size=61, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=False, pad_token_id=None,
              bos_token_id=1, eos_token_id=2)

@@ -1,7 +1,8 @@
 /** One session's attention by records, chunk by chunk, as the planner would write them; and the reference for it. */
 
 import { Size } from "../../assembly/layout.ts";
-import { Angles, Attention, Cast, Clamp, Op, Rope } from "../../assembly/op.ts";
+import { Attention, Cast, Op } from "../../assembly/op.ts";
+import { Angles, Clamp, Rope } from "../../assembly/op_positions.ts";
 import type { CacheDType } from "../../src/base/dtype.ts";
 import type { Positions } from "../../src/models/positions.ts";
 import { turns } from "../../src/models/positions.ts";
