@@ -177,13 +177,16 @@ export class TestProgram {
       this.#all(op, { [Norm.y]: this.#buffer(width), ...norm });
       this.#all(op, { [Norm.y]: this.#buffer(width), ...norm, [Norm.x]: this.floats(ROWS * width, "tiny") });
     }
+    const byHead = { [Norm.dim]: headDim, [Norm.groups]: heads, [Norm.residual]: heads > 1 ? x : 0 };
+    const rest = { [Norm.x]: x, [Norm.weight]: weight, [Norm.eps]: bits(1e-5) };
+    this.#all(Op.RmsNorm, { [Norm.y]: this.#buffer(width), ...rest, ...byHead });
   }
 
   #elementwise(width: number, x: number, less: number, source: number): void {
-    for (const op of [Op.SiluMul, Op.Gelu, Op.GeluTanh]) {
+    for (const op of [Op.SiluMul, Op.Gelu, Op.GeluTanh, Op.GeluTanhMul, Op.Scale, Op.SoftCap]) {
       for (const a of [x, less]) {
         const places = { [Elementwise.y]: this.#buffer(width), [Elementwise.a]: a, [Elementwise.b]: source };
-        this.#all(op, { ...places, [Elementwise.n]: width });
+        this.#all(op, { ...places, [Elementwise.n]: width, [Elementwise.factor]: bits(3) });
       }
     }
     this.#record(Op.Gather, Span.Logits, { [Gather.y]: this.#buffer(width), [Gather.x]: x, [Gather.dim]: width });
@@ -217,7 +220,8 @@ export class TestProgram {
       for (const clamp of format === CacheFormat.F32 ? [Clamp.None, Clamp.Distance, Clamp.Sinks] : [Clamp.Distance]) {
         // Every shape has half of the pairs, and every pair two shapes.
         const slopes = (number + clamp + format) & 1 ? less : 0;
-        const rest = { [Attention.clamp]: clamp, [Attention.slopes]: slopes };
+        const softCap = number === 2 ? bits(0.5) : 0;
+        const rest = { [Attention.clamp]: clamp, [Attention.slopes]: slopes, [Attention.softCap]: softCap };
         this.#all(Op.Attention, { [Attention.out]: this.#buffer(heads * headDim), ...attention, ...rest });
       }
       this.#all(Op.Store, attention);
