@@ -37,6 +37,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
+import models_positions
 import torch
 import transformers
 from config_keys import config_keys
@@ -206,6 +207,7 @@ def check(root):
             d = (model(input_ids=ids[None], use_cache=False).logits[0] - g["logits"]).abs().amax(1)
         assert (d[:first] < 1e-4).all() and d[first:].max() > 0.1, (name, d)
 
+    models_positions.check(differs, read)
     differs("mistral-window", lambda m: setattr(m.config, "sliding_window", None), first=16)
     differs("qwen2-window", lambda m: setattr(m.config, "layer_types", ["full_attention"] * 3), first=16)
     def everywhere(m):
