@@ -85,7 +85,14 @@ export function blockCheckpoint(
     return [name, entry];
   });
   return {
-    ...{ name: "blocks", config: CONFIG, generationConfig: {}, tensors: new Map(stored), version: undefined },
+    ...{
+      name: "blocks",
+      configName: "blocks/config.json",
+      config: CONFIG,
+      generationConfig: {},
+      tensors: new Map(stored),
+      version: undefined,
+    },
     bytes: async () => undefined,
     close: async () => {},
   };
