@@ -31,8 +31,8 @@ GPTJ = dict(vocab_size=61, n_positions=64, n_embd=32, n_layer=2, bos_token_id=1,
 ODD = dict(SMALL, hidden_size=24, head_dim=10, intermediate_size=28, num_hidden_layers=4)
 GEMMA = dict(ODD, sliding_window=16, query_pre_attn_scalar=20, tie_word_embeddings=True,
              layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"])
-GEMMA3 = dict(GEMMA, rope_parameters={"full_attention": rope("linear", theta=1e6, factor=8.0),
-                                      "sliding_attention": rope("default")})
+GEMMA3 = dict(GEMMA, rope_parameters={"full_attention": rope("linear", theta=5e5, factor=8.0),
+                                      "sliding_attention": rope("default", theta=2000.0)})
 VISION = dict(hidden_size=16, intermediate_size=20, num_hidden_layers=1, num_attention_heads=2, image_size=28,
               patch_size=14)
 
