@@ -22,8 +22,9 @@ const published: Record<string, Config> = read("real-configs.json");
 const families = Object.keys(known.defaults).filter((family) => family !== "gemma3" && family !== "mistral3");
 const defaults = (family: string, changes: Config = {}): Config => {
   const { layer_types, ...all } = known.defaults[family] as Config;
-  // Those of Gemma, which its pattern gives too, have a length of their own.
-  return { ...all, ...(Array.isArray(layer_types) && !family.startsWith("gemma") && { layer_types }), ...changes };
+  // Those that a pattern gives too have a length of their own.
+  const mixed = Array.isArray(layer_types) && new Set(layer_types).size > 1;
+  return { ...all, ...(Array.isArray(layer_types) && !mixed && { layer_types }), ...changes };
 };
 /** MPT's defaults with another attn_config. */
 const attention = (changes: Config): Config => ({
@@ -145,6 +146,10 @@ used.mistral = { ...used.llama, num_key_value_heads: 4, sliding_window: null, mo
 used.qwen2 = { ...used.llama, model_type: "llama" };
 used.qwen3 = { ...used.llama, model_type: "llama" };
 used.olmo2 = { ...used.llama, rms_norm_eps: 1e-6, model_type: "llama" };
+used.olmo3 = {
+  ...{ ...used.olmo2, sliding_window: 512 },
+  rope_parameters: { full_attention: { rope_theta: 1e5, rope_type: "default" } },
+};
 const factors = { embedding_multiplier: 2, attention_multiplier: 0.5, residual_multiplier: 0.5, logits_scaling: 4 };
 used.granite = { ...used.llama, ...factors, model_type: "llama" };
 const gemma: Config = {
@@ -189,6 +194,7 @@ const single: Record<string, Config> = {
   qwen2: { hidden_act: "gelu", use_sliding_window: 1, layer_types: ["full_attention", "sliding_attention"] },
   qwen3: { hidden_act: "gelu", use_sliding_window: 1, layer_types: ["full_attention", "sliding_attention"] },
   olmo2: { hidden_act: "gelu" },
+  olmo3: { hidden_act: "gelu" },
   granite: { hidden_act: "gelu" },
   gemma2: { hidden_activation: "gelu", use_bidirectional_attention: true },
   gemma3_text: { hidden_activation: "gelu", use_bidirectional_attention: true, attn_logit_softcapping: 50 },
@@ -203,6 +209,7 @@ const otherThanNull: Record<string, string[]> = {
   mistral: ["sliding_window", "num_key_value_heads"],
   gemma2: ["sliding_window", "attn_logit_softcapping", "final_logit_softcapping"],
   gemma3_text: ["sliding_window"],
+  olmo3: ["sliding_window"],
   smollm3: ["num_key_value_heads"],
   ministral3: ["num_key_value_heads"],
   stablelm: ["num_key_value_heads"],
@@ -364,6 +371,7 @@ test.each([
   ["gemma2", { hidden_act: "gelu", sliding_window_size: 4096, layer_types: alternating(26, 2) }],
   ["gemma3_text", { sliding_window_pattern: 6, rope_local_base_freq: 1e4, layer_types: alternating(26, 6) }],
   ["granite", { embedding_multiplier: null, logits_scaling: 1 }],
+  ["olmo3", { layer_types: alternating(32, 4), rope_parameters: null, rope_theta: 5e5 }],
   ["mpt", { hidden_size: 2048, num_attention_heads: 16, intermediate_size: 37, hidden_act: "gelu", n_positions: 512 }],
   ["gptj", { hidden_size: 4096, max_position_embeddings: 2048, intermediate_size: 37, hidden_act: "gelu" }],
 ])("%s: values that are what is computed anyway: %o", (family, changes) => {
