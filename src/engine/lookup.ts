@@ -5,8 +5,8 @@ import { type Logits, nonFinite } from "./logits.ts";
 import type { Choosing } from "./sampler.ts";
 import { advance, type SessionState } from "./state.ts";
 
-/** How many tokens at the end of a text are looked for in it, at least and at most. */
-const MATCH = { least: 2, most: 4 } as const;
+/** How many tokens at the end of a text have to be found in it, at least, and at least where the guess before was wrong. */
+const MATCH = { least: 2, doubtful: 4 } as const;
 
 /** What a session's last step has read beyond its last token. */
 interface Ahead {
@@ -20,6 +20,8 @@ interface Ahead {
   bad: number[];
   /** How many drafts the next step gets: it doubles where all of them were right, and shrinks where some were not. */
   most: number;
+  /** How many tokens have to match: see MATCH. */
+  match: number;
 }
 
 /**
@@ -60,6 +62,7 @@ export class Lookup {
     if (!ahead || ahead.drafts.length === 0) return;
     const right = session.position - ahead.first;
     ahead.most = right >= ahead.drafts.length ? 2 * right : Math.max(1, right);
+    ahead.match = right > 0 ? MATCH.least : MATCH.doubtful;
     ahead.displaced.putBack(session, session.position);
     ahead.drafts = [];
   }
@@ -72,7 +75,7 @@ export class Lookup {
     const most = this.#most(session, alone);
     if (most <= 0) return undefined;
     const ahead = this.#aheads.get(session) ?? this.#begin(session);
-    const guesses = draft(session, Math.min(most, ahead.most));
+    const guesses = draft(session, Math.min(most, ahead.most), ahead.match);
     // Nothing is chosen after a stop token.
     const { stopTokens } = alone ?? session.generation.choosing;
     const stop = guesses.findIndex((token) => stopTokens?.has(token));
@@ -116,7 +119,7 @@ export class Lookup {
 
   #begin(session: SessionState): Ahead {
     const displaced = new Displaced(this.#caches);
-    const ahead = { displaced, drafts: [], first: 0, rows: new Float32Array(0), bad: [], most: 2 };
+    const ahead = { displaced, drafts: [], first: 0, rows: new Float32Array(0), bad: [], most: 2, match: MATCH.least };
     this.#aheads.set(session, ahead);
     return ahead;
   }
@@ -124,18 +127,18 @@ export class Lookup {
 
 /**
  * What may follow a session's text, the token that was chosen last included: what followed the last place that is as its
- * end, in as many tokens as possible; [] if there is none. A text that repeats itself without a gap goes on so.
+ * end, in as many tokens as possible and at least `least`; [] if there is none. A text that repeats itself without a gap goes on so.
  */
-function draft({ recent, position, origin }: SessionState, count: number): number[] {
+function draft({ recent, position, origin }: SessionState, count: number, least: number): number[] {
   const known = Math.min(position - origin + 1, recent.length);
   /** The token so many places before the last one. */
   const token = (back: number) => recent[(position - back) % recent.length] as number;
   let [best, distance] = [0, 0];
-  for (let back = 1; back < known && best < MATCH.most; back++) {
+  for (let back = 1; back < known && best < MATCH.doubtful; back++) {
     let same = 0;
-    while (same < MATCH.most && back + same < known && token(back + same) === token(same)) same++;
+    while (same < MATCH.doubtful && back + same < known && token(back + same) === token(same)) same++;
     if (same > best) [best, distance] = [same, back];
   }
-  if (best < MATCH.least) return [];
+  if (best < least) return [];
   return Array.from({ length: count }, (_, i) => token(distance - 1 - (i % distance)));
 }
