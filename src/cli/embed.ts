@@ -16,7 +16,7 @@ import { Stages } from "./progress.ts";
 import { readStdin, warnUnused, write } from "./streams.ts";
 
 interface EmbedFlags extends ModelFlags {
-  readonly file?: string;
+  readonly lines?: string;
   readonly pooling: Pooling;
   readonly normalize: boolean;
   readonly out?: string;
@@ -27,8 +27,8 @@ export function addEmbed(program: Command, signal: AbortSignal): void {
   const command = program
     .command("embed")
     .description("print a vector for each text, as a line of JSON")
-    .argument("[texts...]", "texts (or --file, or the lines of standard input)")
-    .option("--file <path>", "a file with one text per line");
+    .argument("[texts...]", "texts (or --lines, or the lines of standard input)")
+    .option("--lines <path>", "a file with one text per line");
   modelOptions(command)
     .addOption(
       new Option("--pooling <how>", "hidden state of the last token, or mean of all").choices(POOLINGS).default("last"),
@@ -42,7 +42,7 @@ async function embed(given: readonly string[], flags: EmbedFlags, signal: AbortS
   const { pooling, normalize, out } = flags;
   if (out !== undefined && !/\.(npy|safetensors)$/.test(out))
     throw new OptionError(mismatch("--out", "a name that ends in .npy or .safetensors", out));
-  const texts = [...given, ...(await linesOf(given, flags.file, signal))];
+  const texts = [...given, ...(await linesOf(given, flags.lines, signal))];
   if (texts.length === 0) throw new OptionError(mismatch("embed", "a text", "none"));
   const where = flags.model ?? DEFAULT_MODEL;
   const stages = new Stages();

@@ -14,6 +14,7 @@ import { warn } from "./streams.ts";
 interface QuantizeFlags {
   readonly dtype: QuantizedDType;
   readonly revision?: string;
+  readonly file?: string;
   readonly offline?: boolean;
   readonly cacheDir?: string;
   readonly threads?: number;
@@ -24,11 +25,12 @@ export function addQuantize(program: Command, signal: AbortSignal): void {
   program
     .command("quantize")
     .description("write a model with its matrices quantised, as a directory that loads by reading alone")
-    .argument("<in>", "directory, URL or Hugging Face id")
+    .argument("<in>", "directory, GGUF file, URL or Hugging Face id")
     .argument("<out>", "a new directory")
     .addOption(new Option("--dtype <format>", "format of the matrices").choices(QUANTIZED).default("q8"))
     .addOption(LOAD_FLAGS.threads)
     .addOption(LOAD_FLAGS.revision)
+    .addOption(LOAD_FLAGS.file)
     .addOption(LOAD_FLAGS.offline)
     .addOption(LOAD_FLAGS.cacheDir)
     .action((from: string, to: string, flags: QuantizeFlags) => run(from, to, flags, signal));

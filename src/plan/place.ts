@@ -166,7 +166,7 @@ function placeTurns(draft: Draft, layers: readonly number[], constant: (array: B
 
 /** Angles of one name are equal. */
 function nameOf({ positions, clamp, limit }: AngleKey): string {
-  return `${clamp} ${limit} ${positions.inverseFrequencies}`;
+  return `${clamp} ${limit} ${positions.factor ?? 1} ${positions.inverseFrequencies}`;
 }
 
 /** A session slot: the last row of logits if the head is here, then the caches of the bank's layers. */

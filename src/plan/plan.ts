@@ -9,6 +9,7 @@ import { assignBanks, initialBytes } from "./banks.ts";
 import { type CacheLayout, cacheLayout, NO_CACHE } from "./cache.ts";
 import { type KeptVector, type PlacedFinalNorm, placeFinalNorm } from "./final_norm.ts";
 import { type Folding, foldings } from "./fold.ts";
+import { withFrequencies } from "./frequencies.ts";
 import { bytesOf, programBytes, recordsOf } from "./link.ts";
 import { quantizedBuffer } from "./lower.ts";
 import { attentionBuffers } from "./lower_attention.ts";
@@ -97,7 +98,7 @@ export function plan(
   options: PlanOptions,
 ): Plan {
   const draft = draftOf(program, resolved, policy, options);
-  const units = unitsOf(program);
+  const units = unitsOf(draft.program);
   const banks = assignBanks(draft, units, options.bankBytes);
   const linked = banks.map((mine, bank) => linkBank(draft, bank, mine, options));
   const bankOf = (number: number) => banks.findIndex((mine) => mine.some((unit) => unit.number === number));
@@ -143,13 +144,15 @@ export function plan(
 
 /** What is decided before anything is placed: the policy and cache of every layer, the widths of all buffers. */
 function draftOf(
-  program: Program,
+  given: Program,
   resolved: ReadonlyMap<string, ResolvedWeight>,
   policy: Policy,
   options: PlanOptions,
 ): Draft {
+  const policies = layerPolicies(policy, windowsOf(given));
+  const program = withFrequencies(given, policies);
   const attentions = program.layers.map((_, layer) => attentionOf(program, layer));
-  const layers = layerPolicies(policy, windowsOf(program)).map((mine, layer) => {
+  const layers = policies.map((mine, layer) => {
     const attention = attentions[layer];
     return { policy: mine, cache: attention ? cacheLayout(mine, attention, options.cacheDtype) : NO_CACHE };
   });

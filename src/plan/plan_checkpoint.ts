@@ -72,8 +72,8 @@ export async function plannerOf(
   return (options) => planModel(headers, options, program);
 }
 
-function programOfCheckpoint({ name, config }: CheckpointHeaders): Program {
-  return programOf(config, `${name}/config.json`);
+function programOfCheckpoint({ configName, config }: CheckpointHeaders): Program {
+  return programOf(config, configName);
 }
 
 /** Plans a model under a policy from its program and the headers of its weight files. */
@@ -91,7 +91,7 @@ export function planModel(
   if (!CACHE_DTYPES.includes(cacheDtype)) {
     throw new OptionError(mismatch("cacheDtype", `one of ${CACHE_DTYPES.join(", ")}`, cacheDtype));
   }
-  const packed = packedDtype(checkpoint.config, `${checkpoint.name}/config.json`);
+  const packed = packedDtype(checkpoint.config, checkpoint.configName);
   if (packed && dtype !== "auto" && dtype !== packed) {
     throw new OptionError(mismatch("dtype", `auto or ${packed}, which ${checkpoint.name} is packed as`, dtype));
   }
@@ -117,7 +117,7 @@ export function planModel(
   const stored = new TensorNames(checkpoint.tensors, checkpoint.name);
   const left = [...whole.weights.values()].filter(({ name }) => !program.weights.has(name));
   const ofHead = left.flatMap(({ tensors }) => tensors.map((name) => stored.find(name)?.name));
-  const unused = unusedTensors(resolved, checkpoint.tensors).filter((name) => !ofHead.includes(name));
+  const unused = unusedTensors(program, resolved, checkpoint.tensors).filter((name) => !ofHead.includes(name));
   return { program, plan: made, unused };
 }
 

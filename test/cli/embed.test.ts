@@ -25,9 +25,9 @@ test.each([EMBEDDED, smallFolder("gptj")])(
     writeFileSync(file, `${TEXTS.join("\r\n")}\n\n`);
     const runs = await Promise.all([
       good(["embed", "-m", where, ...TEXTS]),
-      good(["embed", "-m", where, "--file", file]),
+      good(["embed", "-m", where, "--lines", file]),
       good(["embed", "-m", where], TEXTS.join("\n")),
-      good(["embed", "-m", where, TEXTS[0] as string, "--file", file, "--attention", "full", "--threads", "2"]),
+      good(["embed", "-m", where, TEXTS[0] as string, "--lines", file, "--attention", "full", "--threads", "2"]),
     ]);
     const [first, ...others] = runs.map(({ out }) =>
       out
@@ -68,7 +68,7 @@ test("a .npy or .safetensors file", async () => {
 
 test.each([
   [["a", "--out", "a.txt"], "--out: expected a name that ends in .npy or .safetensors, found a.txt"],
-  [["--file", "/nonexistent"], "/nonexistent: expected a readable file, found ENOENT"],
+  [["--lines", "/nonexistent"], "/nonexistent: expected a readable file, found ENOENT"],
   [[], "embed: expected a text, found none"],
   [["", "-m", smallFolder("gptj")], "text 0: expected at least one token, found none"],
 ])("%j is refused", async (args, message) => {

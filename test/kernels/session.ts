@@ -126,13 +126,14 @@ export function attend(
     bench.step(positions.map((position, i) => ({ ...run, position, skipsMiddle: asks(done + i) ? 0 : 1 })));
     if (rotated) {
       const { clamp, limit } = cache;
-      const words = { out: angles, turns: turned, pairs: rotaryDim / 2, clamp, limit };
+      const factors = { factor: bits(1), fixedFactor: bits(1) };
+      const words = { out: angles, turns: turned, pairs: rotaryDim / 2, clamp, limit, ...factors };
       bench.execute(Op.Angles, Angles, words, { slices });
       const shape = { angles, headDim, rotaryDim, interleaved: setup.layout === "interleaved" ? 1 : 0 };
       bench.execute(Op.Rope, Rope, { y: rotated.q, x: at.q, heads, ...shape }, { slices });
       bench.execute(Op.Rope, Rope, { y: rotated.fixed, x: at.q, heads, ...shape, fixed: 1 }, { slices });
       if (middleK) {
-        const only = { turns: turned, pairs: rotaryDim / 2, clamp: Clamp.Distance };
+        const only = { turns: turned, pairs: rotaryDim / 2, clamp: Clamp.Distance, ...factors };
         bench.execute(Op.Angles, Angles, { ...only, out: anglesMiddle, limit: middleDistance }, { slices });
         const to = { y: rotated.middle, x: at.q, heads, ...shape, angles: anglesMiddle, fixed: 1 };
         bench.execute(Op.Rope, Rope, to, { slices });

@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ModelError } from "../../src/base/errors.ts";
-import { programOf } from "../../src/models/index.ts";
+import { MODELS, programOf } from "../../src/models/index.ts";
 import { attentionOf } from "../../src/models/program.ts";
 import { FIXTURES } from "../setup.ts";
 
@@ -18,8 +18,13 @@ const known: {
   widespread: Record<string, Config>;
 } = read("configs.json");
 const published: Record<string, Config> = read("real-configs.json");
-const families = Object.keys(known.defaults);
-const defaults = (family: string, changes: Config = {}): Config => ({ ...known.defaults[family], ...changes });
+/** gemma3 has its keys in text_config: test/model/gemma.test.ts. */
+const families = Object.keys(known.defaults).filter((family) => family !== "gemma3");
+const defaults = (family: string, changes: Config = {}): Config => {
+  const { layer_types, ...all } = known.defaults[family] as Config;
+  // Those of Gemma, which its pattern gives too, have a length of their own.
+  return { ...all, ...(Array.isArray(layer_types) && !family.startsWith("gemma") && { layer_types }), ...changes };
+};
 /** MPT's defaults with another attn_config. */
 const attention = (changes: Config): Config => ({
   attn_config: { ...(known.defaults.mpt?.attn_config as Config), ...changes },
@@ -45,6 +50,13 @@ function refusal(config: Config): string {
 describe("configs of published models are accepted, with as many weights as the models have", () => {
   const parameters: Record<string, number> = {
     "EleutherAI/gpt-j-6b": 6_050_882_784,
+    "allenai/OLMo-2-0425-1B": 1_484_916_736,
+    "google/gemma-2-2b": 2_614_341_888,
+    "google/gemma-3-1b-it": 999_885_952,
+    "google/gemma-3-270m": 268_098_176,
+    "google/gemma-3-4b-it": 3_880_263_168,
+    "ibm-granite/granite-3.3-2b-instruct": 2_533_539_840,
+    "Qwen/Qwen3-0.6B": 596_049_920,
     "HuggingFaceTB/SmolLM2-135M": 134_515_008,
     "HuggingFaceTB/SmolLM2-135M-Instruct": 134_515_008,
     "Qwen/Qwen2-0.5B": 494_032_768,
@@ -89,7 +101,7 @@ describe("configs of published models are accepted, with as many weights as the 
     expect(slopes.map((slope) => Math.round(2 * Math.log2(slope)))).toEqual(slopes.map((_, i) => -(i + 1)));
     expect(slopes.length).toBe(32);
     expect(layers[0]?.filter(({ op }) => op === "clip")).toEqual(
-      ["q", "k", "v"].map((x) => ({ op: "clip", x, bound: 6 })),
+      ["q", "k", "v"].map((y) => ({ op: "clip", y, a: y, factor: 6 })),
     );
     const gptj = attentionOf(program("EleutherAI/gpt-j-6b"), 0);
     expect(gptj?.shape).toEqual({ heads: 16, kvHeads: 16, headDim: 256, scale: 1 / 16 });
@@ -125,15 +137,37 @@ const used: Record<string, Config> = {
 };
 used.mistral = { ...used.llama, num_key_value_heads: 4, sliding_window: null, model_type: "llama" };
 used.qwen2 = { ...used.llama, model_type: "llama" };
+used.qwen3 = { ...used.llama, model_type: "llama" };
+used.olmo2 = { ...used.llama, rms_norm_eps: 1e-6, model_type: "llama" };
+const factors = { embedding_multiplier: 2, attention_multiplier: 0.5, residual_multiplier: 0.5, logits_scaling: 4 };
+used.granite = { ...used.llama, ...factors, model_type: "llama" };
+const gemma: Config = {
+  ...{ ...used.llama, tie_word_embeddings: false, num_attention_heads: 64, sliding_window: 512 },
+  ...{ query_pre_attn_scalar: 144, final_logit_softcapping: 20, model_type: "llama" },
+};
+used.gemma2 = { ...gemma, attn_logit_softcapping: 20 };
+used.gemma3_text = { ...gemma, rope_parameters: { sliding_attention: { rope_theta: 5e5, rope_type: "default" } } };
 const single: Record<string, Config> = {
   llama: { hidden_act: "gelu" },
   mistral: { hidden_act: "gelu" },
   qwen2: { hidden_act: "gelu", use_sliding_window: 1, layer_types: ["full_attention", "sliding_attention"] },
+  qwen3: { hidden_act: "gelu", use_sliding_window: 1, layer_types: ["full_attention", "sliding_attention"] },
+  olmo2: { hidden_act: "gelu" },
+  granite: { hidden_act: "gelu" },
+  gemma2: { hidden_activation: "gelu", use_bidirectional_attention: true },
+  gemma3_text: { hidden_activation: "gelu", use_bidirectional_attention: true, attn_logit_softcapping: 50 },
   mpt: { logit_scale: 2, norm_type: "rmsnorm" },
   gptj: { activation_function: "gelu" },
 };
 /** A value that no key has. */
 const OTHER = { surprise: [1] };
+
+/** null is no window, as many as heads, no cap; nothing is transformers' 4096, 8, 50 and 30. */
+const otherThanNull: Record<string, string[]> = {
+  mistral: ["sliding_window", "num_key_value_heads"],
+  gemma2: ["sliding_window", "attn_logit_softcapping", "final_logit_softcapping"],
+  gemma3_text: ["sliding_window"],
+};
 
 describe.each(families)("%s: transformers' default config, key by key", (family) => {
   const plain = hashOf(defaults(family));
@@ -159,8 +193,7 @@ describe.each(families)("%s: transformers' default config, key by key", (family)
       }
     };
     for (const key of Object.keys(defaults(family))) {
-      // null is no window, and as many as heads; nothing is transformers' 4096 and 8
-      if (family === "mistral" && ["sliding_window", "num_key_value_heads"].includes(key)) continue;
+      if (otherThanNull[family]?.includes(key)) continue;
       const { [key]: _, ...without } = defaults(family);
       expect([key, outcome(defaults(family, { [key]: null }))]).toEqual([key, outcome(without)]);
     }
@@ -252,26 +285,35 @@ const doubtful: Config = {
   ...{ expansion: "", use_alibi: true, num_hash_layers: 2, position_bias: true },
 };
 
+/** Whether the key has a meaning in this family. */
+const isOwn = (family: string, key: string) => key in { ...used[family], ...single[family] };
+
 describe.each(families)("%s: keys that are no part of it", (family) => {
   const plain = hashOf(defaults(family));
 
   test.each(Object.entries(harmless))("accepted, and told: %s", (_, keys) => {
-    for (const [key, value] of Object.entries(keys)) {
+    const foreign = Object.entries(keys).filter(([key]) => !isOwn(family, key));
+    for (const [key, value] of foreign) {
       const config = defaults(family, { [key]: value });
       expect([key, hashOf(config)]).toEqual([key, plain]);
       const told = programOf(config, "config.json").withoutEffect.includes(key);
       const everywhere = key in known.pretrained_keys || key in (known.widespread[family] as Config);
       if (value !== null && !everywhere) expect([key, told]).toEqual([key, true]);
     }
-    expect(hashOf(defaults(family, keys))).toBe(plain);
+    expect(hashOf(defaults(family, Object.fromEntries(foreign)))).toBe(plain);
   });
 
   test("what may change the result is refused by name", () => {
-    for (const [key, value] of Object.entries(doubtful)) {
+    for (const [key, value] of Object.entries(doubtful).filter(([key]) => !isOwn(family, key))) {
       expect(refusal(defaults(family, { [key]: value }))).toStartWith(`config.json: ${key}: expected `);
     }
   });
 });
+
+/** A window in all layers but every `pattern`-th. */
+function alternating(layers: number, pattern: number): string[] {
+  return Array.from({ length: layers }, (_, i) => ((i + 1) % pattern ? "sliding_attention" : "full_attention"));
+}
 
 test.each([
   ["llama", { use_sliding_window: false, sliding_window: 4096, max_window_layers: 28 }],
@@ -280,6 +322,9 @@ test.each([
   ["llama", { num_key_value_heads: null, head_dim: null, num_attention_heads: 32.0, use_rms_norm: true, causal: true }],
   ["mistral", { attention_bias: false, mlp_bias: false, use_sliding_window: false, max_window_layers: 28 }],
   ["qwen2", { qkv_bias: true, use_qkv_bias: true, mlp_bias: false, attention_bias: false }],
+  ["gemma2", { hidden_act: "gelu", sliding_window_size: 4096, layer_types: alternating(26, 2) }],
+  ["gemma3_text", { sliding_window_pattern: 6, rope_local_base_freq: 1e4, layer_types: alternating(26, 6) }],
+  ["granite", { embedding_multiplier: null, logits_scaling: 1 }],
   ["mpt", { hidden_size: 2048, num_attention_heads: 16, intermediate_size: 37, hidden_act: "gelu", n_positions: 512 }],
   ["gptj", { hidden_size: 4096, max_position_embeddings: 2048, intermediate_size: 37, hidden_act: "gelu" }],
 ])("%s: values that are what is computed anyway: %o", (family, changes) => {
@@ -290,6 +335,11 @@ test.each([
   ["llama", { use_sliding_window: true, sliding_window: 4096 }, "use_sliding_window: expected false, found true"],
   ["llama", { attention_multiplier: 0.1 }, "attention_multiplier: expected 0.088388347"],
   ["llama", { query_pre_attn_scalar: 256 }, "query_pre_attn_scalar: expected 128, which is what is computed"],
+  ["granite", { query_pre_attn_scalar: 128 }, "query_pre_attn_scalar: expected no value, found 128"],
+  ["gemma2", { sliding_window: null }, "sliding_window: expected a whole number from 1"],
+  ["gemma2", { sliding_window_size: 512 }, "sliding_window_size: expected 4096, which is what is computed"],
+  ["gemma3_text", { layer_types: ["full_attention"] }, "layer_types: expected a list of 26 times"],
+  ["gemma3_text", { rope_parameters: { rope_theta: 1e6, rope_type: "default" } }, "rope_parameters: rope_theta: expected"],
   ["llama", { use_rms_norm: false }, "use_rms_norm: expected true, found false"],
   ["llama", { position_embedding_type: "alibi" }, 'position_embedding_type: expected "rope" or "rotary", found alibi'],
   ["mistral", { attention_bias: true }, "attention_bias: expected false, found true"],
@@ -348,10 +398,10 @@ test("null is as many key heads as heads, which the default is not", () => {
 });
 
 test("the type of a rope that is not supported comes before its other keys", () => {
-  const yarn = { rope_type: "yarn", factor: 4, beta_fast: 32, mscale: 1, original_max_position_embeddings: 4096 };
+  const dynamic = { rope_type: "dynamic", factor: 4, alpha: 1000, original_max_position_embeddings: 4096 };
   for (const key of ["rope_scaling", "rope_parameters"]) {
-    expect(refusal(defaults("llama", { [key]: yarn }))).toBe(
-      `config.json: ${key}: expected rope type default, linear or llama3, found yarn`,
+    expect(refusal(defaults("llama", { [key]: dynamic }))).toBe(
+      `config.json: ${key}: expected rope type default, linear, llama3, yarn, longrope or divided, found dynamic`,
     );
   }
 });
@@ -359,8 +409,8 @@ test("the type of a rope that is not supported comes before its other keys", () 
 test("a config without model_type is told what its architectures would have", () => {
   const { model_type: _, ...config } = defaults("qwen2");
   expect(refusal({ ...config, architectures: ["Qwen2ForCausalLM"] })).toBe(
-    "config.json: model_type: expected one of gptj, llama, mistral, mpt, qwen2, " +
+    `config.json: model_type: expected one of ${Object.keys(MODELS).join(", ")}, ` +
       'found nothing (architectures has Qwen2ForCausalLM: add "model_type": "qwen2")',
   );
-  expect(refusal({ ...config, architectures: ["BertModel"] })).toEndWith("mpt, qwen2, found nothing");
+  expect(refusal({ ...config, architectures: ["BertModel"] })).toEndWith(", found nothing");
 });

@@ -75,6 +75,8 @@ export interface AttentionShape {
   headDim: number;
   /** Of q·k, before the ALiBi bias. Default 1/√headDim. */
   scale?: number | undefined;
+  /** A logit x, so scaled, becomes softCap · tanh(x / softCap), before the ALiBi bias. Default none. */
+  softCap?: number | undefined;
 }
 
 /** What `attention` saw of one query in one head; entries [p + 1], by key position. */
@@ -103,15 +105,16 @@ export function attention(
   observe?: (row: AttentionRow) => void,
   choice?: (head: number, p: number) => readonly number[],
 ): Float64Array[] {
-  const { heads, kvHeads, headDim, scale = 1 / Math.sqrt(headDim) } = shape;
+  const { heads, kvHeads, headDim, scale = 1 / Math.sqrt(headDim), softCap } = shape;
+  const scaled = (x: number) => (softCap ? softCap * Math.tanh((x * scale) / softCap) : x * scale);
   const output = q.map(() => new Float64Array(heads * headDim));
   const turnsOf = memo((distance) => (position.kind === "rope" ? turns(distance, position.inverseFrequencies) : null));
 
   /** The logit of one pair; query and key [headDim]. */
   const logit = (query: Float64Array, key: Float64Array, distance: number, head: number): number =>
     position.kind === "rope"
-      ? dot(rotate(query, turnsOf(distance)!, position.layout), key) * scale
-      : dot(query, key) * scale - position.slopes[head]! * distance;
+      ? scaled(dot(rotate(query, turnsOf(distance)!, position.layout), key))
+      : scaled(dot(query, key)) - position.slopes[head]! * distance;
 
   for (let head = 0; head < heads; head++) {
     const kvHead = Math.floor(head / (heads / kvHeads));
