@@ -231,7 +231,7 @@ function expectSame(field: string, expected: string, found: string): void {
 
 /** The formats of the matrices, such as "bf16" or "bf16,f32". */
 export function dtypesOf(engine: Pick<Engine, "plan">): string {
-  const matrices = engine.plan.weights.filter(({ weight }) => weight.shape.length === 2);
+  const matrices = engine.plan.weights.filter(({ weight }) => weight.shape.length === 2 && !weight.dtype);
   return [...new Set(matrices.map(({ dtype }) => dtype))].sort().join();
 }
 
