@@ -1,6 +1,7 @@
 import { ModelError, mismatch, show } from "../base/errors.ts";
 import type { ByteSource, Files } from "../base/source.ts";
 import { type Adapter, type AdapterPair, type Checkpoint, readJson, type StoredTensor } from "./checkpoint.ts";
+import { openGgufAdapter } from "./gguf_adapter.ts";
 import { isRecord } from "./json.ts";
 import { readSafetensors } from "./safetensors.ts";
 
@@ -19,12 +20,17 @@ const USED = new Set(["peft_type", "r", "lora_alpha", "use_rslora", "rank_patter
 /** Values of init_lora_weights that leave the model's own weights as they are. */
 const INITIAL = [true, false, null, "gaussian", "eva", "orthogonal"];
 
+/** Opens an adapter for a model of this config: the GGUF file that is meant, or else a directory of PEFT. */
+export function openAdapter(files: Files, scale: number, config: Readonly<Record<string, unknown>>): Promise<Adapter> {
+  return files.file === undefined ? openPeft(files, scale) : openGgufAdapter(files, files.file, scale, config);
+}
+
 /**
  * Opens a LoRA adapter in the layout of PEFT: adapter_config.json and adapter_model.safetensors, whose tensors stay to be
  * read. `scale`: how strongly it acts, 1 as trained. Throws ModelError for what is none, or is of a kind that this does not
  * compute (such as DoRA), by its key. see: PEFT LoraConfig, LoraLayer
  */
-export async function openAdapter(files: Files, scale: number): Promise<Adapter> {
+async function openPeft(files: Files, scale: number): Promise<Adapter> {
   const config = await readJson(files, CONFIG, CONFIG_LIMIT);
   const source = config && (await files.open(WEIGHTS));
   if (!source)

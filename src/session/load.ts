@@ -34,7 +34,7 @@ export interface LoadOptions extends EngineOptions, Omit<LoadingOptions, "onProg
 
 /** An adapter, and how strongly it acts. */
 export interface LoraOptions {
-  /** Where its adapter_config.json and adapter_model.safetensors are: a directory, a URL of one, or files. */
+  /** A directory of PEFT, with adapter_config.json and adapter_model.safetensors, or a GGUF file; a URL of either, or files. */
   readonly path: Where;
   /** 1, as trained, by default. */
   readonly scale?: number | undefined;
@@ -104,9 +104,8 @@ async function openAll(where: Where, options: LoadOptions, runtime: Runtime): Pr
   try {
     for (const [i, { path, scale = 1 }] of lora.entries()) {
       if (!Number.isFinite(scale)) throw new OptionError(mismatch(`lora[${i}].scale`, "a finite number", scale));
-      adapters.push(
-        await openAdapter(await findModel(path, { offline, cacheDir, signal, onProgress }, runtime), scale),
-      );
+      const files = await findModel(path, { offline, cacheDir, signal, onProgress }, runtime);
+      adapters.push(await openAdapter(files, scale, checkpoint.config));
     }
   } catch (error) {
     await Promise.allSettled([checkpoint, ...adapters].map((one) => one.close()));

@@ -44,26 +44,31 @@ def logits(model, fixture):
         return model(input_ids=ids[None], use_cache=False).logits[0].contiguous()
 
 
-torch.set_num_threads(1)
-shutil.rmtree(OUT, ignore_errors=True)
-found = {}
-for name, (fixture, config) in ADAPTERS.items():
-    model = get_peft_model(base(fixture), LoraConfig(task_type="CAUSAL_LM", **config)).eval()
-    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-    with torch.no_grad():
-        for key, weight in sorted(model.named_parameters()):
-            if "lora_" in key:
-                weight.copy_(0.2 * torch.randn(weight.shape, generator=generator))
-    model.save_pretrained(OUT / name)
-    (OUT / name / "README.md").unlink(missing_ok=True)
-    before, found[name] = logits(base(fixture), fixture), logits(model, fixture)
-    assert (found[name] - before).abs().max() > 0.5, name
+def main():
+    torch.set_num_threads(1)
+    shutil.rmtree(OUT, ignore_errors=True)
+    found = {}
+    for name, (fixture, config) in ADAPTERS.items():
+        model = get_peft_model(base(fixture), LoraConfig(task_type="CAUSAL_LM", **config)).eval()
+        generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+        with torch.no_grad():
+            for key, weight in sorted(model.named_parameters()):
+                if "lora_" in key:
+                    weight.copy_(0.2 * torch.randn(weight.shape, generator=generator))
+        model.save_pretrained(OUT / name)
+        (OUT / name / "README.md").unlink(missing_ok=True)
+        before, found[name] = logits(base(fixture), fixture), logits(model, fixture)
+        assert (found[name] - before).abs().max() > 0.5, name
 
-model = PeftModel.from_pretrained(base("llama-gqa-tied"), OUT / "llama-all", adapter_name="a")
-model.load_adapter(OUT / "llama-patterns", adapter_name="b")
-model.base_model.set_adapter(["a", "b"])
-found["both"] = logits(model, "llama-gqa-tied")
-save_file(found, OUT / "golden.safetensors")
-for config in OUT.glob("*/adapter_config.json"):
-    text = config.read_text().replace(str(HERE / "fixtures") + "/", "")
-    config.write_text(text if text.endswith("\n") else text + "\n")
+    model = PeftModel.from_pretrained(base("llama-gqa-tied"), OUT / "llama-all", adapter_name="a")
+    model.load_adapter(OUT / "llama-patterns", adapter_name="b")
+    model.base_model.set_adapter(["a", "b"])
+    found["both"] = logits(model, "llama-gqa-tied")
+    save_file(found, OUT / "golden.safetensors")
+    for config in OUT.glob("*/adapter_config.json"):
+        text = config.read_text().replace(str(HERE / "fixtures") + "/", "")
+        config.write_text(text if text.endswith("\n") else text + "\n")
+
+
+if __name__ == "__main__":
+    main()

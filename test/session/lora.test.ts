@@ -20,6 +20,7 @@ afterAll(removeTemporary);
 
 const ADAPTERS = join(ROOT, "test/golden/adapters");
 const GOLDEN = readSafetensors(join(ADAPTERS, "golden.safetensors"));
+const GGUF = join(ROOT, "test/golden/gguf");
 const FULL = { attention: "full", maxPositions: 64 } as const;
 const LLAMA = "llama-gqa-tied";
 const BASES: Readonly<Record<string, string>> = {
@@ -49,6 +50,22 @@ describe("logits are those of transformers and peft", () => {
   test.each(Object.entries(BASES))("%s", async (name, base) => {
     const found = flat(await logits(base, [at(name)]));
     expect(deviation(found, GOLDEN.get(name)?.data ?? [])).toBeLessThan(2e-4);
+  });
+
+  test.each([
+    ["llama-all", join(FIXTURES, LLAMA)],
+    ["llama-all", join(GGUF, "split-00001-of-00003.gguf")],
+    ["granite", join(FIXTURES, "granite")],
+    ["granite", join(GGUF, "granite.gguf")],
+    ["neox-regrouped", join(FIXTURES, "gpt-neox")],
+    ["neox-regrouped", join(GGUF, "gpt-neox.gguf")],
+    ["phi3-fused", join(GGUF, "phi3.gguf")],
+  ])("of %s as GGUF and as PEFT has it, beside %s", async (name, model) => {
+    for (const path of [join(ADAPTERS, name), join(ADAPTERS, name, `${name}.gguf`)]) {
+      const engine = await engineOf(model, { ...FULL, lora: [{ path }] });
+      const found = flat(await logitsOf(engine, idsOf(BASES[name] as string)));
+      expect(deviation(found, GOLDEN.get(name)?.data ?? [])).toBeLessThan(2e-4);
+    }
   });
 
   test("two at once", async () => {
@@ -256,6 +273,27 @@ describe("what is not computed is refused by name", () => {
       /A\[0,2\]: expected a finite number, found Infinity/,
       change((all) => void all.set(name, tensor("F32", shape, new Uint8Array(infinite.buffer)))),
     );
+  });
+
+  test("GGUF files", async () => {
+    await refused("general.type: expected adapter, found nothing", join(GGUF, "llama-untied.gguf"));
+    const path = join(ADAPTERS, "llama-all/llama-all.gguf");
+    const bytes = readFileSync(path, "latin1");
+    const changed = (from: string, to: string) => {
+      const file = join(temporaryFolder(), "changed.gguf");
+      expect(bytes.split(from).length).toBe(2);
+      writeFileSync(file, bytes.replace(from, to), "latin1");
+      return file;
+    };
+    await refused(
+      "adapter.type: expected lora, found lorb",
+      changed("\x04\0\0\0\0\0\0\0lora", "\x04\0\0\0\0\0\0\0lorb"),
+    );
+    await refused(
+      "found blk.0.ffn_norm.weight.lora_a",
+      changed("blk.0.ffn_down.weight.lora_a", "blk.0.ffn_norm.weight.lora_a"),
+    );
+    await refused("general.architecture: expected one of", changed("llama", "llame"));
   });
 
   test("files, scales and models", async () => {
