@@ -114,6 +114,9 @@ describe("files in memory", () => {
     };
     expect(await hashOf(filesFromBucket(bucket, `models/${NAME}`))).toBe(await rightHash());
     expect((await inspect(filesFromBucket(bucket, "models"), { file: NAME })).program.modelType).toBe("qwen2");
+    const model = await load(filesFromBucket(bucket, `models/${NAME}`), { threads: 1, worker: true });
+    expect(model.info.modelType).toBe("qwen2");
+    model.dispose();
   });
 
   test("a stream that is read once", async () => {
