@@ -83,7 +83,9 @@ async function checkpointOf(parts: readonly GgufFile[], stored: Map<string, Stor
   for (const tensor of stored.values()) {
     const name = hfName(names, tensor.name) ?? tensor.name;
     if (tensors.has(name)) throw new ModelError(mismatch(source.name, `tensor ${name} once`, "it twice"));
-    const rows = rowsOf(names, tensor.name, tensor.shape[0] ?? 1, heads);
+    // Of an empty tensor there may be any number of rows.
+    const count = tensor.begin < tensor.end ? (tensor.shape[0] ?? 1) : 0;
+    const rows = rowsOf(names, tensor.name, count, heads);
     tensors.set(name, { ...tensor, name, rows, added: addedTo(names, tensor.name) });
   }
   const ids = tokenIds(metadata, Number(config.vocab_size));

@@ -5,7 +5,8 @@ const SPLIT = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/s;
 /** The most files of a split set. */
 const MOST_SPLITS = 1000;
 /** Parts of other models, which may lie beside one: projectors of images, and what quantising was guided by. */
-const COMPANION = /mmproj|imatrix/i;
+const COMPANION = /mmproj|imatrix\.gguf$/i;
+
 /** Which of several GGUF files is meant: the one of this name, or the one whose name has this tag, such as Q4_K_M. */
 export interface GgufChoice {
   readonly file?: string | undefined;

@@ -98,7 +98,7 @@ export interface Heads {
   readonly kvHeads: number;
 }
 
-/** Where the rows of a tensor with `rows` of them are; see StoredTensor. */
+/** Where the rows of a tensor with `rows` of them are; see StoredTensor. Undefined also where they are no whole heads. */
 export function rowsOf(layout: GgufNames, name: string, rows: number, { heads, kvHeads }: Heads) {
   const { module } = partsOf(name);
   if (layout.permuted && module === "blk.N.attn_q") return pairs(heads, rows);
@@ -109,7 +109,7 @@ export function rowsOf(layout: GgufNames, name: string, rows: number, { heads, k
 /** Halves of each head that are stored as pairs of neighbours: row j at 2j, row j + headDim / 2 at 2j + 1. */
 function pairs(heads: number, rows: number): RowRange[] | undefined {
   const half = rows / heads / 2;
-  if (!Number.isInteger(half)) return undefined;
+  if (!Number.isInteger(half) || half < 1) return undefined;
   return Array.from({ length: 2 * heads }, (_, i) => {
     const head = i >> 1;
     return { first: 2 * half * head + (i % 2), count: half, step: 2 };
@@ -119,7 +119,7 @@ function pairs(heads: number, rows: number): RowRange[] | undefined {
 /** Query, key and value of head after head that are stored as all queries, all keys, all values. */
 function groups(heads: number, rows: number): RowRange[] | undefined {
   const headDim = rows / heads / 3;
-  if (!Number.isInteger(headDim)) return undefined;
+  if (!Number.isInteger(headDim) || headDim < 1) return undefined;
   return Array.from({ length: 3 * heads }, (_, i) => {
     const [head, part] = [Math.floor(i / 3), i % 3];
     return contiguous((part * heads + head) * headDim, headDim);

@@ -29,16 +29,11 @@ export function rope(metadata: Metadata, tensors: ReadonlyMap<string, readonly n
   const theta = { rope_theta: metadata.number(".rope.freq_base") ?? 10000 };
   if (factors) return { ...theta, rope_scaling: { rope_type: "divided", factors } };
   if (!long || !short) return { ...theta, rope_scaling: scalingOf(metadata) };
-  const attention = metadata.number(".rope.scaling.attn_factor");
   metadata.get(".rope.scaling.type");
+  const longrope = { rope_type: "longrope", short_factor: short, long_factor: long };
   return {
     ...theta,
-    rope_scaling: clean({
-      rope_type: "longrope",
-      short_factor: short,
-      long_factor: long,
-      attention_factor: attention,
-    }),
+    rope_scaling: clean({ ...longrope, attention_factor: metadata.number(".rope.scaling.attn_factor") }),
     original_max_position_embeddings: metadata.number(".rope.scaling.original_context_length"),
   };
 }
@@ -53,13 +48,18 @@ function scalingOf(metadata: Metadata): Record<string, unknown> | undefined {
     const found = type === "longrope" ? "longrope without its tensors" : type;
     throw new ModelError(mismatch(`${metadata.file}: ${metadata.architecture}${key}`, "none, linear or yarn", found));
   }
+  const extra = metadata.number(".rope.scaling.attn_factor") ?? 1;
+  if (extra !== 1) {
+    const thing = `${metadata.file}: ${metadata.architecture}.rope.scaling.attn_factor`;
+    throw new ModelError(mismatch(thing, "1 beside yarn", extra));
+  }
   const log = metadata.number(".rope.scaling.yarn_log_multiplier") || undefined;
   return clean({
     ...{ rope_type: "yarn", factor },
     original_max_position_embeddings: metadata.number(".rope.scaling.original_context_length"),
     beta_fast: metadata.number(".rope.scaling.yarn_beta_fast"),
     beta_slow: metadata.number(".rope.scaling.yarn_beta_slow"),
-    attention_factor: metadata.number(".rope.scaling.yarn_attn_factor") ?? metadata.number(".rope.scaling.attn_factor"),
+    attention_factor: metadata.number(".rope.scaling.yarn_attn_factor"),
     ...(log === undefined ? {} : { mscale: 1, mscale_all_dim: log }),
   });
 }

@@ -6,6 +6,9 @@ import { MemoryFiles, modelError } from "./files.ts";
 import { bool, f32, f32Tensor, ggufFile, type TestTensor, type Typed, text, texts, u32 } from "./gguf_files.ts";
 
 type Entries = Readonly<Record<string, Typed>>;
+/** A tensor of many rows without numbers. */
+const EMPTY = f32Tensor("blk.0.attn_q.weight", [2 ** 40, 0], []);
+const EMPTY_NAME = "model.layers.0.self_attn.q_proj.weight";
 const TABLE = f32Tensor("token_embd.weight", [5, 8], Array(40).fill(0.5));
 
 /** Keys of an architecture, and of all. */
@@ -253,6 +256,15 @@ describe("refused by name", () => {
     expect(await refusal("llama", { "rope.scaling.type": text("longrope") })).toBe(
       "dir/x.gguf: llama.rope.scaling.type: expected none, linear or yarn, found longrope without its tensors",
     );
+    const yarn = {
+      "rope.scaling.type": text("yarn"),
+      "rope.scaling.factor": f32(4),
+      "rope.scaling.attn_factor": f32(2),
+    };
+    expect(await refusal("llama", yarn)).toBe(
+      "dir/x.gguf: llama.rope.scaling.attn_factor: expected 1 beside yarn, found 2",
+    );
+    expect((await open(metadataOf("llama", {}), [TABLE, EMPTY])).tensors.get(EMPTY_NAME)?.rows).toBeUndefined();
     const lengths = { "attention.key_length": u32(4), "attention.value_length": u32(8) };
     expect(await refusal("llama", lengths)).toBe(
       "dir/x.gguf: llama.attention.value_length: expected the key length (4), found 8",

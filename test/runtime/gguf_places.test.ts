@@ -8,6 +8,7 @@ import { inspect, load } from "../../src/entry/index.ts";
 import { openCheckpoint } from "../../src/formats/open.ts";
 import { currentRuntime } from "../../src/runtime/index.ts";
 import { findOnWeb } from "../../src/runtime/web.ts";
+import { loadEngine, withCheckpoint } from "../../src/session/load.ts";
 import { filesFromBlobs } from "../../src/sources/blobs.ts";
 import { filesFromBucket } from "../../src/sources/bucket.ts";
 import { directory } from "../../src/sources/directory.ts";
@@ -45,6 +46,16 @@ describe("a directory", () => {
     const model = await load(join(folder, NAME), { threads: 1 });
     expect([model.info.modelType, model.info.model]).toEqual(["qwen2", join(folder, NAME)]);
     model.dispose();
+  });
+
+  test("loaded twice is in memory once", async () => {
+    const options = { threads: 1 };
+    const engineAt = (path: string) =>
+      withCheckpoint(path, options, (one, runtime) => loadEngine(one, runtime, options));
+    const engine = await engineAt(join(GGUF, NAME));
+    expect(await engineAt(join(GGUF, NAME))).toBe(engine);
+    expect(await engineAt(join(GGUF, FIRST))).toBe(await engineAt(join(GGUF, SECOND)));
+    expect(await engineAt(join(GGUF, FIRST))).not.toBe(engine);
   });
 
   test("with several says which; with safetensors they do not matter", async () => {
@@ -103,6 +114,9 @@ describe("files in memory", () => {
     };
     expect(await hashOf(filesFromBucket(bucket, `models/${NAME}`))).toBe(await rightHash());
     expect((await inspect(filesFromBucket(bucket, "models"), { file: NAME })).program.modelType).toBe("qwen2");
+    const model = await load(filesFromBucket(bucket, `models/${NAME}`), { threads: 1, worker: true });
+    expect(model.info.modelType).toBe("qwen2");
+    model.dispose();
   });
 
   test("a stream that is read once", async () => {
