@@ -18,7 +18,8 @@ import { capped } from "./elementwise";
 import { Bf16 } from "./half";
 import { CacheFormat, Size } from "./layout";
 import { exp2 } from "./math";
-import { Attention, Clamp } from "./op";
+import { Attention } from "./op";
+import { Clamp } from "./op_positions";
 import { float, word } from "./record";
 import { largestLane, loadFloats, mulAdd, storeFloats, sum } from "./simd";
 

@@ -64,12 +64,12 @@ function rotateNeighbours(y: usize, x: usize, cosSin: usize, pairs: i32): void {
   }
 }
 
-/** x[n] · (1 + beta · ln(1 + ⌊position / original⌋)), the factor rounded to f32. see: HF get_llama_4_attn_scale */
-export function temper(x: usize, n: i32, position: u64, original: u64, beta: f64): void {
+/** y[n] = x · (1 + beta · ln(1 + ⌊position / original⌋)), the factor rounded to f32. see: HF get_llama_4_attn_scale */
+export function temper(y: usize, x: usize, n: i32, position: u64, original: u64, beta: f64): void {
   const times = position / original + 1;
   const factor = f32x4.splat(<f32>(1 + beta * log(<f64>times)));
   for (let i = 0; i < n; i += 4) {
-    const at = x + ((<usize>i) << 2);
-    storeFloats(at, f32x4.mul(loadFloats(at, n - i), factor), n - i);
+    const at = (<usize>i) << 2;
+    storeFloats(y + at, f32x4.mul(loadFloats(x + at, n - i), factor), n - i);
   }
 }

@@ -5,7 +5,8 @@ import { embed } from "./embed";
 import { Row, Size, Step } from "./layout";
 import { nllRow } from "./nll";
 import { layerNorm, rmsNorm } from "./norm";
-import { Angles, Cast, Clamp, Embed, Gather, Norm, Op, Rope, Tap, Temper } from "./op";
+import { Cast, Embed, Gather, Norm, Op, Tap } from "./op";
+import { Angles, Clamp, Rope, Temper } from "./op_positions";
 import { float, formatOf, word } from "./record";
 import { angles, rope, temper } from "./rope";
 
@@ -82,7 +83,14 @@ export function executeRow(record: usize, step: usize, index: u32, slice: u32): 
       const limit = <u64>word(record, Temper.limit);
       const position = word(record, Temper.clamp) == Clamp.None ? before : min(before, limit);
       const x = at(word(record, Temper.x), index, dim);
-      temper(x, dim, position, word(record, Temper.original), float(record, Temper.beta));
+      temper(
+        at(word(record, Temper.y), index, dim),
+        x,
+        dim,
+        position,
+        word(record, Temper.original),
+        float(record, Temper.beta),
+      );
       break;
     }
     case Op.Cast: {

@@ -14,7 +14,6 @@ import { warn } from "./streams.ts";
 interface QuantizeFlags {
   readonly dtype: QuantizedDType;
   readonly revision?: string;
-  readonly file?: string;
   readonly offline?: boolean;
   readonly cacheDir?: string;
   readonly threads?: number;
@@ -25,12 +24,11 @@ export function addQuantize(program: Command, signal: AbortSignal): void {
   program
     .command("quantize")
     .description("write a model with its matrices quantised, as a directory that loads by reading alone")
-    .argument("<in>", "directory, GGUF file, URL or Hugging Face id")
+    .argument("<in>", "directory, URL or Hugging Face id")
     .argument("<out>", "a new directory")
     .addOption(new Option("--dtype <format>", "format of the matrices").choices(QUANTIZED).default("q8"))
     .addOption(LOAD_FLAGS.threads)
     .addOption(LOAD_FLAGS.revision)
-    .addOption(LOAD_FLAGS.file)
     .addOption(LOAD_FLAGS.offline)
     .addOption(LOAD_FLAGS.cacheDir)
     .action((from: string, to: string, flags: QuantizeFlags) => run(from, to, flags, signal));
@@ -45,6 +43,10 @@ async function run(from: string, to: string, { dtype, ...where }: QuantizeFlags,
     onProgress: ({ loaded, total }) => stages.update("downloading", loaded, total),
   };
   await withCheckpoint(from, options, async (checkpoint, runtime) => {
+    if (checkpoint.tokenizer) {
+      const found = `${checkpoint.name}, a GGUF file (--dtype quantises it while it is loaded)`;
+      throw new OptionError(mismatch("in", "a directory with config.json and model.safetensors", found));
+    }
     const { kernels, threads } = await chooseKernels(options, runtime);
     const files = await quantize(checkpoint, kernels, dtype, {
       ...{ threads, signal, availableMemory: runtime.availableMemory() },

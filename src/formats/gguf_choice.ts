@@ -19,7 +19,7 @@ export function ggufCandidates(names: readonly string[], { file, quantization }:
   if (quantization === undefined) return models;
   // The tag is a word of the name: Q4_K is not Q4_K_M.
   const word = new RegExp(`(?:^|[-._/])${quantization.replaceAll(".", "\\.")}(?=-\\d{5}-of-|\\.gguf$|[-.])`, "i");
-  return models.filter((name) => word.test(name.slice(name.lastIndexOf("/"))));
+  return models.filter((name) => word.test(name.slice(name.lastIndexOf("/") + 1)));
 }
 
 /** The one that is meant; throws ModelError, which lists those that there are. */

@@ -176,18 +176,11 @@ function gemma3(facts: GgufFacts): Config {
 
 function phi3(facts: GgufFacts): Config {
   const { metadata } = facts;
-  const attention = metadata.number(".rope.scaling.attn_factor");
-  const [long, short] = ["long", "short"].map((kind) => facts.rope.get(`rope_factors_${kind}.weight`));
-  const config = rotary(facts);
   return {
-    ...{ model_type: "phi3", ...config, rotary_dim: undefined },
+    ...{ model_type: "phi3", ...rotary(facts), rotary_dim: undefined },
     sliding_window: metadata.number(".attention.sliding_window") || undefined,
     partial_rotary_factor: rotaryPart(metadata),
     original_max_position_embeddings: metadata.number(".rope.scaling.original_context_length"),
-    rope_scaling:
-      long && short
-        ? clean({ rope_type: "longrope", short_factor: short, long_factor: long, attention_factor: attention })
-        : config.rope_scaling,
   };
 }
 
@@ -235,13 +228,19 @@ function granite(facts: GgufFacts): Config {
   };
 }
 
-/** Ministral 3, whose queries grow with their position. */
+/** Ministral 3, whose queries grow with their position beyond the original length. */
 function ministral3(facts: GgufFacts): Config {
-  const config = rotary(facts);
-  const beta = facts.metadata.number(".attention.temperature_scale");
-  const { rope_scaling: scaling, ...rest } = config;
+  const { metadata } = facts;
+  const { rope_scaling: scaling, ...config } = rotary(facts);
+  const original = metadata.number(".rope.scaling.original_context_length");
+  const length = metadata.number(".attention.temperature_length") ?? original;
+  if (length !== original) {
+    const thing = `${metadata.file}: mistral3.attention.temperature_length`;
+    throw new ModelError(mismatch(thing, `the original context length (${original})`, length));
+  }
+  const beta = metadata.number(".attention.temperature_scale");
   const factors = { ...(scaling as Config | undefined), ...(beta ? { llama_4_scaling_beta: beta } : {}) };
-  return { model_type: "ministral3", ...rest, rope_scaling: scaling ? factors : undefined };
+  return { model_type: "ministral3", ...config, rope_scaling: scaling && factors };
 }
 
 function stablelm(facts: GgufFacts): Config {

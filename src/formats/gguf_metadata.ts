@@ -1,9 +1,9 @@
 import { ModelError, mismatch, show } from "../base/errors.ts";
 import type { GgufValue } from "./gguf.ts";
 
-/** Keys of an architecture that change nothing here. */
+/** Keys of an architecture that change nothing here: those of images, and those that are said twice. */
 const HARMLESS =
-  /^(vocab_size|tensor_data_layout|attention\.layer_norm(_rms)?_epsilon|rope\.scaling\.(finetuned|original_context_length)|expert_used_count|pooling_type)$/;
+  /^(vision\..*|mm\..*|vocab_size|tensor_data_layout|attention\.layer_norm(_rms)?_epsilon|rope\.scaling\.(finetuned|original_context_length)|expert_used_count|pooling_type)$/;
 
 /** The metadata of a GGUF file, by key; it remembers which were asked for. Errors name file and key. */
 export class Metadata {

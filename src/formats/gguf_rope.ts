@@ -24,20 +24,34 @@ export function rotaryPart(metadata: Metadata): number {
 
 /** The base and the scaling of rotary positions; `tensors`: the numbers of those of ROPE_TENSORS that there are. */
 export function rope(metadata: Metadata, tensors: ReadonlyMap<string, readonly number[]>): Record<string, unknown> {
-  const freqs = tensors.get("rope_freqs.weight");
-  const scaling = freqs ? { rope_type: "divided", factors: freqs } : scalingOf(metadata);
-  return { rope_theta: metadata.number(".rope.freq_base") ?? 10000, rope_scaling: scaling };
+  const factors = tensors.get("rope_freqs.weight");
+  const [long, short] = ["long", "short"].map((kind) => tensors.get(`rope_factors_${kind}.weight`));
+  const theta = { rope_theta: metadata.number(".rope.freq_base") ?? 10000 };
+  if (factors) return { ...theta, rope_scaling: { rope_type: "divided", factors } };
+  if (!long || !short) return { ...theta, rope_scaling: scalingOf(metadata) };
+  const attention = metadata.number(".rope.scaling.attn_factor");
+  metadata.get(".rope.scaling.type");
+  return {
+    ...theta,
+    rope_scaling: clean({
+      rope_type: "longrope",
+      short_factor: short,
+      long_factor: long,
+      attention_factor: attention,
+    }),
+    original_max_position_embeddings: metadata.number(".rope.scaling.original_context_length"),
+  };
 }
 
 function scalingOf(metadata: Metadata): Record<string, unknown> | undefined {
   const key = ".rope.scaling.type";
   const factor = metadata.number(".rope.scaling.factor") ?? metadata.number(".rope.scale_linear");
   const type = metadata.string(key) ?? (factor === undefined || factor === 1 ? "none" : "linear");
-  if (type === "none" || type === "longrope") return undefined;
+  if (type === "none") return undefined;
   if (type === "linear") return { rope_type: "linear", factor };
   if (type !== "yarn") {
-    const thing = `${metadata.file}: ${metadata.architecture}${key}`;
-    throw new ModelError(mismatch(thing, "none, linear, yarn or longrope", type));
+    const found = type === "longrope" ? "longrope without its tensors" : type;
+    throw new ModelError(mismatch(`${metadata.file}: ${metadata.architecture}${key}`, "none, linear or yarn", found));
   }
   const log = metadata.number(".rope.scaling.yarn_log_multiplier") || undefined;
   return clean({

@@ -10,10 +10,8 @@ import {
   sourceColumns,
 } from "../../assembly/layout.ts";
 import {
-  Angles,
   Attention,
   Cast,
-  Clamp,
   Elementwise,
   Embed,
   Gather,
@@ -23,11 +21,11 @@ import {
   Op,
   Pack,
   Quantize,
-  Rope,
   Span,
 } from "../../assembly/op.ts";
+import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { Arena } from "./arena.ts";
-import { FORMATS, KEPT, type Kept, someBlocks, someNumbers } from "./selftest_inputs.ts";
+import { FORMATS, KEPT, type Kept, SHAPES, type Shape, someBlocks, someNumbers } from "./selftest_inputs.ts";
 import { writeRow, writeSpan } from "./step.ts";
 
 /** Four rows of one session, then one of another that has just begun. */
@@ -36,18 +34,6 @@ const ROWS = 5;
 /** Rows of matrices that keep blocks: not whole panels, and one for each id of a token. */
 const KEPT_ROWS = 31;
 const CACHE_FORMATS = [CacheFormat.F32, CacheFormat.Bf16, CacheFormat.Int8] as const;
-/**
- * Every remainder that a kernel treats on its own, of widths (heads · headDim: 33, 38, 43, 48) and of heads; groups of query
- * heads; a ring across blocks of keys, one shorter than the step; a ceiling below the ring's length, above it, and far off.
- */
-const SHAPES = [
-  { heads: 3, kvHeads: 1, headDim: 11, rotaryDim: 10, nGlobal: 5, nLocal: 70, limit: 40, unrotated: true },
-  { heads: 2, kvHeads: 2, headDim: 19, rotaryDim: 6, nGlobal: 7, nLocal: 2, limit: 9, unrotated: false },
-  { heads: 1, kvHeads: 1, headDim: 43, rotaryDim: 42, nGlobal: 1, nLocal: 5, limit: 5, unrotated: true },
-  { heads: 4, kvHeads: 2, headDim: 12, rotaryDim: 12, nGlobal: 4, nLocal: 9, limit: 10000, unrotated: true },
-] as const;
-
-type Shape = (typeof SHAPES)[number];
 type Fields = Readonly<Record<number, number>>;
 
 const bits = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0] as number;
@@ -193,13 +179,16 @@ export class TestProgram {
       this.#all(op, { [Norm.y]: this.#buffer(width), ...norm });
       this.#all(op, { [Norm.y]: this.#buffer(width), ...norm, [Norm.x]: this.floats(ROWS * width, "tiny") });
     }
+    const byHead = { [Norm.dim]: headDim, [Norm.groups]: heads, [Norm.residual]: heads > 1 ? x : 0 };
+    const rest = { [Norm.x]: x, [Norm.weight]: weight, [Norm.eps]: bits(1e-5) };
+    this.#all(Op.RmsNorm, { [Norm.y]: this.#buffer(width), ...rest, ...byHead });
   }
 
   #elementwise(width: number, x: number, less: number, source: number): void {
-    for (const op of [Op.SiluMul, Op.Gelu, Op.GeluTanh]) {
+    for (const op of [Op.SiluMul, Op.Gelu, Op.GeluTanh, Op.GeluTanhMul, Op.Scale, Op.SoftCap]) {
       for (const a of [x, less]) {
         const places = { [Elementwise.y]: this.#buffer(width), [Elementwise.a]: a, [Elementwise.b]: source };
-        this.#all(op, { ...places, [Elementwise.n]: width });
+        this.#all(op, { ...places, [Elementwise.n]: width, [Elementwise.factor]: bits(3) });
       }
     }
     this.#record(Op.Gather, Span.Logits, { [Gather.y]: this.#buffer(width), [Gather.x]: x, [Gather.dim]: width });
@@ -233,7 +222,8 @@ export class TestProgram {
       for (const clamp of format === CacheFormat.F32 ? [Clamp.None, Clamp.Distance, Clamp.Sinks] : [Clamp.Distance]) {
         // Every shape has half of the pairs, and every pair two shapes.
         const slopes = (number + clamp + format) & 1 ? less : 0;
-        const rest = { [Attention.clamp]: clamp, [Attention.slopes]: slopes };
+        const softCap = number === 2 ? bits(0.5) : 0;
+        const rest = { [Attention.clamp]: clamp, [Attention.slopes]: slopes, [Attention.softCap]: softCap };
         this.#all(Op.Attention, { [Attention.out]: this.#buffer(heads * headDim), ...attention, ...rest });
       }
       this.#all(Op.Store, attention);
@@ -245,10 +235,12 @@ export class TestProgram {
   #rotations({ heads, kvHeads, headDim, rotaryDim, limit }: Shape, q: number, k: number) {
     const buffer = (columns = heads * headDim) => this.#buffer(columns);
     const [angles, qRotated, qFixed, kRotated] = [buffer(2 * rotaryDim), buffer(), buffer(), buffer()] as const;
-    const factors = { [Angles.factor]: bits(1), [Angles.fixedFactor]: bits(1) };
+    const factors = { [Angles.factor]: bits(1.1), [Angles.fixedFactor]: bits(1.21) };
     const pairs = { [Angles.turns]: this.#turns, [Angles.pairs]: rotaryDim / 2, [Angles.limit]: limit, ...factors };
     this.#all(Op.Angles, { [Angles.out]: buffer(2 * rotaryDim), [Angles.clamp]: Clamp.Sinks, ...pairs });
     this.#all(Op.Angles, { [Angles.out]: angles, [Angles.clamp]: Clamp.Distance, ...pairs });
+    const temper = { [Temper.dim]: heads * headDim, [Temper.beta]: bits(0.1), [Temper.original]: 3 };
+    this.#all(Op.Temper, { [Temper.y]: buffer(), [Temper.x]: q, ...temper });
     const dims = { [Rope.angles]: angles, [Rope.headDim]: headDim, [Rope.rotaryDim]: rotaryDim };
     this.#all(Op.Rope, { [Rope.y]: qRotated, [Rope.x]: q, [Rope.heads]: heads, ...dims });
     this.#all(Op.Rope, { [Rope.y]: qFixed, [Rope.x]: q, [Rope.heads]: heads, [Rope.fixed]: 1, ...dims });

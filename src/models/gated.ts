@@ -44,6 +44,16 @@ interface NormsAround {
 
 const NORMS: GatedNorms = { attention: { before: "input_layernorm" }, mlp: { before: "post_attention_layernorm" } };
 
+/** The window of each layer that layer_types gives one, or without it of all but every `pattern`-th. */
+export function windowedLayers(
+  config: { readonly layer_types: readonly string[] | undefined; readonly sliding_window: number },
+  pattern: number,
+): (layer: number) => number | undefined {
+  const { layer_types: types, sliding_window: window } = config;
+  const isWindowed = (layer: number) => (types ? types[layer] === "sliding_attention" : (layer + 1) % pattern !== 0);
+  return (layer) => (isWindowed(layer) ? window : undefined);
+}
+
 /** What all layers of a model have in common. */
 export interface GatedLayers {
   readonly variant: GatedVariant;

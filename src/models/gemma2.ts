@@ -11,7 +11,7 @@ import {
   readConfig,
   wordsOf,
 } from "../formats/config.ts";
-import type { GatedVariant } from "./gated.ts";
+import { type GatedVariant, windowedLayers } from "./gated.ts";
 import { GATED_PARTS, gatedDecoder, gatedKeys } from "./llama.ts";
 import { MAX, type Program } from "./program.ts";
 
@@ -60,18 +60,6 @@ export function gemmaVariant(config: {
       mlp: { before: "pre_feedforward_layernorm", after: "post_feedforward_layernorm" },
     },
   } as const satisfies GatedVariant;
-}
-
-/** Whether each layer has the window: as layer_types says, or all but every `pattern`-th. */
-export function windowedLayers(
-  {
-    layer_types: types,
-    sliding_window: window,
-  }: { layer_types: readonly string[] | undefined; sliding_window: number },
-  pattern: number,
-): (layer: number) => number | undefined {
-  const windowed = (layer: number) => (types ? types[layer] === "sliding_attention" : (layer + 1) % pattern !== 0);
-  return (layer) => (windowed(layer) ? window : undefined);
 }
 
 /** Gemma 2: norms around attention and MLP, soft caps, a window in every second layer. see: HF Gemma2ForCausalLM */

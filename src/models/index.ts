@@ -11,6 +11,7 @@ import { mistral } from "./mistral.ts";
 import { mistral3 } from "./mistral3.ts";
 import { mpt } from "./mpt.ts";
 import { olmo2 } from "./olmo2.ts";
+import { olmo3 } from "./olmo3.ts";
 import { phi3 } from "./phi3.ts";
 import type { Program } from "./program.ts";
 import { qwen2 } from "./qwen2.ts";
@@ -32,7 +33,7 @@ export const MODELS = {
     mistral,
     mistral3,
   },
-  ...{ mpt, olmo2, phi3, qwen2, qwen3, smollm3, stablelm },
+  ...{ mpt, olmo2, olmo3, phi3, qwen2, qwen3, smollm3, stablelm },
 } as const;
 
 /** The program of the model that `config` (a parsed config.json, `name` in errors) describes. */

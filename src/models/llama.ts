@@ -19,7 +19,7 @@ import { decoder } from "./decoder.ts";
 import { type GatedLayers, type GatedVariant, gatedLayer, gatedNorm } from "./gated.ts";
 import type { Positions, Rope } from "./positions.ts";
 import { type AttentionShape, MAX, type Program, Weights } from "./program.ts";
-import { type RopeDefaults, ropeKeys, ropeOf } from "./rope_config.ts";
+import { type RopeDefaults, type ropeByType, ropeKeys, ropeOf } from "./rope_config.ts";
 
 /** The config keys that LLaMA, Mistral and Qwen2 share. */
 export const gatedKeys = {
@@ -125,7 +125,7 @@ export function gatedDecoder(modelType: string, name: string, config: GatedConfi
 /** Grouped heads where the config has them. */
 export function attentionShape(
   name: string,
-  config: Omit<GatedConfig, "rms_norm_eps" | "layer_norm_eps">,
+  config: Omit<GatedConfig, "rms_norm_eps" | "layer_norm_eps" | "rope_parameters">,
   variant: Pick<GatedVariant, "scale" | "softCap"> = {},
 ): AttentionShape {
   const hidden = config.hidden_size;
@@ -155,4 +155,23 @@ export function rotary(
   defaults: RopeDefaults = {},
 ): Rope {
   return ropeOf(config, name, { headDim, trainedLength: config.max_position_embeddings, ...defaults });
+}
+
+/** What `rope_parameters` has for each type of layers; a key of ropeByType. */
+type RopeByType = ReturnType<ReturnType<typeof ropeByType<"full_attention" | "sliding_attention">>>;
+
+/**
+ * Rotary positions of global layers, and of those with a window, of which rope_scaling says nothing. `theta`: the bases
+ * where rope_parameters has none. see: HF Gemma3TextConfig, Olmo3Config
+ */
+export function rotaryByType(
+  name: string,
+  config: Omit<Parameters<typeof rotary>[1], "rope_parameters"> & { readonly rope_parameters: RopeByType },
+  headDim: number,
+  theta: { readonly global: number; readonly windowed: number },
+): { readonly global: Rope; readonly windowed: Rope } {
+  const { full_attention: full, sliding_attention: sliding } = config.rope_parameters ?? {};
+  const all = { ...config, rope_theta: theta.global, rope_parameters: full };
+  const some = { ...config, rope_theta: theta.windowed, rope_scaling: undefined, rope_parameters: sliding };
+  return { global: rotary(name, all, headDim), windowed: rotary(name, some, headDim) };
 }

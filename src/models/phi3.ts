@@ -15,6 +15,7 @@ const schema = {
   sliding_window: optionalInteger(MAX.positions),
   attention_bias: only(false),
   mlp_bias: only(false),
+  full_attn_mod: only(1),
   layer_types: listOf("full_attention", "sliding_attention"),
 };
 

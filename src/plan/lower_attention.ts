@@ -1,4 +1,5 @@
-import { Angles, Attention, Cast, Clamp, Offset, Op, Rope, Span, Temper } from "../../assembly/op.ts";
+import { Attention, Cast, Offset, Op, Span } from "../../assembly/op.ts";
+import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { PLANNED } from "../models/buffers.ts";
 import type { AttentionOperation } from "../models/program.ts";
 import { CACHE_FORMATS, type CacheLayout } from "./cache.ts";
@@ -102,6 +103,7 @@ function temper(
 ): PlannedRecord {
   const dim = shape.heads * shape.headDim;
   const fields = {
+    [Temper.y]: at.buffer(q),
     [Temper.x]: at.buffer(q),
     [Temper.dim]: dim,
     [Temper.beta]: bits(beta),

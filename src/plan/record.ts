@@ -1,5 +1,6 @@
 import { Size } from "../../assembly/layout.ts";
-import type { Clamp, Op, Span } from "../../assembly/op.ts";
+import type { Op, Span } from "../../assembly/op.ts";
+import type { Clamp } from "../../assembly/op_positions.ts";
 import type { MemoryDType } from "../base/dtype.ts";
 import type { Positions, Rope } from "../models/positions.ts";
 

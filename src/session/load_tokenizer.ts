@@ -5,6 +5,7 @@ import { AbsentTokenizer, ONLY_IDS, TOKENIZER_FILES } from "../tokenizer/absent.
 import { withOlderFiles } from "../tokenizer/config.ts";
 import { type Converted, fromSentencePiece, fromVocabulary } from "../tokenizer/convert.ts";
 import { fromGguf } from "../tokenizer/gguf.ts";
+import { readTokenizerJson } from "../tokenizer/read_json.ts";
 import { readSentencePiece } from "../tokenizer/sentencepiece.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 
@@ -79,7 +80,8 @@ export function tokenizerOf(files: TokenizerFiles): Tokenizer {
     return found === undefined ? undefined : parseObject(found, `${name}/${file}`);
   };
   const chatTemplate = text("chat_template.jinja");
-  const json = object("tokenizer.json");
+  const file = bytes.get("tokenizer.json");
+  const json = file && readTokenizerJson(file, `${name}/tokenizer.json`);
   const { chat_template, ...config } = withOlderFiles(
     object("tokenizer_config.json") ?? {},
     {
@@ -92,9 +94,9 @@ export function tokenizerOf(files: TokenizerFiles): Tokenizer {
   // chat_template.jinja takes precedence over every other template, also over those of other names.
   const settings = chatTemplate === undefined ? { ...config, chat_template } : config;
   if (json) return new Tokenizer(json, settings, `${name}/tokenizer.json`, { chatTemplate });
-  const file = bytes.has("tokenizer.model") ? "tokenizer.model" : "vocab.json";
+  const source = bytes.has("tokenizer.model") ? "tokenizer.model" : "vocab.json";
   const converted = convert(files, settings, object("vocab.json") ?? {}, text("merges.txt") ?? "");
-  return new Tokenizer(converted.json, converted.config, `${name}/${file}`, { chatTemplate });
+  return new Tokenizer(converted.json, converted.config, `${name}/${source}`, { chatTemplate });
 }
 
 function convert(files: TokenizerFiles, config: Record<string, unknown>, vocab: object, merges: string): Converted {

@@ -108,12 +108,14 @@ export class Fetcher {
       throw new ModelError(mismatch(subject, expected, "none"));
     }
     const chosen = files ? chooseGguf(this.namesIn(files), wanted.choice, subject) : file;
+    const path = join(this.cache.snapshot(commit), chosen);
+    if (await wanted.holds(commit, chosen)) return path;
     const parts = splitNames(chosen);
     const there = await this.look(commit, parts, files);
     const gone = parts.find((name) => !there.has(name));
     if (gone) throw this.refused.get(gone) ?? new ModelError(mismatch(subject, gone, "none"));
     await this.fetchFiles(commit, [...there.values()]);
-    return join(this.cache.snapshot(commit), chosen);
+    return path;
   }
 
   private async fetchAll({ commit, files }: Revision): Promise<string> {

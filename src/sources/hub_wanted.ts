@@ -30,14 +30,24 @@ export class Wanted {
     if (this.only) return (await this.missingOf(commit, this.only)) ? undefined : cache.snapshot(commit);
     if (!this.isGguf && (await cache.missing(commit)) === undefined) return cache.snapshot(commit);
     const [only, ...others] = ggufCandidates(await cache.ggufs(commit), this.choice);
-    if (only === undefined || others.length > 0) return undefined;
-    for (const part of splitNames(only)) if (!(await cache.holds(commit, part))) return undefined;
-    return join(cache.snapshot(commit), only);
+    const one = only !== undefined && others.length === 0 && (await this.holds(commit, only));
+    return one ? join(cache.snapshot(commit), only) : undefined;
   }
 
-  /** Whether everything about the snapshot is known, including which optional files exist. */
+  /**
+   * Whether everything about the snapshot is known: which optional files exist, and which of the repository's GGUF files
+   * is meant.
+   */
   async complete(commit: string): Promise<boolean> {
-    return this.isGguf || this.only ? (await this.usable(commit)) !== undefined : this.cache.complete(commit);
+    if (this.only) return (await this.usable(commit)) !== undefined;
+    if (!this.isGguf) return this.cache.complete(commit);
+    return this.choice.file !== undefined && (await this.holds(commit, this.choice.file));
+  }
+
+  /** Whether a snapshot has a GGUF file with all its parts. */
+  async holds(commit: string, file: string): Promise<boolean> {
+    for (const part of splitNames(file)) if (!(await this.cache.holds(commit, part))) return false;
+    return true;
   }
 
   /** What a snapshot lacks to be usable, for an error. */

@@ -108,14 +108,15 @@ export class BpeModel implements TokenModel {
     const count = this.#merger.merge(this.#tokens, this.#read(piece, start, end));
     const ids: number[] = [];
     for (let i = 0; i < count; i++) {
-      const id = this.#tokens[i] as number;
-      if (id >= 0 || !this.#byteTokens?.push(this.#part(id), ids)) ids.push(id);
+      const token = this.#tokens[i] as number;
+      if (token >= 0) ids.push(this.vocab.idAt(token));
+      else if (!this.#byteTokens?.push(this.#part(token), ids)) ids.push(token);
     }
     if (this.#tokens.length > 2 * LONGEST_REMEMBERED) this.#tokens = new Int32Array(LONGEST_REMEMBERED);
     if (key.length > LONGEST_REMEMBERED) return ids;
     if (this.#remembered.size >= REMEMBERED) this.#remembered.clear();
     // A copy: a slice would keep the whole text.
-    this.#remembered.set(String.fromCharCode(...Array.from(key, (_, i) => key.charCodeAt(i))), ids);
+    this.#remembered.set(String.fromCharCode(...Array.from({ length: key.length }, (_, i) => key.charCodeAt(i))), ids);
     return ids;
   }
 
@@ -127,9 +128,9 @@ export class BpeModel implements TokenModel {
       const code = piece.codePointAt(at) as number;
       const next = at + (code > 0xffff ? 2 : 1);
       const unknown = -1 - (4 * code + (at > 0 ? 2 : 0) + (next === piece.length ? 1 : 0));
-      const id = this.#affixed ? this.vocab.find(this.#part(unknown)) : this.vocab.findCharacter(code);
-      if (id >= 0 || !this.#lossy || this.#byteTokens?.has(this.#part(unknown))) {
-        this.#tokens[count++] = id >= 0 ? id : unknown;
+      const token = this.#affixed ? this.vocab.indexOf(this.#part(unknown)) : this.vocab.indexOfCharacter(code);
+      if (token >= 0 || !this.#lossy || this.#byteTokens?.has(this.#part(unknown))) {
+        this.#tokens[count++] = token >= 0 ? token : unknown;
       }
       at = next;
     }

@@ -132,23 +132,18 @@ function scoredMerges(file: Metadata, vocab: Vocabulary, types: ArrayLike<number
 
 /** Merges as "a b", which are cut at the first space that is not the first character. */
 function mergeList(file: Metadata, vocab: Vocabulary): MergeList {
-  const { count, bytes, offsets } = file.strings("merges");
-  const merges = new MergeList(count);
+  const table = file.strings("merges");
+  const { count, bytes, offsets } = table;
+  const merges = new MergeList(vocab);
   for (let i = 0; i < count; i++) {
-    const start = offsets[i] as number;
-    const end = offsets[i + 1] as number;
+    const [start, end] = [offsets[i] as number, offsets[i + 1] as number];
     let space = start + 1;
     while (space < end && bytes[space] !== 0x20) space++;
-    const left = vocab.findBytes(bytes, start, space);
-    const right = space < end ? vocab.findBytes(bytes, space + 1, end) : -1;
-    const product = left < 0 || right < 0 ? -1 : vocab.findJoined(left, right, 0);
-    if (product < 0) {
-      const found = JSON.stringify(textAt({ count, bytes, offsets }, i));
-      file.fail(`merges: ${i}`, '"a b", where a, b and ab are tokens', found);
+    if (space >= end - 1 || !merges.add(bytes, start, space, space + 1, end)) {
+      file.fail(`merges: ${i}`, '"a b", where ab is a token', JSON.stringify(textAt(table, i)));
     }
-    merges.add(left, right, product);
   }
-  return merges;
+  return merges.complete();
 }
 
 function preOf(file: Metadata): GgufPre {

@@ -1,10 +1,11 @@
+import { resized } from "./resized.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
-/** Which adjacent tokens are merged, and in which order. */
+/** Which adjacent tokens are merged, and in which order. Tokens are indexes into a vocabulary. */
 export interface Merges {
-  /** The merge of two tokens by their ids; -1 if there is none. */
+  /** The merge of two tokens; -1 if there is none. */
   find(left: number, right: number): number;
-  /** The id of the token that a merge makes. */
+  /** The token that a merge makes. */
   product(merge: number): number;
   /** Merges of a lower rank come first … */
   rank(merge: number): number;
@@ -12,37 +13,77 @@ export interface Merges {
   order(left: number, right: number): number;
 }
 
-/** Merges in a list: the rank of each is its index. */
+/**
+ * Merges in a list: the rank of each is its index. A merge is known by the token that it makes and by where that is cut in
+ * two, so that reading a list of 10^5 need not look up both parts.
+ */
 export class MergeList implements Merges {
+  readonly #vocab: Vocabulary;
+  /** Bytes of the second token that its product does not have: the continuing_subword_prefix. */
+  readonly #skip: number;
   #count = 0;
-  readonly #left: Int32Array;
-  readonly #right: Int32Array;
-  readonly #product: Int32Array;
-  /** Open addressing, at most half full: a merge + 1, or 0. */
-  readonly #slots: Int32Array;
+  #products = new Int32Array(1024);
+  /** Bytes of the first part. */
+  #cuts = new Int32Array(1024);
+  /** [tokens + 1] into `#of`: the merges that make a token, the last one first. */
+  #starts = new Int32Array(0);
+  #of = new Int32Array(0);
 
-  constructor(capacity: number) {
-    this.#left = new Int32Array(capacity);
-    this.#right = new Int32Array(capacity);
-    this.#product = new Int32Array(capacity);
-    this.#slots = new Int32Array(2 ** Math.ceil(Math.log2(2 * capacity + 2)));
+  constructor(vocab: Vocabulary, skip = 0) {
+    this.#vocab = vocab;
+    this.#skip = skip;
   }
 
-  /** Appends a merge; if a pair occurs twice the last one counts, as in Hugging Face. */
-  add(left: number, right: number, product: number): void {
-    const merge = this.#count++;
-    this.#left[merge] = left;
-    this.#right[merge] = right;
-    this.#product[merge] = product;
-    this.#slots[this.#slot(left, right)] = merge + 1;
+  /**
+   * Appends the merge of two parts, [start, end) and [start2, end2), to what they make; false if that is no token. If a
+   * pair occurs twice the last one counts, as in Hugging Face. A part that is no token never occurs.
+   */
+  add(bytes: Uint8Array, start: number, end: number, start2: number, end2: number): boolean {
+    const merge = this.#count;
+    // Lists are sorted by what they make.
+    const guess = merge > 0 ? (this.#products[merge - 1] as number) : -1;
+    const product = this.#vocab.indexOfBytes(bytes, start, end, start2, end2, guess);
+    if (product < 0) return false;
+    if (merge === this.#products.length) {
+      this.#products = resized(this.#products, 2 * merge);
+      this.#cuts = resized(this.#cuts, 2 * merge);
+    }
+    this.#products[merge] = product;
+    this.#cuts[merge] = end - start;
+    this.#count++;
+    return true;
+  }
+
+  /** Makes the list ready for `find`. */
+  complete(): this {
+    this.#products = resized(this.#products, this.#count);
+    this.#cuts = resized(this.#cuts, this.#count);
+    const starts = new Int32Array(this.#vocab.table.count + 1);
+    for (const product of this.#products) (starts[product] as number)++;
+    for (let i = 1; i < starts.length; i++) (starts[i] as number) += starts[i - 1] as number;
+    const of = new Int32Array(this.#count);
+    for (let merge = 0; merge < this.#count; merge++) {
+      const to = --(starts[this.#products[merge] as number] as number);
+      of[to] = merge;
+    }
+    [this.#starts, this.#of] = [starts, of];
+    return this;
   }
 
   find(left: number, right: number): number {
-    return (this.#slots[this.#slot(left, right)] as number) - 1;
+    const product = this.#vocab.indexOfJoined(left, right, this.#skip);
+    if (product < 0) return -1;
+    const cut = this.#vocab.lengthAt(left);
+    const end = this.#starts[product + 1] as number;
+    for (let at = this.#starts[product] as number; at < end; at++) {
+      const merge = this.#of[at] as number;
+      if (this.#cuts[merge] === cut) return merge;
+    }
+    return -1;
   }
 
   product(merge: number): number {
-    return this.#product[merge] as number;
+    return this.#products[merge] as number;
   }
 
   rank(merge: number): number {
@@ -52,36 +93,27 @@ export class MergeList implements Merges {
   order(): number {
     return 0;
   }
-
-  #slot(left: number, right: number): number {
-    const mask = this.#slots.length - 1;
-    const hash = Math.imul(Math.imul(left, 0x9e3779b1) ^ right, 0x85ebca6b);
-    for (let slot = (hash ^ (hash >>> 15)) & mask; ; slot = (slot + 1) & mask) {
-      const merge = (this.#slots[slot] as number) - 1;
-      if (merge < 0 || (this.#left[merge] === left && this.#right[merge] === right)) return slot;
-    }
-  }
 }
 
 /**
  * Merges that SentencePiece's scores stand for, without a list: two tokens are merged if the vocabulary has what they
- * make, the best score first, then the lower id at the left, then at the right. These are the merges of the
+ * make, the best score first, then the lower index at the left, then at the right. These are the merges of the
  * tokenizer.json that Hugging Face makes of such a vocabulary, in its order.
  */
 export class ScoredMerges implements Merges {
   readonly #vocab: Vocabulary;
   readonly #scores: Float32Array;
-  readonly #mergeable: (id: number) => boolean;
+  readonly #mergeable: (token: number) => boolean;
 
-  /** `scores` by id; `mergeable`: whether merges may make a token. */
-  constructor(vocab: Vocabulary, scores: Float32Array, mergeable: (id: number) => boolean) {
+  /** `scores` by index; `mergeable`: whether merges may make a token. */
+  constructor(vocab: Vocabulary, scores: Float32Array, mergeable: (token: number) => boolean) {
     this.#vocab = vocab;
     this.#scores = scores;
     this.#mergeable = mergeable;
   }
 
   find(left: number, right: number): number {
-    const product = this.#vocab.findJoined(left, right, 0);
+    const product = this.#vocab.indexOfJoined(left, right, 0);
     return product >= 0 && this.#mergeable(product) ? product : -1;
   }
 
@@ -118,7 +150,7 @@ export class Merger {
     this.#found = new Int32Array(capacity);
   }
 
-  /** Merges the first `count` ids of `tokens`, in place; returns how many are left. Negative ids are never merged. */
+  /** Merges the first `count` of `tokens`, in place; returns how many are left. Negative ones are never merged. */
   merge(tokens: Int32Array, count: number): number {
     if (count < 2) return count;
     if (count > this.#next.length) return new Merger(this.#merges, count).merge(tokens, count);

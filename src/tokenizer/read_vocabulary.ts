@@ -4,6 +4,8 @@ import { type Field, isWhole } from "./field.ts";
 import { MergeList, type Merges, ScoredMerges } from "./merger.ts";
 import { MAX_ID, Vocabulary } from "./vocabulary.ts";
 
+const encoder = new TextEncoder();
+
 /**
  * The `vocab` of a tokenizer.json: ids by token, or a Vocabulary where the file was read into one. Fields are created for
  * errors only, here and for merges: there may be 10^5 of both.
@@ -24,17 +26,17 @@ export function readVocabulary(field: Field): Vocabulary {
     taken.set(id, token);
     ids[i] = id;
   }
-  return Vocabulary.of(stringTable(entries.map(([token]) => token)), ids);
+  return Vocabulary.of(stringTable(entries.map(([token]) => token)), ids) as Vocabulary;
 }
 
 /**
  * The `merges` of a tokenizer.json, or Merges where the file was read into them: pairs, "a b" in older files, ["a", "b"]
- * in newer ones. Both parts are tokens, and so is the product, in which the second part has no prefix.
+ * in newer ones. The product, in which the second part has no prefix, must be a token.
  */
 export function readMerges(field: Field, vocab: Vocabulary, prefix: string): Merges {
   if (field.value instanceof MergeList || field.value instanceof ScoredMerges) return field.value;
   const items = field.items();
-  const merges = new MergeList(items.length);
+  const merges = new MergeList(vocab, encoder.encode(prefix).length);
   for (const [i, merge] of items.entries()) {
     if (typeof merge === "string" && merge.startsWith("#version")) continue;
     const parts: unknown = typeof merge === "string" ? merge.split(" ") : merge;
@@ -46,13 +48,13 @@ export function readMerges(field: Field, vocab: Vocabulary, prefix: string): Mer
     if (!b.startsWith(prefix)) {
       return (field.array()[i] as Field).fail(`a second token that begins with ${JSON.stringify(prefix)}`);
     }
-    const [left, right, product] = [vocab.find(a), vocab.find(b), vocab.find(a + b.slice(prefix.length))];
-    if (left < 0 || right < 0 || product < 0) {
-      const found = left < 0 ? a : right < 0 ? b : a + b.slice(prefix.length);
-      const path = field.array()[i]?.path as string;
-      throw new ModelError(mismatch(path, "tokens of the vocabulary", `${JSON.stringify(found)}, which is none`));
-    }
-    merges.add(left, right, product);
+    const product = a + b.slice(prefix.length);
+    const bytes = encoder.encode(product);
+    const cut = encoder.encode(a).length;
+    if (merges.add(bytes, 0, cut, cut, bytes.length)) continue;
+    const found = [a, b, product].find((token) => !vocab.has(token));
+    const path = field.array()[i]?.path as string;
+    throw new ModelError(mismatch(path, "tokens of the vocabulary", `${JSON.stringify(found)}, which is none`));
   }
-  return merges;
+  return merges.complete();
 }

@@ -63,7 +63,21 @@ describe("metadata", () => {
   });
 
   test("an f32 is the shortest decimal that rounds to it", () => {
-    for (const value of [1e-6, 1e-5, 0.1, 10000, 500000, 1e6, 0.0078125, 1 / 3, 0, -1.5, 3.4028234663852886e38, 8]) {
+    for (const value of [
+      1e-6,
+      1e-5,
+      0.1,
+      10000,
+      500000,
+      1e6,
+      0.0078125,
+      1 / 3,
+      0,
+      -1.5,
+      3.4028234663852886e38,
+      8,
+      10000.2295,
+    ]) {
       const stored = Math.fround(value);
       expect(Math.fround(shortest(stored))).toBe(stored);
       if (value !== 1 / 3 && value < 1e38) expect(shortest(stored)).toBe(value);

@@ -171,7 +171,7 @@ function expected(value: unknown, found: unknown): unknown {
   if (typeof value === "string") return value.length === found || /[^\0-\x7f]/.test(value) ? found : value.length;
   if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : value;
   if (!(value instanceof F32)) return value;
-  const same = Object.is(Math.fround(Number(found)), value.value) && `${found}`.length <= `${value}`.length;
+  const same = Object.is(Math.fround(Number(found)), value.value) && `${found}`.length <= `${value.value}`.length;
   return same ? found : value;
 }
 

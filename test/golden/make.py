@@ -37,6 +37,7 @@ import tempfile
 import zlib
 from pathlib import Path
 
+import models_positions
 import torch
 import transformers
 from config_keys import config_keys
@@ -206,6 +207,7 @@ def check(root):
             d = (model(input_ids=ids[None], use_cache=False).logits[0] - g["logits"]).abs().amax(1)
         assert (d[:first] < 1e-4).all() and d[first:].max() > 0.1, (name, d)
 
+    models_positions.check(differs, read)
     differs("mistral-window", lambda m: setattr(m.config, "sliding_window", None), first=16)
     differs("qwen2-window", lambda m: setattr(m.config, "layer_types", ["full_attention"] * 3), first=16)
     def everywhere(m):
@@ -219,7 +221,7 @@ def check(root):
         for layer in m.model.layers:
             layer.self_attn.attn_logit_softcapping = None
     differs("gemma2", uncap)
-    plain = 1.0 / 1e6 ** (torch.arange(0, 1, 2 / 10))
+    plain = 1.0 / 5e5 ** (torch.arange(0, 1, 2 / 10))
     differs("gemma3-text", lambda m: m.model.rotary_emb.full_attention_inv_freq.copy_(plain))
     differs("gemma3-text", lambda m: m.model.rotary_emb.sliding_attention_inv_freq.copy_(plain))
     for name in ("llama-rope-llama3", "llama-rope-linear"):

@@ -3,7 +3,7 @@
 import models_positions
 import torch
 from transformers import (Gemma2Config, Gemma3Config, Gemma3TextConfig, GPTJConfig, GraniteConfig, LlamaConfig,
-                          MistralConfig, MptConfig, Olmo2Config, Qwen2Config, Qwen3Config)
+                          MistralConfig, MptConfig, Olmo2Config, Olmo3Config, Qwen2Config, Qwen3Config)
 
 SMALL = dict(vocab_size=61, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=False,
@@ -31,8 +31,8 @@ GPTJ = dict(vocab_size=61, n_positions=64, n_embd=32, n_layer=2, bos_token_id=1,
 ODD = dict(SMALL, hidden_size=24, head_dim=10, intermediate_size=28, num_hidden_layers=4)
 GEMMA = dict(ODD, sliding_window=16, query_pre_attn_scalar=20, tie_word_embeddings=True,
              layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"])
-GEMMA3 = dict(GEMMA, rope_parameters={"full_attention": rope("linear", theta=1e6, factor=8.0),
-                                      "sliding_attention": rope("default")})
+GEMMA3 = dict(GEMMA, rope_parameters={"full_attention": rope("linear", theta=5e5, factor=8.0),
+                                      "sliding_attention": rope("default", theta=2000.0)})
 VISION = dict(hidden_size=16, intermediate_size=20, num_hidden_layers=1, num_attention_heads=2, image_size=28,
               patch_size=14)
 
@@ -75,6 +75,9 @@ def configs():
                                 vision_config=VISION, mm_tokens_per_image=4), {}),
         "qwen3": (Qwen3Config(**ODD), {}),
         "olmo2": (Olmo2Config(**{**SMALL, "hidden_size": 40, "num_attention_heads": 4}, rope_parameters=rope("default", theta=5e5)), {}),
+        "olmo3": (Olmo3Config(**dict(SMALL, hidden_size=24, intermediate_size=28, num_hidden_layers=4), sliding_window=16, rope_parameters={
+            "full_attention": rope("yarn", theta=5e5, factor=4.0, original_max_position_embeddings=16),
+            "sliding_attention": rope("default", theta=5e5)}), {}),
         "granite": (GraniteConfig(**ODD, embedding_multiplier=6.0, residual_multiplier=0.4, attention_multiplier=0.2,
                                   logits_scaling=0.5), {}),
         "gptj-default-inner": (GPTJConfig(**{**GPTJ, "vocab_size": 64}, n_head=4, rotary_dim=4), {}),

@@ -1,10 +1,13 @@
 """Models whose positions are their own, for make.py: scaled frequencies, layers without positions, parts of heads."""
 
+import torch
 from transformers import (AutoModelForCausalLM, GPTNeoXConfig, LlamaConfig, Ministral3Config, Mistral3Config,
                           Mistral3ForConditionalGeneration, Phi3Config, Qwen2Config, SmolLM3Config, StableLmConfig)
 
 # As transformers itself does for Gemma 3.
 AutoModelForCausalLM.register(Mistral3Config, Mistral3ForConditionalGeneration, exist_ok=True)
+
+FAMILIES = (Phi3Config, SmolLM3Config, Ministral3Config, Mistral3Config, GPTNeoXConfig, StableLmConfig)
 
 SMALL = dict(vocab_size=61, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=False, pad_token_id=None,
@@ -50,3 +53,30 @@ def configs():
         "stablelm-parallel": (StableLmConfig(**SMALL, use_parallel_residual=True,
                                              rope_parameters=dict(rope_type="default", partial_rotary_factor=0.5)), {}),
     }
+
+
+def check(differs, read):
+    """That the fixtures exercise what their names say; see make.check."""
+    plain = 1.0 / 10000 ** (torch.arange(0, 1, 2 / 16))
+    differs("llama-rope-yarn", lambda m: m.model.rotary_emb.inv_freq.copy_(plain))
+    for name in ("llama-rope-yarn", "llama-rope-longrope", "qwen2-yarn", "phi3", "ministral3"):
+        differs(name, lambda m: setattr(m.model.rotary_emb, "attention_scaling", 1.0))
+    assert torch.equal(read("phi3")["ids"], read("phi3-long")["ids"])
+    assert (read("phi3")["logits"] - read("phi3-long")["logits"]).abs().max() > 0.1
+
+    def rope_everywhere(model):
+        for layer in model.model.layers:
+            layer.self_attn.use_rope = 1
+    differs("smollm3", rope_everywhere)
+    differs("smollm3-window", lambda m: setattr(m.config, "layer_types", ["full_attention"] * 3), first=16)
+
+    def cool(model):
+        model.config.rope_parameters["llama_4_scaling_beta"] = 0.0
+    differs("ministral3", cool, first=16)
+
+    def other_residual(model):
+        for layer in model.gpt_neox.layers:
+            layer.use_parallel_residual = not layer.use_parallel_residual
+    differs("gpt-neox", other_residual, first=0)
+    differs("gpt-neox-serial", other_residual, first=0)
+    differs("gpt-neox", lambda m: setattr(m.gpt_neox.rotary_emb, "inv_freq", plain))

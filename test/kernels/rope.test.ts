@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Angles, Clamp, Op, Rope, Temper } from "../../assembly/op.ts";
+import { Op } from "../../assembly/op.ts";
+import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { turns } from "../../src/models/positions.ts";
 import * as reference from "../reference/math.ts";
 import { Bench, bits, Dice, words, worst } from "./harness.ts";
@@ -134,7 +135,7 @@ describe("temper", () => {
     bench.clear();
     bench.step(positions.map((position) => ({ position, origin })));
     const x = bench.floats(new Float32Array(dim * positions.length).fill(1));
-    bench.execute(Op.Temper, Temper, { x, dim, beta: bits(beta), original: 16, ...words }, { slices: 3 });
+    bench.execute(Op.Temper, Temper, { y: x, x, dim, beta: bits(beta), original: 16, ...words }, { slices: 3 });
     bench.checkGuards();
     const found = bench.read(x, dim * positions.length);
     return positions.map((_, row) => {

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { CacheFormat, Format, Size } from "../../assembly/layout.ts";
 import * as op from "../../assembly/op.ts";
+import * as positions from "../../assembly/op_positions.ts";
 import { activationBytes, Bench, FORMAT_NAMES, FORMATS, quantized } from "./harness.ts";
 
 const { Op, Span } = op;
@@ -56,19 +57,17 @@ const CASES: [string, Case][] = [
   rows("Scale", op.Elementwise, () => ({ a: input(ROWS), n: DIM, factor: bits(0.3) })),
   rows("Clip", op.Elementwise, () => ({ a: input(ROWS), n: DIM, factor: bits(1) })),
   rows("SoftCap", op.Elementwise, () => ({ a: input(ROWS), n: DIM, factor: bits(2) })),
-  rows("Rope", op.Rope, () => ({ x: input(ROWS), angles: input(2 * ROWS, 12, 4), rotaryDim: 12, ...HEADS })),
+  rows("Rope", positions.Rope, () => ({ x: input(ROWS), angles: input(2 * ROWS, 12, 4), rotaryDim: 12, ...HEADS })),
   rows(
     "Angles",
-    op.Angles,
+    positions.Angles,
     () => {
       const factors = { factor: bits(1.25), fixedFactor: bits(1.5) };
-      return { turns: input(2, 8), pairs: 6, clamp: op.Clamp.Distance, limit: 9, ...factors };
+      return { turns: input(2, 8), pairs: 6, clamp: positions.Clamp.Distance, limit: 9, ...factors };
     },
     { rowBytes: 16 * 6, out: "out" },
   ),
-  rows("Temper", op.Temper, () => ({ dim: DIM, beta: bits(0.5), original: 1 }), {
-    ...{ out: "x", before: () => numbers(ROWS * DIM, 1) },
-  }),
+  rows("Temper", positions.Temper, () => ({ x: input(ROWS), dim: DIM, beta: bits(0.5), original: 1 })),
   rows("Cast", op.Cast, () => ({ x: input(ROWS), headBytes: 24, format: CacheFormat.Bf16, ...HEADS }), {
     rowBytes: 3 * 24,
   }),

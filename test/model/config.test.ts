@@ -18,12 +18,13 @@ const known: {
   widespread: Record<string, Config>;
 } = read("configs.json");
 const published: Record<string, Config> = read("real-configs.json");
-/** gemma3 has its keys in text_config: test/model/gemma.test.ts. */
-const families = Object.keys(known.defaults).filter((family) => family !== "gemma3");
+/** These have their keys in text_config: test/model/gemma.test.ts, test/model/mistral3.test.ts. */
+const families = Object.keys(known.defaults).filter((family) => family !== "gemma3" && family !== "mistral3");
 const defaults = (family: string, changes: Config = {}): Config => {
   const { layer_types, ...all } = known.defaults[family] as Config;
-  // Those of Gemma, which its pattern gives too, have a length of their own.
-  return { ...all, ...(Array.isArray(layer_types) && !family.startsWith("gemma") && { layer_types }), ...changes };
+  // Those that a pattern gives too have a length of their own.
+  const mixed = Array.isArray(layer_types) && new Set(layer_types).size > 1;
+  return { ...all, ...(Array.isArray(layer_types) && !mixed && { layer_types }), ...changes };
 };
 /** MPT's defaults with another attn_config. */
 const attention = (changes: Config): Config => ({
@@ -50,6 +51,10 @@ function refusal(config: Config): string {
 describe("configs of published models are accepted, with as many weights as the models have", () => {
   const parameters: Record<string, number> = {
     "EleutherAI/gpt-j-6b": 6_050_882_784,
+    "EleutherAI/pythia-160m": 162_322_944,
+    "HuggingFaceTB/SmolLM3-3B": 3_075_098_624,
+    "microsoft/Phi-3-mini-4k-instruct": 3_821_079_552,
+    "stabilityai/stablelm-2-1_6b": 1_644_515_328,
     "allenai/OLMo-2-0425-1B": 1_484_916_736,
     "google/gemma-2-2b": 2_614_341_888,
     "google/gemma-3-1b-it": 999_885_952,
@@ -82,7 +87,9 @@ describe("configs of published models are accepted, with as many weights as the 
   test.each(Object.keys(published))("%s", (name) => {
     const { weights } = programOf(published[name] as Config, name);
     const stored = [...weights.values()].filter(
-      (weight) => weight.name !== "lm_head.weight" || weight.tensors.length === 1,
+      (weight) =>
+        weight.name !== "lm_head.weight" ||
+        weight.tensors.every((tensor) => tensor === weight.name || !weights.has(tensor)),
     );
     const count = stored.reduce((sum, { shape }) => sum + shape[0] * (shape[1] ?? 1), 0);
     expect(count).toBe(parameters[name] as number);
@@ -139,6 +146,10 @@ used.mistral = { ...used.llama, num_key_value_heads: 4, sliding_window: null, mo
 used.qwen2 = { ...used.llama, model_type: "llama" };
 used.qwen3 = { ...used.llama, model_type: "llama" };
 used.olmo2 = { ...used.llama, rms_norm_eps: 1e-6, model_type: "llama" };
+used.olmo3 = {
+  ...{ ...used.olmo2, sliding_window: 512 },
+  rope_parameters: { full_attention: { rope_theta: 1e5, rope_type: "default" } },
+};
 const factors = { embedding_multiplier: 2, attention_multiplier: 0.5, residual_multiplier: 0.5, logits_scaling: 4 };
 used.granite = { ...used.llama, ...factors, model_type: "llama" };
 const gemma: Config = {
@@ -147,12 +158,43 @@ const gemma: Config = {
 };
 used.gemma2 = { ...gemma, attn_logit_softcapping: 20 };
 used.gemma3_text = { ...gemma, rope_parameters: { sliding_attention: { rope_theta: 5e5, rope_type: "default" } } };
+const yarnOf = (changes: Config) => ({ rope_type: "yarn", rope_theta: 1e6, factor: 16, ...changes });
+const { head_dim: _headDim, attention_bias: _bias, mlp_bias: _mlpBias, ...heads } = used.llama as Config;
+used.phi3 = { ...heads, max_position_embeddings: 8192, rms_norm_eps: 1e-6, sliding_window: 512, model_type: "llama" };
+used.smollm3 = {
+  ...{ ...heads, tie_word_embeddings: false, attention_bias: true, mlp_bias: true, no_rope_layers: Array(36).fill(1) },
+  model_type: "llama",
+};
+used.ministral3 = {
+  ...{ ...heads, head_dim: 96, num_key_value_heads: 4, rms_norm_eps: 1e-6, sliding_window: 512, model_type: "llama" },
+  rope_parameters: yarnOf({ llama_4_scaling_beta: 0.2, original_max_position_embeddings: 16384 }),
+};
+used.gpt_neox = {
+  ...{ vocab_size: 100, hidden_size: 2048, intermediate_size: 96, num_hidden_layers: 3, num_attention_heads: 32 },
+  ...{ max_position_embeddings: 4096, layer_norm_eps: 1e-6, tie_word_embeddings: true, attention_bias: false },
+  ...{ use_parallel_residual: false, hidden_act: "gelu_new", model_type: "llama" },
+  rope_parameters: { rope_theta: 10000, rope_type: "default", partial_rotary_factor: 0.5 },
+};
+used.stablelm = {
+  ...{ ...heads, hidden_size: 1280, max_position_embeddings: 8192, layer_norm_eps: 1e-6, use_qkv_bias: true },
+  ...{ use_parallel_residual: true, model_type: "llama", rope_parameters: used.gpt_neox.rope_parameters },
+};
+delete used.stablelm.rms_norm_eps;
 const single: Record<string, Config> = {
+  phi3: { hidden_act: "gelu", original_max_position_embeddings: 0 },
+  smollm3: {
+    ...{ hidden_act: "gelu", use_sliding_window: 1, no_rope_layer_interval: 0 },
+    layer_types: ["full_attention", "sliding_attention"],
+  },
+  ministral3: { hidden_act: "gelu" },
+  gpt_neox: {},
+  stablelm: { hidden_act: "gelu", qk_layernorm: true },
   llama: { hidden_act: "gelu" },
   mistral: { hidden_act: "gelu" },
   qwen2: { hidden_act: "gelu", use_sliding_window: 1, layer_types: ["full_attention", "sliding_attention"] },
   qwen3: { hidden_act: "gelu", use_sliding_window: 1, layer_types: ["full_attention", "sliding_attention"] },
   olmo2: { hidden_act: "gelu" },
+  olmo3: { hidden_act: "gelu" },
   granite: { hidden_act: "gelu" },
   gemma2: { hidden_activation: "gelu", use_bidirectional_attention: true },
   gemma3_text: { hidden_activation: "gelu", use_bidirectional_attention: true, attn_logit_softcapping: 50 },
@@ -167,6 +209,10 @@ const otherThanNull: Record<string, string[]> = {
   mistral: ["sliding_window", "num_key_value_heads"],
   gemma2: ["sliding_window", "attn_logit_softcapping", "final_logit_softcapping"],
   gemma3_text: ["sliding_window"],
+  olmo3: ["sliding_window"],
+  smollm3: ["num_key_value_heads"],
+  ministral3: ["num_key_value_heads"],
+  stablelm: ["num_key_value_heads"],
 };
 
 describe.each(families)("%s: transformers' default config, key by key", (family) => {
@@ -325,6 +371,7 @@ test.each([
   ["gemma2", { hidden_act: "gelu", sliding_window_size: 4096, layer_types: alternating(26, 2) }],
   ["gemma3_text", { sliding_window_pattern: 6, rope_local_base_freq: 1e4, layer_types: alternating(26, 6) }],
   ["granite", { embedding_multiplier: null, logits_scaling: 1 }],
+  ["olmo3", { layer_types: alternating(32, 4), rope_parameters: null, rope_theta: 5e5 }],
   ["mpt", { hidden_size: 2048, num_attention_heads: 16, intermediate_size: 37, hidden_act: "gelu", n_positions: 512 }],
   ["gptj", { hidden_size: 4096, max_position_embeddings: 2048, intermediate_size: 37, hidden_act: "gelu" }],
 ])("%s: values that are what is computed anyway: %o", (family, changes) => {
@@ -339,7 +386,11 @@ test.each([
   ["gemma2", { sliding_window: null }, "sliding_window: expected a whole number from 1"],
   ["gemma2", { sliding_window_size: 512 }, "sliding_window_size: expected 4096, which is what is computed"],
   ["gemma3_text", { layer_types: ["full_attention"] }, "layer_types: expected a list of 26 times"],
-  ["gemma3_text", { rope_parameters: { rope_theta: 1e6, rope_type: "default" } }, "rope_parameters: rope_theta: expected"],
+  [
+    "gemma3_text",
+    { rope_parameters: { rope_theta: 1e6, rope_type: "default" } },
+    "rope_parameters: rope_theta: expected",
+  ],
   ["llama", { use_rms_norm: false }, "use_rms_norm: expected true, found false"],
   ["llama", { position_embedding_type: "alibi" }, 'position_embedding_type: expected "rope" or "rotary", found alibi'],
   ["mistral", { attention_bias: true }, "attention_bias: expected false, found true"],

@@ -2,25 +2,17 @@
 import { afterAll, expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { Engine, type LoadingOptions } from "../../src/engine/engine.ts";
-import { openGguf } from "../../src/formats/gguf_checkpoint.ts";
+import type { Engine, LoadingOptions } from "../../src/engine/engine.ts";
 import { directory } from "../../src/sources/directory.ts";
 import { readSafetensors } from "../reference/safetensors.ts";
-import { deviation, FIXTURES, kernels, logitsOf, openEngine } from "../setup.ts";
+import { deviation, engineFrom, FIXTURES, GGUF, kernels, logitsOf, openEngine } from "../setup.ts";
 
-const GGUF = join(import.meta.dir, "../golden/gguf");
 /** Models whose config a GGUF file has in other numbers: factors instead of what they are computed from. */
 const OTHER_NUMBERS = new Set(["llama-rope-llama3", "phi3"]);
-const full: LoadingOptions = { attention: "full", dtype: "f32" };
+// Not longer than the length from which on Phi-3 is another model.
+const full: LoadingOptions = { attention: "full", dtype: "f32", maxPositions: 64 };
 
-async function engineOf(file: string): Promise<Engine> {
-  const checkpoint = await openGguf(directory(GGUF), file);
-  try {
-    return await Engine.load(checkpoint, await kernels(), full);
-  } finally {
-    await checkpoint.close();
-  }
-}
+const engineOf = async (file: string) => engineFrom(directory(GGUF, file), await kernels(), full);
 
 async function logits(engine: Engine, ids: number[]): Promise<Float32Array> {
   return Float32Array.from((await logitsOf(engine, ids)).flatMap((row) => [...row]));

@@ -120,6 +120,40 @@ const refused: [family: string, changes: Config, message: string][] = [
     { rope_scaling: { rope_type: "llama3", factor: 8, low_freq_factor: 4, high_freq_factor: 4 } },
     "rope_scaling.high_freq_factor: expected more than low_freq_factor (4), found 4",
   ],
+  [
+    "phi3",
+    { "rope_parameters.partial_rotary_factor": 1.5 },
+    "rope_parameters: partial_rotary_factor: expected a number up to 1, found 1.5",
+  ],
+  [
+    "phi3",
+    { "rope_parameters.partial_rotary_factor": 0.01 },
+    "partial_rotary_factor · head_dim: expected a whole number from 1 to 96, found 0",
+  ],
+  [
+    "stablelm",
+    { "rope_parameters.partial_rotary_factor": 0.3125 },
+    "partial_rotary_factor · head_dim: expected a multiple of a pair (2), found 25",
+  ],
+  [
+    "phi3",
+    {
+      original_max_position_embeddings: 1,
+      "rope_scaling.type": "su",
+      "rope_scaling.short_factor": Array(48).fill(1),
+      "rope_scaling.long_factor": Array(48).fill(1),
+    },
+    "rope_scaling.attention_factor: expected a number above 0, found Infinity",
+  ],
+  ["smollm3", { no_rope_layers: [1, 0] }, "no_rope_layers[2]: expected a whole number from 0 to 1, found nothing"],
+  ["smollm3", { no_rope_layers: 4 }, "no_rope_layers[0]: expected a whole number from 0 to 1, found nothing"],
+  ["stablelm", { qk_layernorm: true }, "qk_layernorm: expected false, found true"],
+  [
+    "gpt_neox",
+    { hidden_act: "quick_gelu" },
+    'hidden_act: expected "gelu" or "gelu_new" or "gelu_fast" or "gelu_pytorch_tanh", found quick_gelu',
+  ],
+  ["gpt_neox", { hidden_size: 100 }, "hidden_size: expected a multiple of num_attention_heads (64), found 100"],
   // LLaMA and its kin
   ["llama", { hidden_act: "gelu" }, 'hidden_act: expected "silu" or "swish", found gelu'],
   ["llama", { rope_interleaved: true }, "rope_interleaved: expected false, found true"],

@@ -17,10 +17,11 @@ import {
   layerType,
   number,
   project,
-  ropeFrequencies,
   text,
   type Watch,
 } from "./parts";
+import { POSITIONED } from "./positioned";
+import { ropeOf } from "./rope";
 import type { Tensors } from "./safetensors";
 
 export type { Config, Watch } from "./parts";
@@ -45,7 +46,7 @@ export function forward(
     case "gptj":
       return gptj(config, tensors, ids, policy, watch);
     default:
-      return neighbour(config, tensors, ids, policy, watch);
+      return (POSITIONED[config.model_type as string] ?? neighbour)(config, tensors, ids, policy, watch);
   }
 }
 
@@ -110,8 +111,7 @@ function llamaLike(
     const layer = `model.layers.${l}`;
     const type = layerType(config, l);
     const window = type === "sliding_attention" ? number(config, "sliding_window") : undefined;
-    const frequencies = ropeFrequencies(config, headDim, type);
-    const rope: Position = { kind: "rope", inverseFrequencies: frequencies, layout: "half" };
+    const rope = ropeOf(config, headDim, { type, policy, tokens: ids.length });
     const h = math.rmsNorm(x, get(tensors, `${layer}.input_layernorm.weight`), eps);
     const q = project(tensors, `${layer}.self_attn.q_proj`, h, bias.qkv); // [n][heads·headDim]
     const k = project(tensors, `${layer}.self_attn.k_proj`, h, bias.qkv); // [n][kvHeads·headDim]

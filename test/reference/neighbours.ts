@@ -1,19 +1,8 @@
 /** LLaMA's neighbours by their definition, as model.ts has it: one function per family beside the Hugging Face class. */
-import { attention, type Policy, type Position } from "./attention";
+import { attention, type Policy } from "./attention";
 import * as math from "./math";
-import {
-  type Config,
-  embed,
-  embeddings,
-  flag,
-  get,
-  inLayer,
-  layerType,
-  number,
-  project,
-  ropeFrequencies,
-  type Watch,
-} from "./parts";
+import { type Config, embed, embeddings, flag, get, inLayer, layerType, number, project, type Watch } from "./parts";
+import { ropeOf } from "./rope";
 import type { Tensors } from "./safetensors";
 
 type Model = (
@@ -26,7 +15,9 @@ type Model = (
 
 /** forward of model.ts for the families of this file. */
 export const neighbour: Model = (config, tensors, ids, policy, watch) => {
-  const families: Record<string, Model> = { qwen3, olmo2, granite, gemma2: gemma, gemma3_text: gemma, gemma3 };
+  const families: Record<string, Model> = {
+    ...{ qwen3, olmo2: olmo, olmo3: olmo, granite, gemma2: gemma, gemma3_text: gemma, gemma3 },
+  };
   const family = families[config.model_type as string];
   if (!family) throw new Error(`model_type: expected a family of the reference, found ${config.model_type}`);
   return family(config, tensors, ids, policy, watch);
@@ -50,7 +41,7 @@ const qwen3: Model = (config, tensors, ids, policy, watch) => {
     const q = headNorm("q_norm", project(tensors, `${layer}.self_attn.q_proj`, h, bias)); // [n][heads·headDim]
     const k = headNorm("k_norm", project(tensors, `${layer}.self_attn.k_proj`, h, bias)); // [n][kvHeads·headDim]
     const v = project(tensors, `${layer}.self_attn.v_proj`, h, bias); // [n][kvHeads·headDim]
-    const rope = ropeOf(config, headDim, layerType(config, l));
+    const rope = ropeOf(config, headDim, { policy, tokens: ids.length });
     const a = attention(q, k, v, { heads, kvHeads, headDim }, rope, ...inLayer(policy, watch, l));
     x = math.add(x, project(tensors, `${layer}.self_attn.o_proj`, a, bias));
     x = math.add(x, gatedMlp(tensors, layer, norm("post_attention_layernorm", x), math.silu));
@@ -59,8 +50,8 @@ const qwen3: Model = (config, tensors, ids, policy, watch) => {
   return math.linear(math.rmsNorm(x, get(tensors, "model.norm.weight"), eps), head);
 };
 
-/** HF Olmo2ForCausalLM: norms behind attention and MLP, and of all queries and keys together. */
-const olmo2: Model = (config, tensors, ids, policy, watch) => {
+/** HF Olmo2ForCausalLM: norms behind attention and MLP, and of all queries and keys together; Olmo3ForCausalLM: windows. */
+const olmo: Model = (config, tensors, ids, policy, watch) => {
   const eps = number(config, "rms_norm_eps", 1e-5);
   const hiddenSize = number(config, "hidden_size");
   const shape = shapeOf(config, hiddenSize / number(config, "num_attention_heads"));
@@ -75,8 +66,10 @@ const olmo2: Model = (config, tensors, ids, policy, watch) => {
     const q = norm("self_attn.q_norm", project(tensors, `${layer}.self_attn.q_proj`, x, bias)); // [n][heads·headDim]
     const k = norm("self_attn.k_norm", project(tensors, `${layer}.self_attn.k_proj`, x, bias)); // [n][kvHeads·headDim]
     const v = project(tensors, `${layer}.self_attn.v_proj`, x, bias); // [n][kvHeads·headDim]
-    const rope = ropeOf(config, shape.headDim, layerType(config, l));
-    const a = attention(q, k, v, shape, rope, ...inLayer(policy, watch, l));
+    const type = layerType(config, l);
+    const window = type === "sliding_attention" ? number(config, "sliding_window", 4096) : undefined;
+    const rope = ropeOf(config, shape.headDim, { type, policy, tokens: ids.length });
+    const a = attention(q, k, v, shape, rope, ...inLayer(policy, watch, l, window));
     x = math.add(x, norm("post_attention_layernorm", project(tensors, `${layer}.self_attn.o_proj`, a, bias)));
     x = math.add(x, norm("post_feedforward_layernorm", gatedMlp(tensors, layer, x, math.silu)));
     watch?.hidden(l + 1, x);
@@ -102,7 +95,7 @@ const granite: Model = (config, tensors, ids, policy, watch) => {
     const norm = (name: string, x: Float64Array[]) => math.rmsNorm(x, get(tensors, `${layer}.${name}.weight`), eps);
     const h = norm("input_layernorm", x);
     const [q, k, v] = ["q", "k", "v"].map((name) => project(tensors, `${layer}.self_attn.${name}_proj`, h, bias));
-    const rope = ropeOf(config, headDim, layerType(config, l));
+    const rope = ropeOf(config, headDim, { policy, tokens: ids.length });
     const a = attention(q!, k!, v!, shape, rope, ...inLayer(policy, watch, l));
     x = math.add(x, times(project(tensors, `${layer}.self_attn.o_proj`, a, bias), residual));
     const m = gatedMlp(tensors, layer, norm("post_attention_layernorm", x), math.silu, flag(config, "mlp_bias", false));
@@ -146,7 +139,7 @@ const gemma: Model = (config, tensors, ids, policy, watch) => {
     const q = headNorm("q_norm", project(tensors, `${layer}.self_attn.q_proj`, h, bias)); // [n][heads·headDim]
     const k = headNorm("k_norm", project(tensors, `${layer}.self_attn.k_proj`, h, bias)); // [n][kvHeads·headDim]
     const v = project(tensors, `${layer}.self_attn.v_proj`, h, bias); // [n][kvHeads·headDim]
-    const rope = ropeOf(isThird ? gemma3Rope(config) : config, headDim, type);
+    const rope = ropeOf(isThird ? gemma3Rope(config) : config, headDim, { type, policy, tokens: ids.length });
     const a = attention(q, k, v, shape, rope, ...inLayer(policy, watch, l, window));
     x = math.add(x, norm("post_attention_layernorm", project(tensors, `${layer}.self_attn.o_proj`, a, bias)));
     const m = gatedMlp(tensors, layer, norm("pre_feedforward_layernorm", x), math.geluNew);
@@ -169,16 +162,12 @@ function gemma3Rope(config: Config): Config {
   if (config.rope_parameters) return config;
   const full = { rope_theta: config.rope_theta ?? 1e6, ...(config.rope_scaling as Config) };
   const sliding = { rope_theta: config.rope_local_base_freq ?? 1e4 };
-  return { rope_parameters: { full_attention: full, sliding_attention: sliding } };
+  return { ...config, rope_scaling: null, rope_parameters: { full_attention: full, sliding_attention: sliding } };
 }
 
 function shapeOf(config: Config, headDim: number) {
   const heads = number(config, "num_attention_heads");
   return { heads, kvHeads: number(config, "num_key_value_heads", heads), headDim };
-}
-
-function ropeOf(config: Config, headDim: number, type: string): Position {
-  return { kind: "rope", inverseFrequencies: ropeFrequencies(config, headDim, type), layout: "half" };
 }
 
 /** f of every head of x [n][heads·headDim], as rows [n·heads][headDim]. */

@@ -71,6 +71,7 @@ export function activation(name: string): (x: number) => number {
     swish: math.silu,
     gelu: math.gelu,
     gelu_new: math.geluNew,
+    gelu_fast: math.geluNew,
     gelu_pytorch_tanh: math.geluNew,
   };
   const found = functions[name];
