@@ -9,6 +9,9 @@ const CONFIG = "adapter_config.json";
 const WEIGHTS = "adapter_model.safetensors";
 const CONFIG_LIMIT = 10_000_000;
 
+/** The files of an adapter in the layout of PEFT. */
+export const ADAPTER_FILES = [CONFIG, WEIGHTS] as const;
+
 /** Keys of adapter_config.json that say how it was trained, or what its tensors say themselves. */
 const WITHOUT_EFFECT = new Set([
   ...["task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping", "peft_version"],

@@ -3,7 +3,7 @@ import { isOf } from "../base/realm.ts";
 import { type Files, withFile } from "../base/source.ts";
 import { abortable } from "../base/tick.ts";
 import { Engine, type LoadingOptions } from "../engine/engine.ts";
-import { openAdapter, withAdapters } from "../formats/adapter.ts";
+import { ADAPTER_FILES, openAdapter, withAdapters } from "../formats/adapter.ts";
 import type { Adapter, Checkpoint } from "../formats/checkpoint.ts";
 import { openCheckpoint } from "../formats/open.ts";
 import { readBandwidth } from "../machine/roofline.ts";
@@ -34,7 +34,7 @@ export interface LoadOptions extends EngineOptions, Omit<LoadingOptions, "onProg
 
 /** An adapter, and how strongly it acts. */
 export interface LoraOptions {
-  /** A directory of PEFT, with adapter_config.json and adapter_model.safetensors, or a GGUF file; a URL of either, or files. */
+  /** A directory of PEFT, with adapter_config.json and adapter_model.safetensors, or a GGUF file; a URL of either, a Hugging Face id, or files. */
   readonly path: Where;
   /** 1, as trained, by default. */
   readonly scale?: number | undefined;
@@ -64,13 +64,18 @@ export function areFiles(where: Where): where is Files {
   throw new OptionError(mismatch("model", "a directory, a GGUF file, a URL, a Hugging Face id, or files", where));
 }
 
-/** The files of a model, given directly or by name. */
-export async function findModel(where: Where, options: LoadOptions, runtime: Runtime): Promise<Files> {
+/** The files of a model, or those of them that are needed, given directly or by name. */
+export async function findModel(
+  where: Where,
+  options: LoadOptions,
+  runtime: Runtime,
+  only?: readonly string[],
+): Promise<Files> {
   const { file } = options;
   if (areFiles(where)) return withFile(where, file);
   const { revision, offline, cacheDir, signal, onProgress } = options;
   return runtime.find(`${where}`, {
-    ...{ revision, file, offline, cacheDir, signal },
+    ...{ revision, file, only, offline, cacheDir, signal },
     onProgress: (loaded, total) => onProgress?.({ stage: "download", loaded, total }),
   });
 }
@@ -104,7 +109,7 @@ async function openAll(where: Where, options: LoadOptions, runtime: Runtime): Pr
   try {
     for (const [i, { path, scale = 1 }] of lora.entries()) {
       if (!Number.isFinite(scale)) throw new OptionError(mismatch(`lora[${i}].scale`, "a finite number", scale));
-      const files = await findModel(path, { offline, cacheDir, signal, onProgress }, runtime);
+      const files = await findModel(path, { offline, cacheDir, signal, onProgress }, runtime, ADAPTER_FILES);
       adapters.push(await openAdapter(files, scale, checkpoint.config));
     }
   } catch (error) {

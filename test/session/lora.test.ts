@@ -290,7 +290,7 @@ describe("what is not computed is refused by name", () => {
       changed("\x04\0\0\0\0\0\0\0lora", "\x04\0\0\0\0\0\0\0lorb"),
     );
     await refused(
-      "found blk.0.ffn_norm.weight.lora_a",
+      "post_attention_layernorm, found only lora_a",
       changed("blk.0.ffn_down.weight.lora_a", "blk.0.ffn_norm.weight.lora_a"),
     );
     await refused("general.architecture: expected one of", changed("llama", "llame"));
