@@ -57,6 +57,11 @@ export function loadHalves<T>(p: usize): v128 {
   return odd<T>(v128.shuffle<u16>(i32x4.splat(0), v, 0, 8, 0, 9, 0, 10, 0, 11));
 }
 
+/** The finite f16 at `p`, as f32; reads 8 bytes. */
+export function halfAt(p: usize): f32 {
+  return f32x4.extract_lane(loadHalves<F16>(p), 0);
+}
+
 /** Four f32 as 16-bit numbers in the lower halves of the lanes, rounded to nearest even. f16 is infinite from 65520 on. */
 export function halves<T>(v: v128): v128 {
   if (isSigned<T>()) {

@@ -89,7 +89,7 @@ export enum Quantize {
   y = 2,
   x,
   k,
-  /** Format of the matrix: Q8, Q7 or Q4 */
+  /** Format of the matrix, a quantised one */
   format,
 }
 
@@ -197,19 +197,20 @@ export enum Elementwise {
 }
 
 /**
- * dst = rows `firstRow` to `firstRow + rows` of a matrix [n, k], packed, from row-major numbers at src, which may be read up
- * to 12 bytes beyond their end. Slice s notes in results[s] the index in src of its first number that is not finite, or
+ * dst = `rows` rows of a matrix [n, k], packed, from row-major numbers or blocks at src, which may be read up to 12 bytes
+ * beyond their end. Slice s notes in results[s] the index in src of its first number that is not finite, or
  * not in the target's range; −1 if there is none.
  */
 export enum Pack {
   dst = 2,
   src,
+  /** the first of them; they follow each other unless `places` says where they are */
   firstRow,
   rows,
   k,
-  /** Format of src: F32, Bf16 or F16 */
+  /** Source: what src has */
   source,
-  /** Format of dst */
+  /** Format of dst; those that keep the numbers of ggml's blocks can be made of these only */
   target,
   /** f32[k] that the columns are multiplied by, for quantised formats only; 0: none */
   columns,
@@ -217,6 +218,8 @@ export enum Pack {
   results,
   /** MaxSlices areas of WorkBytes */
   work,
+  /** u32[rows]: which row of the matrix each is; 0: none */
+  places,
 }
 
 /** Reads memory and does nothing with it: how fast that goes is the roofline. results: u32[MaxSlices], a digest of each slice. */

@@ -5,6 +5,7 @@ import { provideRuntime } from "../src/runtime/index.ts";
 import { banks } from "./suites/banks.ts";
 import { batch } from "./suites/batch.ts";
 import { decode } from "./suites/decode.ts";
+import { gemma } from "./suites/gemma.ts";
 import { kernels } from "./suites/kernels.ts";
 import { lambda } from "./suites/lambda.ts";
 import { EMBEDDED, names, numbers, suiteOptions } from "./suites/options.ts";
@@ -82,6 +83,12 @@ suite("banks", "models of 7B at their published shapes, with random weights: mem
   .option("--dir <dir>", "where checkpoints are written and kept (default: a temporary folder)")
   .option("--native", "llama.cpp beside it")
   .action(banks);
+suite("gemma", "Gemma 3 270M as its GGUF stores it, in Bun, Node and Deno, beside llama.cpp and others")
+  .option("--model <file>", "the GGUF (default: gemma-3-270m-q4_k_m.gguf in the folder LAMBENT_MODELS)")
+  .option("--threads <counts>", "threads", numbers, [1, 2])
+  .option("--rounds <n>", "runs of each, in turns", Number, 3)
+  .option("--only <names>", "of bun, node, deno, native, wllama, transformers (default: all)", names)
+  .action(gemma);
 program
   .command("story")
   .description("NLL and distinct 4-grams of stories of 4,096 tokens, scored by the model in windows of 512")

@@ -55,6 +55,7 @@ function choice(flags: string, description: string, choices: readonly string[], 
 /** The flags of how a model is loaded and how it attends, by what `load` calls them; commander gives them the same names. */
 export const LOAD_FLAGS = {
   revision: flag("--revision <name>", "branch, tag or commit of a Hugging Face id"),
+  file: flag("--file <name>", "GGUF file in the directory or of the Hugging Face id"),
   offline: flag("--offline", "use only what was downloaded before"),
   cacheDir: flag("--cache-dir <dir>", "where downloads are kept (default: the Hugging Face cache)"),
   dtype: choice("--dtype <format>", "format of the weights", ["auto", ...DTYPES], "auto"),
@@ -98,7 +99,10 @@ export interface ModelFlags extends Pick<LoadOptions, LoadFlag> {
 
 /** Which model, how it is loaded, and how it attends: the flags that every command has. */
 export function modelOptions(command: Command): Command {
-  command.option("-m, --model <where>", "directory, URL or Hugging Face id (default: the embedded lambent-llama-5m)");
+  command.option(
+    "-m, --model <where>",
+    "directory, GGUF file, URL or Hugging Face id (default: the embedded lambent-llama-5m)",
+  );
   return Object.values(LOAD_FLAGS).reduce((all, option) => all.addOption(option), command);
 }
 

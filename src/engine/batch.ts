@@ -18,6 +18,8 @@ export interface Work {
    * work's next step waits for what is returned.
    */
   readonly after?: ((rows: WorkRows) => void | Promise<void>) | undefined;
+  /** Whether `after` reads hidden states, which are then past the final norm. */
+  readonly takesHidden?: boolean | undefined;
   /** Whether its steps hold no rows of other sessions. */
   readonly alone?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -29,6 +31,8 @@ export interface WorkRows {
   readonly index: number;
   readonly position: number;
   readonly count: number;
+  /** The first one's number among the step's rows. */
+  readonly row: number;
   /** The first one's number among the step's rows that want logits, and how many of them do. */
   readonly logitsRow: number;
   readonly logitsCount: number;
@@ -62,15 +66,24 @@ export class Batch {
   readonly #machine: Machine;
   readonly #rows: number;
   readonly #logitsRows: number;
+  readonly #finalNorm: () => void;
   #queue: Queued[] = [];
   /** Made so far. */
   #steps = 0;
 
-  /** @param limits the rows that a step may have, and how many of them may want logits */
-  constructor(machine: Machine, { rows, logitsRows }: { readonly rows: number; readonly logitsRows: number }) {
+  /**
+   * @param limits the rows that a step may have, and how many of them may want logits
+   * @param finalNorm puts the hidden states of a step's rows through the final norm
+   */
+  constructor(
+    machine: Machine,
+    { rows, logitsRows }: { readonly rows: number; readonly logitsRows: number },
+    finalNorm: () => void,
+  ) {
     this.#machine = machine;
     this.#rows = rows;
     this.#logitsRows = logitsRows;
+    this.#finalNorm = finalNorm;
   }
 
   /** Done when every token is read. On abort, or if the session is disposed of, what was read so far stays read. */
@@ -145,7 +158,7 @@ export class Batch {
       const mine = rowsOf(queued, count);
       const logitsCount = mine.filter(({ wantsLogits }) => wantsLogits).length;
       const { position } = queued.work.session;
-      parts.push({ queued, rows: { index: queued.read, position, count, logitsRow, logitsCount } });
+      parts.push({ queued, rows: { index: queued.read, position, count, row: rows.length, logitsRow, logitsCount } });
       rows.push(...mine);
       logitsRow += logitsCount;
     }
@@ -153,6 +166,7 @@ export class Batch {
     for (const { queued } of parts) queued.work.session.broken = true;
     try {
       this.#machine.run(rows);
+      if (parts.some(({ queued }) => queued.work.takesHidden)) this.#finalNorm();
     } catch (error) {
       for (const { queued } of parts) this.#fail(queued, error);
       return;

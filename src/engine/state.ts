@@ -49,6 +49,12 @@ export function chosenBy(session: SessionState, alone: Choosing | undefined): [C
   return [generation.choosing, { recent, position, length, newTokens: length - promptTokens }];
 }
 
+/** The session is at its first token again. */
+export function restart(session: SessionState): void {
+  session.recent.fill(-1);
+  Object.assign(session, { position: session.origin, pending: -1, hasLogits: false });
+}
+
 /** The session has read these tokens; its slot is theirs already. */
 export function advance(session: SessionState, tokens: readonly number[]): void {
   const { recent, position } = session;

@@ -3,7 +3,7 @@
 export { LambentError, ModelError, OptionError } from "../base/errors.ts";
 export type { ByteSource, Files } from "../base/source.ts";
 export { POLICIES, type PolicyName } from "../plan/policy.ts";
-export type { OpenOptions, StartOptions } from "../service/types.ts";
+export type { EmbedOptions, OpenOptions, StartOptions } from "../service/types.ts";
 export { type EngineInfo, type EngineOptions, engineInfo } from "../session/engine_info.ts";
 export type { GenerateOptions } from "../session/generate_options.ts";
 export type { GeneratedToken, Generation, GenerationResult } from "../session/generation.ts";

@@ -1,6 +1,6 @@
 import { activationBytes, blockColumns, isQuantized } from "../../assembly/layout.ts";
 import { Elementwise, Embed, Gather, Matmul, Norm, Op, Quantize, Span } from "../../assembly/op.ts";
-import type { DType } from "../base/dtype.ts";
+import type { MemoryDType } from "../base/dtype.ts";
 import { LOGITS_BUFFERS, PLANNED } from "../models/buffers.ts";
 import type { Operation, Program } from "../models/program.ts";
 import type { CacheLayout } from "./cache.ts";
@@ -8,10 +8,10 @@ import { lowerAttention } from "./lower_attention.ts";
 import { type Addresses, bits, type PlannedRecord, record } from "./record.ts";
 import { FORMATS, packedRowBytes } from "./weights.ts";
 
-/** What the buffer of quantised activations holds: which buffer's numbers, for which format. */
+/** What the buffer of quantised activations holds: which buffer's numbers, in how many bytes per block. */
 export interface Quantized {
   x?: string;
-  dtype?: DType;
+  bytes?: number;
 }
 
 const ELEMENTWISE = {
@@ -146,8 +146,9 @@ function lowerMatmul(operation: Of<"matmul">, { widths, at, quantized }: Lowerin
   const text = `${shaped(y, widths)} = ${x} · ${operation.weight}[${n},${k}]ᵀ ${weight.dtype}${more}`;
   const cost = { weightBytes: weight.bytes + (bias?.bytes ?? 0), flops: 2 * n * k };
   const matmul = record(Op.Matmul, spanOf(y), fields, text, cost);
-  if (!whole || (quantized.x === x && quantized.dtype === weight.dtype)) return [matmul];
-  Object.assign(quantized, { x, dtype: weight.dtype });
+  const bytes = activationBytes(format);
+  if (!whole || (quantized.x === x && quantized.bytes === bytes)) return [matmul];
+  Object.assign(quantized, { x, bytes });
   const numbers = {
     [Quantize.y]: at.buffer(PLANNED.quantized),
     [Quantize.x]: at.buffer(x),
@@ -174,7 +175,7 @@ function lowerElementwise(operation: Of<keyof typeof ELEMENTWISE>, { widths, at 
 }
 
 /** The buffer that quantised matmuls need beside the model's own: f32 values per row, enough for any x. */
-export function quantizedBuffer(program: Program, dtypeOf: (weight: string) => DType): Record<string, number> {
+export function quantizedBuffer(program: Program, dtypeOf: (weight: string) => MemoryDType): Record<string, number> {
   const operations = [...program.layers.flat(), ...program.head];
   const widths = operations.map((operation) => {
     const format = operation.op === "matmul" ? FORMATS[dtypeOf(operation.weight)] : undefined;

@@ -1,6 +1,7 @@
 import { Size } from "../../assembly/layout.ts";
 import { Arena, align } from "../machine/arena.ts";
 import { LOGITS_BUFFERS } from "../models/buffers.ts";
+import { hasHead } from "../models/headless.ts";
 import { turns } from "../models/positions.ts";
 import { type AttentionOperation, attentionOf, type Operation, type Program, weightNames } from "../models/program.ts";
 import type { CacheLayout } from "./cache.ts";
@@ -172,7 +173,7 @@ function nameOf({ positions, clamp, limit }: AngleKey): string {
 function placeSlot({ program, layers }: Draft, units: readonly Unit[]) {
   const offsets = new Map<number, number>();
   const head = units.some(({ number }) => number === program.layers.length + 1);
-  let slotBytes = head ? align(4 * program.vocabSize) : 0;
+  let slotBytes = head && hasHead(program) ? align(4 * program.vocabSize) : 0;
   for (const { layer } of units) {
     if (layer === undefined) continue;
     offsets.set(layer, slotBytes);

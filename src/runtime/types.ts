@@ -6,6 +6,8 @@ import type { StartThread, Thread } from "../machine/pool.ts";
 export interface FindOptions {
   /** Of a model on the hub: branch, tag or commit. */
   readonly revision?: string | undefined;
+  /** The GGUF file in the directory that is meant. */
+  readonly file?: string | undefined;
   /** Use only what was downloaded before. */
   readonly offline?: boolean | undefined;
   readonly cacheDir?: string | undefined;

@@ -18,6 +18,7 @@ export function serveFiles(files: Files): { readonly handlers: Handlers; close()
   let ended = false;
   const drop = (source: ByteSource) => (async () => source.close())().catch(() => {});
   const handlers = {
+    listFiles: async (_: Call) => (await files.list?.()) ?? [],
     async openFile(_: Call, file: string): Promise<RemoteSource | undefined> {
       const source = await files.open(file);
       if (!source) return undefined;
@@ -47,10 +48,18 @@ export function serveFiles(files: Files): { readonly handlers: Handlers; close()
   return { handlers, close };
 }
 
+/** What another thread is told of files. */
+export interface RemoteFiles {
+  readonly files: string;
+  readonly file: string | undefined;
+}
+
 /** The files, as the other thread sees them. */
-export function remoteFiles(name: string, rpc: Rpc): Files {
+export function remoteFiles({ files: name, file: model }: RemoteFiles, rpc: Rpc): Files {
   return {
     name,
+    file: model,
+    list: () => rpc.call<string[]>("listFiles", []),
     async open(file) {
       const source = await rpc.call<RemoteSource | undefined>("openFile", [file]);
       if (!source) return undefined;

@@ -5,11 +5,12 @@ import type { Files } from "../base/source.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { TextState } from "../engine/state.ts";
 import type { EngineThread } from "../runtime/types.ts";
-import { serveFiles } from "./files.ts";
+import { type RemoteFiles, serveFiles } from "./files.ts";
 import { type CallOptions, Rpc, type Stream } from "./rpc.ts";
 import type { Served, Told, ToldToken } from "./serve.ts";
 import type {
   ChosenToken,
+  EmbedOptions,
   EngineFacts,
   EngineService,
   Opened,
@@ -56,7 +57,7 @@ export class RemoteService implements EngineService {
       const why = reason === undefined ? "" : `: ${show(messageOf(reason))}`;
       rpc.end(new LambentError(`the engine's worker ended${why}`));
     });
-    const place = typeof where === "string" ? where : { files: where.name };
+    const place = typeof where === "string" ? where : ({ files: where.name, file: where.file } satisfies RemoteFiles);
     try {
       const served = await rpc.call<Served<T>>("load", [place, options], call);
       return { service: new RemoteService(rpc, thread, served), rest: served.rest };
@@ -153,6 +154,14 @@ export class RemoteService implements EngineService {
 
   snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>> {
     return this.#ask("snapshot", id, [text]);
+  }
+
+  embed(
+    texts: readonly (readonly number[])[],
+    { signal, onProgress, pooling, normalize, wait }: EmbedOptions = {},
+  ): Promise<Float32Array<ArrayBuffer>> {
+    const onTell = (done: number) => onProgress?.(done, texts.length);
+    return this.#rpc.call("embed", [texts, { pooling, normalize, wait }], { signal, onTell });
   }
 
   dispose(id: number): void {

@@ -1,9 +1,10 @@
 import { mismatch, OptionError } from "../base/errors.ts";
 import { isOf } from "../base/realm.ts";
-import type { Files } from "../base/source.ts";
+import { type Files, withFile } from "../base/source.ts";
 import { abortable } from "../base/tick.ts";
 import { Engine, type LoadingOptions } from "../engine/engine.ts";
-import { type Checkpoint, openDirectory } from "../formats/checkpoint.ts";
+import type { Checkpoint } from "../formats/checkpoint.ts";
+import { openCheckpoint } from "../formats/open.ts";
 import { readBandwidth } from "../machine/roofline.ts";
 import { type Planned, planCheckpoint } from "../plan/plan_checkpoint.ts";
 import { currentRuntime } from "../runtime/index.ts";
@@ -19,6 +20,8 @@ import { tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
 export interface LoadOptions extends EngineOptions, Omit<LoadingOptions, "onProgress" | "availableMemory" | "threads"> {
   /** Branch, tag or commit of a model on the hub; "main" by default. */
   readonly revision?: string | undefined;
+  /** The GGUF file, the first of a split set, in the directory, the repository or the files. */
+  readonly file?: string | undefined;
   /** Use only what is in the cache. */
   readonly offline?: boolean | undefined;
   /** Where downloads are kept; Python's Hugging Face cache by default. */
@@ -34,8 +37,9 @@ export interface LoadProgress {
 }
 
 /**
- * Where a model is: a directory, a URL of one (in a page also a relative one that starts with "/" or "."), a Hugging
- * Face id, or a source of files.
+ * Where a model is: a directory or a GGUF file, a URL of either (in a page also a relative one that starts with "/" or
+ * "."), a Hugging Face id, perhaps with a colon and what the name of a GGUF file says of its types
+ * (`org/name:Q4_K_M`), or a source of files.
  */
 export type Where = string | URL | Files;
 
@@ -46,15 +50,16 @@ export type Where = string | URL | Files;
 export function areFiles(where: Where): where is Files {
   if (typeof where === "object" && where && "open" in where) return true;
   if (typeof where === "string" || isOf("URL", where)) return false;
-  throw new OptionError(mismatch("model", "a directory, a URL, a Hugging Face id, or files", where));
+  throw new OptionError(mismatch("model", "a directory, a GGUF file, a URL, a Hugging Face id, or files", where));
 }
 
 /** The files of a model, given directly or by name. */
 export async function findModel(where: Where, options: LoadOptions, runtime: Runtime): Promise<Files> {
-  if (areFiles(where)) return where;
+  const { file } = options;
+  if (areFiles(where)) return withFile(where, file);
   const { revision, offline, cacheDir, signal, onProgress } = options;
   return runtime.find(`${where}`, {
-    ...{ revision, offline, cacheDir, signal },
+    ...{ revision, file, offline, cacheDir, signal },
     onProgress: (loaded, total) => onProgress?.({ stage: "download", loaded, total }),
   });
 }
@@ -67,7 +72,7 @@ export async function withCheckpoint<T>(
   runtime?: Runtime,
 ): Promise<T> {
   runtime ??= await currentRuntime();
-  const opening = openDirectory(await findModel(where, options, runtime));
+  const opening = openCheckpoint(await findModel(where, options, runtime));
   const checkpoint = await abortable(opening, options.signal).catch((error) => {
     opening.then((late) => late.close()).catch(() => {});
     throw error;

@@ -26,20 +26,21 @@ export interface Section {
 
 /** Finds added tokens in text: leftmost first, the longest of those that start there. */
 export class AddedTokens {
-  /** By first UTF-16 unit, longest first. */
-  readonly #byFirst = new Map<string, { text: string; token: AddedToken }[]>();
+  /** First UTF-16 unit → lengths, longest first: tokens by text. Gemma has 6,000 that start with "<". */
+  readonly #byFirst = new Map<string, Map<number, Map<string, AddedToken>>>();
   readonly #first: RegExp | undefined;
 
   /** `normalize`: the normalization of the text in which the tokens will be matched. */
   constructor(tokens: readonly AddedToken[], normalize: (text: string) => string) {
-    for (const token of tokens) {
-      const text = normalize(token.content);
-      if (text === "") continue;
-      const list = this.#byFirst.get(text.charAt(0)) ?? [];
-      list.push({ text, token });
-      this.#byFirst.set(text.charAt(0), list);
+    const texts = tokens.map((token) => ({ text: normalize(token.content), token })).filter(({ text }) => text !== "");
+    texts.sort((a, b) => b.text.length - a.text.length);
+    for (const { text, token } of texts) {
+      const lengths = this.#byFirst.get(text.charAt(0)) ?? new Map<number, Map<string, AddedToken>>();
+      this.#byFirst.set(text.charAt(0), lengths);
+      const same = lengths.get(text.length) ?? new Map<string, AddedToken>();
+      lengths.set(text.length, same);
+      if (!same.has(text)) same.set(text, token);
     }
-    for (const list of this.#byFirst.values()) list.sort((a, b) => b.text.length - a.text.length);
     const units = [...this.#byFirst.keys()].map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
     this.#first = units.length > 0 ? new RegExp(`[${units.join("")}]`, "g") : undefined;
   }
@@ -50,10 +51,9 @@ export class AddedTokens {
     let done = 0;
     let at = 0;
     for (let next = this.#next(text, 0); next; next = this.#next(text, at)) {
-      const { index, hit } = next;
-      const { token } = hit;
+      const { index, length, token } = next;
       let start = index;
-      let end = index + hit.text.length;
+      let end = index + length;
       at = end;
       if (token.singleWord && touchesWord(text, start, end)) continue;
       if (token.lstrip) start = Math.max(done, start - trailingSpace(text.slice(0, start)));
@@ -71,8 +71,10 @@ export class AddedTokens {
     this.#first.lastIndex = from;
     for (let found = this.#first.exec(text); found; found = this.#first.exec(text)) {
       const { index } = found;
-      const hit = this.#byFirst.get(found[0])?.find((entry) => text.startsWith(entry.text, index));
-      if (hit) return { index, hit };
+      for (const [length, tokens] of this.#byFirst.get(found[0]) ?? []) {
+        const token = tokens.get(text.slice(index, index + length));
+        if (token) return { index, length, token };
+      }
     }
     return undefined;
   }

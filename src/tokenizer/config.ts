@@ -1,7 +1,7 @@
 import { isRecord } from "../formats/json.ts";
 import type { AddedToken } from "./added.ts";
-import { MAX_ID } from "./bpe.ts";
 import type { Field } from "./field.ts";
+import { MAX_ID } from "./vocabulary.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 

@@ -1,107 +1,259 @@
+import { resized } from "./resized.ts";
+import type { Vocabulary } from "./vocabulary.ts";
+
+/** Which adjacent tokens are merged, and in which order. Tokens are indexes into a vocabulary. */
+export interface Merges {
+  /** The merge of two tokens; -1 if there is none. */
+  find(left: number, right: number): number;
+  /** The token that a merge makes. */
+  product(merge: number): number;
+  /** Merges of a lower rank come first … */
+  rank(merge: number): number;
+  /** … and those of equal rank in the order of this number. */
+  order(left: number, right: number): number;
+}
+
 /**
- * An entry of the heap: a merge's rank in the high part, the position of its left part in the low part of one exact
- * number.
+ * Merges in a list: the rank of each is its index. A merge is known by the token that it makes and by where that is cut in
+ * two, so that reading a list of 10^5 need not look up both parts.
  */
-const POSITIONS = 2 ** 27;
+export class MergeList implements Merges {
+  readonly #vocab: Vocabulary;
+  /** Bytes of the second token that its product does not have: the continuing_subword_prefix. */
+  readonly #skip: number;
+  #count = 0;
+  #products = new Int32Array(1024);
+  /** Bytes of the first part. */
+  #cuts = new Int32Array(1024);
+  /** [tokens + 1] into `#of`: the merges that make a token, the last one first. */
+  #starts = new Int32Array(0);
+  #of = new Int32Array(0);
 
-/** Two adjacent tokens, and their product. */
-export type Merge = readonly [left: string, right: string, product: string];
+  constructor(vocab: Vocabulary, skip = 0) {
+    this.#vocab = vocab;
+    this.#skip = skip;
+  }
 
-/** The most results that are cached; texts repeat their words. */
-const REMEMBERED = 10_000;
-/** Separates the parts of a key; each part is one character and an affix. */
-const BETWEEN = "\0";
+  /**
+   * Appends the merge of two parts, [start, end) and [start2, end2), to what they make; false if that is no token. If a
+   * pair occurs twice the last one counts, as in Hugging Face. A part that is no token never occurs.
+   */
+  add(bytes: Uint8Array, start: number, end: number, start2: number, end2: number): boolean {
+    const merge = this.#count;
+    // Lists are sorted by what they make.
+    const guess = merge > 0 ? (this.#products[merge - 1] as number) : -1;
+    const product = this.#vocab.indexOfBytes(bytes, start, end, start2, end2, guess);
+    if (product < 0) return false;
+    if (merge === this.#products.length) {
+      this.#products = resized(this.#products, 2 * merge);
+      this.#cuts = resized(this.#cuts, 2 * merge);
+    }
+    this.#products[merge] = product;
+    this.#cuts[merge] = end - start;
+    this.#count++;
+    return true;
+  }
+
+  /** Makes the list ready for `find`. */
+  complete(): this {
+    this.#products = resized(this.#products, this.#count);
+    this.#cuts = resized(this.#cuts, this.#count);
+    const starts = new Int32Array(this.#vocab.table.count + 1);
+    for (const product of this.#products) (starts[product] as number)++;
+    for (let i = 1; i < starts.length; i++) (starts[i] as number) += starts[i - 1] as number;
+    const of = new Int32Array(this.#count);
+    for (let merge = 0; merge < this.#count; merge++) {
+      const to = --(starts[this.#products[merge] as number] as number);
+      of[to] = merge;
+    }
+    [this.#starts, this.#of] = [starts, of];
+    return this;
+  }
+
+  find(left: number, right: number): number {
+    const product = this.#vocab.indexOfJoined(left, right, this.#skip);
+    if (product < 0) return -1;
+    const cut = this.#vocab.lengthAt(left);
+    const end = this.#starts[product + 1] as number;
+    for (let at = this.#starts[product] as number; at < end; at++) {
+      const merge = this.#of[at] as number;
+      if (this.#cuts[merge] === cut) return merge;
+    }
+    return -1;
+  }
+
+  product(merge: number): number {
+    return this.#products[merge] as number;
+  }
+
+  rank(merge: number): number {
+    return merge;
+  }
+
+  order(): number {
+    return 0;
+  }
+}
+
+/**
+ * Merges that SentencePiece's scores stand for, without a list: two tokens are merged if the vocabulary has what they
+ * make, the best score first, then the lower index at the left, then at the right. These are the merges of the
+ * tokenizer.json that Hugging Face makes of such a vocabulary, in its order.
+ */
+export class ScoredMerges implements Merges {
+  readonly #vocab: Vocabulary;
+  readonly #scores: Float32Array;
+  readonly #mergeable: (token: number) => boolean;
+
+  /** `scores` by index; `mergeable`: whether merges may make a token. */
+  constructor(vocab: Vocabulary, scores: Float32Array, mergeable: (token: number) => boolean) {
+    this.#vocab = vocab;
+    this.#scores = scores;
+    this.#mergeable = mergeable;
+  }
+
+  find(left: number, right: number): number {
+    const product = this.#vocab.indexOfJoined(left, right, 0);
+    return product >= 0 && this.#mergeable(product) ? product : -1;
+  }
+
+  product(merge: number): number {
+    return merge;
+  }
+
+  rank(merge: number): number {
+    return -(this.#scores[merge] as number);
+  }
+
+  order(left: number, right: number): number {
+    return left * 2 ** 24 + right;
+  }
+}
 
 /**
  * Byte-pair merging: of all adjacent pairs that a merge joins, the one with the lowest rank is merged first, leftmost
  * first.
  */
 export class Merger {
-  /** Left part → right part → rank. */
-  readonly #ranks = new Map<string, Map<string, number>>();
-  readonly #products: readonly string[];
-  readonly #remembered = new Map<string, readonly string[]>();
+  readonly #merges: Merges;
+  readonly #next: Int32Array;
+  readonly #before: Int32Array;
+  /** The merge at a position with its right neighbour; -1: none. */
+  readonly #found: Int32Array;
+  readonly #queue = new Queue();
 
-  /** `merges` in the order of their ranks; if a pair occurs twice the last one counts, as in Hugging Face. */
-  constructor(merges: readonly Merge[]) {
-    for (const [rank, [left, right]] of merges.entries()) {
-      const rights = this.#ranks.get(left) ?? new Map<string, number>();
-      this.#ranks.set(left, rights.set(right, rank));
-    }
-    this.#products = merges.map(([, , product]) => product);
+  /** `capacity`: for more tokens than this, each time memory is allocated. */
+  constructor(merges: Merges, capacity = 1024) {
+    this.#merges = merges;
+    this.#next = new Int32Array(capacity);
+    this.#before = new Int32Array(capacity);
+    this.#found = new Int32Array(capacity);
   }
 
-  /** The tokens that `parts` are merged into. */
-  merge(parts: readonly string[]): readonly string[] {
-    if (parts.length < 2) return parts;
-    const key = parts.join(BETWEEN);
-    let tokens = this.#remembered.get(key);
-    if (!tokens) {
-      tokens = this.#merged([...parts]);
-      if (this.#remembered.size >= REMEMBERED) this.#remembered.clear();
-      this.#remembered.set(key, tokens);
+  /** Merges the first `count` of `tokens`, in place; returns how many are left. Negative ones are never merged. */
+  merge(tokens: Int32Array, count: number): number {
+    if (count < 2) return count;
+    if (count > this.#next.length) return new Merger(this.#merges, count).merge(tokens, count);
+    const [next, before, found, queue] = [this.#next, this.#before, this.#found, this.#queue];
+    for (let at = 0; at < count; at++) {
+      next[at] = at + 1;
+      before[at] = at - 1;
     }
-    return tokens;
+    for (let at = 0; at < count; at++) this.#look(tokens, at, count);
+    while (queue.take()) {
+      const { at, merge } = queue;
+      if (found[at] !== merge) continue;
+      const right = next[at] as number;
+      tokens[at] = this.#merges.product(merge);
+      found[right] = -1;
+      next[at] = next[right] as number;
+      if ((next[at] as number) < count) before[next[at] as number] = at;
+      this.#look(tokens, at, count);
+      if ((before[at] as number) >= 0) this.#look(tokens, before[at] as number, count);
+    }
+    let left = 0;
+    for (let at = 0; at < count; at = next[at] as number) tokens[left++] = tokens[at] as number;
+    return left;
   }
 
-  #merged(tokens: string[]): string[] {
-    const end = tokens.length;
-    const next = Int32Array.from(tokens, (_, i) => i + 1);
-    const before = Int32Array.from(tokens, (_, i) => i - 1);
-    /** The rank of the merge at a position with its right neighbour; -1: none. */
-    const ranks = new Int32Array(end).fill(-1);
-    const heap = new Heap();
-    const look = (at: number) => {
-      const right = next[at] as number;
-      const rank = right < end ? this.#ranks.get(tokens[at] as string)?.get(tokens[right] as string) : undefined;
-      ranks[at] = rank ?? -1;
-      if (rank !== undefined) heap.push(rank * POSITIONS + at);
-    };
-    for (let at = 0; at < end; at++) look(at);
-    for (let place = heap.pop(); place !== undefined; place = heap.pop()) {
-      const at = place % POSITIONS;
-      const rank = (place - at) / POSITIONS;
-      if (ranks[at] !== rank) continue;
-      const right = next[at] as number;
-      tokens[at] = this.#products[rank] as string;
-      tokens[right] = "";
-      ranks[right] = -1;
-      const after = (next[at] = next[right] as number);
-      if (after < end) before[after] = at;
-      look(at);
-      if ((before[at] as number) >= 0) look(before[at] as number);
-    }
-    return tokens.filter((token) => token !== "");
+  #look(tokens: Int32Array, at: number, count: number): void {
+    const next = this.#next[at] as number;
+    const left = tokens[at] as number;
+    const right = next < count ? (tokens[next] as number) : -1;
+    const merge = left >= 0 && right >= 0 ? this.#merges.find(left, right) : -1;
+    this.#found[at] = merge;
+    if (merge >= 0) this.#queue.put(at, merge, this.#merges.rank(merge), this.#merges.order(left, right));
   }
 }
 
-/** A heap of numbers with the smallest first. */
-class Heap {
-  readonly #values: number[] = [];
+/** A heap of merges at positions, the first to do first. */
+class Queue {
+  /** Of the one that was taken last. */
+  at = 0;
+  merge = 0;
+  #size = 0;
+  #capacity = 64;
+  #ats = new Int32Array(64);
+  #merges = new Int32Array(64);
+  #ranks = new Float64Array(64);
+  #orders = new Float64Array(64);
 
-  push(value: number): void {
-    const values = this.#values;
-    let at = values.length;
-    for (let up = (at - 1) >> 1; at > 0 && (values[up] as number) > value; up = (at - 1) >> 1) {
-      values[at] = values[up] as number;
-      at = up;
+  put(at: number, merge: number, rank: number, order: number): void {
+    if (this.#size === this.#capacity) this.#grow();
+    let to = this.#size++;
+    for (let up = (to - 1) >> 1; to > 0 && !this.#isBefore(up, rank, order, at); up = (to - 1) >> 1) {
+      this.#move(up, to);
+      to = up;
     }
-    values[at] = value;
+    this.#set(to, at, merge, rank, order);
   }
 
-  pop(): number | undefined {
-    const values = this.#values;
-    const first = values[0];
-    const last = values.pop();
-    if (last === undefined || values.length === 0) return first;
-    let at = 0;
-    for (let child = 1; child < values.length; child = 2 * at + 1) {
-      if (child + 1 < values.length && (values[child + 1] as number) < (values[child] as number)) child++;
-      if ((values[child] as number) >= last) break;
-      values[at] = values[child] as number;
-      at = child;
+  /** Removes the first one; false if there is none. */
+  take(): boolean {
+    if (this.#size === 0) return false;
+    this.at = this.#ats[0] as number;
+    this.merge = this.#merges[0] as number;
+    const last = --this.#size;
+    const [at, rank, order] = [this.#ats[last] as number, this.#ranks[last] as number, this.#orders[last] as number];
+    let to = 0;
+    for (let child = 1; child < last; child = 2 * to + 1) {
+      if (child + 1 < last && this.#isBefore(child + 1, this.#ranks[child]!, this.#orders[child]!, this.#ats[child]!))
+        child++;
+      if (!this.#isBefore(child, rank, order, at)) break;
+      this.#move(child, to);
+      to = child;
     }
-    values[at] = last;
-    return first;
+    this.#set(to, at, this.#merges[last] as number, rank, order);
+    return true;
+  }
+
+  #isBefore(entry: number, rank: number, order: number, at: number): boolean {
+    const own = this.#ranks[entry] as number;
+    if (own !== rank) return own < rank;
+    const ownOrder = this.#orders[entry] as number;
+    return ownOrder !== order ? ownOrder < order : (this.#ats[entry] as number) < at;
+  }
+
+  #move(from: number, to: number): void {
+    this.#set(to, this.#ats[from]!, this.#merges[from]!, this.#ranks[from]!, this.#orders[from]!);
+  }
+
+  #set(to: number, at: number, merge: number, rank: number, order: number): void {
+    this.#ats[to] = at;
+    this.#merges[to] = merge;
+    this.#ranks[to] = rank;
+    this.#orders[to] = order;
+  }
+
+  #grow(): void {
+    this.#capacity *= 2;
+    const copy = <T extends Int32Array | Float64Array>(old: T, grown: T): T => {
+      grown.set(old);
+      return grown;
+    };
+    this.#ats = copy(this.#ats, new Int32Array(this.#capacity));
+    this.#merges = copy(this.#merges, new Int32Array(this.#capacity));
+    this.#ranks = copy(this.#ranks, new Float64Array(this.#capacity));
+    this.#orders = copy(this.#orders, new Float64Array(this.#capacity));
   }
 }

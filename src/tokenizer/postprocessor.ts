@@ -1,5 +1,5 @@
-import { MAX_ID } from "./bpe.ts";
 import type { Field } from "./field.ts";
+import { MAX_ID } from "./vocabulary.ts";
 
 /** The ids that are added before and after those of a text. */
 export interface Frame {

@@ -1,13 +1,15 @@
 import { ModelError, mismatch, OptionError, show } from "../base/errors.ts";
 import { type AddedToken, AddedTokens } from "./added.ts";
-import { BpeModel, MAX_ID } from "./bpe.ts";
 import { readAddedToken, readConfig, type TokenizerConfig } from "./config.ts";
 import { compileDecoder, type Decoder } from "./decoder.ts";
 import { Field } from "./field.ts";
+import { compileModel } from "./model.ts";
 import { compileNormalizer, type Normalizer } from "./normalizer.ts";
 import { compilePostProcessor, type Frame } from "./postprocessor.ts";
 import { compilePreTokenizer, type PreTokenizer } from "./pretokenizer.ts";
 import { TextStream } from "./stream.ts";
+import type { TokenModel } from "./token_model.ts";
+import { MAX_ID, type Vocabulary } from "./vocabulary.ts";
 
 /** The most special tokens that a tokenizer may add to every text; thousands are a mistake or an attack. */
 const MOST_AROUND = 1000;
@@ -32,7 +34,7 @@ export class Tokenizer {
   /** Chat templates by name. */
   readonly chatTemplates: ReadonlyMap<string, string>;
 
-  readonly #model: BpeModel;
+  readonly #model: TokenModel;
   readonly #normalize: Normalizer;
   readonly #cut: PreTokenizer;
   readonly #frame: Frame;
@@ -41,9 +43,7 @@ export class Tokenizer {
   /** Matched in the normalized text. */
   readonly #addedNormalized: AddedTokens;
   readonly #added: ReadonlyMap<number, AddedToken>;
-  /** By id, as they decode. */
-  readonly #tokens: readonly (string | undefined)[];
-  readonly #ids: ReadonlyMap<string, number>;
+  readonly #addedIds: ReadonlyMap<string, number>;
 
   /**
    * @param json tokenizer.json, parsed
@@ -56,7 +56,7 @@ export class Tokenizer {
     this.name = name;
     const root = new Field(json, name);
     const settings = readConfig(new Field(config, `${name}: tokenizer_config`));
-    this.#model = new BpeModel(root.get("model"));
+    this.#model = compileModel(root.get("model"));
     this.#normalize = compileNormalizer(root.get("normalizer"));
     this.#cut = compilePreTokenizer(root.get("pre_tokenizer"));
     this.decoder = compileDecoder(root.get("decoder"));
@@ -71,15 +71,8 @@ export class Tokenizer {
       added.filter((token) => token.normalized),
       this.#normalize,
     );
-    const ids = new Map(this.#model.vocab);
-    for (const { content, id } of added) ids.set(content, id);
-    this.#ids = ids;
-    const tokens: (string | undefined)[] = [];
-    for (const [token, id] of ids) tokens[id] = token;
-    // Matched in normalized text, so that is what it decodes to: "▁<tok>" and not "<tok>".
-    for (const { content, id, normalized } of added) if (normalized) tokens[id] = this.#normalize(content);
-    this.#tokens = tokens;
-    this.vocabSize = tokens.length;
+    this.#addedIds = new Map(added.map(({ content, id }) => [content, id]));
+    this.vocabSize = added.reduce((size, { id }) => Math.max(size, id + 1), this.#model.vocab.limit);
 
     this.specialTokens = settings.named;
     this.chatTemplates =
@@ -87,7 +80,7 @@ export class Tokenizer {
         ? settings.chatTemplates
         : new Map([...settings.chatTemplates, ["default", options.chatTemplate]]);
     this.#frame = this.#withBosAndEos(
-      compilePostProcessor(root.get("post_processor"), (id) => tokens[id] !== undefined),
+      compilePostProcessor(root.get("post_processor"), (id) => this.token(id) !== undefined),
       settings,
     );
     if (this.#frame.prefix.length + this.#frame.suffix.length > MOST_AROUND) {
@@ -134,7 +127,7 @@ export class Tokenizer {
 
   /** The token of an id; undefined if there is none. */
   token(id: number): string | undefined {
-    return this.#added.get(id)?.content ?? this.#tokens[id];
+    return this.#added.get(id)?.content ?? this.#model.vocab.token(id);
   }
 
   /** Whether an id is that of a special token, such as BOS, which decoded text omits. */
@@ -144,7 +137,8 @@ export class Tokenizer {
 
   /** The id of a token, special ones included. */
   id(token: string): number | undefined {
-    return this.#ids.get(token);
+    const id = this.#addedIds.get(token) ?? this.#model.vocab.find(token);
+    return id < 0 ? undefined : id;
   }
 
   /**
@@ -153,11 +147,14 @@ export class Tokenizer {
    */
   tokenBytes(id: number, options: { skipSpecialTokens?: boolean } = {}): Uint8Array | undefined {
     if (!Number.isInteger(id) || id < 0) throw new OptionError(mismatch("token id", "a non-negative integer", id));
-    const token = this.#tokens[id];
-    if (token === undefined) return undefined;
     const added = this.#added.get(id);
-    if (added?.special && options.skipSpecialTokens !== false) return undefined;
-    return this.decoder.bytes(token, added !== undefined);
+    if (!added) {
+      const token = this.#model.vocab.token(id);
+      return token === undefined ? undefined : this.decoder.bytes(token, false);
+    }
+    if (added.special && options.skipSpecialTokens !== false) return undefined;
+    // Matched in normalized text, so that is what it decodes to: "▁<tok>" and not "<tok>".
+    return this.decoder.bytes(added.normalized ? this.#normalize(added.content) : added.content, true);
   }
 
   get bosToken(): string | undefined {
@@ -217,14 +214,17 @@ export class Tokenizer {
  * All added tokens: those of tokenizer.json, those of the configuration, and special ones that are plain entries of the
  * vocabulary. A token in the vocabulary keeps the vocabulary's id, as in Hugging Face.
  */
-function readAdded(list: Field, config: TokenizerConfig, vocab: ReadonlyMap<string, number>): AddedToken[] {
+function readAdded(list: Field, config: TokenizerConfig, vocab: Vocabulary): AddedToken[] {
   const added = new Map<string, AddedToken>();
   const owner = new Map<number, string>();
-  for (const [token, id] of vocab) owner.set(id, token);
+  const known = (content: string) => {
+    const id = vocab.find(content);
+    return id < 0 ? undefined : id;
+  };
   const add = (token: AddedToken, complain: (expected: string) => never) => {
     if (token.content === "") return;
-    const id = vocab.get(token.content) ?? added.get(token.content)?.id ?? token.id;
-    const other = owner.get(id);
+    const id = known(token.content) ?? added.get(token.content)?.id ?? token.id;
+    const other = owner.get(id) ?? vocab.token(id);
     if (other !== undefined && other !== token.content)
       complain(`an id that no other token has (${show(JSON.stringify(other))})`);
     owner.set(id, token.content);
@@ -237,7 +237,7 @@ function readAdded(list: Field, config: TokenizerConfig, vocab: ReadonlyMap<stri
   for (const token of config.added) add(token, (expected) => list.fail(`for ${token.id} ${expected}`));
   for (const content of [...config.named.values(), ...config.specials]) {
     const token = added.get(content);
-    const id = token?.id ?? vocab.get(content);
+    const id = token?.id ?? known(content);
     if (id === undefined || token?.special) continue;
     const plain = { id, content, special: true, lstrip: false, rstrip: false, singleWord: false, normalized: false };
     added.set(content, { ...plain, ...token, special: true });

@@ -19,6 +19,7 @@ const TABLES: Readonly<Record<string, readonly [file: string, ...extended: strin
   GenerateOptions: ["src/session/generate_options.ts", "ChoosingOptions", "ChatOptions"],
   OpenOptions: ["src/service/types.ts"],
   StartOptions: ["src/service/types.ts", "OpenOptions"],
+  EmbedOptions: ["src/service/types.ts", "OpenOptions"],
   AppendOptions: ["src/session/session.ts", "ChatOptions"],
   ChatOptions: ["src/tokenizer/chat.ts"],
 };

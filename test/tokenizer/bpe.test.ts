@@ -3,8 +3,9 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { BpeModel } from "../../src/tokenizer/bpe.ts";
 import { Field } from "../../src/tokenizer/field.ts";
-import { Merger } from "../../src/tokenizer/merger.ts";
+import { MergeList, Merger, type Merges, ScoredMerges } from "../../src/tokenizer/merger.ts";
 import { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
+import { Vocabulary } from "../../src/tokenizer/vocabulary.ts";
 
 const vocabOf = (...tokens: string[]) => Object.fromEntries(tokens.map((token, id) => [token, id]));
 const tokenizerOf = (model: unknown, more: object = {}) => new Tokenizer({ added_tokens: [], model, ...more }, {}, "x");
@@ -178,27 +179,71 @@ test.each<[decoder: object, texts: [string, string]]>([
   ).toEqual(texts);
 });
 
+/** Merges by their definition, one after the other: `rank` of two tokens, undefined if they are not merged. */
+function mergedOneByOne(given: readonly string[], rank: (left: string, right: string) => number | undefined): string[] {
+  const tokens = [...given];
+  for (;;) {
+    const ranks = tokens.slice(1).map((right, i) => rank(tokens[i] as string, right) ?? Infinity);
+    const best = Math.min(...ranks);
+    if (best === Infinity) return tokens;
+    const at = ranks.indexOf(best);
+    tokens.splice(at, 2, `${tokens[at]}${tokens[at + 1]}`);
+  }
+}
+
+/** What a Merger makes of tokens, all of them in the vocabulary. */
+function mergedIn(vocab: Vocabulary, merges: Merges, given: readonly string[]): (string | undefined)[] {
+  const ids = Int32Array.from(given, (token) => vocab.find(token));
+  return [...ids.subarray(0, new Merger(merges, 16).merge(ids, ids.length))].map((id) => vocab.token(id));
+}
+
+const LETTERS = fc.array(fc.constantFrom("a", "b", "c"), { maxLength: 40 });
+
 test("merging is that of its definition: the first merge first, the leftmost of it", () => {
-  const parts = fc.array(fc.constantFrom("a", "b", "c"), { maxLength: 40 });
-  const pairs = fc.uniqueArray(
-    fc.tuple(fc.constantFrom("a", "b", "c", "ab", "aa", "bc"), fc.constantFrom("a", "b", "c", "ab", "aa", "bc")),
-    {
-      selector: String,
-      maxLength: 12,
-    },
-  );
-  const property = fc.property(parts, pairs, (given, merges) => {
-    const expected: string[] = [...given];
-    for (;;) {
-      const ranks = expected.slice(1).map((right, i) => merges.findIndex(([a, b]) => a === expected[i] && b === right));
-      const best = Math.min(...ranks.filter((rank) => rank >= 0));
-      if (best === Infinity) break;
-      const at = ranks.indexOf(best);
-      expected.splice(at, 2, `${expected[at]}${expected[at + 1]}`);
+  const token = fc.constantFrom("a", "b", "c", "ab", "aa", "bc");
+  const pairs = fc.uniqueArray(fc.tuple(token, token), { selector: String, maxLength: 12 });
+  const property = fc.property(LETTERS, pairs, (given, pairs) => {
+    const products = pairs.map(([a, b]) => a + b);
+    const vocab = Vocabulary.from([...new Set(["a", "b", "c", "ab", "aa", "bc", ...products])]);
+    const merges = new MergeList(vocab);
+    for (const [a, b] of pairs) {
+      const bytes = new TextEncoder().encode(a + b);
+      expect(merges.add(bytes, 0, a.length, a.length, bytes.length)).toBe(true);
     }
-    const merger = new Merger(merges.map(([a, b]) => [a, b, a + b]));
-    expect(merger.merge(given)).toEqual(expected);
-    expect(merger.merge(given)).toEqual(expected);
+    const rank = (left: string, right: string) => {
+      const found = pairs.findIndex(([a, b]) => a === left && b === right);
+      return found < 0 ? undefined : found;
+    };
+    expect(mergedIn(vocab, merges.complete(), given)).toEqual(mergedOneByOne(given, rank));
   });
   fc.assert(property, { numRuns: 500, seed: 3 });
+});
+
+test("scores stand for merges: the best score first, then by the ids of both parts", () => {
+  const tokens = fc.uniqueArray(fc.string({ unit: fc.constantFrom("a", "b", "c"), minLength: 1, maxLength: 5 }), {
+    maxLength: 30,
+  });
+  const property = fc.property(
+    LETTERS,
+    tokens,
+    fc.infiniteStream(fc.integer({ min: 0, max: 4 })),
+    (given, more, draw) => {
+      const texts = [...new Set(["c", ...more, "a", "b"])];
+      const vocab = Vocabulary.from(texts);
+      const scores = Float32Array.from(texts, () => -(draw.next().value as number) / 3);
+      const merges = texts.flatMap((text, id) =>
+        Array.from(text.slice(1), (_, i) => [text.slice(0, i + 1), text.slice(i + 1)] as const)
+          .filter((parts) => id % 7 > 0 && parts.every((part) => vocab.has(part)))
+          .map(([a, b]) => ({ a, b, key: [-(scores[id] as number), vocab.find(a), vocab.find(b)] })),
+      );
+      merges.sort(({ key: x }, { key: y }) => x.map((value, i) => value - (y[i] as number)).find((d) => d !== 0) ?? 0);
+      const rank = (left: string, right: string) => {
+        const found = merges.findIndex(({ a, b }) => a === left && b === right);
+        return found < 0 ? undefined : found;
+      };
+      const found = mergedIn(vocab, new ScoredMerges(vocab, scores, (id) => id % 7 > 0), given);
+      expect(found).toEqual(mergedOneByOne(given, rank));
+    },
+  );
+  fc.assert(property, { numRuns: 500, seed: 4 });
 });
