@@ -25,7 +25,17 @@ import {
 } from "../../assembly/op.ts";
 import { Angles, Clamp, Rope } from "../../assembly/op_positions.ts";
 import { Arena } from "./arena.ts";
-import { FORMATS, KEPT, type Kept, someBlocks, someNumbers } from "./selftest_inputs.ts";
+import {
+  CACHE_FORMATS,
+  FORMATS,
+  KEPT,
+  type Kept,
+  partBytes,
+  SHAPES,
+  type Shape,
+  someBlocks,
+  someNumbers,
+} from "./selftest_inputs.ts";
 import { writeRow, writeSpan } from "./step.ts";
 
 /** Four rows of one session, then one of another that has just begun. */
@@ -33,27 +43,9 @@ const RUN_ROWS = [4, 1];
 const ROWS = 5;
 /** Rows of matrices that keep blocks: not whole panels, and one for each id of a token. */
 const KEPT_ROWS = 31;
-const CACHE_FORMATS = [CacheFormat.F32, CacheFormat.Bf16, CacheFormat.Int8] as const;
-/**
- * Every remainder that a kernel treats on its own, of widths (heads · headDim: 33, 38, 43, 48) and of heads; groups of query
- * heads; a ring across blocks of keys, one shorter than the step; a ceiling below the ring's length, above it, and far off.
- */
-const SHAPES = [
-  { heads: 3, kvHeads: 1, headDim: 11, rotaryDim: 10, nGlobal: 5, nLocal: 70, limit: 40, unrotated: true },
-  { heads: 2, kvHeads: 2, headDim: 19, rotaryDim: 6, nGlobal: 7, nLocal: 2, limit: 9, unrotated: false },
-  { heads: 1, kvHeads: 1, headDim: 43, rotaryDim: 42, nGlobal: 1, nLocal: 5, limit: 5, unrotated: true },
-  { heads: 4, kvHeads: 2, headDim: 12, rotaryDim: 12, nGlobal: 4, nLocal: 9, limit: 10000, unrotated: true },
-] as const;
-
-type Shape = (typeof SHAPES)[number];
 type Fields = Readonly<Record<number, number>>;
 
 const bits = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0] as number;
-
-/** Bytes of one part of a slot: keys or values of a shape, in the ring or pinned. */
-function partBytes({ kvHeads, headDim, nLocal, nGlobal }: Shape): number {
-  return 4 * kvHeads * headDim * Math.max(nLocal, nGlobal);
-}
 
 /** The records of the program, the addresses of what they read and write, and the step that they run on. */
 export class TestProgram {
