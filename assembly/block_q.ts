@@ -70,8 +70,8 @@ function onePart<N, S>(acc: usize, p: usize, part: usize, x: usize, scale: v128,
     d3 = wholeSums<N, S>(d3, sums, ones);
   }
   const total = hasMinimum<S>() ? totalOf<S>(at, sums, scale) : scale;
-  addEight<S>(acc, d0, d1, p, 0, part, scale, total);
-  addEight<S>(acc + 32, d2, d3, p, 1, part, scale, total);
+  addEight<S>(acc, d0, d1, p, 0, part, scale, total, masks);
+  addEight<S>(acc + 32, d2, d3, p, 1, part, scale, total, masks);
 }
 
 /** The same for numbers of five bits: four rows at a time, because their upper bits take registers too. */
@@ -82,7 +82,7 @@ function blockOfFives<S>(acc: usize, p: usize, x: usize, scale: v128, sums: v128
     const fifths = q + 256;
     const d0 = sumsOfFives<S>(q, fifths, x, sums, masks);
     const d1 = sumsOfFives<S>(q + 16, fifths + 16, x, sums, masks);
-    addEight<S>(acc + (half << 5), d0, d1, p, half, 0, scale, total);
+    addEight<S>(acc + (half << 5), d0, d1, p, half, 0, scale, total, masks);
   }
 }
 

@@ -1,4 +1,5 @@
 import { Pairs, Quads } from "./dots";
+import { storeF16Masks } from "./half";
 import { ActivationBytes, BlockBytes, BlockColumns } from "./layout";
 
 /**
@@ -93,8 +94,8 @@ export function wholeSums<N, S>(pairs: v128, sums: v128, ones: v128): v128 {
 }
 
 /**
- * Constants of the kernels, stored in memory from `masks` on: ones, low, upper and factor of upperHalves, and the fifth
- * bit. Engines rematerialise constants in code at every use.
+ * Constants of the kernels, stored in memory from `masks` on: ones, low, upper and factor of upperHalves, the fifth bit,
+ * and what scales are read by (scales_q.ts). Engines rematerialise constants in code at every use.
  */
 export function storeMasks(masks: usize): void {
   v128.store(masks, i16x8.splat(1));
@@ -102,4 +103,5 @@ export function storeMasks(masks: usize): void {
   v128.store(masks, i8x16.splat(-16), 32);
   v128.store(masks, i16x8.splat(2048), 48);
   v128.store(masks, i8x16.splat(16), 64);
+  storeF16Masks(masks + 80);
 }

@@ -1,5 +1,5 @@
 import { hasMinimum } from "./format_q";
-import { even, F16, odd } from "./half";
+import { Bf16, even, evenF16, odd, oddF16 } from "./half";
 import { mulAdd } from "./simd";
 
 /** Four factors S or M at p, as f32. */
@@ -11,29 +11,29 @@ function factors<S>(p: usize): v128 {
 
 /**
  * What the numbers of four rows are multiplied by, exactly: of the first or second half of a block's 16 rows, in one of the
- * parts of its columns, the first four (even) or the last. p: the block's.
+ * parts of its columns, the first four (even) or the last. p: the block's; masks: storeMasks.
  */
-export function evenScales<S>(p: usize, half: usize, part: usize): v128 {
+export function evenScales<S>(p: usize, half: usize, part: usize, masks: usize): v128 {
   const d = v128.load(p + (half << 4));
-  if (sizeof<S>() == 2) return even<S>(d);
-  return f32x4.mul(even<F16>(d), factors<S>(p + (hasMinimum<S>() ? 64 : 32) + (part << 4) + (half << 3)));
+  if (sizeof<S>() == 2) return isSigned<S>() ? evenF16(d, masks + 80) : even<Bf16>(d);
+  return f32x4.mul(evenF16(d, masks + 80), factors<S>(p + (hasMinimum<S>() ? 64 : 32) + (part << 4) + (half << 3)));
 }
 
-export function oddScales<S>(p: usize, half: usize, part: usize): v128 {
+export function oddScales<S>(p: usize, half: usize, part: usize, masks: usize): v128 {
   const d = v128.load(p + (half << 4));
-  if (sizeof<S>() == 2) return odd<S>(d);
-  return f32x4.mul(odd<F16>(d), factors<S>(p + (hasMinimum<S>() ? 68 : 36) + (part << 4) + (half << 3)));
+  if (sizeof<S>() == 2) return isSigned<S>() ? oddF16(d, masks + 80) : odd<Bf16>(d);
+  return f32x4.mul(oddF16(d, masks + 80), factors<S>(p + (hasMinimum<S>() ? 68 : 36) + (part << 4) + (half << 3)));
 }
 
 /** What is subtracted from each of these numbers. */
-export function evenMinimums<S>(p: usize, half: usize, part: usize): v128 {
+export function evenMinimums<S>(p: usize, half: usize, part: usize, masks: usize): v128 {
   const at = p + (sizeof<S>() == 4 ? 80 : 96) + (part << 4) + (half << 3);
-  return f32x4.mul(even<F16>(v128.load(p + (half << 4), 32)), factors<S>(at));
+  return f32x4.mul(evenF16(v128.load(p + (half << 4), 32), masks + 80), factors<S>(at));
 }
 
-export function oddMinimums<S>(p: usize, half: usize, part: usize): v128 {
+export function oddMinimums<S>(p: usize, half: usize, part: usize, masks: usize): v128 {
   const at = p + (sizeof<S>() == 4 ? 84 : 100) + (part << 4) + (half << 3);
-  return f32x4.mul(odd<F16>(v128.load(p + (half << 4), 32)), factors<S>(at));
+  return f32x4.mul(oddF16(v128.load(p + (half << 4), 32), masks + 80), factors<S>(at));
 }
 
 /**
@@ -73,12 +73,13 @@ export function addEight<S>(
   part: usize,
   scale: v128,
   total: v128,
+  masks: usize,
 ): void {
-  const first = evenScales<S>(p, half, part);
-  const second = oddScales<S>(p, half, part);
+  const first = evenScales<S>(p, half, part, masks);
+  const second = oddScales<S>(p, half, part, masks);
   if (hasMinimum<S>()) {
-    addShifted(acc, d0, scale, first, total, evenMinimums<S>(p, half, part));
-    addShifted(acc + 16, d1, scale, second, total, oddMinimums<S>(p, half, part));
+    addShifted(acc, d0, scale, first, total, evenMinimums<S>(p, half, part, masks));
+    addShifted(acc + 16, d1, scale, second, total, oddMinimums<S>(p, half, part, masks));
   } else {
     addScaled(acc, d0, scale, first);
     addScaled(acc + 16, d1, scale, second);

@@ -168,10 +168,10 @@ function tile<N, S>(
     d0 = wholeSums<N, S>(d0, s, ones);
     d1 = wholeSums<N, S>(d1, s, ones);
   }
-  const first = evenScales<S>(p, half, part);
-  const second = oddScales<S>(p, half, part);
-  const m0 = hasMinimum<S>() ? evenMinimums<S>(p, half, part) : first;
-  const m1 = hasMinimum<S>() ? oddMinimums<S>(p, half, part) : second;
+  const first = evenScales<S>(p, half, part, masks);
+  const second = oddScales<S>(p, half, part, masks);
+  const m0 = hasMinimum<S>() ? evenMinimums<S>(p, half, part, masks) : first;
+  const m1 = hasMinimum<S>() ? oddMinimums<S>(p, half, part, masks) : second;
   tileRow<S>(acc, a0, a1, at, scales, sums, first, second, m0, m1);
   tileRow<S>(acc + 32, b0, b1, at + stride, scales + stride, sums + stride, first, second, m0, m1);
   tileRow<S>(acc + 64, c0, c1, at + stride * 2, scales + stride * 2, sums + stride * 2, first, second, m0, m1);

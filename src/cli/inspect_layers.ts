@@ -1,4 +1,4 @@
-import { Clamp } from "../../assembly/op.ts";
+import { Clamp } from "../../assembly/op_positions.ts";
 import { attentionOf } from "../models/program.ts";
 import type { Planned } from "../plan/plan_checkpoint.ts";
 

@@ -1,10 +1,23 @@
 /** What the self-test computes with. */
-import { CacheFormat, Format, Source, sourceBytes } from "../../assembly/layout.ts";
+import { Format, Source, sourceBytes } from "../../assembly/layout.ts";
 
 /** Formats of floats that packing reads. */
 export const STORED = [Format.F32, Format.Bf16, Format.F16] as const;
 /** Formats that it makes of them. */
 export const FORMATS = [...STORED, Format.Q8, Format.Q7, Format.Q4] as const;
+
+/**
+ * Every remainder that a kernel treats on its own, of widths (heads · headDim: 33, 38, 43, 48) and of heads; groups of query
+ * heads; a ring across blocks of keys, one shorter than the step; a ceiling below the ring's length, above it, and far off.
+ */
+export const SHAPES = [
+  { heads: 3, kvHeads: 1, headDim: 11, rotaryDim: 10, nGlobal: 5, nLocal: 70, limit: 40, unrotated: true },
+  { heads: 2, kvHeads: 2, headDim: 19, rotaryDim: 6, nGlobal: 7, nLocal: 2, limit: 9, unrotated: false },
+  { heads: 1, kvHeads: 1, headDim: 43, rotaryDim: 42, nGlobal: 1, nLocal: 5, limit: 5, unrotated: true },
+  { heads: 4, kvHeads: 2, headDim: 12, rotaryDim: 12, nGlobal: 4, nLocal: 9, limit: 10000, unrotated: true },
+] as const;
+/** Heads of an attention, and what of a cache it has. */
+export type Shape = (typeof SHAPES)[number];
 
 /**
  * Inputs: a few decades of magnitude around 1, both signs, and in every eighth place something extreme; then the same
@@ -52,25 +65,4 @@ export function someBlocks(count: number, { source, halves }: Kept): Uint8Array 
     for (let at = half + 1; at < bytes.length; at += blockBytes) bytes[at] = (bytes[at] as number) & 0xbf;
   }
   return bytes;
-}
-
-/** Formats of keys and values. */
-export const CACHE_FORMATS = [CacheFormat.F32, CacheFormat.Bf16, CacheFormat.Int8] as const;
-/**
- * Every remainder that a kernel treats on its own, of widths (heads · headDim: 33, 38, 43, 48) and of heads; groups of query
- * heads; a ring across blocks of keys, one shorter than the step; a ceiling below the ring's length, above it, and far off.
- */
-export const SHAPES = [
-  { heads: 3, kvHeads: 1, headDim: 11, rotaryDim: 10, nGlobal: 5, nLocal: 70, limit: 40, unrotated: true },
-  { heads: 2, kvHeads: 2, headDim: 19, rotaryDim: 6, nGlobal: 7, nLocal: 2, limit: 9, unrotated: false },
-  { heads: 1, kvHeads: 1, headDim: 43, rotaryDim: 42, nGlobal: 1, nLocal: 5, limit: 5, unrotated: true },
-  { heads: 4, kvHeads: 2, headDim: 12, rotaryDim: 12, nGlobal: 4, nLocal: 9, limit: 10000, unrotated: true },
-] as const;
-
-/** One of them. */
-export type Shape = (typeof SHAPES)[number];
-
-/** Bytes of one part of a slot: keys or values of a shape, in the ring or pinned. */
-export function partBytes({ kvHeads, headDim, nLocal, nGlobal }: Shape): number {
-  return 4 * kvHeads * headDim * Math.max(nLocal, nGlobal);
 }

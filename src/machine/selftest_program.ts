@@ -23,19 +23,9 @@ import {
   Quantize,
   Span,
 } from "../../assembly/op.ts";
-import { Angles, Clamp, Rope } from "../../assembly/op_positions.ts";
+import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { Arena } from "./arena.ts";
-import {
-  CACHE_FORMATS,
-  FORMATS,
-  KEPT,
-  type Kept,
-  partBytes,
-  SHAPES,
-  type Shape,
-  someBlocks,
-  someNumbers,
-} from "./selftest_inputs.ts";
+import { FORMATS, KEPT, type Kept, SHAPES, type Shape, someBlocks, someNumbers } from "./selftest_inputs.ts";
 import { writeRow, writeSpan } from "./step.ts";
 
 /** Four rows of one session, then one of another that has just begun. */
@@ -43,9 +33,15 @@ const RUN_ROWS = [4, 1];
 const ROWS = 5;
 /** Rows of matrices that keep blocks: not whole panels, and one for each id of a token. */
 const KEPT_ROWS = 31;
+const CACHE_FORMATS = [CacheFormat.F32, CacheFormat.Bf16, CacheFormat.Int8] as const;
 type Fields = Readonly<Record<number, number>>;
 
 const bits = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0] as number;
+
+/** Bytes of one part of a slot: keys or values of a shape, in the ring or pinned. */
+function partBytes({ kvHeads, headDim, nLocal, nGlobal }: Shape): number {
+  return 4 * kvHeads * headDim * Math.max(nLocal, nGlobal);
+}
 
 /** The records of the program, the addresses of what they read and write, and the step that they run on. */
 export class TestProgram {
@@ -239,10 +235,12 @@ export class TestProgram {
   #rotations({ heads, kvHeads, headDim, rotaryDim, limit }: Shape, q: number, k: number) {
     const buffer = (columns = heads * headDim) => this.#buffer(columns);
     const [angles, qRotated, qFixed, kRotated] = [buffer(2 * rotaryDim), buffer(), buffer(), buffer()] as const;
-    const factors = { [Angles.factor]: bits(1), [Angles.fixedFactor]: bits(1) };
+    const factors = { [Angles.factor]: bits(1.1), [Angles.fixedFactor]: bits(1.21) };
     const pairs = { [Angles.turns]: this.#turns, [Angles.pairs]: rotaryDim / 2, [Angles.limit]: limit, ...factors };
     this.#all(Op.Angles, { [Angles.out]: buffer(2 * rotaryDim), [Angles.clamp]: Clamp.Sinks, ...pairs });
     this.#all(Op.Angles, { [Angles.out]: angles, [Angles.clamp]: Clamp.Distance, ...pairs });
+    const temper = { [Temper.dim]: heads * headDim, [Temper.beta]: bits(0.1), [Temper.original]: 3 };
+    this.#all(Op.Temper, { [Temper.y]: buffer(), [Temper.x]: q, ...temper });
     const dims = { [Rope.angles]: angles, [Rope.headDim]: headDim, [Rope.rotaryDim]: rotaryDim };
     this.#all(Op.Rope, { [Rope.y]: qRotated, [Rope.x]: q, [Rope.heads]: heads, ...dims });
     this.#all(Op.Rope, { [Rope.y]: qFixed, [Rope.x]: q, [Rope.heads]: heads, [Rope.fixed]: 1, ...dims });

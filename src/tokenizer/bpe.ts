@@ -116,7 +116,7 @@ export class BpeModel implements TokenModel {
     if (key.length > LONGEST_REMEMBERED) return ids;
     if (this.#remembered.size >= REMEMBERED) this.#remembered.clear();
     // A copy: a slice would keep the whole text.
-    this.#remembered.set(String.fromCharCode(...Array.from(key, (_, i) => key.charCodeAt(i))), ids);
+    this.#remembered.set(String.fromCharCode(...Array.from({ length: key.length }, (_, i) => key.charCodeAt(i))), ids);
     return ids;
   }
 

@@ -29,6 +29,7 @@ const NUMBERS = [
   0x7f800000,
 ];
 /** A key, and u32 or f32 as its type. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const SCALAR = /[a-z0-9]+\.[a-z_.]+[a-z][\x04\x06]\0\0\0/g;
 const ENDS = new Map<Uint8Array, number>();
 

@@ -124,6 +124,21 @@ test("affixes in long pieces, which are cut at seams", () => {
   expect(tokensOf(suffix, long.slice(0, -1)).slice(-2)).toEqual(["b", "ab</w>"]);
 });
 
+test("what is cached changes no result, whatever came before", () => {
+  const unit = fc.constantFrom("a", "b", "c", "##", "\u{1f467}", "\u{1f466}", "\ud83d", "\0", "0", "1", "<");
+  const texts = fc.array(
+    fc.array(unit, { maxLength: 5 }).map((units) => units.join("")),
+    { minLength: 2, maxLength: 8 },
+  );
+  for (const model of [AB, PREFIX, SUFFIX, BOTH, FALLBACK, { ...AB, unk_token: "a" }]) {
+    const property = fc.property(texts, (texts) => {
+      const one = tokenizerOf(model);
+      for (const text of texts) expect(one.encode(text)).toEqual(tokenizerOf(model).encode(text));
+    });
+    fc.assert(property, { numRuns: 100, seed: 6 });
+  }
+});
+
 test("truncation and padding are for batches: they are left to the caller", () => {
   const truncation = { max_length: 2, strategy: "LongestFirst", stride: 0, direction: "Right" };
   const padding = {
