@@ -113,6 +113,8 @@ def add_config(writer, arch, config):
     else:
         writer.add_layer_norm_eps(config.layer_norm_eps)
     writer.add_rope_freq_base(own["rope_theta"])
+    if "sliding_attention" in rope:
+        writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
     part = own.get("partial_rotary_factor", getattr(config, "partial_rotary_factor", None)) or 1.0
     if arch not in SHIFTED:
         writer.add_rope_dimension_count(int(part * head_dim))
