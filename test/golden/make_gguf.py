@@ -1,6 +1,6 @@
 """The fixtures once more as GGUF files, by what llama.cpp's converters do to names, rows and numbers.
 
-    venv/bin/pip install -r test/golden/requirements.txt gguf==0.19.0
+    venv/bin/pip install -r test/golden/requirements.txt && venv/bin/pip install gguf==0.19.0
     venv/bin/python test/golden/make_gguf.py
 
 Writes gguf/NAME.gguf beside this file from fixtures/NAME, whose golden.safetensors holds for both. Names are those of
