@@ -153,7 +153,7 @@ function gemma(facts: GgufFacts, large: number): Config {
     head_dim: headDim,
     hidden_activation: "gelu_pytorch_tanh",
     sliding_window: metadata.number(".attention.sliding_window"),
-    query_pre_attn_scalar: scale === undefined ? scalar : scale ** -2,
+    query_pre_attn_scalar: scale === undefined ? scalar : Math.fround(scale ** -2),
     attn_logit_softcapping: metadata.number(".attn_logit_softcapping"),
     final_logit_softcapping: metadata.number(".final_logit_softcapping"),
   };
