@@ -144,10 +144,13 @@ export function packedType(dtype: MemoryDType): "F32" | "I8" | "U8" {
   return dtype === "f32" ? "F32" : dtype === "q8" ? "I8" : "U8";
 }
 
+/** What ggml's block types are called, those that are not computed with too. */
+const GGML_QUANTIZED = /^(?:T|I)?Q\d|FP4$/;
+
 /** Checks a tensor that is not stored packed. */
 function expectStored(weight: Weight, tensor: StoredTensor, where: string): void {
   const { dtype, shape, rows, added } = tensor;
-  expectTensor(tensor, Object.keys(DTYPE_OF), weight.stored, where);
+  expectTensor(tensor, Object.keys(GGML_QUANTIZED.test(dtype) ? DTYPE_OF : STORED_DTYPES), weight.stored, where);
   if (weight.shape.length === 2 && (added || weight.added)) {
     throw new ModelError(mismatch(where, "a vector, to which numbers are added", `shape [${shape}]`));
   }

@@ -126,6 +126,8 @@ def add_config(writer, arch, config):
         writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config.layer_types])
         # llama.cpp has the scale of the published models only; the key exists.
         writer.add_attention_scale(config.query_pre_attn_scalar**-0.5)
+    if "sliding_attention" in rope:
+        writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
     if arch == ARCH.GEMMA2:
         writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
         writer.add_final_logit_softcapping(config.final_logit_softcapping)
