@@ -51,7 +51,7 @@ async function embed(given: readonly string[], flags: EmbedFlags, signal: AbortS
     const tokenizer = await requireTokenizer(checkpoint);
     const ids = texts.map((text) => tokenizer.encode(text));
     const longest = ids.reduce((most, { length }) => Math.max(most, length), 1);
-    const program = programOf(checkpoint.config, `${checkpoint.name}/config.json`);
+    const program = programOf(checkpoint.config, checkpoint.configName);
     const engine = await loadEngine(checkpoint, runtime, { ...room(options, program, longest), head: false });
     warnUnused(where, engine.unused);
     const onProgress = (done: number, total: number) => stages.update("embedding", done, total);
