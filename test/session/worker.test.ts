@@ -250,7 +250,7 @@ test("arguments of another kind are named, wherever the engine is", async () => 
       ],
       [
         () => load(null as never, { worker }),
-        "model: expected a directory, a URL, a Hugging Face id, or files, found null",
+        "model: expected a directory, a GGUF file, a URL, a Hugging Face id, or files, found null",
       ],
       [() => open({ worker, simd: "d" as never }), "simd: expected relaxed or plain, found d"],
       [() => model.generate(5 as never).text(), "prompt: expected text, token ids, or the messages of a chat, found 5"],
