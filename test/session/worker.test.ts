@@ -115,7 +115,7 @@ test("an abort is heard there, and what was read stays read", async () => {
   using session = await model.session();
   const control = new AbortController();
   const reading = session.append(new Array(100_000).fill(9), { signal: control.signal });
-  setTimeout(() => control.abort(new Error("enough")), 50);
+  setTimeout(() => control.abort(new Error("enough")), 500);
   expect(await reading.catch((error) => error)).toBe(control.signal.reason);
   expect(session.length).toBeGreaterThan(0);
   expect(session.length).toBeLessThan(100_000);
@@ -246,11 +246,11 @@ test("arguments of another kind are named, wherever the engine is", async () => 
     const odd: [() => unknown, string][] = [
       [
         () => load(undefined as never, { worker }),
-        "model: expected a directory, a URL, a Hugging Face id, or files, found undefined",
+        "model: expected a directory, a GGUF file, a URL, a Hugging Face id, or files, found undefined",
       ],
       [
         () => load(null as never, { worker }),
-        "model: expected a directory, a URL, a Hugging Face id, or files, found null",
+        "model: expected a directory, a GGUF file, a URL, a Hugging Face id, or files, found null",
       ],
       [() => open({ worker, simd: "d" as never }), "simd: expected relaxed or plain, found d"],
       [() => model.generate(5 as never).text(), "prompt: expected text, token ids, or the messages of a chat, found 5"],
