@@ -1,5 +1,15 @@
 import { pairDots, quadDots, upperHalves } from "./dots";
-import { bytesOfBlock, bytesOfScales, Fives, hasMinimum, numbersBytes, partsOf, startOf, wholeSums } from "./format_q";
+import {
+  bytesOfBlock,
+  bytesOfScales,
+  Fives,
+  hasMinimum,
+  numbersBytes,
+  partsOf,
+  startOf,
+  wholeSums,
+  withFifth,
+} from "./format_q";
 import { addEight, totalOf } from "./scales_q";
 
 /** acc[16] += one block of one row of x times one block p of a panel. */
@@ -74,39 +84,41 @@ function onePart<N, S>(acc: usize, p: usize, part: usize, x: usize, scale: v128,
   addEight<S>(acc + 32, d2, d3, p, 1, part, scale, total, masks);
 }
 
-/** The same for numbers of five bits: four rows at a time, because their upper bits take registers too. */
+/** The same for numbers of five bits, eight rows at a time: their fifth bits take registers too. */
 function blockOfFives<S>(acc: usize, p: usize, x: usize, scale: v128, sums: v128, masks: usize): void {
-  const total = hasMinimum<S>() ? totalOf<S>(x, sums, scale) : scale;
-  for (let half: usize = 0; half < 2; half++) {
-    const q = p + bytesOfScales<S>() + (half << 5);
-    const fifths = q + 256;
-    const d0 = sumsOfFives<S>(q, fifths, x, sums, masks);
-    const d1 = sumsOfFives<S>(q + 16, fifths + 16, x, sums, masks);
-    addEight<S>(acc + (half << 5), d0, d1, p, half, 0, scale, total, masks);
-  }
-}
-
-/** i32x4: the sums of four rows of a block. */
-function sumsOfFives<S>(q: usize, fifths: usize, x: usize, sums: v128, masks: usize): v128 {
   const ones = v128.load(masks);
   const low = v128.load(masks, 16);
   const upper = v128.load(masks, 32);
   const factor = v128.load(masks, 48);
   const fifth = v128.load(masks, 64);
-  let h = v128.load(fifths);
-  let g = upperHalves(h, low, upper, factor);
-  let d = startOf<Fives, S>(sums);
-  const end = q + 256;
-  for (; q < end; q += 64) {
-    // Doubling moves the next fifth bit into its place.
-    h = i8x16.add(h, h);
-    g = i8x16.add(g, g);
-    const b = v128.load(q);
-    const u = v128.or(v128.and(b, low), v128.and(h, fifth));
-    d = i16x8.add(d, pairDots(v128.load32_splat(x), u));
-    const v = v128.or(upperHalves(b, low, upper, factor), v128.and(g, fifth));
-    d = i16x8.add(d, pairDots(v128.load32_splat(x + 4), v));
-    x += 8;
+  const total = hasMinimum<S>() ? totalOf<S>(x, sums, scale) : scale;
+  for (let half: usize = 0; half < 2; half++) {
+    let q = p + bytesOfScales<S>() + (half << 5);
+    // The fifth bits of the lower halves, and of the upper: doubling moves the next ones into their place.
+    let h0 = v128.load(q, 256);
+    let h1 = v128.load(q, 272);
+    let g0 = upperHalves(h0, low, upper, factor);
+    let g1 = upperHalves(h1, low, upper, factor);
+    let d0 = startOf<Fives, S>(sums);
+    let d1 = d0;
+    const end = q + 256;
+    for (let at = x; q < end; q += 64) {
+      const u = v128.load32_splat(at);
+      const v = v128.load32_splat(at + 4);
+      h0 = i8x16.add(h0, h0);
+      g0 = i8x16.add(g0, g0);
+      let b = v128.load(q);
+      d0 = i16x8.add(d0, pairDots(u, withFifth<Fives>(v128.and(b, low), h0, fifth)));
+      d0 = i16x8.add(d0, pairDots(v, withFifth<Fives>(upperHalves(b, low, upper, factor), g0, fifth)));
+      h1 = i8x16.add(h1, h1);
+      g1 = i8x16.add(g1, g1);
+      b = v128.load(q, 16);
+      d1 = i16x8.add(d1, pairDots(u, withFifth<Fives>(v128.and(b, low), h1, fifth)));
+      d1 = i16x8.add(d1, pairDots(v, withFifth<Fives>(upperHalves(b, low, upper, factor), g1, fifth)));
+      at += 8;
+    }
+    d0 = wholeSums<Fives, S>(d0, sums, ones);
+    d1 = wholeSums<Fives, S>(d1, sums, ones);
+    addEight<S>(acc + (half << 5), d0, d1, p, half, 0, scale, total, masks);
   }
-  return wholeSums<Fives, S>(d, sums, ones);
 }

@@ -8,6 +8,7 @@ import { decode } from "./suites/decode.ts";
 import { gemma } from "./suites/gemma.ts";
 import { kernels } from "./suites/kernels.ts";
 import { lambda } from "./suites/lambda.ts";
+import { lookup } from "./suites/lookup.ts";
 import { EMBEDDED, names, numbers, suiteOptions } from "./suites/options.ts";
 import { againstPeers } from "./suites/peers.ts";
 import { quality } from "./suites/quality.ts";
@@ -43,6 +44,12 @@ suite(
   .option("--sessions <counts>", "how many at once, ascending", numbers, [1, 2, 4, 8, 16, 32])
   .option("--threads <n>", "threads", Number, 2)
   .action(batch);
+suite("lookup", "prompt lookup: tokens per second beside none, of a text that repeats itself and of others")
+  .option("--model <dir>", "checkpoint", EMBEDDED)
+  .option("--dtype <format>", "weight format (default: as stored)")
+  .option("--threads <n>", "threads", Number, 2)
+  .option("--num-tokens <counts>", "tokens that are looked up at most", numbers, [4, 10, 20])
+  .action(lookup);
 suite("runtimes", "the same steps in Bun, Node 24 and Deno, each in a process of its own")
   .option("--model <dir>", "checkpoint", EMBEDDED)
   .option("--dtypes <names>", "weight formats (default: all)", names)

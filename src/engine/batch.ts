@@ -7,6 +7,11 @@ export interface Work {
   readonly session: SessionState;
   /** At least one; all of them ids of the vocabulary. */
   readonly tokens: readonly number[];
+  /**
+   * How many of them, at the end, are read only if there is room in the step that reads the one before them; the session
+   * does not advance by them.
+   */
+  readonly drafts?: number | undefined;
   /** Whether the logits after token `index` are wanted. */
   wants(index: number): boolean;
   /** Whether token `index` attends middle tokens, where the policy has some. */
@@ -91,7 +96,7 @@ export class Batch {
     const queued: Queued = { work, read: 0, busy: undefined, failure: undefined };
     this.#queue.push(queued);
     try {
-      while (!queued.failure && queued.read < work.tokens.length) {
+      while (!queued.failure && !isDone(queued)) {
         const steps = this.#steps;
         // Aborts are heard here, and sessions whose token was just chosen ask for the same step.
         await tick();
@@ -127,7 +132,7 @@ export class Batch {
     if (!queued.busy) return;
     await queued.busy;
     queued.busy = undefined;
-    if (queued.read < queued.work.tokens.length) this.#queue.push(queued);
+    if (!isDone(queued)) this.#queue.push(queued);
   }
 
   /** Which tokens the next step reads. Those that it serves go to the end of the queue. */
@@ -174,7 +179,7 @@ export class Batch {
     for (const { queued, rows } of parts) {
       const { session, tokens } = queued.work;
       session.broken = false;
-      advance(session, tokens.slice(rows.index, rows.index + rows.count));
+      advance(session, tokens.slice(rows.index, Math.min(rows.index + rows.count, neededOf(queued.work))));
       queued.read += rows.count;
     }
     for (const { queued, rows } of parts) this.#tell(queued, rows);
@@ -187,7 +192,7 @@ export class Batch {
       queued.busy = busy;
       // Its caller awaits it, perhaps later.
       busy?.catch(() => {});
-      if (busy || queued.read === queued.work.tokens.length) this.#leave(queued);
+      if (busy || isDone(queued)) this.#leave(queued);
     } catch (error) {
       this.#fail(queued, error);
     }
@@ -201,6 +206,15 @@ export class Batch {
   #leave(queued: Queued): void {
     this.#queue = this.#queue.filter((other) => other !== queued);
   }
+}
+
+/** Tokens of a work that are no drafts. */
+function neededOf({ tokens, drafts = 0 }: Work): number {
+  return tokens.length - drafts;
+}
+
+function isDone({ work, read }: Queued): boolean {
+  return read >= neededOf(work);
 }
 
 /** Adds up to `more` tokens to a share, as far as they and the rows last; whether it has any. */

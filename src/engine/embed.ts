@@ -1,6 +1,7 @@
 import { ModelError, mismatch } from "../base/errors.ts";
 import { hiddenSize } from "../models/program.ts";
 import type { Engine } from "./engine.ts";
+import { restart } from "./state.ts";
 
 /** Which hidden states make the vector of a text: that of its last token, or the mean of all. */
 export const POOLINGS = ["last", "mean"] as const;
@@ -29,7 +30,7 @@ export async function embed(
   { pooling, normalize }: Embedding,
   signal?: AbortSignal,
 ): Promise<Float32Array<ArrayBuffer>> {
-  engine.restart(id);
+  restart(engine.state(id));
   const sums = new Float64Array(hiddenSize(engine.program));
   const first = pooling === "last" ? tokens.length - 1 : 0;
   await engine.run(id, tokens, (session, all) => ({

@@ -11,10 +11,12 @@ import type { Plan } from "../plan/plan.ts";
 import { type Planned, type PlanningOptions, planCheckpoint } from "../plan/plan_checkpoint.ts";
 import { loadMachine, type ReadingOptions } from "../plan/read_weights.ts";
 import { Batch, type Work, type WorkRows } from "./batch.ts";
+import { Caches } from "./caches.ts";
 import { Logits } from "./logits.ts";
-import { type Choice, type Choosing, checkSampling, GREEDY, Sampler } from "./sampler.ts";
+import { Lookup } from "./lookup.ts";
+import { type Choice, type Choosing, checkSampling, Sampler } from "./sampler.ts";
 import { Slots } from "./slots.ts";
-import { chosenBy, hold, requireOpen, restart, type SessionState } from "./state.ts";
+import { chosenBy, hold, requireOpen, type SessionState, started } from "./state.ts";
 
 /** How an engine is planned and its weights are read. */
 export type LoadingOptions = PlanningOptions & ReadingOptions;
@@ -49,6 +51,8 @@ export class Engine {
   readonly #machine: Machine;
   readonly #batch: Batch;
   readonly #logits: Logits;
+  readonly #caches: Caches;
+  readonly #lookup: Lookup;
   readonly #sampler: Sampler;
   readonly #sessions = new Map<number, SessionState>();
   #nextId = 1;
@@ -68,6 +72,8 @@ export class Engine {
     const finalNorm = () => machine.runMore(planned.plan.hiddenStates);
     this.#batch = new Batch(machine, { rows: chunkSize, logitsRows }, finalNorm);
     this.#logits = new Logits(planned.plan, planned.program, machine.banks);
+    this.#caches = new Caches(planned.plan, planned.program, machine.banks);
+    this.#lookup = new Lookup(planned.plan, this.#caches, this.#logits);
     this.#sampler = new Sampler(planned.program.vocabSize);
     const fits = (slot: number) => machine.banks.every((bank) => bank.reserve(bank.slot(slot + 1)));
     this.slots = new Slots(planned.plan.options.maxSessions, fits);
@@ -87,29 +93,17 @@ export class Engine {
       throw new OptionError(mismatch(name, "a whole number from 0 to 2^53 − 1", value));
     }
     const slot = this.slots.take();
-    for (const bank of this.#machine.banks) bank.bytes(bank.slot(slot), bank.plan.slotBytes).fill(0);
-    return this.#openAt(slot, origin, seed);
+    this.#caches.clear(slot);
+    return this.#start(slot, origin, seed);
   }
 
   /** As `open`, but leaves the slot's bytes as they are: for texts that no snapshot is taken of. */
   borrow(): number {
-    return this.#openAt(this.slots.take(), 0, 0);
+    return this.#start(this.slots.take(), 0, 0);
   }
 
-  #openAt(slot: number, origin: number, seed: number): number {
-    return this.adopt({
-      slot,
-      open: true,
-      broken: false,
-      origin,
-      position: origin,
-      pending: -1,
-      hasLogits: false,
-      recent: new Int32Array(this.plan.options.repeatLastN).fill(-1),
-      random: { seed, counter: 0 },
-      hash: new Xxh64(this.kernels),
-      generation: { choosing: GREEDY, promptTokens: -1 },
-    });
+  #start(slot: number, origin: number, seed: number): number {
+    return this.adopt(started(slot, origin, seed, this.plan.options.repeatLastN, new Xxh64(this.kernels)));
   }
 
   /** Takes a session whose slot is filled already; returns its number. */
@@ -126,13 +120,18 @@ export class Engine {
     return session;
   }
 
+  /** As `state`, with nothing in the session's slot but what it has read. */
+  settled(id: number): SessionState {
+    const session = this.state(id);
+    this.#lookup.settle(session);
+    return session;
+  }
+
   /** A copy of a session that goes its own way from here. */
   fork(id: number): number {
-    const session = this.state(id);
+    const session = this.settled(id);
     const slot = this.slots.take();
-    for (const bank of this.#machine.banks) {
-      bank.bytes(bank.slot(slot), bank.plan.slotBytes).set(bank.bytes(bank.slot(session.slot), bank.plan.slotBytes));
-    }
+    this.#caches.copy(session.slot, slot);
     return this.adopt({
       ...session,
       slot,
@@ -158,11 +157,6 @@ export class Engine {
     session.generation = { choosing, promptTokens: -1 };
     session.hash = new Xxh64(this.kernels);
     if (seed !== undefined) this.reseed(id, seed);
-  }
-
-  /** Takes the session back to its first token. */
-  restart(id: number): void {
-    restart(this.state(id));
   }
 
   /** Starts the session's random numbers anew. */
@@ -202,6 +196,7 @@ export class Engine {
     make: (session: SessionState, all: readonly number[]) => Work | undefined | Promise<Work | undefined>,
   ): Promise<void> {
     return this.#exclusively(id, async (session) => {
+      this.#lookup.settle(session);
       const all = this.#withPending(session, tokens);
       const work = all.length > 0 ? await make(session, all) : undefined;
       if (work) await this.#batch.run(work);
@@ -234,8 +229,11 @@ export class Engine {
   async next(id: number, alone?: Choosing): Promise<NextToken> {
     if (alone) checkSampling(alone);
     return this.#exclusively(id, async (session) => {
-      const pending = this.#withPending(session, []);
-      if (pending.length > 0) await this.#batch.run(this.#reading(session, pending, { wants: () => true }));
+      if (session.pending >= 0 && !this.#lookup.take(session)) {
+        this.#lookup.settle(session);
+        const reading = this.#reading(session, this.#withPending(session, []), { wants: () => true });
+        await this.#batch.run(this.#lookup.work(session, alone) ?? reading);
+      }
       requireOpen(session);
       if (!session.hasLogits) throw new OptionError(`session ${id} has no logits to choose from: append tokens first`);
       const logits = this.logits(session);
@@ -265,9 +263,7 @@ export class Engine {
 
   /** A part of a session's slot: the cache of one layer in its bank, bytes from `offset` on; a view of Wasm memory. */
   cacheBytes(session: SessionState, layer: number, offset: number, length: number): Uint8Array {
-    const { bank, offset: begin } = this.plan.layers[layer] as { bank: number; offset: number };
-    const memory = this.bank(bank);
-    return memory.bytes(memory.slot(session.slot) + begin + offset, length);
+    return this.#caches.bytes(session, layer, offset, length);
   }
 
   async #exclusively<T>(id: number, work: (session: SessionState) => Promise<T>): Promise<T> {

@@ -10,22 +10,23 @@ import type { SessionState } from "./state.ts";
 export class Logits {
   readonly #bank: Bank;
   readonly #address: number;
-  readonly #vocabSize: number;
+  /** Of a row: the vocabulary, or 0 without a head. */
+  readonly size: number;
 
   constructor({ head }: Plan, program: Program, banks: readonly Bank[]) {
     this.#bank = banks[head.bank] as Bank;
     this.#address = head.logits;
-    this.#vocabSize = hasHead(program) ? program.vocabSize : 0;
+    this.size = hasHead(program) ? program.vocabSize : 0;
   }
 
   /** Those of a session, f32[vocab], none without a head: a view of Wasm memory. */
   of({ slot }: SessionState): Float32Array {
-    return this.#bank.floats(this.#bank.slot(slot), this.#vocabSize);
+    return this.#bank.floats(this.#bank.slot(slot), this.size);
   }
 
   /** Row `row` of those that wanted logits in the last step, f32[vocab]: a view of Wasm memory. */
   row(row: number): Float32Array {
-    return this.#bank.floats(this.#address + 4 * row * this.#vocabSize, this.#vocabSize);
+    return this.#bank.floats(this.#address + 4 * row * this.size, this.size);
   }
 
   /** Checks those of a step; `last`: the last row's become the session's. */
@@ -40,11 +41,15 @@ export class Logits {
     session.hasLogits = true;
   }
 
+  /** The index of the first number of a step's row that is not finite; −1 if there is none. */
+  firstBad(row: number): number {
+    return this.#bank.kernels.firstNonFinite(this.row(row).byteOffset, this.size);
+  }
+
   /** Throws ModelError if a row holds a number that is not finite. */
   #checkFinite(row: number, position: number): void {
-    const logits = this.row(row);
-    const bad = this.#bank.kernels.firstNonFinite(logits.byteOffset, logits.length);
-    if (bad >= 0) throw nonFinite(position, bad, logits[bad] as number);
+    const bad = this.firstBad(row);
+    if (bad >= 0) throw nonFinite(position, bad, this.row(row)[bad] as number);
   }
 }
 

@@ -231,7 +231,7 @@ function expectSame(field: string, expected: string, found: string): void {
 
 /** The formats of the matrices, such as "bf16" or "bf16,f32"; `short`: "kept" for all that keep numbers as stored. */
 export function dtypesOf({ plan }: Pick<Engine, "plan">, short = false): string {
-  const matrices = plan.weights.filter(({ weight }) => weight.shape.length === 2);
+  const matrices = plan.weights.filter(({ weight }) => weight.shape.length === 2 && !weight.dtype);
   return [...new Set(matrices.map(({ kept, dtype }) => (short && kept ? "kept" : dtype)))].sort().join();
 }
 

@@ -14,6 +14,25 @@ export interface StoredTensor extends TensorInfo {
   readonly added?: number | undefined;
 }
 
+/** Two matrices beside a projection of a model: to W · x is added factor · B · (A · x). */
+export interface AdapterPair {
+  /** The projection's name in the model, without ".weight". */
+  readonly module: string;
+  /** A [rank, inputs] and B [outputs, rank]. */
+  readonly a: StoredTensor;
+  readonly b: StoredTensor;
+  readonly factor: number;
+}
+
+/** A stored adapter (LoRA). */
+export interface Adapter {
+  readonly name: string;
+  readonly pairs: readonly AdapterPair[];
+  /** Identifies its content; undefined if unknown. */
+  readonly version: string | undefined;
+  close(): Promise<void>;
+}
+
 /** A stored model, whatever its files: code above this knows no file format. */
 export interface Checkpoint {
   readonly name: string;
@@ -29,6 +48,8 @@ export interface Checkpoint {
   readonly version: string | undefined;
   /** What a GGUF file says of its tokenizer: metadata by key, tokenizer.ggml.tokens and so on. */
   readonly tokenizer?: ReadonlyMap<string, GgufValue> | undefined;
+  /** What is added to the outputs of its projections. */
+  readonly adapters?: readonly Adapter[] | undefined;
   /** The bytes of another file, such as tokenizer.json; undefined if it does not exist. */
   bytes(file: string): Promise<Uint8Array | undefined>;
   /** Closes every weight file. */
@@ -36,7 +57,7 @@ export interface Checkpoint {
 }
 
 /** The part of a checkpoint that planning needs. */
-export type CheckpointHeaders = Pick<Checkpoint, "name" | "configName" | "config" | "tensors">;
+export type CheckpointHeaders = Pick<Checkpoint, "name" | "configName" | "config" | "tensors" | "adapters">;
 
 /** A directory has no weights that this format has names for. */
 export class NoWeights extends ModelError {}
@@ -182,7 +203,12 @@ async function missing(files: Files, config: boolean, weights: boolean): Promise
   return new NoWeights(mismatch(files.name, `${WEIGHTS} or ${INDEX}`, found));
 }
 
-async function readJson(files: Files, file: string, limit: number): Promise<Record<string, unknown> | undefined> {
+/** A JSON object in a file of at most `limit` bytes; undefined if there is no such file. */
+export async function readJson(
+  files: Files,
+  file: string,
+  limit: number,
+): Promise<Record<string, unknown> | undefined> {
   const found = await readFile(files, file, limit);
   return found && parseObject(found.text, found.name);
 }

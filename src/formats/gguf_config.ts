@@ -53,11 +53,7 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
 export function ggufConfig(facts: GgufFacts): { config: Config; names: GgufNames; heads: Heads } {
   const { metadata } = facts;
   const { architecture, file } = metadata;
-  const found = Object.hasOwn(ARCHITECTURES, architecture) ? ARCHITECTURES[architecture] : undefined;
-  if (!found) {
-    const expected = `one of ${Object.keys(ARCHITECTURES).join(", ")}`;
-    throw new ModelError(mismatch(`${file}: general.architecture`, expected, architecture || "nothing"));
-  }
+  const found = architectureOf(metadata);
   const config = { ...found.config(facts), tie_word_embeddings: !facts.tensors.has("output.weight") };
   const causal = metadata.boolean(".attention.causal") ?? true;
   if (!causal) throw new ModelError(mismatch(`${file}: ${architecture}.attention.causal`, "true", false));
@@ -65,6 +61,18 @@ export function ggufConfig(facts: GgufFacts): { config: Config; names: GgufNames
   const heads = metadata.require(".attention.head_count", metadata.each(".attention.head_count"));
   const kvHeads = metadata.each(".attention.head_count_kv") ?? heads;
   return { config: clean(config), names: found.names, heads: { heads, kvHeads } };
+}
+
+/** How the tensors of a file's architecture are named. Throws ModelError for another architecture. */
+export function ggufNames(metadata: Metadata): GgufNames {
+  return architectureOf(metadata).names;
+}
+
+function architectureOf({ architecture, file }: Metadata): Architecture {
+  const found = Object.hasOwn(ARCHITECTURES, architecture) ? ARCHITECTURES[architecture] : undefined;
+  if (found) return found;
+  const expected = `one of ${Object.keys(ARCHITECTURES).join(", ")}`;
+  throw new ModelError(mismatch(`${file}: general.architecture`, expected, architecture || "nothing"));
 }
 
 /** The rows of the embedding: the vocabulary of the model. */

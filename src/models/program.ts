@@ -59,6 +59,10 @@ export interface Weight {
   readonly rows: readonly RowRange[];
   /** What is added to every number while it is read: 1 where a norm multiplies by 1 + w; 0 by default. */
   readonly added?: number | undefined;
+  /** What every number of an f32 matrix is multiplied by while it is read; 1 by default. */
+  readonly factor?: number | undefined;
+  /** Its format in memory, whatever the model's is. */
+  readonly dtype?: "f32" | undefined;
 }
 
 /** Names in y, x, a, b, q, k, v are buffers; table, weight and bias are weights. */

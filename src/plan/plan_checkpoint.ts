@@ -1,11 +1,12 @@
 import { CACHE_DTYPES, type CacheDType, DTYPES, type DType } from "../base/dtype.ts";
-import { mismatch, OptionError } from "../base/errors.ts";
+import { ModelError, mismatch, OptionError } from "../base/errors.ts";
 import type { Checkpoint, CheckpointHeaders } from "../formats/checkpoint.ts";
 import { packedDtype } from "../formats/packed.ts";
 import type { Kernels } from "../machine/kernels.ts";
 import { hasHead, withoutHead } from "../models/headless.ts";
 import { programOf } from "../models/index.ts";
 import { type Program, windowsOf } from "../models/program.ts";
+import { adapt } from "./adapters.ts";
 import { TensorNames } from "./names.ts";
 import { logitsRows, type ObserveOptions, resolveObservers } from "./observers.ts";
 import { LARGEST_BANK, type Plan, plan } from "./plan.ts";
@@ -82,7 +83,8 @@ export function planModel(
   options: PlanningOptions,
   whole = programOfCheckpoint(checkpoint),
 ): Planned {
-  const program = options.head === false ? withoutHead(whole) : whole;
+  const adapted = adapt(options.head === false ? withoutHead(whole) : whole, checkpoint.adapters ?? []);
+  const { program } = adapted;
   const dtype = options.dtype ?? "auto";
   if (dtype !== "auto" && !DTYPES.includes(dtype)) {
     throw new OptionError(mismatch("dtype", `one of auto, ${DTYPES.join(", ")}`, dtype));
@@ -95,7 +97,12 @@ export function planModel(
   if (packed && dtype !== "auto" && dtype !== packed) {
     throw new OptionError(mismatch("dtype", `auto or ${packed}, which ${checkpoint.name} is packed as`, dtype));
   }
-  const resolved = resolveWeights(program, checkpoint.tensors, dtype, checkpoint.name, packed);
+  if (packed && adapted.tensors.size > 0) {
+    // Norms of the model are folded into its matrices.
+    throw new ModelError(mismatch("lora", "none beside a packed model (load the original)", checkpoint.name));
+  }
+  const tensors = new Map([...checkpoint.tensors, ...adapted.tensors]);
+  const resolved = resolveWeights(program, tensors, dtype, checkpoint.name, packed);
   const { layers, trainedLength } = program;
   const policy = resolvePolicy(options, trainedLength, sharedWindow(windowsOf(program)), layers.length);
   const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);

@@ -1,4 +1,4 @@
-import { Size, Source, sourceBytes, sourceColumns } from "../../assembly/layout.ts";
+import { isQuantized, Size, Source, sourceBytes, sourceColumns } from "../../assembly/layout.ts";
 import { Op, Pack } from "../../assembly/op.ts";
 import type { MemoryDType } from "../base/dtype.ts";
 import { ModelError, mismatch } from "../base/errors.ts";
@@ -39,7 +39,8 @@ export async function readWeight(
   const columns = staging + STAGED.numbers;
   const placesAt = columns + align(4 * k);
   const numbers = placesAt + (places ? align(4 * Math.min(n, perBatch)) : 0);
-  if (scales) bank.floats(columns, k).set(scales);
+  const quantized = isQuantized(FORMATS[placed.dtype]);
+  if (scales && quantized) bank.floats(columns, k).set(scales);
   // Rows of the last panel that do not exist are zeros.
   if (k) {
     const [panels, panelBytes] = panelsOf(n, k, placed.dtype);
@@ -56,7 +57,7 @@ export async function readWeight(
     await visit(bytes);
     if (tensor.dtype === "F64") narrow(bytes, placed, stored.subarray(row));
     if (places) new Uint32Array(bank.memory.buffer, placesAt, rows).set(places.subarray(row, row + rows));
-    const batch = { row, rows, numbers, columns: scales ? columns : 0, places: places ? placesAt : 0 };
+    const batch = { row, rows, numbers, columns: scales && quantized ? columns : 0, places: places ? placesAt : 0 };
     const bad = k
       ? pack(placed, machine, bank, staging, batch)
       : bank.kernels.expand(placed.address + 4 * row, numbers, rows, sourceOf(tensor));
@@ -65,6 +66,7 @@ export async function readWeight(
       throw badNumber(placed, stored.subarray(row), bad, value);
     }
   }
+  if (k && !quantized) scale(bank.floats(placed.address, placed.bytes / 4), placed, scales);
   if (!k) finishVector(placed, bank.floats(placed.address, n), places);
 }
 /** Casts staged f64 to f32 in place, rounded to nearest even. Throws ModelError for a number out of range. */
@@ -132,6 +134,17 @@ async function readPacked(
   const blockBytes = panelsOf(1, 1, dtype)[1];
   const bad = bank.kernels.firstBadBlock(address, (panels * panelBytes) / blockBytes, FORMATS[dtype]);
   if (bad >= 0) throw new ModelError(mismatch(where, `numbers of ${dtype}`, `others in block ${bad}`));
+}
+
+/** Multiplies the numbers of a packed f32 matrix by its factor, and by those of its columns. see: assembly/matmul_f.ts */
+function scale(numbers: Float32Array, { weight }: PlacedWeight, columns: Float32Array | undefined): void {
+  const { factor = 1, shape } = weight;
+  if (factor === 1 && !columns) return;
+  const panel = numbers.length / Math.ceil(shape[0] / 4);
+  for (const [i, number] of numbers.entries()) {
+    const column = ((i % panel) >> 4) * 4 + (i & 3);
+    numbers[i] = number * factor * (columns?.[column] ?? 1);
+  }
 }
 
 /** Puts the numbers of a vector in their order, and makes of the file's the program's. */

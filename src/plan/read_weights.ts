@@ -51,6 +51,8 @@ export async function loadMachine(
       options.signal?.throwIfAborted();
     });
     await abortable(reading, options.signal);
+    const { factor } = placed.weight;
+    if (factor !== undefined) digest.update(new Uint8Array(Float64Array.of(factor).buffer));
     digests.set(placed, digest.digest());
   };
   // In the order of the files, which may be streams: in one pass, except for norms that are folded into matrices.

@@ -88,6 +88,7 @@ function dtypeOf(
   ends: ReadonlySet<StoredTensor | undefined>,
 ): MemoryDType {
   if (weight.shape.length === 1) return "f32";
+  if (weight.dtype) return weight.dtype;
   const dtype = asked === "auto" ? (DTYPE_OF[tensor.dtype] as MemoryDType) : asked;
   return (dtype === "q4" || dtype === "q7") && ends.has(tensor) ? "q8" : dtype;
 }
@@ -132,7 +133,7 @@ export function resolveWeights(
       return { weight: whole, tensor, dtype, bytes, packed: k !== undefined, kept: false, key: tensor.name };
     }
     const rows = weight.rows.map(({ first, count, step }) => `${first}+${count}*${step}`);
-    const kept = k !== undefined && asked === "auto" && tensor.dtype in BLOCK_DTYPES;
+    const kept = k !== undefined && dtype !== "f32" && asked === "auto" && tensor.dtype in BLOCK_DTYPES;
     return { weight, tensor, dtype, bytes, packed: false, kept, key: `${tensor.name} ${rows} ${weight.shape}` };
   };
   return new Map([...program.weights.values()].map((weight) => [weight.name, resolve(weight)]));
@@ -143,10 +144,13 @@ export function packedType(dtype: MemoryDType): "F32" | "I8" | "U8" {
   return dtype === "f32" ? "F32" : dtype === "q8" ? "I8" : "U8";
 }
 
+/** What ggml's block types are called, those that are not computed with too. */
+const GGML_QUANTIZED = /^(?:T|I)?Q\d|FP4$/;
+
 /** Checks a tensor that is not stored packed. */
 function expectStored(weight: Weight, tensor: StoredTensor, where: string): void {
   const { dtype, shape, rows, added } = tensor;
-  expectTensor(tensor, Object.keys(DTYPE_OF), weight.stored, where);
+  expectTensor(tensor, Object.keys(GGML_QUANTIZED.test(dtype) ? DTYPE_OF : STORED_DTYPES), weight.stored, where);
   if (weight.shape.length === 2 && (added || weight.added)) {
     throw new ModelError(mismatch(where, "a vector, to which numbers are added", `shape [${shape}]`));
   }

@@ -8,6 +8,8 @@ export interface FindOptions {
   readonly revision?: string | undefined;
   /** The GGUF file in the directory that is meant. */
   readonly file?: string | undefined;
+  /** The files that are needed of a place on the hub, instead of a model's. */
+  readonly only?: readonly string[] | undefined;
   /** Use only what was downloaded before. */
   readonly offline?: boolean | undefined;
   readonly cacheDir?: string | undefined;

@@ -125,7 +125,7 @@ export class LocalService implements EngineService {
   }
 
   async snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>> {
-    return writeSnapshot(this.#open, this.#open.state(id), text);
+    return writeSnapshot(this.#open, this.#open.settled(id), text);
   }
 
   async embed(texts: readonly (readonly number[])[], options: EmbedOptions = {}): Promise<Float32Array<ArrayBuffer>> {

@@ -42,31 +42,34 @@ export class RemoteService implements EngineService {
   }
 
   /**
-   * Has a worker load what `where` and `options` say; Files are read by this thread for it. Ends the worker if that fails.
-   * Throws LambentError if the worker ends meanwhile, and what its Loader throws.
+   * Has a worker load what `places`, the model's and those of what else it needs, and `options` say; Files are read by this
+   * thread for it. Ends the worker if that fails. Throws LambentError if the worker ends meanwhile, and what its Loader throws.
    */
   static async load<T>(
     thread: EngineThread,
-    where: string | Files,
+    places: readonly (string | Files)[],
     options: object,
     call: CallOptions,
   ): Promise<{ readonly service: RemoteService; readonly rest: T }> {
-    const files = typeof where === "string" ? undefined : serveFiles(where);
-    const rpc = new Rpc(thread, files?.handlers ?? {});
+    const mine = places.filter((place) => typeof place !== "string");
+    const files = serveFiles(mine);
+    const rpc = new Rpc(thread, files.handlers);
     thread.ended.then((reason) => {
       const why = reason === undefined ? "" : `: ${show(messageOf(reason))}`;
       rpc.end(new LambentError(`the engine's worker ended${why}`));
     });
-    const place = typeof where === "string" ? where : ({ files: where.name, file: where.file } satisfies RemoteFiles);
+    const told = places.map((one): string | RemoteFiles => {
+      return typeof one === "string" ? one : { place: mine.indexOf(one), files: one.name, file: one.file };
+    });
     try {
-      const served = await rpc.call<Served<T>>("load", [place, options], call);
+      const served = await rpc.call<Served<T>>("load", [told, options], call);
       return { service: new RemoteService(rpc, thread, served), rest: served.rest };
     } catch (error) {
       thread.terminate();
       throw error;
     } finally {
       // What a worker closes by itself is closed already; it may have ended before.
-      files?.close();
+      files.close();
     }
   }
 

@@ -16,7 +16,7 @@ export interface Served<T> {
 
 /** Loads what a RemoteService asks for. */
 export type Loader<T> = (
-  where: string | Files,
+  places: readonly (string | Files)[],
   options: object,
   call: Call,
 ) => Promise<{ readonly service: LocalService; readonly rest: T }>;
@@ -60,8 +60,9 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
     };
   };
   const rpc = new Rpc(port, {
-    async load(call: Call, where: string | RemoteFiles, options: object): Promise<Served<T>> {
-      const loaded = await load(typeof where === "string" ? where : remoteFiles(where, rpc), options, call);
+    async load(call: Call, told: readonly (string | RemoteFiles)[], options: object): Promise<Served<T>> {
+      const places = told.map((place) => (typeof place === "string" ? place : remoteFiles(place, rpc)));
+      const loaded = await load(places, options, call);
       service = loaded.service;
       return { rest: loaded.rest, facts: service.facts, threads: service.threads };
     },

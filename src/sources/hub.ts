@@ -30,6 +30,8 @@ export interface HubOptions {
   file?: string | undefined;
   /** The same by what its name says of its types, such as Q4_K_M. */
   quantization?: string | undefined;
+  /** These files alone, all of them, instead of a model's; a GGUF file goes before them. */
+  only?: readonly string[] | undefined;
   /** Default: HF_HUB_CACHE, or HF_HOME/hub, or ~/.cache/huggingface/hub. */
   cacheDir?: string | undefined;
   /** Default: HF_HUB_OFFLINE. */

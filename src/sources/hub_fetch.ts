@@ -43,7 +43,7 @@ export class Fetcher {
 
   async run(revision: string, usable: string | undefined): Promise<string> {
     const { id, cache, client, wanted } = this;
-    const known = this.pathOf(wanted.choice.file ?? CONFIG);
+    const known = this.pathOf(wanted.choice.file ?? wanted.only?.[0] ?? CONFIG);
     let found: Revision;
     try {
       // With a usable cache one failed request is enough, after a short timeout.
@@ -61,13 +61,19 @@ export class Fetcher {
     let path = (await wanted.complete(commit)) ? await wanted.usable(commit) : undefined;
     if (path === undefined) {
       try {
-        path = await (this.isGguf(found) ? this.fetchGguf(found) : this.fetchAll(found));
+        path = await this.fetch(found);
       } catch (error) {
         throw explain(error, id, client);
       }
     }
     await cache.setCommit(revision, commit);
     return path;
+  }
+
+  private fetch(found: Revision): Promise<string> {
+    const { only } = this.wanted;
+    if (only) return this.fetchOnly(found, only);
+    return this.isGguf(found) ? this.fetchGguf(found) : this.fetchAll(found);
   }
 
   /** Whether a GGUF file is asked for, or the only thing that is there. */
@@ -83,6 +89,14 @@ export class Fetcher {
   private namesIn(files: ReadonlySet<string>): string[] {
     const prefix = this.pathOf("");
     return [...files].filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+  }
+
+  private async fetchOnly({ commit, files }: Revision, names: readonly string[]): Promise<string> {
+    const there = await this.look(commit, names, files);
+    const gone = names.find((name) => !there.has(name));
+    if (gone) throw this.refused.get(gone) ?? new ModelError(mismatch(this.subject, gone, "none"));
+    await this.fetchFiles(commit, [...there.values()]);
+    return this.cache.snapshot(commit);
   }
 
   /** Downloads a GGUF file with all its parts. */
@@ -167,7 +181,11 @@ export class Fetcher {
   }
 
   /** Sizes and hashes of those of the named files that the model has; `files`: the repository's files, if known. */
-  private async look(commit: string, names: string[], files: Revision["files"]): Promise<Map<string, RemoteFile>> {
+  private async look(
+    commit: string,
+    names: readonly string[],
+    files: Revision["files"],
+  ): Promise<Map<string, RemoteFile>> {
     const found = new Map<string, RemoteFile>();
     const asked = names.filter((name) => files?.has(this.pathOf(name)) ?? true);
     await this.together(asked, async (name) => {

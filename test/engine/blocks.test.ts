@@ -205,6 +205,38 @@ describe("rows", () => {
     expect(Buffer.compare(await memoryOf(permuted(tensors, NORM, PERMUTED), {}), wanted)).toBe(0);
   });
 
+  test("a weight of some rows of a tensor that is stored in another order", async () => {
+    const tensors = blockTensors(["Q4_K", "Q8_0"]);
+    const ranges: [rows: RowRange[], count: number][] = [
+      [[{ first: 64, count: 128, step: 1 }], 128],
+      [[{ first: 3, count: 100, step: 2 }], 100],
+      [
+        [
+          { first: 200, count: 20, step: 1 },
+          { first: 10, count: 30, step: 3 },
+        ],
+        50,
+      ],
+    ];
+    /** The weight in memory. */
+    const weightOf = async (from: ReadonlyMap<string, BlockTensor>, rows: RowRange[], count: number) => {
+      const program = programOf(CONFIG, "blocks");
+      const weight: Weight = { ...(program.weights.get(NAME) as Weight), shape: [count, 256], rows };
+      const weights = new Map(program.weights).set(NAME, weight);
+      const { plan } = planModel(blockCheckpoint(from), SHAPE, { ...program, weights });
+      const { machine } = await loadMachine(plan, CONFIG, await kernels());
+      const { bank, address, bytes } = plan.weights.find(({ weight }) => weight.name === NAME) as PlacedWeight;
+      return Buffer.from((machine.banks[bank] as Bank).bytes(address, bytes));
+    };
+    for (const [rows, count] of ranges) {
+      const wanted = await weightOf(tensors, rows, count);
+      expect(Buffer.compare(await weightOf(permuted(tensors, NAME, PERMUTED), rows, count), wanted)).toBe(0);
+    }
+    const [[rows, count] = [[], 0]] = ranges;
+    const whole = await weightOf(tensors, [{ first: 0, count, step: 1 }], count);
+    expect(Buffer.compare(await weightOf(tensors, rows, count), whole)).not.toBe(0);
+  });
+
   test("every tensor is read once, by whole stretches, from the start of the file to its end", async () => {
     const tensors = permuted(blockTensors(["Q4_K"]), NAME, PERMUTED);
     const reads: [offset: number, bytes: number][] = [];
