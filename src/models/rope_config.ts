@@ -60,7 +60,7 @@ const scalingKeys = {
 } as const;
 
 /** The keys of an object of rope parameters; some models have others of their own. */
-export type RopeParameters = Omit<Values<typeof scalingKeys>, "partial_rotary_factor"> & {
+type RopeParameters = Omit<Values<typeof scalingKeys>, "partial_rotary_factor"> & {
   readonly partial_rotary_factor?: number | undefined;
   readonly llama_4_scaling_beta?: number | undefined;
 };
@@ -143,7 +143,7 @@ interface Scaled {
 }
 
 /** Rotary positions in halves, from one object of rope parameters; `name` is the object's. */
-export function scaledRope(given: RopeParameters | undefined, name: string, about: Scaled): Rope {
+function scaledRope(given: RopeParameters | undefined, name: string, about: Scaled): Rope {
   const { rotaryDim, theta, original, trainedLength } = about;
   const scaling = scalingOf(given, name, about);
   const rope = {

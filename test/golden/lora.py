@@ -5,6 +5,7 @@ a tensor F32 [48, vocab] for each, of the ids in the fixture's golden.safetensor
     pip install peft==0.21.2 && python test/golden/lora.py    # 10 seconds, no network
 """
 
+import json
 import pathlib
 import shutil
 import zlib
@@ -65,9 +66,12 @@ def main():
     model.base_model.set_adapter(["a", "b"])
     found["both"] = logits(model, "llama-gqa-tied")
     save_file(found, OUT / "golden.safetensors")
-    for config in OUT.glob("*/adapter_config.json"):
-        text = config.read_text().replace(str(HERE / "fixtures") + "/", "")
-        config.write_text(text if text.endswith("\n") else text + "\n")
+    for path in OUT.glob("*/adapter_config.json"):
+        # Neither paths of this machine nor the order of a set.
+        config = json.loads(path.read_text())
+        config["base_model_name_or_path"] = pathlib.Path(config["base_model_name_or_path"]).name
+        config["target_modules"] = sorted(config["target_modules"])
+        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The fixtures once more as GGUF files, by what llama.cpp's converters do to names, rows and numbers.
 
-    venv/bin/pip install -r test/golden/requirements.txt gguf==0.19.0
+    venv/bin/pip install -r test/golden/requirements.txt && venv/bin/pip install gguf==0.19.0
     venv/bin/python test/golden/make_gguf.py
 
 Writes gguf/NAME.gguf beside this file from fixtures/NAME, whose golden.safetensors holds for both. Names are those of
@@ -126,7 +126,7 @@ def add_config(writer, arch, config):
         writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config.layer_types])
         # llama.cpp has the scale of the published models only; the key exists.
         writer.add_attention_scale(config.query_pre_attn_scalar**-0.5)
-    if "sliding_attention" in rope:
+    if arch == ARCH.GEMMA3:
         writer.add_rope_freq_base_swa(rope["sliding_attention"]["rope_theta"])
     if arch == ARCH.GEMMA2:
         writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
