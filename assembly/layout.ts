@@ -288,3 +288,13 @@ export function activationBytes(format: Format): ActivationBytes {
   }
   return format == Format.F32 ? ActivationBytes.F32 : ActivationBytes.Half;
 }
+
+/** The largest of these whole numbers. Those of the formats that keep 8-bit blocks are as fine as i16 can be. */
+export enum ActivationSteps {
+  Byte = 127,
+  Short = 32767,
+}
+
+export function activationSteps(format: Format): ActivationSteps {
+  return format == Format.Q8_0 || format == Format.Q6_K ? ActivationSteps.Short : ActivationSteps.Byte;
+}

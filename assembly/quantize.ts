@@ -1,5 +1,5 @@
 import { blocksOf } from "./format_q";
-import { activationBytes, blockBytes, Format, Numbers, numbersOf } from "./layout";
+import { activationBytes, activationSteps, blockBytes, Format, Numbers, numbersOf } from "./layout";
 import { storeStretch } from "./panel_q";
 import { largestLane, loadFloats, mulAdd, sum } from "./simd";
 import { Stretch } from "./stretch";
@@ -8,15 +8,17 @@ import { Stretch } from "./stretch";
 const SMALLEST: f32 = 7.8886090522101181e-31; // 2^-100
 
 /**
- * Block `block` of a row of activations x[k] as integers: nearest even of v · 127 / max|v|, zeros beyond k. y: 32
- * numbers per block, i16 for Numbers.Bytes and i8 otherwise; then for each block the f32 scale max|v| / 127 (NaN if a
- * number of x is not finite); then for each block two i16: the sum of its columns 4j and 4j + 1, and that of the others.
+ * Block `block` of a row of activations x[k] as integers: nearest even of v · steps / max|v|, zeros beyond k. y: 32
+ * numbers per block, i16 for Numbers.Bytes and i8 otherwise; then for each block the f32 scale max|v| / steps (NaN if a
+ * number of x is not finite); then for each block two i16: the sum of its columns 4j and 4j + 1, and that of the others,
+ * as far as 16 bits go: wide numbers need none.
  */
 export function quantizeBlock(y: usize, x: usize, block: u32, k: u32, format: Format): void {
   const blocks = blocksOf(k);
   const count = <i32>(k - (block << 5));
   const p = x + ((<usize>block) << 7);
   const wide = numbersOf(format) == Numbers.Bytes;
+  const steps = <f32>activationSteps(format);
   let largest = f32x4.splat(0);
   let strange = f32x4.splat(0);
   for (let i = 0; i < 32 && i < count; i += 4) {
@@ -25,7 +27,7 @@ export function quantizeBlock(y: usize, x: usize, block: u32, k: u32, format: Fo
     strange = v128.or(strange, f32x4.ne(v, v));
   }
   const most = largestLane(largest);
-  const inverse = f32x4.splat(most > SMALLEST ? <f32>127 / most : 0);
+  const inverse = f32x4.splat(most > SMALLEST ? steps / most : 0);
   let numbers = y + ((<usize>block) << (wide ? 6 : 5));
   let total = i32x4.splat(0);
   for (let i = 0; i < 32; i += 4) {
@@ -45,7 +47,7 @@ export function quantizeBlock(y: usize, x: usize, block: u32, k: u32, format: Fo
     }
   }
   const scales = y + ((<usize>blocks) << (wide ? 6 : 5));
-  const scale: f32 = v128.any_true(strange) ? NaN : most > SMALLEST ? most / 127 : 0;
+  const scale: f32 = v128.any_true(strange) ? NaN : most > SMALLEST ? most / steps : 0;
   store<f32>(scales + ((<usize>block) << 2), scale);
   const sums = scales + ((<usize>(blocks + block)) << 2);
   store<i16>(sums, <i16>(i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1)));

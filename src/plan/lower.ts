@@ -1,4 +1,4 @@
-import { activationBytes, blockColumns, isQuantized } from "../../assembly/layout.ts";
+import { activationBytes, activationSteps, blockColumns, isQuantized } from "../../assembly/layout.ts";
 import { Elementwise, Embed, Gather, Matmul, Norm, Op, Quantize, Span } from "../../assembly/op.ts";
 import type { MemoryDType } from "../base/dtype.ts";
 import { LOGITS_BUFFERS, PLANNED } from "../models/buffers.ts";
@@ -8,10 +8,10 @@ import { lowerAttention } from "./lower_attention.ts";
 import { type Addresses, bits, type PlannedRecord, record } from "./record.ts";
 import { FORMATS, packedRowBytes } from "./weights.ts";
 
-/** What the buffer of quantised activations holds: which buffer's numbers, in how many bytes per block. */
+/** What the buffer of quantised activations holds: which buffer's numbers, of how many bytes per block and steps. */
 export interface Quantized {
   x?: string;
-  bytes?: number;
+  as?: string;
 }
 
 const ELEMENTWISE = {
@@ -146,9 +146,9 @@ function lowerMatmul(operation: Of<"matmul">, { widths, at, quantized }: Lowerin
   const text = `${shaped(y, widths)} = ${x} · ${operation.weight}[${n},${k}]ᵀ ${weight.dtype}${more}`;
   const cost = { weightBytes: weight.bytes + (bias?.bytes ?? 0), flops: 2 * n * k };
   const matmul = record(Op.Matmul, spanOf(y), fields, text, cost);
-  const bytes = activationBytes(format);
-  if (!whole || (quantized.x === x && quantized.bytes === bytes)) return [matmul];
-  Object.assign(quantized, { x, bytes });
+  const as = `${activationBytes(format)} ${activationSteps(format)}`;
+  if (!whole || (quantized.x === x && quantized.as === as)) return [matmul];
+  Object.assign(quantized, { x, as });
   const numbers = {
     [Quantize.y]: at.buffer(PLANNED.quantized),
     [Quantize.x]: at.buffer(x),

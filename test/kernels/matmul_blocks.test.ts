@@ -4,7 +4,7 @@ import { Source } from "../../assembly/layout.ts";
 import { Matmul, Op } from "../../assembly/op.ts";
 import { BLOCK_DTYPES } from "../../src/base/dtype.ts";
 import { FORMATS as FORMAT_OF } from "../../src/plan/weights.ts";
-import { BLOCKS, type BlockType, type Number32, numbersOf, randomBlocks } from "../reference/ggml.ts";
+import { BLOCKS, type BlockType, type Number32, numbersOf, randomBlocks, stepsOf } from "../reference/ggml.ts";
 import { quantizeActivations } from "../reference/quantized.ts";
 import { Bench, Dice, packedBytes, SINGLE_BUILDS, TUNINGS, words, worst } from "./harness.ts";
 
@@ -58,7 +58,7 @@ function reference({ type, n, k, rows, x, blocks, bias, residual }: Problem) {
   const ordered = new Float32Array(rows * n);
   const [sums, sizes] = [new Float64Array(rows * n), new Float64Array(rows * n)];
   for (let row = 0; row < rows; row++) {
-    const { numbers: xs, scales } = quantizeActivations(x.subarray(row * k, (row + 1) * k));
+    const { numbers: xs, scales } = quantizeActivations(x.subarray(row * k, (row + 1) * k), stepsOf(type));
     for (let column = 0; column < n; column++) {
       const at = row * n + column;
       let acc = 0;
@@ -74,7 +74,7 @@ function reference({ type, n, k, rows, x, blocks, bias, residual }: Problem) {
           sum += xs[i]! * numbers[column * k + i]!.q;
           total += xs[i]!;
         }
-        acc = fround(acc + fround(sum * fround(xScale * scale)));
+        acc = fround(acc + fround(fround(sum) * fround(xScale * scale)));
         if (shifted) acc = fround(acc - fround(fround(total * xScale) * minimum));
         term(sum * xScale * scale);
         term(-total * xScale * minimum);

@@ -120,3 +120,8 @@ export function randomBlocks(below: (count: number) => number, count: number, ty
   }
   return bytes;
 }
+
+/** The largest whole number of activations that meet a type: i16 where its numbers are kept as bytes with scales of f16. */
+export function stepsOf(type: BlockType): number {
+  return ["Q8_0", "IQ4_NL", "Q6_K", "Q3_K", "IQ4_XS"].includes(type) ? 32767 : 127;
+}

@@ -34,13 +34,13 @@ export function toBf16(x: number): number {
   return nearestEven(x / unit) * unit;
 }
 
-/** Activations x[k]: nearest even of x · (127 / max|x|), scale max|x| / 127. */
-export function quantizeActivations(x: Float32Array): QuantizedRow {
+/** Activations x[k]: nearest even of x · (steps / max|x|), scale max|x| / steps. */
+export function quantizeActivations(x: Float32Array, steps = 127): QuantizedRow {
   return byBlocks(x, (block) => {
     const most = Math.max(...block.map(Math.abs));
     if (most <= SMALLEST) return { numbers: block.map(() => 0), scale: 0 };
-    const inverse = fround(127 / most);
-    return { numbers: block.map((value) => nearestEven(fround(value * inverse))), scale: fround(most / 127) };
+    const inverse = fround(steps / most);
+    return { numbers: block.map((value) => nearestEven(fround(value * inverse))), scale: fround(most / steps) };
   });
 }
 
