@@ -4,6 +4,7 @@
  * "▁"). see: llama.cpp src/llama-vocab.cpp
  */
 import { ModelError, mismatch, show } from "../base/errors.ts";
+import { isOf } from "../base/realm.ts";
 import { type StringTable, textAt } from "../base/string_table.ts";
 import type { Converted } from "./convert.ts";
 import { GGUF_PRE, type GgufPre } from "./gguf_pre.ts";
@@ -118,9 +119,9 @@ function sentencePiece({ file, tokens, types }: Parts, kind: "llama" | "gemma4")
 }
 
 function scoredMerges(file: Metadata, vocab: Vocabulary, types: ArrayLike<number> | undefined): ScoredMerges {
-  const scores = file.numbers("scores", vocab.table.count);
-  if (!(scores instanceof Float32Array))
-    return file.fail("scores", "an array of f32", scores ? "other numbers" : "none");
+  const found = file.numbers("scores", vocab.table.count);
+  if (!isOf("Float32Array", found)) return file.fail("scores", "an array of f32", found ? "other numbers" : "none");
+  const scores = found as Float32Array<ArrayBuffer>;
   const odd = scores.findIndex((score) => !Number.isFinite(score));
   if (odd >= 0) file.fail("scores", "finite numbers", `${scores[odd]} (token ${odd})`);
   // User-defined runs of spaces are merged before anything else.
