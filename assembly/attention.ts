@@ -14,10 +14,12 @@ import {
 import { choose, chosen, chosenAt, forget } from "./attention_middle";
 import { values1, values4 } from "./attention_values";
 import { Int8 } from "./cache_format";
+import { capped } from "./elementwise";
 import { Bf16 } from "./half";
 import { CacheFormat, Size } from "./layout";
 import { exp2 } from "./math";
-import { Attention, Clamp } from "./op";
+import { Attention } from "./op";
+import { Clamp } from "./op_positions";
 import { float, word } from "./record";
 import { largestLane, loadFloats, mulAdd, storeFloats, sum } from "./simd";
 
@@ -128,6 +130,9 @@ export function score(work: usize, block: u64): void {
   const count = load<u32>(work, Work.count);
   for (let i: u32 = 0; i < count; i++) clearScores(scoresOf(work, i));
   eachTile(work, block, false);
+  if (word(load<u32>(work, Work.record), Attention.softCap)) {
+    for (let i: u32 = 0; i < count; i++) cap(work, i);
+  }
   if (load<u32>(work, Work.part) == Part.Middle || !word(load<u32>(work, Work.record), Attention.slopes)) return;
   for (let i: u32 = 0; i < count; i++) bias(work, block, i);
 }
@@ -232,6 +237,16 @@ function softmax(work: usize, i: u32): void {
   v128.store(sums, mulAdd(total, v128.load(sums, Work.sums), f32x4.splat(correction)), Work.sums);
   // Multiplying by 1 changes no bit.
   if (correction != 1) multiply(queryAt(work, Attention.out, i), correction, word(record, Attention.headDim));
+}
+
+/** The scores of query i become softCap · tanh(score / softCap); −∞ stays. see: HF Gemma2Attention */
+function cap(work: usize, i: u32): void {
+  const most = f32x4.splat(float(load<u32>(work, Work.record), Attention.softCap) * LOG2E);
+  let scores = scoresOf(work, i);
+  for (const end = scores + (Size.KeyBlock << 2); scores < end; scores += 16) {
+    const x = v128.load(scores);
+    v128.store(scores, v128.bitselect(x, capped(x, most), f32x4.eq(x, f32x4.splat(-Infinity))));
+  }
 }
 
 /** Subtracts ALiBi's slope · distance from the scores of query i; −∞ stays. */

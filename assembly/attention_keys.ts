@@ -1,6 +1,7 @@
 /** Which keys the queries of a block meet, where these are stored, and the scratch memory of attention. */
 import { Row, Size } from "./layout";
-import { Attention, Clamp, Offset } from "./op";
+import { Attention, Offset } from "./op";
+import { Clamp } from "./op_positions";
 import { word } from "./record";
 
 /** Byte offsets in scratch: the state of a block of queries. */

@@ -1,8 +1,9 @@
 import { rowAt } from "./format_f";
 import { Bf16, even, F16, odd } from "./half";
 import { Format, isQuantized } from "./layout";
-import { unpackBlock } from "./quantize";
+import { loadStretch } from "./panel_q";
 import { storeFloats } from "./simd";
+import { stretchValues } from "./stretch";
 
 /** y[dim] = row `id` of a packed matrix [vocab, dim], as f32. scratch: 128 bytes. */
 export function embed(y: usize, table: usize, id: u32, dim: i32, format: Format, scratch: usize): void {
@@ -32,7 +33,8 @@ function embedHalf<T>(y: usize, p: usize, dim: i32): void {
 
 function embedQ(y: usize, table: usize, id: u32, dim: i32, format: Format, scratch: usize): void {
   for (let i = 0; i < dim; i += 32) {
-    unpackBlock(scratch, table, id, i >> 5, dim, format);
+    loadStretch(scratch, table, id, i >> 5, dim, format);
+    stretchValues(scratch, scratch);
     memory.copy(y + ((<usize>i) << 2), scratch, (<usize>min(32, dim - i)) << 2);
   }
 }

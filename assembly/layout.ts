@@ -58,7 +58,7 @@ export enum Size {
   /** keys per block of attention; blocks begin at positions divisible by it */
   KeyBlock = 64,
   /** what a slice of a matmul or of packing needs for itself */
-  WorkBytes = 320,
+  WorkBytes = 400,
   /** queries that attention works on at a time, of neighbouring rows and heads that share a KV head */
   QueryBlock = 16,
   /** numbers of a head that share a scale under CacheFormat.Int8 */
@@ -81,7 +81,10 @@ export enum CacheFormat {
   Int8,
 }
 
-/** Formats of packed matrices: matmul_f.ts and format_q.ts say what is where. The table of them is what follows here. */
+/**
+ * Formats of packed matrices: matmul_f.ts and format_q.ts say what is where. The table of them is what follows here. From
+ * Q8_0 on they keep the numbers of ggml's blocks, and are named after those that they were made for.
+ */
 export enum Format {
   F32,
   Bf16,
@@ -89,6 +92,13 @@ export enum Format {
   Q8,
   Q7,
   Q4,
+  Q8_0,
+  Q6_K,
+  Q5_0,
+  Q5_K,
+  Q4_0,
+  Q4_K,
+  Q2_K,
 }
 
 /** Whether it is blocks of whole numbers with scales; the others are numbers as files hold them, which packing reads. */
@@ -96,14 +106,122 @@ export function isQuantized(format: Format): boolean {
   return format >= Format.Q8;
 }
 
-/** Bytes of one stored number of a format that packing reads. */
+/** How the whole numbers of a quantised format are stored: format_q.ts. */
+export enum Numbers {
+  Bytes,
+  Sevens,
+  Fives,
+  Nibbles,
+}
+
+export function numbersOf(format: Format): Numbers {
+  if (format == Format.Q7) return Numbers.Sevens;
+  if (format == Format.Q8 || format == Format.Q8_0 || format == Format.Q6_K) return Numbers.Bytes;
+  return format == Format.Q5_0 || format == Format.Q5_K ? Numbers.Fives : Numbers.Nibbles;
+}
+
+/** What a quantised format multiplies its numbers by: format_q.ts. */
+export enum Scales {
+  Bf16,
+  F16,
+  Sixteens,
+  Minimums,
+  SixteenMinimums,
+}
+
+export function scalesOf(format: Format): Scales {
+  if (format < Format.Q8_0) return Scales.Bf16;
+  if (format == Format.Q6_K) return Scales.Sixteens;
+  if (format == Format.Q2_K) return Scales.SixteenMinimums;
+  return format == Format.Q4_K || format == Format.Q5_K ? Scales.Minimums : Scales.F16;
+}
+
+/**
+ * Formats of stored numbers that packing reads. The first three have the numbers of Format; the others are ggml's block
+ * types, which ggml.ts describes.
+ */
+export enum Source {
+  F32,
+  Bf16,
+  F16,
+  Q4_0,
+  Q4_1,
+  Q5_0,
+  Q5_1,
+  Q8_0,
+  IQ4_NL,
+  MXFP4,
+  Q2_K,
+  Q3_K,
+  Q4_K,
+  Q5_K,
+  Q6_K,
+  IQ4_XS,
+}
+
+/** Numbers that are stored together. */
+export enum SourceColumns {
+  One = 1,
+  Block = 32,
+  SuperBlock = 256,
+}
+
+export function sourceColumns(source: Source): SourceColumns {
+  if (source <= Source.F16) return SourceColumns.One;
+  return source < Source.Q2_K ? SourceColumns.Block : SourceColumns.SuperBlock;
+}
+
+/** Bytes of so many. */
 export enum SourceBytes {
   F32 = 4,
   Half = 2,
+  Q4_0 = 18,
+  Q4_1 = 20,
+  Q5_0 = 22,
+  Q5_1 = 24,
+  Q8_0 = 34,
+  MXFP4 = 17,
+  Q2_K = 84,
+  Q3_K = 110,
+  Q4_K = 144,
+  Q5_K = 176,
+  Q6_K = 210,
+  IQ4_XS = 136,
 }
 
-export function sourceBytes(format: Format): SourceBytes {
-  return format == Format.F32 ? SourceBytes.F32 : SourceBytes.Half;
+export function sourceBytes(source: Source): SourceBytes {
+  switch (source) {
+    case Source.F32:
+      return SourceBytes.F32;
+    case Source.Bf16:
+    case Source.F16:
+      return SourceBytes.Half;
+    case Source.Q4_0:
+    case Source.IQ4_NL:
+      return SourceBytes.Q4_0;
+    case Source.Q4_1:
+      return SourceBytes.Q4_1;
+    case Source.Q5_0:
+      return SourceBytes.Q5_0;
+    case Source.Q5_1:
+      return SourceBytes.Q5_1;
+    case Source.Q8_0:
+      return SourceBytes.Q8_0;
+    case Source.MXFP4:
+      return SourceBytes.MXFP4;
+    case Source.Q2_K:
+      return SourceBytes.Q2_K;
+    case Source.Q3_K:
+      return SourceBytes.Q3_K;
+    case Source.Q4_K:
+      return SourceBytes.Q4_K;
+    case Source.Q5_K:
+      return SourceBytes.Q5_K;
+    case Source.Q6_K:
+      return SourceBytes.Q6_K;
+    default:
+      return SourceBytes.IQ4_XS;
+  }
 }
 
 /** Rows of a panel. */
@@ -128,29 +246,45 @@ export function blockColumns(format: Format): BlockColumns {
   return format == Format.F32 ? BlockColumns.F32 : BlockColumns.Half;
 }
 
-/** Bytes of a block of a panel. */
+/** Bytes of a block of a panel, or of its scales or whole numbers. */
 export enum BlockBytes {
   Float = 64,
-  /** Q7 too */
-  Q8 = 544,
-  Q4 = 288,
+  Scales = 32,
+  Sixteens = 64,
+  Minimums = 96,
+  SixteenMinimums = 128,
+  Bytes = 512,
+  Fives = 320,
+  Nibbles = 256,
+}
+
+export function scaleBytes(format: Format): BlockBytes {
+  const scales = scalesOf(format);
+  if (scales <= Scales.F16) return BlockBytes.Scales;
+  if (scales == Scales.Sixteens) return BlockBytes.Sixteens;
+  return scales == Scales.Minimums ? BlockBytes.Minimums : BlockBytes.SixteenMinimums;
 }
 
 export function blockBytes(format: Format): BlockBytes {
-  if (isQuantized(format)) return format == Format.Q4 ? BlockBytes.Q4 : BlockBytes.Q8;
-  return BlockBytes.Float;
+  if (!isQuantized(format)) return BlockBytes.Float;
+  const numbers = numbersOf(format);
+  if (numbers <= Numbers.Sevens) return scaleBytes(format) + BlockBytes.Bytes;
+  return scaleBytes(format) + (numbers == Numbers.Fives ? BlockBytes.Fives : BlockBytes.Nibbles);
 }
 
-/** Bytes of a row's activations that meet a block: f32, or whole numbers with a scale and a correction of 4 bytes each. */
+/** Bytes of a row's activations that meet a block: f32, or whole numbers with a scale and their sums, of 4 bytes each. */
 export enum ActivationBytes {
   F32 = 16,
   Half = 32,
-  Q8 = 72,
-  /** Q7 and Q4 */
+  /** for Numbers.Bytes: i16 */
+  Wide = 72,
+  /** for others: i8 */
   Narrow = 40,
 }
 
 export function activationBytes(format: Format): ActivationBytes {
-  if (isQuantized(format)) return format == Format.Q8 ? ActivationBytes.Q8 : ActivationBytes.Narrow;
+  if (isQuantized(format)) {
+    return numbersOf(format) == Numbers.Bytes ? ActivationBytes.Wide : ActivationBytes.Narrow;
+  }
   return format == Format.F32 ? ActivationBytes.F32 : ActivationBytes.Half;
 }

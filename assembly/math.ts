@@ -78,6 +78,24 @@ export function erf(x: v128): v128 {
   return f32x4.div(f32x4.mul(t, p), q);
 }
 
+/** The hyperbolic tangent, relative error below 5e-7; NaN for NaN. see: Eigen's rational minimax on ±7.9988 */
+export function tanh(x: v128): v128 {
+  const t = f32x4.pmax(f32x4.pmin(x, f32x4.splat(7.99881172180175781)), f32x4.splat(-7.99881172180175781));
+  const s = f32x4.mul(t, t);
+  let p = f32x4.splat(-2.76076847742355e-16);
+  p = f32x4.add(f32x4.mul(p, s), f32x4.splat(2.00018790482477e-13));
+  p = f32x4.add(f32x4.mul(p, s), f32x4.splat(-8.60467152213735e-11));
+  p = f32x4.add(f32x4.mul(p, s), f32x4.splat(5.12229709037114e-8));
+  p = f32x4.add(f32x4.mul(p, s), f32x4.splat(1.48572235717979e-5));
+  p = f32x4.add(f32x4.mul(p, s), f32x4.splat(6.37261928875436e-4));
+  p = f32x4.add(f32x4.mul(p, s), f32x4.splat(4.89352455891786e-3));
+  let q = f32x4.splat(1.19825839466702e-6);
+  q = f32x4.add(f32x4.mul(q, s), f32x4.splat(1.18534705686654e-4));
+  q = f32x4.add(f32x4.mul(q, s), f32x4.splat(2.268434632439e-3));
+  q = f32x4.add(f32x4.mul(q, s), f32x4.splat(4.89352518554385e-3));
+  return f32x4.div(f32x4.mul(t, p), q);
+}
+
 /** An angle's distance from the nearest quarter turn, in radians within ±π/4. `turns`: units of 2^-64 turn. */
 function remainder(turns: u64): f64 {
   const quarter = (turns + (1 << 61)) & (3 << 62);

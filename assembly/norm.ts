@@ -1,10 +1,10 @@
 import { loadFloats, mulAdd, storeFloats, sum } from "./simd";
 
 /**
- * y[dim] = x · 1/sqrt(mean(x²) + eps) · weight. see: HF LlamaRMSNorm
+ * y[dim] = x · 1/sqrt(mean(x²) + eps) · weight + residual; residual 0: none. see: HF LlamaRMSNorm
  * Order of additions: lane l adds i = l, l + 4 …, then (l0 + l1) + (l2 + l3).
  */
-export function rmsNorm(y: usize, x: usize, weight: usize, dim: i32, eps: f32): void {
+export function rmsNorm(y: usize, x: usize, weight: usize, residual: usize, dim: i32, eps: f32): void {
   let squares = f32x4.splat(0);
   for (let i = 0; i < dim; i += 4) {
     const v = loadFloats(x + ((<usize>i) << 2), dim - i);
@@ -13,7 +13,8 @@ export function rmsNorm(y: usize, x: usize, weight: usize, dim: i32, eps: f32): 
   const factor = f32x4.splat(<f32>1 / sqrt<f32>(sum(squares) / <f32>dim + eps));
   for (let i = 0; i < dim; i += 4) {
     const at = (<usize>i) << 2;
-    const v = f32x4.mul(f32x4.mul(loadFloats(x + at, dim - i), factor), loadFloats(weight + at, dim - i));
+    let v = f32x4.mul(f32x4.mul(loadFloats(x + at, dim - i), factor), loadFloats(weight + at, dim - i));
+    if (residual) v = f32x4.add(loadFloats(residual + at, dim - i), v);
     storeFloats(y + at, v, dim - i);
   }
 }

@@ -18,13 +18,17 @@ export enum Op {
   Quantize,
   Matmul,
   Rope,
-  Clip,
+  Temper,
   Attention,
   Cast,
   Store,
   SiluMul,
   Gelu,
   GeluTanh,
+  GeluTanhMul,
+  Scale,
+  Clip,
+  SoftCap,
   Pack,
   Read,
   Nll,
@@ -46,17 +50,6 @@ export enum Span {
   OnTheSide = 256,
 }
 
-/** out[rows, 2, 2, pairs]: cos then sin of every angle, of the row's position, then of the fixed one. */
-export enum Angles {
-  out = 2,
-  /** u64[pairs]: turns per position, in units of 2^-64 */
-  turns,
-  pairs,
-  /** Clamp: the fixed position is `limit`, with Clamp.Sinks that many after the session's first */
-  clamp,
-  limit,
-}
-
 /** y[rows, dim] = table[token]; table is a packed matrix. */
 export enum Embed {
   y = 2,
@@ -75,16 +68,20 @@ export enum Gather {
   dim,
 }
 
-/** y[rows, dim] = (x − mean) / sqrt(mean square + eps) · weight + bias; RmsNorm has neither mean nor bias. */
+/** y[rows, groups, dim] = (x − mean) / sqrt(mean square + eps) · weight[dim] + bias or residual; RmsNorm has no mean. */
 export enum Norm {
   y = 2,
   x,
   weight,
-  /** 0: none */
+  /** LayerNorm: 0: none */
   bias,
   dim,
   /** f32 */
   eps,
+  /** RmsNorm: heads of a row, each normed by itself; 1: the row */
+  groups,
+  /** RmsNorm: [rows, groups, dim], which may be y; 0: none */
+  residual,
 }
 
 /** y[rows] = x[rows, k] in whole numbers, as a quantised Matmul takes it: quantize.ts. */
@@ -92,7 +89,7 @@ export enum Quantize {
   y = 2,
   x,
   k,
-  /** Format of the matrix: Q8, Q7 or Q4 */
+  /** Format of the matrix, a quantised one */
   format,
 }
 
@@ -112,28 +109,6 @@ export enum Matmul {
   format,
   /** MaxSlices areas of WorkBytes */
   work,
-}
-
-/** y[rows, heads, headDim] = x rotated by the angles of each row, or by those of the fixed position. */
-export enum Rope {
-  y = 2,
-  x,
-  angles,
-  heads,
-  headDim,
-  rotaryDim,
-  /** 1: pairs are neighbours (GPT-J); 0: pairs are half the rotary dimensions apart (LLaMA) */
-  interleaved,
-  /** 1: rotate by the fixed position */
-  fixed,
-}
-
-/** x[rows, dim] = min(max(x, −bound), bound). */
-export enum Clip {
-  x = 2,
-  dim,
-  /** f32 */
-  bound,
 }
 
 /**
@@ -168,6 +143,8 @@ export enum Attention {
   headDim,
   /** f32: factor of every logit */
   scale,
+  /** f32: every logit becomes softCap · tanh(logit / softCap); 0: none */
+  softCap,
   /** f32[heads]: ALiBi slopes; 0: no bias */
   slopes,
   nGlobal,
@@ -206,38 +183,34 @@ export enum Cast {
   headBytes,
 }
 
-/** Which pairs are clamped, and to what distance. d = p − j, n = p − origin. */
-export enum Clamp {
-  /** none */
-  None,
-  /** d ≥ limit: to limit, with the unrotated key */
-  Distance,
-  /** pinned keys once n ≥ limit: to limit − (j − origin), with the key rotated at j (StreamingLLM) */
-  Sinks,
-}
-
-/** y[rows, n] = silu(gate) · up (SiluMul), gelu(a) or geluTanh(a). */
+/**
+ * y[rows, n] = f(a) (Gelu, GeluTanh), f(a) · b (SiluMul, GeluTanhMul), factor · a (Scale), min(max(a, −factor), factor)
+ * (Clip) or factor · tanh(a / factor) (SoftCap). y may be a or b.
+ */
 export enum Elementwise {
   y = 2,
   a,
   b,
   n,
+  /** f32 */
+  factor,
 }
 
 /**
- * dst = rows `firstRow` to `firstRow + rows` of a matrix [n, k], packed, from row-major numbers at src, which may be read up
- * to 12 bytes beyond their end. Slice s notes in results[s] the index in src of its first number that is not finite, or
+ * dst = `rows` rows of a matrix [n, k], packed, from row-major numbers or blocks at src, which may be read up to 12 bytes
+ * beyond their end. Slice s notes in results[s] the index in src of its first number that is not finite, or
  * not in the target's range; −1 if there is none.
  */
 export enum Pack {
   dst = 2,
   src,
+  /** the first of them; they follow each other unless `places` says where they are */
   firstRow,
   rows,
   k,
-  /** Format of src: F32, Bf16 or F16 */
+  /** Source: what src has */
   source,
-  /** Format of dst */
+  /** Format of dst; those that keep the numbers of ggml's blocks can be made of these only */
   target,
   /** f32[k] that the columns are multiplied by, for quantised formats only; 0: none */
   columns,
@@ -245,6 +218,8 @@ export enum Pack {
   results,
   /** MaxSlices areas of WorkBytes */
   work,
+  /** u32[rows]: which row of the matrix each is; 0: none */
+  places,
 }
 
 /** Reads memory and does nothing with it: how fast that goes is the roofline. results: u32[MaxSlices], a digest of each slice. */
@@ -270,7 +245,7 @@ export enum Nll {
  */
 export enum Observe {
   /** f32[rows, heads, 3]: entropy in nats, largest logit, share of the keys j with j − origin < sinks */
-  statistics = 32,
+  statistics = 33,
   /** f32[heads, span], of the step's last row: the logit of the key at distance d = p − j, NaN where none is attended */
   logits,
   span,

@@ -1,17 +1,18 @@
-import { gelu, geluTanh, siluMul } from "./activation";
+import { gelu, geluTanh, geluTanhMul, siluMul } from "./activation";
 import { attention } from "./attention";
 import { barrier } from "./barrier";
-import { blocksOf, Q4, Q7Pairs, Q7Quads, Q8 } from "./format_q";
+import { clip, scale, softCap } from "./elementwise";
+import { blocksOf } from "./format_q";
 import { Bf16, F16 } from "./half";
-import { Format, isQuantized, panelRows, Row, Size, Step, sourceBytes, Tuning } from "./layout";
+import { Format, isQuantized, panelRows, Row, Size, Step, sourceBytes, sourceColumns, Tuning } from "./layout";
 import { matmulF } from "./matmul_f";
-import { matmulQ } from "./matmul_q";
 import { observe } from "./observe";
 import { Attention, Elementwise, Matmul, Op, Pack, Quantize, Read, Span } from "./op";
 import { pack } from "./pack";
+import { quantisedMatmul } from "./quantised";
 import { quantizeBlock, quantizedRowBytes } from "./quantize";
 import { readBytes } from "./read";
-import { formatOf, sliceBegin, word } from "./record";
+import { float, formatOf, sliceBegin, sourceOf, word } from "./record";
 import { at, executeRow, rowOf } from "./rows";
 
 /**
@@ -50,6 +51,10 @@ export function execute(record: usize, step: usize, slice: u32, slices: u32): vo
     case Op.SiluMul:
     case Op.Gelu:
     case Op.GeluTanh:
+    case Op.GeluTanhMul:
+    case Op.Scale:
+    case Op.Clip:
+    case Op.SoftCap:
       executeElementwise(record, first, rows, slice, slices);
       break;
     case Op.Pack:
@@ -82,25 +87,15 @@ function executeMatmul(record: usize, firstRow: u32, rows: u32, tuning: u32, sli
   const residual = added ? at(added, firstRow, n) : 0;
   const work = word(record, Matmul.work) + slice * Size.WorkBytes;
   const streams = tuning & Tuning.Streams;
-  switch (format) {
-    case Format.F32:
-      matmulF<f32>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
-      break;
-    case Format.Bf16:
-      matmulF<Bf16>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
-      break;
-    case Format.F16:
-      matmulF<F16>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
-      break;
-    case Format.Q8:
-      matmulQ<Q8>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
-      break;
-    case Format.Q7:
-      if (tuning & Tuning.Quads) matmulQ<Q7Quads>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
-      else matmulQ<Q7Pairs>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
-      break;
-    default: // Q4
-      matmulQ<Q4>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
+  if (isQuantized(format)) {
+    const quads = (tuning & Tuning.Quads) != 0;
+    quantisedMatmul(format, quads, y, x, w, bias, residual, rows, n, k, first, last, streams, work);
+  } else if (format == Format.F32) {
+    matmulF<f32>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
+  } else if (format == Format.Bf16) {
+    matmulF<Bf16>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
+  } else {
+    matmulF<F16>(y, x, w, bias, residual, rows, n, k, first, last, streams, work);
   }
 }
 
@@ -129,6 +124,7 @@ function executeElementwise(record: usize, firstRow: u32, rows: u32, slice: u32,
   const y = at(word(record, Elementwise.y), first, 1);
   const a = at(word(record, Elementwise.a), first, 1);
   const b = at(word(record, Elementwise.b), first, 1);
+  const factor = float(record, Elementwise.factor);
   switch (word(record, 0)) {
     case Op.SiluMul:
       siluMul(y, a, b, count);
@@ -136,8 +132,20 @@ function executeElementwise(record: usize, firstRow: u32, rows: u32, slice: u32,
     case Op.Gelu:
       gelu(y, a, count);
       break;
-    default: // GeluTanh
+    case Op.GeluTanh:
       geluTanh(y, a, count);
+      break;
+    case Op.GeluTanhMul:
+      geluTanhMul(y, a, b, count);
+      break;
+    case Op.Scale:
+      scale(y, a, count, factor);
+      break;
+    case Op.Clip:
+      clip(y, a, count, factor);
+      break;
+    default: // SoftCap
+      softCap(y, a, count, factor);
   }
 }
 
@@ -154,14 +162,18 @@ function executeRead(record: usize, slice: u32, slices: u32): void {
 function executePack(record: usize, slice: u32, slices: u32): void {
   const rows = word(record, Pack.rows);
   const k = word(record, Pack.k);
-  const source = formatOf(record, Pack.source);
+  const source = sourceOf(record, Pack.source);
+  const target = formatOf(record, Pack.target);
+  if (target >= <u32>Format.Q8_0 && sourceColumns(source) == 1) unreachable();
   const first = sliceBegin(rows, slice, slices);
   const count = sliceBegin(rows, slice + 1, slices) - first;
-  const src = word(record, Pack.src) + first * k * <u32>sourceBytes(source);
+  const src = word(record, Pack.src) + first * (k / <u32>sourceColumns(source)) * <u32>sourceBytes(source);
+  const columns = word(record, Pack.columns);
   const work = word(record, Pack.work) + slice * Size.WorkBytes;
   const firstRow = word(record, Pack.firstRow) + first;
-  const target = formatOf(record, Pack.target);
-  const bad = pack(word(record, Pack.dst), src, firstRow, count, k, source, target, word(record, Pack.columns), work);
+  const table = word(record, Pack.places);
+  const places = table ? table + (first << 2) : 0;
+  const bad = pack(word(record, Pack.dst), src, firstRow, places, count, k, source, target, columns, work);
   store<i32>(word(record, Pack.results) + (slice << 2), bad < 0 ? -1 : bad + first * k);
 }
 

@@ -1,20 +1,22 @@
 import { blocksOf } from "./format_q";
-import { activationBytes, blockBytes, Format, panelRows } from "./layout";
+import { activationBytes, blockBytes, Format, Numbers, numbersOf } from "./layout";
+import { storeStretch } from "./panel_q";
 import { largestLane, loadFloats, mulAdd, sum } from "./simd";
+import { Stretch } from "./stretch";
 
 /** Blocks whose largest magnitude does not exceed this are zeros. */
 const SMALLEST: f32 = 7.8886090522101181e-31; // 2^-100
 
 /**
  * Block `block` of a row of activations x[k] as integers: nearest even of v · 127 / max|v|, zeros beyond k. y: 32
- * numbers per block, i16 for Q8 and i8 otherwise; then for each block the f32 scale max|v| / 127 (NaN if a number of x
- * is not finite); then for each block the number that its sums start with (correction).
+ * numbers per block, i16 for Numbers.Bytes and i8 otherwise; then for each block the f32 scale max|v| / 127 (NaN if a
+ * number of x is not finite); then for each block two i16: the sum of its columns 4j and 4j + 1, and that of the others.
  */
 export function quantizeBlock(y: usize, x: usize, block: u32, k: u32, format: Format): void {
   const blocks = blocksOf(k);
   const count = <i32>(k - (block << 5));
   const p = x + ((<usize>block) << 7);
-  const wide = format == Format.Q8;
+  const wide = numbersOf(format) == Numbers.Bytes;
   let largest = f32x4.splat(0);
   let strange = f32x4.splat(0);
   for (let i = 0; i < 32 && i < count; i += 4) {
@@ -45,20 +47,9 @@ export function quantizeBlock(y: usize, x: usize, block: u32, k: u32, format: Fo
   const scales = y + ((<usize>blocks) << (wide ? 6 : 5));
   const scale: f32 = v128.any_true(strange) ? NaN : most > SMALLEST ? most / 127 : 0;
   store<f32>(scales + ((<usize>block) << 2), scale);
-  let numbersSum = i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1);
-  numbersSum += i32x4.extract_lane(total, 2) + i32x4.extract_lane(total, 3);
-  store<i32>(scales + ((<usize>(blocks + block)) << 2), correction(numbersSum, format));
-}
-
-/**
- * The number that the sums of a block start with, which cancels the offset of the weights' integers: an i32, or with
- * Q4, whose sums are pairs of i16, half of it in each. No sum overflows: what one half has too much, its numbers have
- * too little.
- */
-function correction(sum: i32, format: Format): i32 {
-  if (format != Format.Q4) return -offsetOf(format) * sum;
-  const half = (-offsetOf(format) / 2) * sum;
-  return (half << 16) | (half & 0xffff);
+  const sums = scales + ((<usize>(blocks + block)) << 2);
+  store<i16>(sums, <i16>(i32x4.extract_lane(total, 0) + i32x4.extract_lane(total, 1)));
+  store<i16>(sums, <i16>(i32x4.extract_lane(total, 2) + i32x4.extract_lane(total, 3)), 2);
 }
 
 /** Bytes of a row of quantised activations. */
@@ -66,27 +57,13 @@ export function quantizedRowBytes(k: u32, format: Format): usize {
   return blocksOf(k) * <usize>activationBytes(format);
 }
 
-/** What is added to a format's integers where they are stored. */
-function offsetOf(format: Format): i32 {
-  return format == Format.Q8 ? 0 : format == Format.Q7 ? 64 : 8;
-}
-
-/** Where block `block` of row `row` of a packed matrix [n, k] starts: its panel's block. */
-function blockAt(w: usize, row: u32, block: u32, k: u32, format: Format): usize {
-  return w + (<usize>(row / <u32>panelRows(format)) * blocksOf(k) + block) * <usize>blockBytes(format);
-}
-
-/** Where the bf16 scale of a row is in a block: row i of eight next to row i + 4. */
-function scaleAt(block: usize, row: u32): usize {
-  return block + ((row & 8) << 1) + ((row & 3) << 2) + ((row & 4) >> 1);
-}
-
 /**
- * Packs block `block` of row `row` of a packed matrix [n, k], from the f32 numbers v[32] (zeros beyond k).
+ * Packs block `block` of row `row` of a packed matrix [n, k], from the f32 numbers v[32] (zeros beyond k). stretch: a
+ * work area.
  * Q8 and Q7: nearest even of x · most / max|x|, most 127 or 63, scale max|x| / most.
  * Q4: steps of least squared error, nearest even from −8 to 7, the largest magnitude on the side of −8.
  */
-export function packBlock(w: usize, v: usize, row: u32, block: u32, k: u32, format: Format): void {
+export function packBlock(w: usize, v: usize, row: u32, block: u32, k: u32, format: Format, stretch: usize): void {
   let least = f32x4.splat(0);
   let largest = f32x4.splat(0);
   for (let i: usize = 0; i < 128; i += 16) {
@@ -104,33 +81,16 @@ export function packBlock(w: usize, v: usize, row: u32, block: u32, k: u32, form
     scale = end / steps;
     inverse = steps / end;
   }
-  const at = blockAt(w, row, block, k, format);
   const bits = reinterpret<u32>(scale);
-  store<u16>(scaleAt(at, row), <u16>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16));
-  const place = at + 32 + ((row & 12) << 2);
-  const inRow = row & 3;
+  store<u32>(stretch, (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000, Stretch.d);
   const inverses = f32x4.splat(inverse);
-  for (let i: u32 = 0; i < 32; i += 4) {
-    const q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(v + ((<usize>i) << 2)), inverses)));
-    if (format == Format.Q4) {
-      const nibbles = i32x4.add(i32x4.max_s(i32x4.min_s(q, i32x4.splat(7)), i32x4.splat(-8)), i32x4.splat(8));
-      const byte = place + <usize>((i >> 3) << 6) + (inRow << 2);
-      const narrow = i16x8.narrow_i32x4_s(nibbles, nibbles);
-      const four = i32x4.extract_lane(i8x16.narrow_i16x8_u(narrow, narrow), 0);
-      store<u32>(byte, i & 4 ? load<u32>(byte) | (four << 4) : four);
-    } else {
-      const shifted = format == Format.Q7 ? i32x4.add(q, i32x4.splat(64)) : q;
-      const narrow = i16x8.narrow_i32x4_s(shifted, shifted);
-      const four = i32x4.extract_lane(i8x16.narrow_i16x8_s(narrow, narrow), 0);
-      const byte = place + <usize>((i >> 2) << 6);
-      if (format == Format.Q7) {
-        store<u32>(byte + (inRow << 2), four);
-      } else {
-        store<u16>(byte + (inRow << 1), <u16>four);
-        store<u16>(byte + (inRow << 1), <u16>(four >>> 16), 8);
-      }
-    }
+  for (let i: usize = 0; i < 32; i += 4) {
+    let q = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(v + (i << 2)), inverses)));
+    if (format == Format.Q4) q = i32x4.max_s(i32x4.min_s(q, i32x4.splat(7)), i32x4.splat(-8));
+    const pairs = i16x8.narrow_i32x4_s(q, q);
+    v128.store32_lane(stretch + i, i8x16.narrow_i16x8_s(pairs, pairs), 0);
   }
+  storeStretch(w, stretch, row, block, k, format);
 }
 
 /**
@@ -158,29 +118,6 @@ function bestSteps(v: usize, most: f32): f32 {
     }
   }
   return best;
-}
-
-/** y[32] = block `block` of row `row` of a packed matrix [n, k], as f32. */
-export function unpackBlock(y: usize, w: usize, row: u32, block: u32, k: u32, format: Format): void {
-  const at = blockAt(w, row, block, k, format);
-  const scale = f32x4.splat(reinterpret<f32>((<u32>load<u16>(scaleAt(at, row))) << 16));
-  const place = at + 32 + ((row & 12) << 2);
-  const inRow = row & 3;
-  for (let i: u32 = 0; i < 32; i += 4) {
-    let four: u32;
-    if (format == Format.Q4) {
-      four = load<u32>(place + <usize>((i >> 3) << 6) + (inRow << 2));
-      four = (i & 4 ? four >>> 4 : four) & 0x0f0f0f0f;
-    } else if (format == Format.Q7) {
-      four = load<u32>(place + <usize>((i >> 2) << 6) + (inRow << 2));
-    } else {
-      const byte = place + <usize>((i >> 2) << 6) + (inRow << 1);
-      four = <u32>load<u16>(byte) | ((<u32>load<u16>(byte, 8)) << 16);
-    }
-    const q = i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(i32x4.splat(four)));
-    const numbers = f32x4.convert_i32x4_s(i32x4.sub(q, i32x4.splat(offsetOf(format))));
-    v128.store(y + ((<usize>i) << 2), f32x4.mul(numbers, scale));
-  }
 }
 
 /** The first of `blocks` blocks of packed panels that packBlock cannot have produced; −1 if there is none. */

@@ -1,4 +1,4 @@
-import { Format } from "./layout";
+import { Format, Source } from "./layout";
 
 /** Operands of a record, by their word offsets (op.ts). */
 
@@ -18,6 +18,13 @@ export function sliceBegin(total: u32, slice: u32, slices: u32): u32 {
 /** The weights' format in a record's word `index`; an unknown one traps. */
 export function formatOf(record: usize, index: u32): u32 {
   const format = word(record, index);
-  if (format > <u32>Format.Q4) unreachable();
+  if (format > <u32>Format.Q2_K) unreachable();
   return format;
+}
+
+/** The format of stored numbers in a record's word `index`; an unknown one traps. */
+export function sourceOf(record: usize, index: u32): u32 {
+  const source = word(record, index);
+  if (source > <u32>Source.IQ4_XS) unreachable();
+  return source;
 }

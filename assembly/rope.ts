@@ -1,12 +1,15 @@
-import { cosTurns, sinTurns } from "./math";
+import { cosTurns, log, sinTurns } from "./math";
 import { loadFloats, storeFloats } from "./simd";
 
-/** out[2, pairs]: cos, then sin, of position · turns[i] units of 2^-64 turn: exact up to the final rounding to f32. */
-export function angles(out: usize, turns: usize, pairs: i32, position: u64): void {
+/**
+ * out[2, pairs]: cos, then sin, of position · turns[i] units of 2^-64 turn, times `factor`: exact up to the final rounding
+ * to f32.
+ */
+export function angles(out: usize, turns: usize, pairs: i32, position: u64, factor: f64): void {
   for (let i = 0; i < pairs; i++) {
     const angle = position * load<u64>(turns + ((<usize>i) << 3));
-    store<f32>(out + ((<usize>i) << 2), <f32>cosTurns(angle));
-    store<f32>(out + ((<usize>(pairs + i)) << 2), <f32>sinTurns(angle));
+    store<f32>(out + ((<usize>i) << 2), <f32>(cosTurns(angle) * factor));
+    store<f32>(out + ((<usize>(pairs + i)) << 2), <f32>(sinTurns(angle) * factor));
   }
 }
 
@@ -58,5 +61,15 @@ function rotateNeighbours(y: usize, x: usize, cosSin: usize, pairs: i32): void {
     const b = load<f32>(x + (at << 1), 4);
     store<f32>(y + (at << 1), a * c - b * s);
     store<f32>(y + (at << 1), b * c + a * s, 4);
+  }
+}
+
+/** y[n] = x · (1 + beta · ln(1 + ⌊position / original⌋)), the factor rounded to f32. see: HF get_llama_4_attn_scale */
+export function temper(y: usize, x: usize, n: i32, position: u64, original: u64, beta: f64): void {
+  const times = position / original + 1;
+  const factor = f32x4.splat(<f32>(1 + beta * log(<f64>times)));
+  for (let i = 0; i < n; i += 4) {
+    const at = (<usize>i) << 2;
+    storeFloats(y + at, f32x4.mul(loadFloats(x + at, n - i), factor), n - i);
   }
 }

@@ -1,14 +1,14 @@
 /** The records whose rows do not meet each other, one row at a time. */
 import { storeRow } from "./cache";
 import { castHeads } from "./cache_format";
-import { clip } from "./elementwise";
 import { embed } from "./embed";
 import { Row, Size, Step } from "./layout";
 import { nllRow } from "./nll";
 import { layerNorm, rmsNorm } from "./norm";
-import { Angles, Cast, Clamp, Clip, Embed, Gather, Norm, Op, Rope, Tap } from "./op";
+import { Cast, Embed, Gather, Norm, Op, Tap } from "./op";
+import { Angles, Clamp, Rope, Temper } from "./op_positions";
 import { float, formatOf, word } from "./record";
-import { angles, rope } from "./rope";
+import { angles, rope, temper } from "./rope";
 
 export function rowOf(step: usize, index: u32): usize {
   return step + Size.StepHeaderBytes + index * Size.RowBytes;
@@ -29,8 +29,8 @@ export function executeRow(record: usize, step: usize, index: u32, slice: u32): 
       const turns = word(record, Angles.turns);
       const limit = <u64>word(record, Angles.limit);
       const fixed = word(record, Angles.clamp) == Clamp.Sinks ? load<u64>(row, Row.origin) + limit : limit;
-      angles(out, turns, pairs, load<u64>(row, Row.position));
-      angles(out + (pairs << 3), turns, pairs, fixed);
+      angles(out, turns, pairs, load<u64>(row, Row.position), float(record, Angles.factor));
+      angles(out + (pairs << 3), turns, pairs, fixed, float(record, Angles.fixedFactor));
       break;
     }
     case Op.Embed: {
@@ -49,8 +49,14 @@ export function executeRow(record: usize, step: usize, index: u32, slice: u32): 
     }
     case Op.RmsNorm: {
       const dim = word(record, Norm.dim);
-      const x = at(word(record, Norm.x), index, dim);
-      rmsNorm(at(word(record, Norm.y), index, dim), x, word(record, Norm.weight), dim, float(record, Norm.eps));
+      const groups = word(record, Norm.groups);
+      const residual = word(record, Norm.residual);
+      for (let n = index * groups; n < (index + 1) * groups; n++) {
+        const y = at(word(record, Norm.y), n, dim);
+        const x = at(word(record, Norm.x), n, dim);
+        const added = residual ? at(residual, n, dim) : 0;
+        rmsNorm(y, x, word(record, Norm.weight), added, dim, float(record, Norm.eps));
+      }
       break;
     }
     case Op.LayerNorm: {
@@ -70,9 +76,21 @@ export function executeRow(record: usize, step: usize, index: u32, slice: u32): 
       rope(y, x, cosSin, heads, headDim, rotaryDim, word(record, Rope.interleaved) != 0);
       break;
     }
-    case Op.Clip: {
-      const dim = word(record, Clip.dim);
-      clip(at(word(record, Clip.x), index, dim), dim, float(record, Clip.bound));
+    case Op.Temper: {
+      const dim = word(record, Temper.dim);
+      const row = rowOf(step, index);
+      const before = load<u64>(row, Row.position) - load<u64>(row, Row.origin);
+      const limit = <u64>word(record, Temper.limit);
+      const position = word(record, Temper.clamp) == Clamp.None ? before : min(before, limit);
+      const x = at(word(record, Temper.x), index, dim);
+      temper(
+        at(word(record, Temper.y), index, dim),
+        x,
+        dim,
+        position,
+        word(record, Temper.original),
+        float(record, Temper.beta),
+      );
       break;
     }
     case Op.Cast: {

@@ -5,8 +5,10 @@ import { provideRuntime } from "../src/runtime/index.ts";
 import { banks } from "./suites/banks.ts";
 import { batch } from "./suites/batch.ts";
 import { decode } from "./suites/decode.ts";
+import { gemma } from "./suites/gemma.ts";
 import { kernels } from "./suites/kernels.ts";
 import { lambda } from "./suites/lambda.ts";
+import { lookup } from "./suites/lookup.ts";
 import { EMBEDDED, names, numbers, suiteOptions } from "./suites/options.ts";
 import { againstPeers } from "./suites/peers.ts";
 import { quality } from "./suites/quality.ts";
@@ -42,6 +44,12 @@ suite(
   .option("--sessions <counts>", "how many at once, ascending", numbers, [1, 2, 4, 8, 16, 32])
   .option("--threads <n>", "threads", Number, 2)
   .action(batch);
+suite("lookup", "prompt lookup: tokens per second beside none, of a text that repeats itself and of others")
+  .option("--model <dir>", "checkpoint", EMBEDDED)
+  .option("--dtype <format>", "weight format (default: as stored)")
+  .option("--threads <n>", "threads", Number, 2)
+  .option("--num-tokens <counts>", "tokens that are looked up at most", numbers, [4, 10, 20])
+  .action(lookup);
 suite("runtimes", "the same steps in Bun, Node 24 and Deno, each in a process of its own")
   .option("--model <dir>", "checkpoint", EMBEDDED)
   .option("--dtypes <names>", "weight formats (default: all)", names)
@@ -82,6 +90,12 @@ suite("banks", "models of 7B at their published shapes, with random weights: mem
   .option("--dir <dir>", "where checkpoints are written and kept (default: a temporary folder)")
   .option("--native", "llama.cpp beside it")
   .action(banks);
+suite("gemma", "Gemma 3 270M as its GGUF stores it, in Bun, Node and Deno, beside llama.cpp and others")
+  .option("--model <file>", "the GGUF (default: gemma-3-270m-q4_k_m.gguf in the folder LAMBENT_MODELS)")
+  .option("--threads <counts>", "threads", numbers, [1, 2])
+  .option("--rounds <n>", "runs of each, in turns", Number, 3)
+  .option("--only <names>", "of bun, node, deno, native, wllama, transformers (default: all)", names)
+  .action(gemma);
 program
   .command("story")
   .description("NLL and distinct 4-grams of stories of 4,096 tokens, scored by the model in windows of 512")

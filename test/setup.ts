@@ -3,13 +3,15 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Files } from "../src/base/source.ts";
 import { Engine, type LoadingOptions } from "../src/engine/engine.ts";
-import { openDirectory } from "../src/formats/checkpoint.ts";
+import { openCheckpoint } from "../src/formats/open.ts";
 import { BUILDS, type Build, type Kernels, loadKernels } from "../src/machine/kernels.ts";
 import { bun } from "../src/runtime/bun.ts";
 import { directory } from "../src/sources/directory.ts";
 
 export const ROOT = join(import.meta.dir, "..");
 export const FIXTURES = join(ROOT, "test/golden/fixtures");
+/** GGUF files of some of them. */
+export const GGUF = join(ROOT, "test/golden/gguf");
 /** A fixture of each kind of positions: RoPE in halves with grouped heads, ALiBi for six heads, RoPE of neighbours. */
 export const FAMILIES = ["llama-gqa-tied", "mpt-heads6", "gptj"] as const;
 export const MODELS = join(ROOT, "models");
@@ -45,7 +47,7 @@ export async function openEngine(path: string, options: LoadingOptions = {}, bui
 
 /** An engine over a checkpoint's files, which are closed when it is there. */
 export async function engineFrom(files: Files, kernels: Kernels, options: LoadingOptions = {}): Promise<Engine> {
-  const checkpoint = await openDirectory(files);
+  const checkpoint = await openCheckpoint(files);
   try {
     return await Engine.load(checkpoint, kernels, options);
   } finally {

@@ -1,20 +1,36 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cleanUp, temporaryFolder } from "./child.ts";
+
+/** Megabytes of a process and its descendants, shared pages counted once (Pss). */
+function residentMB(pid: number): number {
+  const read = (file: string) => {
+    try {
+      return readFileSync(file, "utf8");
+    } catch {
+      return ""; // It has ended, or is not ours.
+    }
+  };
+  const own = Number(/^Pss:\s+(\d+) kB/m.exec(read(`/proc/${pid}/smaps_rollup`))?.[1] ?? 0) * 1.024e-3;
+  const children = read(`/proc/${pid}/task/${pid}/children`).split(" ").filter(Boolean);
+  return children.reduce((sum, child) => sum + residentMB(Number(child)), own);
+}
 
 const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
 
 /**
  * Opens a module of this folder as a page in a headless, cross-origin isolated Chromium. The page finds the packages of
  * `folder` under /node_modules, the files under their names and its parameters as its query, and posts what it found
- * to /result: `{ result }` or `{ error }`.
+ * to /result: `{ result }` or `{ error }`. Also returns the memory that all processes of the browser then hold, where
+ * there is /proc.
  */
-export async function runPage<T>(
+export async function runPage<T extends object>(
   folder: string,
   script: string,
   files: Readonly<Record<string, string>>,
   parameters: Readonly<Record<string, unknown>>,
   timeout: number,
-): Promise<T> {
+): Promise<T & { readonly residentMB?: number }> {
   const browser = BROWSERS.map((name) => Bun.which(name)).find((path) => path !== null);
   if (!browser) throw new Error(`no browser on this machine: looked for ${BROWSERS.join(", ")}`);
   const { promise, resolve, reject } = Promise.withResolvers<T>();
@@ -54,7 +70,8 @@ export async function runPage<T>(
   const timer = setTimeout(() => reject(new Error(`no result within ${timeout / 1000} s`)), timeout);
   void child.exited.then((code) => reject(new Error(`the browser ended with exit ${code}`)));
   try {
-    return await promise;
+    const result = await promise;
+    return { ...result, ...(process.platform === "linux" && { residentMB: residentMB(child.pid) }) };
   } finally {
     clearTimeout(timer);
     child.kill("SIGKILL");

@@ -2,6 +2,7 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryFolder } from "./child.ts";
 import { checkDisk, gaussian, Noise, uniform } from "./noise.ts";
+import type { PeerOptions } from "./result.ts";
 import { type Config, configOf, type Shape, type Tensor, tensorsOf } from "./shapes.ts";
 
 /**
@@ -44,8 +45,17 @@ type Value =
   | { f32s: number[] }
   | { i32s: number[] };
 
+/** The files that a peer is to measure: the given one, or one of the shape in each of its formats; removed with `using`. */
+export function* ggufs(
+  { shape, model, layers }: PeerOptions,
+  formats: readonly Format[],
+): Generator<Disposable & { readonly format: string; path(): string }> {
+  if (model) yield { format: model.format, path: () => model.path, [Symbol.dispose]: () => {} };
+  else for (const format of formats) yield { format, ...temporaryGguf(shape as Shape, format, layers) };
+}
+
 /** A file of a shape that is written when it is first asked for, and removed with `using`. */
-export function temporaryGguf(shape: Shape, format: Format, layers?: number): Disposable & { path(): string } {
+function temporaryGguf(shape: Shape, format: Format, layers?: number): Disposable & { path(): string } {
   const folder = temporaryFolder();
   const file = join(folder.path, `${shape}-${format}.gguf`);
   let written = false;

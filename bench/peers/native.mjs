@@ -10,8 +10,10 @@ const llama = await getLlama({
   ...{ gpu: false, build: "never", skipDownload: true },
   ...{ maxThreads: threads, logLevel: "error" },
 });
+const start = performance.now();
 const model = await llama.loadModel({ modelPath: file });
 const context = await model.createContext({ contextSize: 1024, batchSize: 512, threads, sequences: 1 });
+const loadMs = performance.now() - start;
 const sequence = context.getSequence();
 const prompt = Array.from({ length: promptLength }, (_, i) => 400 + ((i * 7919) % 31000));
 const prefill = [];
@@ -35,5 +37,13 @@ for (let round = 0; round < rounds; round++) {
 // Which of the libraries for this processor it picked: a line of /proc/self/maps where there is one.
 const maps = process.platform === "linux" ? readFileSync("/proc/self/maps", "utf8") : "";
 const library = /libggml-cpu-\w+/.exec(maps)?.[0];
-console.log(JSON.stringify({ prefill: median(prefill), decode: median(decode), note: library }));
+console.log(
+  JSON.stringify({
+    prefill: median(prefill),
+    decode: median(decode),
+    loadMs,
+    residentMB: process.memoryUsage.rss() / 1e6,
+    note: library,
+  }),
+);
 process.exit(0);

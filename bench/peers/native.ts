@@ -1,5 +1,5 @@
 import { install, runNode } from "./child.ts";
-import { type Format, temporaryGguf } from "./gguf.ts";
+import { type Format, ggufs } from "./gguf.ts";
 import { attempt, type Measured, NEW, type PeerOptions, type PeerResult, PROMPT } from "./result.ts";
 
 const VERSION = "3.22.1";
@@ -12,13 +12,14 @@ const ROUNDS = 5;
 const TIMEOUT_MS = 240_000;
 
 /** llama.cpp compiled for the machine, by way of node-llama-cpp. */
-export async function* native({ shape, layers, threads }: PeerOptions): AsyncGenerator<PeerResult> {
-  for (const format of FORMATS) {
-    using model = temporaryGguf(shape, format, layers);
+export async function* native(options: PeerOptions): AsyncGenerator<PeerResult> {
+  const { threads, prompt = PROMPT } = options;
+  for (using model of ggufs(options, FORMATS)) {
+    const { format } = model;
     for (const n of threads) {
       const measure = async () => {
         const folder = await install("native", { "node-llama-cpp": VERSION, [BINARY]: VERSION });
-        const args = [model.path(), ...[n, PROMPT, NEW, ROUNDS].map(String)];
+        const args = [model.path(), ...[n, prompt, NEW, ROUNDS].map(String)];
         return runNode<Measured>(folder, "native.mjs", args, TIMEOUT_MS);
       };
       yield await attempt({ peer: "node-llama-cpp (native)", version: VERSION, format, threads: n }, measure);

@@ -3,7 +3,7 @@ import { install, runNode, temporaryFolder } from "./child.ts";
 import { encode, gaussian, Noise, uniform } from "./noise.ts";
 import { addLinear, emptyGraph, type Linear, value, writeModel } from "./onnx.ts";
 import { attempt, type Measured, type PeerOptions, type PeerResult } from "./result.ts";
-import { configOf, tensorsOf } from "./shapes.ts";
+import { configOf, type Shape, tensorsOf } from "./shapes.ts";
 
 const VERSION = "1.30.0";
 const FORMATS = {
@@ -33,7 +33,9 @@ export function onnxWeights(format: Linear["format"]): Linear {
 
 /** ONNX Runtime for the web: only the matrix products of a model, so that tokens per second are derived. */
 export async function* onnxruntime({ shape, layers, threads }: PeerOptions): AsyncGenerator<PeerResult> {
-  const matrices = tensorsOf(configOf(shape, layers)).filter(({ shape, stored }) => shape.length === 2 && !stored);
+  const matrices = tensorsOf(configOf(shape as Shape, layers)).filter(
+    ({ shape, stored }) => shape.length === 2 && !stored,
+  );
   // The first is the table of embeddings, which is looked up, not multiplied; where there is no other, the head is it.
   const tied = !matrices.some(({ name }) => name === "lm_head.weight");
   const products = (tied ? [...matrices.slice(1), matrices[0]!] : matrices.slice(1)).map(({ shape }) =>

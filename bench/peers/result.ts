@@ -6,7 +6,11 @@ export const PROMPT = 128;
 export const NEW = 32;
 
 export interface PeerOptions {
-  readonly shape: Shape;
+  /** Random weights of a published shape, or a model in llama.cpp's file format. */
+  readonly shape?: Shape | undefined;
+  readonly model?: { readonly path: string; readonly format: string } | undefined;
+  /** Tokens of the prompt; 128 by default. */
+  readonly prompt?: number | undefined;
   /** Fewer than the shape has; for trials. */
   readonly layers?: number | undefined;
   readonly threads: readonly number[];
@@ -22,6 +26,11 @@ export interface PeerResult {
   readonly decodeTokensPerSecond?: number;
   /** Of the prompt, the median. */
   readonly prefillTokensPerSecond?: number;
+  /** Until the model can be used, and what the process, or all of a browser's, then holds. */
+  readonly loadMs?: number;
+  readonly residentMB?: number;
+  /** From there on until the first token of a short prompt, loading included. */
+  readonly firstTokenMs?: number;
   /** How the figures came about, where that matters. */
   readonly note?: string;
   /** Cores that others kept busy just before: with any, threads wait for one another and the figures are too low. */
@@ -34,6 +43,9 @@ export interface Measured {
   /** Tokens per second. */
   readonly prefill: number;
   readonly decode: number;
+  readonly loadMs?: number;
+  readonly residentMB?: number;
+  readonly firstTokenMs?: number;
   readonly note?: string;
 }
 
@@ -47,8 +59,8 @@ export async function attempt(
 ): Promise<PeerResult> {
   const begun = { ...about, busyCores: await quiet() };
   try {
-    const { prefill, decode, note } = await measure();
-    return { ...begun, decodeTokensPerSecond: decode, prefillTokensPerSecond: prefill, ...(note ? { note } : {}) };
+    const { prefill, decode, ...rest } = await measure();
+    return { ...begun, decodeTokensPerSecond: decode, prefillTokensPerSecond: prefill, ...rest };
   } catch (error) {
     return { ...begun, error: error instanceof Error ? error.message : String(error) };
   }

@@ -20,6 +20,11 @@ const TIMEOUT_MS = 300_000;
 
 /** transformers.js on its WebAssembly device in a browser, with an ONNX model of the shape that is made here. */
 export async function* transformers({ shape, layers, threads }: PeerOptions): AsyncGenerator<PeerResult> {
+  const peer = { peer: "transformers.js (wasm)", version: VERSION };
+  if (!shape) {
+    yield { ...peer, format: "gguf", threads: threads[0] ?? 1, busyCores: 0, error: "reads ONNX models only" };
+    return;
+  }
   for (const { dtype, file, linear } of FORMATS) {
     using model = temporaryFolder();
     const path = { config: join(model.path, "config.json"), weights: join(model.path, file) };
@@ -34,8 +39,7 @@ export async function* transformers({ shape, layers, threads }: PeerOptions): As
         const numbers = { threads: n, prompt: PROMPT, new: NEW, rounds: ROUNDS, vocab: config.vocab_size };
         return runPage<Measured>(folder, "transformers.mjs", files, { dtype, ...numbers }, TIMEOUT_MS);
       };
-      const about = { peer: "transformers.js (wasm)", version: VERSION, format: dtype, threads: n };
-      yield await attempt(about, measure);
+      yield await attempt({ ...peer, format: dtype, threads: n }, measure);
     }
   }
 }

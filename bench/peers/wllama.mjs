@@ -9,9 +9,11 @@ try {
   const threads = parameter("threads");
   const wasm = "/node_modules/@wllama/wllama/esm/wasm/wllama.wasm";
   const wllama = new Wllama({ default: wasm }, { logger: LoggerWithoutDebug, suppressNativeLog: true });
+  const start = performance.now();
   const model = await (await fetch("/model.gguf")).blob();
   const sizes = { n_ctx: 1024, n_batch: 512, n_threads: threads, n_gpu_layers: 0 };
   await wllama.loadModel([model], { ...sizes, warmup: true });
+  const loadMs = performance.now() - start;
   if (wllama.getNumThreads() !== threads) throw new Error(`${threads} threads asked, ${wllama.getNumThreads()} given`);
   // One token a letter, after the one that begins a text.
   const letters = [..."abcdefghijklmnopqrstuvwxyz"];
@@ -31,7 +33,7 @@ try {
   if (predicted_n !== parameter("new")) throw new Error(`${predicted_n} new tokens, ${parameter("new")} expected`);
   const prefill = median(timings.map((timing) => timing.prompt_per_second));
   const decode = median(timings.map((timing) => timing.predicted_per_second));
-  await post({ result: { prefill, decode, note: navigator.userAgent.match(/Chrome\/\d+/)?.[0] } });
+  await post({ result: { prefill, decode, loadMs, note: navigator.userAgent.match(/Chrome\/\d+/)?.[0] } });
 } catch (error) {
   await post({ error: `${error}` });
 }

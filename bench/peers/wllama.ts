@@ -1,6 +1,6 @@
 import { runPage } from "./browser.ts";
 import { install } from "./child.ts";
-import { type Format, temporaryGguf } from "./gguf.ts";
+import { type Format, ggufs } from "./gguf.ts";
 import { attempt, type Measured, NEW, type PeerOptions, type PeerResult, PROMPT } from "./result.ts";
 
 const VERSION = "3.8.1";
@@ -9,13 +9,14 @@ const ROUNDS = 1;
 const TIMEOUT_MS = 300_000;
 
 /** llama.cpp compiled to WebAssembly, in a browser. */
-export async function* wllama({ shape, layers, threads }: PeerOptions): AsyncGenerator<PeerResult> {
-  for (const format of FORMATS) {
-    using model = temporaryGguf(shape, format, layers);
+export async function* wllama(options: PeerOptions): AsyncGenerator<PeerResult> {
+  const { threads, prompt = PROMPT } = options;
+  for (using model of ggufs(options, FORMATS)) {
+    const { format } = model;
     for (const n of threads) {
       const measure = async () => {
         const folder = await install("wllama", { "@wllama/wllama": VERSION });
-        const parameters = { threads: n, prompt: PROMPT, new: NEW, rounds: ROUNDS };
+        const parameters = { threads: n, prompt, new: NEW, rounds: ROUNDS };
         return runPage<Measured>(folder, "wllama.mjs", { "model.gguf": model.path() }, parameters, TIMEOUT_MS);
       };
       yield await attempt({ peer: "wllama", version: VERSION, format, threads: n }, measure);

@@ -1,5 +1,5 @@
-import { Size } from "../../assembly/layout.ts";
-import { DTYPES, type DType } from "../../src/base/dtype.ts";
+import { Size, Source, sourceBytes, sourceColumns } from "../../assembly/layout.ts";
+import { DTYPES, type DType, KEPT, type MemoryDType } from "../../src/base/dtype.ts";
 import type { StoredTensor } from "../../src/formats/checkpoint.ts";
 import type { Bank } from "../../src/machine/bank.ts";
 import { loadKernels } from "../../src/machine/kernels.ts";
@@ -25,16 +25,16 @@ const POOL_BYTES = 640 * 2 ** 20;
 /** What is read again and again below this is in cache. */
 const CACHED_BYTES = 24 * 2 ** 20;
 const THREADS = 2;
-/** Bits of a weight, scales not counted, and the multiply loop that bounds each format; i16 dots where none is named. */
-const BITS: Readonly<Record<string, number>> = { f32: 32, bf16: 16, f16: 16, q8: 8, q7: 8, q4: 4 };
-const PEAK_OF: Readonly<Record<string, PeakName>> = {
-  f32: "f32",
-  bf16: "f32",
-  f16: "f32",
-  q8: "i16",
-  q7: "i8",
-  q4: "i8",
+/** Bits of a weight, scales not counted, and the multiply loop that bounds each format. */
+const BITS: Readonly<Record<MemoryDType, number>> = {
+  ...{ f32: 32, bf16: 16, f16: 16, q8: 8, q7: 8, q4: 4 },
+  ...{ q8_0: 8, q6_k: 8, q5_0: 5, q5_k: 5, q4_0: 4, q4_k: 4, q2_k: 4 },
 };
+const PEAK_OF: Readonly<Record<MemoryDType, PeakName>> = {
+  ...{ f32: "f32", bf16: "f32", f16: "f32", q8: "i16", q7: "i8", q4: "i8" },
+  ...{ q8_0: "i16", q6_k: "i16", q5_0: "i8", q5_k: "i8", q4_0: "i8", q4_k: "i8", q2_k: "i8" },
+};
+const FORMATS: readonly MemoryDType[] = [...DTYPES, ...KEPT];
 
 export interface KernelsFlags extends SuiteFlags {
   readonly shapes?: string[];
@@ -49,7 +49,7 @@ export async function kernels(flags: KernelsFlags): Promise<void> {
   const budget = budgetOf(flags, 1000);
   const shapes = flags.shapes ?? (flags.quick ? SHAPES.slice(2, 3) : SHAPES);
   const pool = flags.quick ? 2 ** 26 : POOL_BYTES;
-  const dtypes = (flags.dtypes ?? DTYPES) as DType[];
+  const dtypes = (flags.dtypes ?? FORMATS) as MemoryDType[];
   const add = report.table("matmul", {
     shape: "n × k",
     dtype: "dtype",
@@ -80,7 +80,7 @@ export async function kernels(flags: KernelsFlags): Promise<void> {
 }
 
 /** Many matrices of one shape and format, planned, packed and executed as those of a model. */
-async function openMatmul(n: number, k: number, dtype: DType, pool: number, crew: Crew) {
+async function openMatmul(n: number, k: number, dtype: MemoryDType, pool: number, crew: Crew) {
   const { plan, copies, bytes } = planCopies(n, k, dtype, pool);
   const build = await loadKernels(bun.kernels, BUILDS.shared);
   const { machine } = await loadMachine(plan, {}, build);
@@ -92,7 +92,7 @@ async function openMatmul(n: number, k: number, dtype: DType, pool: number, crew
   const instance = await crew.instantiate(await WebAssembly.compile(await bun.kernels(build.build)), bank.memory);
   const roof = await Roof.over(bank.memory, crew);
 
-  const peak = PEAK_OF[dtype] ?? "i16";
+  const peak = PEAK_OF[dtype];
   let turn = 0;
   /** The copy whose turn it is; it was used as long ago as can be. */
   const next = () => copies[turn++ % copies.length] as Copy;
@@ -138,26 +138,24 @@ interface Copy {
 }
 
 /** A program of matmuls alone: as many copies of one as fill `pool` bytes, and at least two. */
-function planCopies(n: number, k: number, dtype: DType, pool: number) {
+function planCopies(n: number, k: number, dtype: MemoryDType, pool: number) {
   const weights = new Weights();
   const program: Program = {
     ...{ modelType: "matmul", withoutEffect: [], vocabSize: 4, trainedLength: 1 },
     buffers: { hidden: k, y: n, logits: 4 },
     weights: weights.all,
     ...{ embed: [], head: [] },
-    layers: Array.from({ length: Math.max(2, Math.ceil((8 * pool) / (BITS[dtype] ?? 8) / n / k)) }, (_, i) => [
+    layers: Array.from({ length: Math.max(2, Math.ceil((8 * pool) / BITS[dtype] / n / k)) }, (_, i) => [
       weights.linear("y", "hidden", `copy${i}`, n, k, false),
     ]),
   };
-  const source = { name: "random", size: 2 * n * k, readInto: async (target: Uint8Array) => fillRandom(target), close };
-  const stored = (name: string): StoredTensor => ({
-    name,
-    dtype: "BF16",
-    shape: [n, k],
-    begin: 0,
-    end: 2 * n * k,
-    source,
-  });
+  // Formats that keep blocks are named after a type of them.
+  const kept = KEPT.some((format) => format === dtype);
+  const type = kept ? dtype.toUpperCase() : "BF16";
+  const from = Source[(kept ? type : "Bf16") as keyof typeof Source];
+  const size = (n * k * sourceBytes(from)) / sourceColumns(from);
+  const source = { name: "random", size, readInto: async (target: Uint8Array) => fillStored(target, kept), close };
+  const stored = (name: string): StoredTensor => ({ name, dtype: type, shape: [n, k], begin: 0, end: size, source });
   const tensors = new Map([...weights.all.keys()].map((name) => [name, stored(name)]));
   const policy = resolvePolicy({ nGlobal: 0, nLocal: 1 }, 1);
   const options = {
@@ -168,7 +166,12 @@ function planCopies(n: number, k: number, dtype: DType, pool: number) {
     cacheDtype: "f32" as const,
     repeatLastN: 1,
   };
-  const planned = plan(program, resolveWeights(program, tensors, dtype, "random"), policy, options);
+  const planned = plan(
+    program,
+    resolveWeights(program, tensors, kept ? "auto" : (dtype as DType), "random"),
+    policy,
+    options,
+  );
   // A copy's records end with the one that reads its weight.
   const copies: Copy[] = [];
   let records: number[] = [];
@@ -179,6 +182,12 @@ function planCopies(n: number, k: number, dtype: DType, pool: number) {
     records = [];
   }
   return { plan: planned, copies, bytes: planned.weightBytes / copies.length };
+}
+
+/** Random numbers; blocks have f16 anywhere, of which none may be infinite. */
+function fillStored(target: Uint8Array, blocks: boolean): void {
+  fillRandom(target);
+  if (blocks) for (let i = 0; i < target.length; i++) target[i] = (target[i] as number) & 0xbf;
 }
 
 async function close(): Promise<void> {}

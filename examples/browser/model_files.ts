@@ -1,4 +1,4 @@
-/** The files of models: those of the embedded one, fetched, and those of chosen or dropped folders. */
+/** The files of models: those of the embedded one, fetched, and those of chosen or dropped folders or GGUF files. */
 import { type Files, filesFromBlobs } from "lambent";
 
 export const EMBEDDED = "lambent-llama-5m";
@@ -34,20 +34,21 @@ export async function fetchEmbedded(signal: AbortSignal, onProgress: Progress): 
   return filesFromBlobs(EMBEDDED, Object.fromEntries(await Promise.all(blobs)));
 }
 
-/** A chosen folder. */
-export function chosenFolder(files: readonly File[]): Files {
-  return filesFromBlobs(files[0]?.webkitRelativePath.split("/")[0] || "chosen files", files);
+/** A chosen folder, or a GGUF file or several parts of one. */
+export function chosen(files: readonly File[]): Files {
+  const [first] = files;
+  return filesFromBlobs(first?.webkitRelativePath.split("/")[0] || first?.name || "chosen files", files);
 }
 
-/** A dropped folder, or dropped files. Call it within the event's handler: afterwards the event is empty. */
-export async function droppedFolder({ items }: DataTransfer): Promise<Files> {
+/** A dropped folder, or dropped files, such as one of GGUF. Call it within the event's handler: afterwards the event is empty. */
+export async function dropped({ items }: DataTransfer): Promise<Files> {
   const entries = [...items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
   const folder = entries.find((entry) => entry.isDirectory) as FileSystemDirectoryEntry | undefined;
   const inside = (folder ? await entriesOf(folder) : entries).filter((entry) => entry.isFile);
   const files = inside.map((entry) => {
     return new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
   });
-  return filesFromBlobs(folder?.name ?? "dropped files", await Promise.all(files));
+  return filesFromBlobs(folder?.name ?? inside[0]?.name ?? "dropped files", await Promise.all(files));
 }
 
 /** A directory reader returns at most 100 entries per call. */

@@ -1,7 +1,7 @@
 import { engineInfo, type Files, OptionError } from "lambent";
 import * as controls from "./controls.ts";
 import { part } from "./controls.ts";
-import { chosenFolder, droppedFolder, EMBEDDED, fetchEmbedded } from "./model_files.ts";
+import { chosen, dropped, EMBEDDED, fetchEmbedded } from "./model_files.ts";
 import { keepOffline } from "./offline.ts";
 import { draw, type Line } from "./plot.ts";
 import { count, size, wordsOf } from "./words.ts";
@@ -255,13 +255,15 @@ async function use(other: () => Files | undefined | Promise<Files>): Promise<voi
   });
 }
 
-part<HTMLInputElement>("folder").addEventListener("change", (event) => {
-  const input = event.target as HTMLInputElement;
-  const chosen = [...(input.files ?? [])];
-  // So that the same folder can be chosen again.
-  input.value = "";
-  if (chosen.length) void use(() => chosenFolder(chosen));
-});
+for (const name of ["folder", "file"]) {
+  part<HTMLInputElement>(name).addEventListener("change", (event) => {
+    const input = event.target as HTMLInputElement;
+    const files = [...(input.files ?? [])];
+    // So that the same one can be chosen again.
+    input.value = "";
+    if (files.length) void use(() => chosen(files));
+  });
+}
 part("embedded").addEventListener("click", () => void use(() => embedded));
 window.addEventListener("dragover", (event) => {
   event.preventDefault();
@@ -272,7 +274,7 @@ window.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dropping");
   const { dataTransfer } = event;
-  if (dataTransfer) void use(() => droppedFolder(dataTransfer));
+  if (dataTransfer) void use(() => dropped(dataTransfer));
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawNumbers);
 window.addEventListener("resize", drawNumbers);

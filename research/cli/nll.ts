@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { mismatch, OptionError } from "../../src/base/errors.ts";
 import { whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
@@ -20,12 +20,34 @@ export interface NllFlags extends EvalFlags {
   readonly length?: number;
   readonly from: number;
   readonly lengths?: number[];
-  readonly policies?: readonly Reading[];
+  readonly policies?: readonly NamedReading[];
   readonly models?: readonly string[];
   readonly window?: number;
   readonly stride?: number;
   readonly documents?: number;
 }
+
+/** A reading with a window of its own, or that of --n-local. */
+interface NamedReading {
+  readonly name: string;
+  readonly reading: Reading;
+  readonly nLocal?: number;
+}
+
+/** Readings, separated by commas, each with ":" and its nLocal where it has one of its own. */
+function readings(list: string): NamedReading[] {
+  const each = [...new Set(list.split(",").map((name) => name.trim()))];
+  const known = names(READINGS)(each.map((name) => name.split(":", 1)[0]).join());
+  return each.map((name) => {
+    const [first, ...more] = name.split(":");
+    const reading = known.find((one) => one === first) as Reading;
+    if (more.length === 0) return { name, reading };
+    if (more.length === 1 && WINDOWED.has(reading)) return { name, reading, nLocal: whole(1)(more[0] as string) };
+    throw new InvalidArgumentError(`expected ":" and nLocal behind one of ${[...WINDOWED].join(", ")}, found ${name}`);
+  });
+}
+
+const WINDOWED: ReadonlySet<Reading> = new Set(["lambda", "window", "sinks", "lambda-only"]);
 
 export function addNll(evaluation: Command, signal: AbortSignal): void {
   evalOptions(evaluation.command("nll"), "nll")
@@ -33,8 +55,8 @@ export function addNll(evaluation: Command, signal: AbortSignal): void {
     .option("--length <n>", "tokens of each document, BOS included (default: 8 times the trained length)", whole(2))
     .option(
       "--policies <list>",
-      `what is compared, of ${READINGS.join(", ")} (default: that of --attention, full, retruncation)`,
-      names(READINGS),
+      `what is compared, of ${READINGS.join(", ")}; "lambda:512" is lambda with --n-local 512 (default: that of --attention, full, retruncation)`,
+      readings,
     )
     .option("--from <position>", "score only from this position on; earlier tokens are still read", whole(1), 1)
     .option("--lengths <list>", "lengths of the perplexity table (default: powers of two)", wholes(2))
@@ -70,7 +92,8 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
   return withSubject(flags, signal, stages, async (subject) => {
     const { name, tokenizer, trainedLength } = subject;
     const length = flags.length ?? 8 * trainedLength;
-    const policies = flags.policies ?? [...new Set<Reading>([flags.attention ?? "lambda", "full", "retruncation"])];
+    const usual = new Set<Reading>([flags.attention ?? "lambda", "full", "retruncation"]);
+    const policies = flags.policies ?? [...usual].map((reading) => ({ name: reading, reading }));
     const variants = policies.map((reading) => variantOf(reading, flags, subject));
     const { from } = flags;
     if (from >= length) throw new OptionError(mismatch("from", `less than the length (${length})`, from));
@@ -139,15 +162,16 @@ function perplexityOf(
 }
 
 /** A reading of the flags as a variant. Throws OptionError if re-truncation's stride is not less than its window. */
-function variantOf(reading: Reading, flags: NllFlags, { trainedLength }: Subject): Variant {
+function variantOf({ name, reading, nLocal: own }: NamedReading, flags: NllFlags, { trainedLength }: Subject): Variant {
   const { nGlobal, nLocal, limit } = flags;
   if (reading !== "retruncation") {
-    return { name: reading, options: { attention: reading, nGlobal, nLocal, limit } };
+    const window = own === undefined ? { nLocal, limit } : { nLocal: own };
+    return { name, options: { attention: reading, nGlobal, ...window } };
   }
   const window = flags.window ?? trainedLength;
   const stride = flags.stride ?? Math.max(1, Math.floor(window / 2));
   if (stride >= window) throw new OptionError(mismatch("stride", `less than the window (${window})`, stride));
-  return { name: reading, options: {}, retruncation: { window, stride } };
+  return { name, options: {}, retruncation: { window, stride } };
 }
 
 function powersOfTwo(length: number): number[] {

@@ -11,7 +11,7 @@ import { inspect } from "../../src/session/load.ts";
 import { type Claim, claimsOf } from "../eval/claims.ts";
 import type { Evaluations } from "../eval/evaluations.ts";
 import { ownNames } from "./options.ts";
-import { type Step, type StepName, stepsOf } from "./reproduce_steps.ts";
+import { type Step, stepsOf } from "./reproduce_steps.ts";
 import { type Json, type Results, withResults } from "./results.ts";
 import { type DoneStep, figureName, resultsPage } from "./results_page.ts";
 import { commandLine } from "./subject.ts";
@@ -39,7 +39,9 @@ const QUICK_STREAM = 20_000;
 export function addReproduce(program: Command, signal: AbortSignal): void {
   program
     .command("reproduce")
-    .description("all evaluations of the paper on the three embedded models, and a page of what agrees with it")
+    .description(
+      "all evaluations of the paper on the three embedded models or others, and a page of what agrees with it",
+    )
     .option(
       "--text <paths...>",
       "novels that the models have not seen (with --quick: excerpts that are part of the project)",
@@ -47,7 +49,7 @@ export function addReproduce(program: Command, signal: AbortSignal): void {
     .option("--latex <paths...>", "LaTeX documents, the paper's other domain")
     .option(
       "--models <where...>",
-      "directories of models (default: the three embedded ones); the first one reads the stream",
+      "models (default: the three embedded ones); the first one reads the stream, unless it was trained at more than 4096 tokens",
     )
     .option("--stream-tokens <n>", "length of the unbroken stream, 0: none", whole(0), 10_000_000)
     .option("--threads <n>", "threads that compute (default: one per core, at most 16)", whole(1))
@@ -57,7 +59,10 @@ export function addReproduce(program: Command, signal: AbortSignal): void {
       "where the evaluations keep their results; done ones are not done again",
       "results/reproduce",
     )
-    .option("--out <dir>", "where RESULTS.md and figures are written (default: docs; with --quick: the work directory)")
+    .option(
+      "--out <dir>",
+      "where RESULTS.md and figures are written, beside what is there of other models (default: docs; with --quick: the work directory)",
+    )
     .option("--restart", "do every evaluation anew")
     .addHelpText("after", "\nRuns one command of ours after the other; an interrupted one goes on where it was.")
     .action((flags: ReproduceFlags) => reproduce(flags, signal));
@@ -115,8 +120,10 @@ async function reproduce(flags: ReproduceFlags, signal: AbortSignal): Promise<vo
           );
         }
       }
-      await writeWhole(join(out, "RESULTS.md"), resultsPage(claims, done, commandLine()));
-      await report(claims, join(out, "RESULTS.md"));
+      const page = join(out, "RESULTS.md");
+      const old = await readFile(page, "utf8").catch(() => undefined);
+      await writeWhole(page, resultsPage(claims, done, commandLine(), old));
+      await report(claims, page);
     },
   );
 }
@@ -164,18 +171,11 @@ async function readJson(path: string): Promise<any> {
 }
 
 async function evaluationsOf(model: string, steps: readonly DoneStep[], work: string): Promise<Evaluations> {
-  const of = async (name: StepName) => {
-    const step = steps.find((one) => one.model === model && one.name === name);
-    return step && readJson(join(folderOf(step, work), `${step.json}.json`));
-  };
-  const [end, vanilla, latex, ablation] = [
-    await of("end"),
-    await of("vanilla"),
-    await of("latex"),
-    await of("ablation"),
-  ];
-  const [passkey, continuation, diagnose] = [await of("passkey"), await of("continuation"), await of("diagnose")];
-  return { model, end, vanilla, latex, ablation, passkey, continuation, diagnose, stream: await of("stream") };
+  const mine = steps.filter((step) => step.model === model);
+  const found = await Promise.all(
+    mine.map(async (step) => [step.name, await readJson(join(folderOf(step, work), `${step.json}.json`))] as const),
+  );
+  return { model, ...(Object.fromEntries(found) as unknown as Omit<Evaluations, "model">) };
 }
 
 /** Prints every claim; throws LambentError if an essential one does not agree. */

@@ -36,28 +36,50 @@ const DIAGNOSIS = {
   "sinks.svg": "Attention that the first tokens get, by position",
 };
 
+/** A model trained at more tokens is read to twice its trained length only. */
+const SHORT = 4096;
+
 /** The evaluations of one model, most important first. Lengths are multiples of the trained length. */
 export function stepsOf(model: string, setting: Setting): Step[] {
-  const { texts, latex, trainedLength: p, streamTokens, quick } = setting;
+  const steps = setting.trainedLength > SHORT ? longSteps(setting) : shortSteps(setting);
+  return steps.map(({ args, figures = {}, ...step }) => ({
+    ...step,
+    figures,
+    model,
+    args: [...args, "--model", model],
+  }));
+}
+
+/** A step of any model. */
+type Part = Omit<Step, "model" | "figures"> & Partial<Pick<Step, "figures">>;
+
+function step(name: StepName, json: string, args: readonly string[], figures: Step["figures"] = {}): Part {
+  return { name, json, args, figures };
+}
+
+const NLL = ["eval", "nll"];
+
+function fromTheEnd(length: number, tokens: number): string[] {
+  return ["--length", `${length}`, "--from", `${Math.max(1, length - tokens)}`];
+}
+
+/** Of a model trained at short texts: to 64 times their length. */
+function shortSteps({ texts, latex, trainedLength: p, streamTokens, quick }: Setting): Part[] {
   const text = ["--text", ...texts];
   const few = ["--text", ...texts.slice(0, quick ? 1 : 4)];
-  const step = (name: StepName, json: string, args: readonly string[], figures: Step["figures"] = {}): Step => {
-    return { model, name, json, args: [...args, "--model", model], figures };
-  };
-  const end = (length: number) => ["--length", `${length}`, "--from", `${Math.max(1, length - 1024)}`];
-  const nll = ["eval", "nll"];
-  const steps: Step[] = [];
+  const end = (length: number) => fromTheEnd(length, 1024);
+  const steps: Part[] = [];
   if (quick) {
-    steps.push(step("end", "nll", [...nll, ...text, ...end(8 * p), "--policies", "lambda,retruncation,full"]));
+    steps.push(step("end", "nll", [...NLL, ...text, ...end(8 * p), "--policies", "lambda,retruncation,full"]));
   } else {
     const pair = ["--policies", "lambda,retruncation"];
     const curves = ["--length", `${16 * p}`, "--policies", "lambda,full,window,retruncation"];
     steps.push(
-      step("end", "nll", [...nll, ...text, ...end(64 * p), ...pair]),
-      ...(latex.length ? [step("latex", "nll", [...nll, "--text", ...latex, ...end(64 * p), ...pair])] : []),
-      step("curve", "nll", [...nll, ...few, ...curves], { "nll.svg": "Fig. 3: NLL by position" }),
+      step("end", "nll", [...NLL, ...text, ...end(64 * p), ...pair]),
+      ...(latex.length ? [step("latex", "nll", [...NLL, "--text", ...latex, ...end(64 * p), ...pair])] : []),
+      step("curve", "nll", [...NLL, ...few, ...curves], { "nll.svg": "Fig. 3: NLL by position" }),
       step("vanilla", "nll", [
-        ...[...nll, "--text", ...texts.slice(0, 1), ...end(64 * p)],
+        ...[...NLL, "--text", ...texts.slice(0, 1), ...end(64 * p)],
         ...["--policies", "lambda,full,retruncation"],
       ]),
     );
@@ -87,4 +109,44 @@ export function stepsOf(model: string, setting: Setting): Step[] {
     steps.push(step("stream", "stream", args, { "stream.svg": "One unbroken stream: NLL, speed, memory" }));
   }
   return steps;
+}
+
+/**
+ * Of a model trained at long texts, whose window is much shorter: to twice their length. What a policy loses is compared
+ * with Λ, and Λ with re-truncation in windows as long as its own.
+ */
+function longSteps({ texts, trainedLength: p, quick }: Setting): Part[] {
+  const first = ["--text", ...texts.slice(0, 1)];
+  const length = quick ? SHORT : 2 * p;
+  const few = ["--text", ...texts.slice(0, quick ? 1 : 3)];
+  const window = Math.min(SHORT, length / 4);
+  const parts = ["full", "window", "sinks", "lambda-only", "ceiling-only"];
+  const windows = ["lambda", ...[window / 4, window / 8].map((nLocal) => `lambda:${nLocal}`)];
+  const readings = ["--policies", [...windows, ...parts].join(), "--n-local", `${window}`];
+  const again = ["--window", `${window}`, "--stride", `${window / 2}`, "--n-local", `${window}`];
+  const keys = quick ? [length / 4] : [window / 2, p / 4, (5 / 4) * p];
+  return [
+    step("curve", "nll", [...NLL, ...first, "--length", `${length}`, ...readings], {
+      "nll.svg": "Fig. 3, Fig. 5: NLL by position",
+    }),
+    step("end", "nll", [
+      ...[...NLL, ...few, ...fromTheEnd(length, length / 2)],
+      ...["--policies", "lambda,full,retruncation", ...again],
+    ]),
+    step(
+      "diagnose",
+      "diagnose",
+      ["diagnose", ...first, "--length", `${quick ? length : (5 / 4) * p}`, "--policies", "full,lambda"],
+      DIAGNOSIS,
+    ),
+    step(
+      "passkey",
+      "passkey",
+      [
+        ...["eval", "passkey", "--key-digits", "4", "--trials", "2", "--depths", "0,0.5", "--lengths", keys.join()],
+        ...["--policies", "lambda,lambda+middle,full", "--max-middle", `${2 * p}`],
+      ],
+      { "passkey.svg": "Fig. 4, Table 2: keys found by length and depth" },
+    ),
+  ];
 }

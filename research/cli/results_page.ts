@@ -9,26 +9,51 @@ export interface DoneStep extends Step {
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
-/** docs/RESULTS.md: the paper's claims with what was found, then every figure with the command that draws it. */
-export function resultsPage(claims: readonly Claim[], steps: readonly DoneStep[], command: string): string {
+const TITLE = "# Results: the paper's evaluation, on our models";
+const INTRODUCTION =
+  'The paper: LM-Infinite, arXiv 2308.16137. Its models have 6 to 7 billion parameters and were trained at 2,048 or 4,096 tokens. The embedded ones have about 5 million and were trained at 512, so that 512 → 32,768 is its 2K/4K → 128K. NLL is in nats per token; intervals are 95 % bootstrap over documents; "re-truncation" reads every stretch of text anew (window 512 and stride 256, or as the command says; BOS in front), so that no position in a window is beyond the trained length. Figures measured on text that is not part of the project say so by the names of their files.';
+
+/**
+ * docs/RESULTS.md: for each model the paper's claims with what was found, then every figure with the command that draws it.
+ * Sections of other models in the `old` page stay.
+ */
+export function resultsPage(
+  claims: readonly Claim[],
+  steps: readonly DoneStep[],
+  command: string,
+  old: string | undefined,
+): string {
   const models = [...new Set(steps.map(({ model }) => model))];
+  const sections = new Map(sectionsOf(old ?? ""));
+  for (const model of models) {
+    const mine = steps.filter((step) => step.model === model);
+    sections.set(basename(model), modelSection(model, claims, mine, command));
+  }
+  const parts = [...sections].map(([name, text]) => `## ${name}\n\n${text}`);
+  return `${[TITLE, INTRODUCTION, ...parts].join("\n\n")}\n`;
+}
+
+/** The sections of a page by the models that are their headings. */
+function sectionsOf(page: string): [model: string, text: string][] {
+  const parts = page.split(/^## /m).slice(1);
+  return parts.map((part) => [part.slice(0, part.indexOf("\n")), part.slice(part.indexOf("\n")).trim()]);
+}
+
+function modelSection(model: string, claims: readonly Claim[], steps: readonly DoneStep[], command: string): string {
+  const own = claims.filter((claim) => claim.model === model);
   const facts = steps.find(({ facts }) => facts.kernels)?.facts ?? {};
-  const agreeing = claims.filter(({ agrees }) => agrees).length;
+  const agreeing = own.filter(({ agrees }) => agrees).length;
   return [
-    "# Results: the paper's evaluation, on our models",
+    `Written by \`${command}\` (lambent ${facts.lambent}, ${facts.runtime}). ${agreeing} of ${own.length} claims agree.`,
     "",
-    `Written by \`${command}\` (lambent ${facts.lambent}, ${facts.runtime}). ${agreeing} of ${claims.length} claims agree. The paper: LM-Infinite, arXiv 2308.16137. Its models have 6 to 7 billion parameters and were trained at 2,048 or 4,096 tokens; these have about 5 million and were trained at 512, so that 512 → 32,768 is its 2K/4K → 128K. NLL is in nats per token; intervals are 95 % bootstrap over documents; "re-truncation" reads every stretch of text anew (window 512, stride 256, BOS in front), so that no position in a window is beyond the trained length. Figures measured on text that is not part of the project say so by the names of their files.`,
+    "| where | the paper | ours | agrees | if not, why |",
+    "| --- | --- | --- | --- | --- |",
+    ...own.map(row),
     "",
-    ...models.flatMap((model) => [
-      `## ${basename(model)}`,
-      "",
-      "| where | the paper | ours | agrees | if not, why |",
-      "| --- | --- | --- | --- | --- |",
-      ...claims.filter((claim) => claim.model === model).map(row),
-      "",
-      ...steps.filter((step) => step.model === model).flatMap((step) => section(step)),
-    ]),
-  ].join("\n");
+    ...steps.flatMap((step) => section(step)),
+  ]
+    .join("\n")
+    .trim();
 }
 
 function row({ where, paper, found, agrees, why }: Claim): string {

@@ -1,5 +1,5 @@
 /** What LM-Infinite's paper claims (arXiv 2308.16137), and what evaluations of a model found. */
-import type { AblationRow, ContinuationRow, Evaluations } from "./evaluations.ts";
+import type { Ablation, AblationRow, ContinuationRow, Evaluations } from "./evaluations.ts";
 import type { Interval } from "./statistics.ts";
 
 /** One of the paper's claims, with what was found. */
@@ -89,8 +89,19 @@ function inRange({ diagnose: { policies } }: Pick<Evaluations, "diagnose">, name
   return `what the softmax sees changes little: entropy ${change(all.entropy)} nats (with equal weights ${trained.toFixed(2)} → ${end.toFixed(2)}), largest logit ${change(all.bound)}`;
 }
 
-/** Which part of Λ-attention is left out. */
-function ablations({ ablation: { rows, from, to }, diagnose }: Evaluations): Found[] {
+/** Which part of Λ-attention is left out: relative to re-truncation, or where that was not done relative to Λ itself. */
+function ablations({ ablation, curve, diagnose }: Evaluations): Found[] {
+  const lambda = curve?.ends.find(({ policy }) => policy === "lambda");
+  if (ablation) return ablationsOver("re-truncation", ablation, diagnose);
+  if (!curve || !lambda) return [];
+  const rows = curve.ends.map(({ policy: variant, nll }) => {
+    const ratio = nll / lambda.nll;
+    return { variant, nll, "over re-truncation": ratio, low: ratio, high: ratio };
+  });
+  return ablationsOver("Λ", { from: lambda.from, to: lambda.to, rows }, diagnose);
+}
+
+function ablationsOver(base: string, { rows, from, to }: Ablation, diagnose: Evaluations["diagnose"]): Found[] {
   const where = "Fig. 5";
   const row = (name: string) => rows.find(({ variant }) => variant === name);
   const share = diagnose.policies[0]?.layers.at(-1)?.sinks.trained;
@@ -110,7 +121,7 @@ function ablations({ ablation: { rows, from, to }, diagnose }: Evaluations): Fou
       {
         where,
         paper: `${name === "full" ? "vanilla" : name} attention fails`,
-        found: `NLL of positions ${from}–${to - 1} ${nats(one.nll)}, ${overRow(one)} re-truncation`,
+        found: `NLL of positions ${from}–${to - 1} ${nats(one.nll)}, ${overRow(one)} ${base}`,
         agrees,
         ...(agrees ? {} : { why: whys[name] as string }),
       },
@@ -194,7 +205,9 @@ function passkeys({ passkey: { summaries } }: Evaluations): Found[] {
   ];
 }
 
-function continuations({ continuation: { rows } }: Evaluations): Found[] {
+function continuations({ continuation }: Evaluations): Found[] {
+  if (!continuation) return [];
+  const { rows } = continuation;
   const longest = Math.max(...rows.map(({ length }) => length));
   const at = (name: string) => rows.find(({ system, length }) => system === name && length === longest);
   const lambda = at("lambda");

@@ -4,11 +4,13 @@ export interface Evaluations {
   readonly end: NllResult;
   readonly vanilla?: NllResult | undefined;
   readonly latex?: NllResult | undefined;
-  readonly ablation: { readonly from: number; readonly to: number; readonly rows: readonly AblationRow[] };
+  /** NLL by position under every policy. */
+  readonly curve?: NllResult | undefined;
+  readonly ablation?: Ablation | undefined;
   readonly passkey: {
     readonly summaries: readonly { readonly policy: string; readonly within: Answers; readonly beyond: Answers }[];
   };
-  readonly continuation: { readonly rows: readonly ContinuationRow[] };
+  readonly continuation?: { readonly rows: readonly ContinuationRow[] } | undefined;
   readonly diagnose: {
     readonly keys: { readonly attended: number; readonly holds: boolean; readonly pinnedDifference: number };
     readonly policies: readonly PolicyDiagnosis[];
@@ -30,6 +32,12 @@ export interface NllResult {
     readonly overRetruncation?: { readonly value: number; readonly low: number; readonly high: number };
   }[];
   readonly trainedLength: number;
+}
+
+export interface Ablation {
+  readonly from: number;
+  readonly to: number;
+  readonly rows: readonly AblationRow[];
 }
 
 export interface AblationRow {

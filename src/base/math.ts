@@ -23,27 +23,23 @@ export function exp(x: number): number {
   if (x > 709) return Infinity;
   const n = Math.floor(x * 1.4426950408889634 + 0.5);
   const r = x - n * LN2_HIGH - n * LN2_LOW;
-  // Taylor to the 13th power: |r| ≤ 0.35.
+  // Taylor to the 13th power: |r| ≤ 0.35. Written out: a loop over the terms takes twice as long.
   let sum = 1 / 6227020800;
-  for (const term of EXP_TERMS) sum = sum * r + term;
+  sum = sum * r + 1 / 479001600;
+  sum = sum * r + 1 / 39916800;
+  sum = sum * r + 1 / 3628800;
+  sum = sum * r + 1 / 362880;
+  sum = sum * r + 1 / 40320;
+  sum = sum * r + 1 / 5040;
+  sum = sum * r + 1 / 720;
+  sum = sum * r + 1 / 120;
+  sum = sum * r + 1 / 24;
+  sum = sum * r + 1 / 6;
+  sum = sum * r + 1 / 2;
+  sum = sum * r + 1;
+  sum = sum * r + 1;
   return sum * powerOfTwo(n);
 }
-
-const EXP_TERMS = [
-  1 / 479001600,
-  1 / 39916800,
-  1 / 3628800,
-  1 / 362880,
-  1 / 40320,
-  1 / 5040,
-  1 / 720,
-  1 / 120,
-  1 / 24,
-  1 / 6,
-  1 / 2,
-  1,
-  1,
-];
 
 /** ln x for a normal positive x, relative error below 1e-15. */
 export function log(x: number): number {

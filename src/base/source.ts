@@ -1,3 +1,5 @@
+import { mismatch, OptionError } from "./errors.ts";
+
 /**
  * Bytes that can be read by range, wherever they are: a file, an HTTP server, an object store. `sources` makes them,
  * `formats` reads them, and neither knows the other.
@@ -18,9 +20,21 @@ export interface ByteSource {
 export interface Files {
   /** Its name in errors: a path or URL. */
   readonly name: string;
+  /** The GGUF file that is the model, the first one of a split set; by default the directory is the model. */
+  readonly file?: string | undefined;
+  /** The names of its files, where they can be listed. */
+  list?(): Promise<readonly string[]>;
   /**
    * Opens `file`, a plain name or, for a shard in a subfolder, a relative path with slashes; undefined if it does not
    * exist.
    */
   open(file: string): Promise<ByteSource | undefined>;
+}
+
+/** The same files, of which the GGUF file `file`, if given, is meant. Throws OptionError if they mean another one. */
+export function withFile(files: Files, file: string | undefined): Files {
+  const { name, file: own, list } = files;
+  if (file === undefined || file === own) return files;
+  if (own !== undefined) throw new OptionError(mismatch("file", `${own}, which was named, or none`, file));
+  return { name, file, open: (wanted) => files.open(wanted), ...(list ? { list: () => list.call(files) } : {}) };
 }

@@ -38,6 +38,7 @@ interface GenerateFlags extends ModelFlags {
   readonly minNewTokens?: number;
   readonly badWord?: string[];
   readonly logitBias?: (readonly [number, number])[];
+  readonly lookup?: number;
   readonly seed?: number;
   readonly stop?: string[];
   readonly ignoreEos?: boolean;
@@ -84,6 +85,7 @@ export function addGenerate(program: Command, signal: AbortSignal): void {
     .option("--min-new-tokens <n>", "minimum of new tokens before a stop token may end the text", whole(0))
     .option("--bad-word <text>", "never write this; repeatable", several)
     .option("--logit-bias <id=bias>", "add this to a token's logit; repeatable", biases)
+    .option("--lookup <n>", "read up to n tokens ahead where the text repeats itself; the same text, faster", whole(0))
     .option("-s, --seed <n>", "the same seed gives the same text (default: random, printed)", whole(0))
     .option("--stop <text>", "end before this text; repeatable", several)
     .option("--ignore-eos", "do not stop at the model's stop tokens")
@@ -114,6 +116,7 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
     logitBias: flags.logitBias,
     stopStrings: flags.stop,
     ignoreEos: flags.ignoreEos,
+    promptLookupNumTokens: flags.lookup,
     signal,
     onProgress: (read, total) => stages.update("reading the prompt", read, total),
   };

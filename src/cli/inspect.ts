@@ -4,6 +4,7 @@ import { show } from "../base/errors.ts";
 import { HIDDEN } from "../models/buffers.ts";
 import type { Planned } from "../plan/plan_checkpoint.ts";
 import { inspect, measureReading } from "../session/load.ts";
+import { attendedOf, describeLayers } from "./inspect_layers.ts";
 import { DEFAULT_MODEL, describeMiddle, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { warnUnused, write } from "./streams.ts";
@@ -34,7 +35,8 @@ export function addInspect(program: Command, signal: AbortSignal): void {
 }
 
 /** What --json prints; what has no bound is null. */
-function findingsOf({ program, plan }: Planned, reading: Awaited<ReturnType<typeof measureReading>> | undefined) {
+function findingsOf(planned: Planned, reading: Awaited<ReturnType<typeof measureReading>> | undefined) {
+  const { program, plan } = planned;
   const segments = plan.segments.map((segment, i) => ({
     bank: segment.bank,
     carry: segment.carry ? `${HIDDEN}[${segment.carry.width}] from bank ${segment.carry.bank}` : undefined,
@@ -52,7 +54,7 @@ function findingsOf({ program, plan }: Planned, reading: Awaited<ReturnType<type
   return {
     ...{ modelType, vocabSize, trainedLength, withoutEffect, cacheDtype: plan.options.cacheDtype },
     ...(Object.fromEntries(policy) as Record<string, unknown>),
-    windows: plan.windows,
+    layers: attendedOf(planned),
     memory: {
       weightBytes: plan.weightBytes,
       cacheBytes: plan.cacheBytes,
@@ -70,7 +72,7 @@ function findingsOf({ program, plan }: Planned, reading: Awaited<ReturnType<type
   };
 }
 
-function describe({ segments, windows, memory, total, roofline }: Findings, { program, plan }: Planned): string {
+function describe({ segments, layers, memory, total, roofline }: Findings, { program, plan }: Planned): string {
   const { policy, options } = plan;
   const bound = (value: number) => (value === Infinity ? "∞" : `${value}`);
   const lines = segments.flatMap(({ bank, carry, operations }) => [
@@ -86,7 +88,7 @@ function describe({ segments, windows, memory, total, roofline }: Findings, { pr
     ...lines,
     "",
     `attention   ${policy.attention}, nGlobal ${policy.nGlobal}, nLocal ${bound(policy.nLocal)}, limit ${bound(policy.limit)}, maxPositions ${bound(policy.maxPositions)}`,
-    ...(windows ? [`windows     ${describeWindows(windows)}`] : []),
+    ...describeLayers(layers).map((line, i) => `${i === 0 ? "layers" : ""}`.padEnd(12) + line),
     ...(program.withoutEffect.length > 0 ? [`no effect   ${program.withoutEffect.map(show).join(", ")}`] : []),
     ...(policy.middleK ? [`middle      ${describeMiddle(policy)}`] : []),
     `one token   reads ${exact(total.weightBytes)} of weights, ${exact(total.cacheBytes)} of cache at full window; ${total.flops} flop`,
@@ -101,16 +103,6 @@ function describe({ segments, windows, memory, total, roofline }: Findings, { pr
     `memory      ${exact(memory.memoryBytes)} with one session, ${exact(memory.maximumBytes)} with ${options.maxSessions}, in ${memory.banks} bank${memory.banks > 1 ? "s" : ""}`,
     "",
   ].join("\n");
-}
-
-/** Layers by their windows, the smallest first. */
-function describeWindows(windows: readonly (number | null)[]): string {
-  const sizes = [...new Set(windows)].filter((size) => size !== null).sort((a, b) => a - b);
-  const parts = sizes.map((size) => {
-    const layers = windows.flatMap((window, layer) => (window === size ? [layer] : []));
-    return `${size} tokens in layer${layers.length > 1 ? "s" : ""} ${layers.join(", ")}`;
-  });
-  return `${parts.join("; ")}; the policy acts on the others`;
 }
 
 function bytes(count: number): string {

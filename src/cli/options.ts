@@ -3,7 +3,7 @@ import { type Command, CommanderError, InvalidArgumentError, Option } from "comm
 import { Size } from "../../assembly/layout.ts";
 import { CACHE_DTYPES, DTYPES } from "../base/dtype.ts";
 import { MIDDLE_QUERIES, type Middle, POLICIES } from "../plan/policy.ts";
-import type { LoadOptions } from "../session/load.ts";
+import type { LoadOptions, LoraOptions } from "../session/load.ts";
 import type { Stages } from "./progress.ts";
 
 /** The model that is used when none is named; it lies beside this code. */
@@ -52,11 +52,22 @@ function choice(flags: string, description: string, choices: readonly string[], 
   return new Option(flags, description).choices(choices).default(first);
 }
 
+/** An adapter's place and, behind a last colon that is not that of a port, its scale. */
+function adapter(text: string): LoraOptions {
+  const [, path = text, scale] = text.match(/^(.+):(-?(?:\d+\.?\d*|\.\d+))$/) ?? [];
+  return scale === undefined || /^https?:\/\/[^/]*$/i.test(path) ? { path: text } : { path, scale: Number(scale) };
+}
+
 /** The flags of how a model is loaded and how it attends, by what `load` calls them; commander gives them the same names. */
 export const LOAD_FLAGS = {
   revision: flag("--revision <name>", "branch, tag or commit of a Hugging Face id"),
+  file: flag("--file <name>", "GGUF file in the directory or of the Hugging Face id"),
   offline: flag("--offline", "use only what was downloaded before"),
   cacheDir: flag("--cache-dir <dir>", "where downloads are kept (default: the Hugging Face cache)"),
+  lora: new Option(
+    "--lora <where>",
+    "adapter (LoRA) beside the weights, :SCALE behind it if not 1; repeatable",
+  ).argParser((text: string, all: LoraOptions[] = []) => [...all, adapter(text)]),
   dtype: choice("--dtype <format>", "format of the weights", ["auto", ...DTYPES], "auto"),
   cacheDtype: choice("--cache-dtype <format>", "format of keys and values", CACHE_DTYPES, "f32"),
   threads: flag("--threads <n>", "threads that compute (default: one per core, at most 16)", whole(1, Size.MaxSlices)),
@@ -98,7 +109,10 @@ export interface ModelFlags extends Pick<LoadOptions, LoadFlag> {
 
 /** Which model, how it is loaded, and how it attends: the flags that every command has. */
 export function modelOptions(command: Command): Command {
-  command.option("-m, --model <where>", "directory, URL or Hugging Face id (default: the embedded lambent-llama-5m)");
+  command.option(
+    "-m, --model <where>",
+    "directory, GGUF file, URL or Hugging Face id (default: the embedded lambent-llama-5m)",
+  );
   return Object.values(LOAD_FLAGS).reduce((all, option) => all.addOption(option), command);
 }
 

@@ -43,6 +43,10 @@ async function run(from: string, to: string, { dtype, ...where }: QuantizeFlags,
     onProgress: ({ loaded, total }) => stages.update("downloading", loaded, total),
   };
   await withCheckpoint(from, options, async (checkpoint, runtime) => {
+    if (checkpoint.tokenizer) {
+      const found = `${checkpoint.name}, a GGUF file (--dtype quantises it while it is loaded)`;
+      throw new OptionError(mismatch("in", "a directory with config.json and model.safetensors", found));
+    }
     const { kernels, threads } = await chooseKernels(options, runtime);
     const files = await quantize(checkpoint, kernels, dtype, {
       ...{ threads, signal, availableMemory: runtime.availableMemory() },

@@ -7,6 +7,11 @@ export interface Work {
   readonly session: SessionState;
   /** At least one; all of them ids of the vocabulary. */
   readonly tokens: readonly number[];
+  /**
+   * How many of them, at the end, are read only if there is room in the step that reads the one before them; the session
+   * does not advance by them.
+   */
+  readonly drafts?: number | undefined;
   /** Whether the logits after token `index` are wanted. */
   wants(index: number): boolean;
   /** Whether token `index` attends middle tokens, where the policy has some. */
@@ -18,6 +23,8 @@ export interface Work {
    * work's next step waits for what is returned.
    */
   readonly after?: ((rows: WorkRows) => void | Promise<void>) | undefined;
+  /** Whether `after` reads hidden states, which are then past the final norm. */
+  readonly takesHidden?: boolean | undefined;
   /** Whether its steps hold no rows of other sessions. */
   readonly alone?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -29,6 +36,8 @@ export interface WorkRows {
   readonly index: number;
   readonly position: number;
   readonly count: number;
+  /** The first one's number among the step's rows. */
+  readonly row: number;
   /** The first one's number among the step's rows that want logits, and how many of them do. */
   readonly logitsRow: number;
   readonly logitsCount: number;
@@ -62,15 +71,24 @@ export class Batch {
   readonly #machine: Machine;
   readonly #rows: number;
   readonly #logitsRows: number;
+  readonly #finalNorm: () => void;
   #queue: Queued[] = [];
   /** Made so far. */
   #steps = 0;
 
-  /** @param limits the rows that a step may have, and how many of them may want logits */
-  constructor(machine: Machine, { rows, logitsRows }: { readonly rows: number; readonly logitsRows: number }) {
+  /**
+   * @param limits the rows that a step may have, and how many of them may want logits
+   * @param finalNorm puts the hidden states of a step's rows through the final norm
+   */
+  constructor(
+    machine: Machine,
+    { rows, logitsRows }: { readonly rows: number; readonly logitsRows: number },
+    finalNorm: () => void,
+  ) {
     this.#machine = machine;
     this.#rows = rows;
     this.#logitsRows = logitsRows;
+    this.#finalNorm = finalNorm;
   }
 
   /** Done when every token is read. On abort, or if the session is disposed of, what was read so far stays read. */
@@ -78,7 +96,7 @@ export class Batch {
     const queued: Queued = { work, read: 0, busy: undefined, failure: undefined };
     this.#queue.push(queued);
     try {
-      while (!queued.failure && queued.read < work.tokens.length) {
+      while (!queued.failure && !isDone(queued)) {
         const steps = this.#steps;
         // Aborts are heard here, and sessions whose token was just chosen ask for the same step.
         await tick();
@@ -114,7 +132,7 @@ export class Batch {
     if (!queued.busy) return;
     await queued.busy;
     queued.busy = undefined;
-    if (queued.read < queued.work.tokens.length) this.#queue.push(queued);
+    if (!isDone(queued)) this.#queue.push(queued);
   }
 
   /** Which tokens the next step reads. Those that it serves go to the end of the queue. */
@@ -145,7 +163,7 @@ export class Batch {
       const mine = rowsOf(queued, count);
       const logitsCount = mine.filter(({ wantsLogits }) => wantsLogits).length;
       const { position } = queued.work.session;
-      parts.push({ queued, rows: { index: queued.read, position, count, logitsRow, logitsCount } });
+      parts.push({ queued, rows: { index: queued.read, position, count, row: rows.length, logitsRow, logitsCount } });
       rows.push(...mine);
       logitsRow += logitsCount;
     }
@@ -153,6 +171,7 @@ export class Batch {
     for (const { queued } of parts) queued.work.session.broken = true;
     try {
       this.#machine.run(rows);
+      if (parts.some(({ queued }) => queued.work.takesHidden)) this.#finalNorm();
     } catch (error) {
       for (const { queued } of parts) this.#fail(queued, error);
       return;
@@ -160,7 +179,7 @@ export class Batch {
     for (const { queued, rows } of parts) {
       const { session, tokens } = queued.work;
       session.broken = false;
-      advance(session, tokens.slice(rows.index, rows.index + rows.count));
+      advance(session, tokens.slice(rows.index, Math.min(rows.index + rows.count, neededOf(queued.work))));
       queued.read += rows.count;
     }
     for (const { queued, rows } of parts) this.#tell(queued, rows);
@@ -173,7 +192,7 @@ export class Batch {
       queued.busy = busy;
       // Its caller awaits it, perhaps later.
       busy?.catch(() => {});
-      if (busy || queued.read === queued.work.tokens.length) this.#leave(queued);
+      if (busy || isDone(queued)) this.#leave(queued);
     } catch (error) {
       this.#fail(queued, error);
     }
@@ -187,6 +206,15 @@ export class Batch {
   #leave(queued: Queued): void {
     this.#queue = this.#queue.filter((other) => other !== queued);
   }
+}
+
+/** Tokens of a work that are no drafts. */
+function neededOf({ tokens, drafts = 0 }: Work): number {
+  return tokens.length - drafts;
+}
+
+function isDone({ work, read }: Queued): boolean {
+  return read >= neededOf(work);
 }
 
 /** Adds up to `more` tokens to a share, as far as they and the rows last; whether it has any. */

@@ -1,18 +1,22 @@
-import { ModelError, mismatch, OptionError } from "../base/errors.ts";
+import { mismatch, OptionError } from "../base/errors.ts";
 import { drawSeed } from "../base/random.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
 import type { Bank } from "../machine/bank.ts";
 import { Xxh64 } from "../machine/hash.ts";
 import type { Kernels } from "../machine/kernels.ts";
 import type { Machine } from "../machine/machine.ts";
-import type { Program } from "../models/program.ts";
+import { hasHead } from "../models/headless.ts";
+import { hiddenSize, type Program } from "../models/program.ts";
 import type { Plan } from "../plan/plan.ts";
 import { type Planned, type PlanningOptions, planCheckpoint } from "../plan/plan_checkpoint.ts";
 import { loadMachine, type ReadingOptions } from "../plan/read_weights.ts";
 import { Batch, type Work, type WorkRows } from "./batch.ts";
-import { type Choice, type Choosing, checkSampling, GREEDY, Sampler } from "./sampler.ts";
+import { Caches } from "./caches.ts";
+import { Logits } from "./logits.ts";
+import { Lookup } from "./lookup.ts";
+import { type Choice, type Choosing, checkSampling, Sampler } from "./sampler.ts";
 import { Slots } from "./slots.ts";
-import { chosenBy, hold, requireOpen, type SessionState } from "./state.ts";
+import { chosenBy, hold, requireOpen, type SessionState, started } from "./state.ts";
 
 /** How an engine is planned and its weights are read. */
 export type LoadingOptions = PlanningOptions & ReadingOptions;
@@ -46,6 +50,9 @@ export class Engine {
   readonly slots: Slots;
   readonly #machine: Machine;
   readonly #batch: Batch;
+  readonly #logits: Logits;
+  readonly #caches: Caches;
+  readonly #lookup: Lookup;
   readonly #sampler: Sampler;
   readonly #sessions = new Map<number, SessionState>();
   #nextId = 1;
@@ -62,7 +69,11 @@ export class Engine {
     this.modelHash = modelHash;
     this.#machine = machine;
     const { chunkSize, logitsRows } = planned.plan.options;
-    this.#batch = new Batch(machine, { rows: chunkSize, logitsRows });
+    const finalNorm = () => machine.runMore(planned.plan.hiddenStates);
+    this.#batch = new Batch(machine, { rows: chunkSize, logitsRows }, finalNorm);
+    this.#logits = new Logits(planned.plan, planned.program, machine.banks);
+    this.#caches = new Caches(planned.plan, planned.program, machine.banks);
+    this.#lookup = new Lookup(planned.plan, this.#caches, this.#logits);
     this.#sampler = new Sampler(planned.program.vocabSize);
     const fits = (slot: number) => machine.banks.every((bank) => bank.reserve(bank.slot(slot + 1)));
     this.slots = new Slots(planned.plan.options.maxSessions, fits);
@@ -82,20 +93,17 @@ export class Engine {
       throw new OptionError(mismatch(name, "a whole number from 0 to 2^53 − 1", value));
     }
     const slot = this.slots.take();
-    for (const bank of this.#machine.banks) bank.bytes(bank.slot(slot), bank.plan.slotBytes).fill(0);
-    return this.adopt({
-      slot,
-      open: true,
-      broken: false,
-      origin,
-      position: origin,
-      pending: -1,
-      hasLogits: false,
-      recent: new Int32Array(this.plan.options.repeatLastN).fill(-1),
-      random: { seed, counter: 0 },
-      hash: new Xxh64(this.kernels),
-      generation: { choosing: GREEDY, promptTokens: -1 },
-    });
+    this.#caches.clear(slot);
+    return this.#start(slot, origin, seed);
+  }
+
+  /** As `open`, but leaves the slot's bytes as they are: for texts that no snapshot is taken of. */
+  borrow(): number {
+    return this.#start(this.slots.take(), 0, 0);
+  }
+
+  #start(slot: number, origin: number, seed: number): number {
+    return this.adopt(started(slot, origin, seed, this.plan.options.repeatLastN, new Xxh64(this.kernels)));
   }
 
   /** Takes a session whose slot is filled already; returns its number. */
@@ -112,13 +120,18 @@ export class Engine {
     return session;
   }
 
+  /** As `state`, with nothing in the session's slot but what it has read. */
+  settled(id: number): SessionState {
+    const session = this.state(id);
+    this.#lookup.settle(session);
+    return session;
+  }
+
   /** A copy of a session that goes its own way from here. */
   fork(id: number): number {
-    const session = this.state(id);
+    const session = this.settled(id);
     const slot = this.slots.take();
-    for (const bank of this.#machine.banks) {
-      bank.bytes(bank.slot(slot), bank.plan.slotBytes).set(bank.bytes(bank.slot(session.slot), bank.plan.slotBytes));
-    }
+    this.#caches.copy(session.slot, slot);
     return this.adopt({
       ...session,
       slot,
@@ -165,7 +178,7 @@ export class Engine {
   ): Promise<void> {
     const after = async ({ position, logitsRow, logitsCount }: WorkRows) => {
       // Copies, because other sessions may step while the reader takes its time.
-      const rows = Array.from({ length: logitsCount }, (_, row) => this.#logitsRow(logitsRow + row).slice());
+      const rows = Array.from({ length: logitsCount }, (_, row) => this.#logits.row(logitsRow + row).slice());
       for (const [row, logits] of rows.entries()) await onLogits(logits, position + row);
     };
     return this.read(id, tokens, { wants: () => true, after }, signal);
@@ -183,6 +196,7 @@ export class Engine {
     make: (session: SessionState, all: readonly number[]) => Work | undefined | Promise<Work | undefined>,
   ): Promise<void> {
     return this.#exclusively(id, async (session) => {
+      this.#lookup.settle(session);
       const all = this.#withPending(session, tokens);
       const work = all.length > 0 ? await make(session, all) : undefined;
       if (work) await this.#batch.run(work);
@@ -190,13 +204,14 @@ export class Engine {
   }
 
   #reading(session: SessionState, tokens: readonly number[], reading: Reading, signal?: AbortSignal): Work {
+    if (!hasHead(this.program)) throw new OptionError(mismatch("head", "true, to compute logits", false));
     return {
       session,
       tokens,
       wants: (index) => reading.wants(tokens.length - index),
       asksMiddle: this.asksMiddle(session, tokens.length - 1),
       after: (rows) => {
-        this.#keepLogits(session, rows, rows.index + rows.count === tokens.length && reading.wants(1));
+        this.#logits.keep(session, rows, rows.index + rows.count === tokens.length && reading.wants(1));
         return reading.after?.(rows);
       },
       alone: reading.alone,
@@ -214,8 +229,11 @@ export class Engine {
   async next(id: number, alone?: Choosing): Promise<NextToken> {
     if (alone) checkSampling(alone);
     return this.#exclusively(id, async (session) => {
-      const pending = this.#withPending(session, []);
-      if (pending.length > 0) await this.#batch.run(this.#reading(session, pending, { wants: () => true }));
+      if (session.pending >= 0 && !this.#lookup.take(session)) {
+        this.#lookup.settle(session);
+        const reading = this.#reading(session, this.#withPending(session, []), { wants: () => true });
+        await this.#batch.run(this.#lookup.work(session, alone) ?? reading);
+      }
       requireOpen(session);
       if (!session.hasLogits) throw new OptionError(`session ${id} has no logits to choose from: append tokens first`);
       const logits = this.logits(session);
@@ -228,8 +246,14 @@ export class Engine {
 
   /** The logits f32[vocab] after the last token read: a view of Wasm memory. */
   logits(session: SessionState): Float32Array {
-    const bank = this.bank(this.plan.head.bank);
-    return bank.floats(bank.slot(session.slot), this.program.vocabSize);
+    return this.#logits.of(session);
+  }
+
+  /** Row `row` of the last step's hidden states, f32[hiddenSize]: a view of Wasm memory. */
+  hidden(row: number): Float32Array {
+    const { bank, address } = this.plan.hiddenStates;
+    const width = hiddenSize(this.program);
+    return this.bank(bank).floats(address + 4 * row * width, width);
   }
 
   /** One of the plan's memories. */
@@ -239,9 +263,7 @@ export class Engine {
 
   /** A part of a session's slot: the cache of one layer in its bank, bytes from `offset` on; a view of Wasm memory. */
   cacheBytes(session: SessionState, layer: number, offset: number, length: number): Uint8Array {
-    const { bank, offset: begin } = this.plan.layers[layer] as { bank: number; offset: number };
-    const memory = this.bank(bank);
-    return memory.bytes(memory.slot(session.slot) + begin + offset, length);
+    return this.#caches.bytes(session, layer, offset, length);
   }
 
   async #exclusively<T>(id: number, work: (session: SessionState) => Promise<T>): Promise<T> {
@@ -267,30 +289,6 @@ export class Engine {
     if (length <= maxPositions) return all;
     throw new OptionError(
       mismatch("maxPositions", `at most ${maxPositions} tokens under ${policy.attention} attention`, length),
-    );
-  }
-
-  #logitsRow(row: number): Float32Array {
-    const { bank, logits } = this.plan.head;
-    const { vocabSize } = this.program;
-    return this.bank(bank).floats(logits + 4 * row * vocabSize, vocabSize);
-  }
-
-  /** Checks the logits of a step; `last`: the last row's become the session's. */
-  #keepLogits(session: SessionState, { position, count, logitsRow, logitsCount }: WorkRows, last: boolean): void {
-    for (let i = 0; i < logitsCount; i++) this.#checkFinite(logitsRow + i, position + count - logitsCount + i);
-    if (!last) return;
-    this.logits(session).set(this.#logitsRow(logitsRow + logitsCount - 1));
-    session.hasLogits = true;
-  }
-
-  /** Throws ModelError if a row of logits holds a number that is not finite. */
-  #checkFinite(row: number, position: number): void {
-    const logits = this.#logitsRow(row);
-    const bad = this.bank(this.plan.head.bank).kernels.firstNonFinite(logits.byteOffset, logits.length);
-    if (bad < 0) return;
-    throw new ModelError(
-      mismatch(`logits at position ${position}`, "finite numbers", `${logits[bad]} for token ${bad}`),
     );
   }
 }

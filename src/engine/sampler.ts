@@ -21,7 +21,10 @@ export interface Sampling {
 }
 
 /** Everything that a token is chosen by: plain data, which crosses to a worker once per generation. */
-export interface Choosing extends Sampling, Processing, Cuts {}
+export interface Choosing extends Sampling, Processing, Cuts {
+  /** The most tokens that a step reads ahead because they may be chosen next; changes nothing but the time that it takes. */
+  readonly promptLookupNumTokens?: number | undefined;
+}
 
 /** The most likely token, always. */
 export const GREEDY: Sampling = { doSample: false, temperature: 1, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 };

@@ -33,6 +33,11 @@ export class Slots {
     return slot;
   }
 
+  /** Whether one can be had at once. */
+  get free(): boolean {
+    return this.#lowest().free;
+  }
+
   /** Gives a slot back; the longest waiting goes on. */
   give(slot: number): void {
     if (!this.#taken.delete(slot)) return;

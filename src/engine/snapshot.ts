@@ -73,7 +73,7 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
     hex(engine.modelHash),
     hex(new BigUint64Array(read("model_hash", "U64", 1).buffer)[0] ?? 0n),
   );
-  expectSame("weight_dtype", dtypesOf(engine), ascii(read("weight_dtype", "U8", 32)));
+  expectSame("weight_dtype", dtypesOf(engine, true), ascii(read("weight_dtype", "U8", 32)));
   expectSame("cache_dtype", engine.plan.options.cacheDtype, ascii(read("cache_dtype", "U8", 8)));
   expectSame("policy", showPolicy(policyNumbers(engine.plan.policy)), showPolicy(integers(read("policy", "I64", 5))));
   const own = layerPolicies(engine);
@@ -108,7 +108,7 @@ function numbers(engine: Engine, session: SessionState, text: TextState): Field[
   return [
     bigInts("version", [VERSION]),
     { name: "model_hash", dtype: "U64", shape: [1], bytes: bytesOf(BigUint64Array.of(engine.modelHash)) },
-    { name: "weight_dtype", dtype: "U8", shape: [32], bytes: padded(dtypesOf(engine), 32) },
+    { name: "weight_dtype", dtype: "U8", shape: [32], bytes: padded(dtypesOf(engine, true), 32) },
     { name: "cache_dtype", dtype: "U8", shape: [8], bytes: padded(engine.plan.options.cacheDtype, 8) },
     bigInts("policy", policyNumbers(engine.plan.policy)),
     ...(own ? [bigInts("layer_policies", own.flat())] : []),
@@ -229,10 +229,10 @@ function expectSame(field: string, expected: string, found: string): void {
   if (expected !== found) throw new ModelError(mismatch(`${NAME}: ${field}`, expected, found));
 }
 
-/** The formats of the matrices, such as "bf16" or "bf16,f32". */
-export function dtypesOf(engine: Pick<Engine, "plan">): string {
-  const matrices = engine.plan.weights.filter(({ weight }) => weight.shape.length === 2);
-  return [...new Set(matrices.map(({ dtype }) => dtype))].sort().join();
+/** The formats of the matrices, such as "bf16" or "bf16,f32"; `short`: "kept" for all that keep numbers as stored. */
+export function dtypesOf({ plan }: Pick<Engine, "plan">, short = false): string {
+  const matrices = plan.weights.filter(({ weight }) => weight.shape.length === 2 && !weight.dtype);
+  return [...new Set(matrices.map(({ kept, dtype }) => (short && kept ? "kept" : dtype)))].sort().join();
 }
 
 /** The policy of every layer where one has another than the model's; its middle tokens are told apart. */

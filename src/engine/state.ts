@@ -4,7 +4,7 @@ import type { Xxh64 } from "../machine/hash.ts";
 import { NO_TAIL, type Tail } from "../tokenizer/shown_stops.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import type { History } from "./processors.ts";
-import type { Choosing } from "./sampler.ts";
+import { type Choosing, GREEDY } from "./sampler.ts";
 
 /** What the tokens of a session are chosen by. */
 export interface ChoosingState {
@@ -47,6 +47,22 @@ export function chosenBy(session: SessionState, alone: Choosing | undefined): [C
   const promptTokens = generation.promptTokens < 0 ? length : generation.promptTokens;
   session.generation = { ...generation, promptTokens };
   return [generation.choosing, { recent, position, length, newTokens: length - promptTokens }];
+}
+
+/** A session that has read nothing and remembers its last `remembered` tokens. */
+export function started(slot: number, origin: number, seed: number, remembered: number, hash: Xxh64): SessionState {
+  return {
+    ...{ slot, origin, position: origin, pending: -1, open: true, broken: false, hasLogits: false, hash },
+    recent: new Int32Array(remembered).fill(-1),
+    random: { seed, counter: 0 },
+    generation: { choosing: GREEDY, promptTokens: -1 },
+  };
+}
+
+/** The session is at its first token again. */
+export function restart(session: SessionState): void {
+  session.recent.fill(-1);
+  Object.assign(session, { position: session.origin, pending: -1, hasLogits: false });
 }
 
 /** The session has read these tokens; its slot is theirs already. */

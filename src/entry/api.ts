@@ -3,11 +3,11 @@
 export { LambentError, ModelError, OptionError } from "../base/errors.ts";
 export type { ByteSource, Files } from "../base/source.ts";
 export { POLICIES, type PolicyName } from "../plan/policy.ts";
-export type { OpenOptions, StartOptions } from "../service/types.ts";
+export type { EmbedOptions, OpenOptions, StartOptions } from "../service/types.ts";
 export { type EngineInfo, type EngineOptions, engineInfo } from "../session/engine_info.ts";
 export type { GenerateOptions } from "../session/generate_options.ts";
 export type { GeneratedToken, Generation, GenerationResult } from "../session/generation.ts";
-export { inspect, type LoadOptions, type LoadProgress, type Where } from "../session/load.ts";
+export { inspect, type LoadOptions, type LoadProgress, type LoraOptions, type Where } from "../session/load.ts";
 export { load, Model, type ModelInfo } from "../session/model.ts";
 export { type AppendOptions, type Prompt, Session } from "../session/session.ts";
 export { filesFromBlobs } from "../sources/blobs.ts";

@@ -1,15 +1,15 @@
 import type { Port, Runtime } from "../runtime/types.ts";
 import { serveEngine } from "../service/serve.ts";
-import { type LoadOptions, loadLocally } from "../session/load.ts";
+import { loadAsTold, type RemoteOptions } from "../session/load.ts";
 
 /** The code of a worker with an engine: it loads the model that it is told to, and serves it. */
 export function runEngineWorker(runtime: Promise<Runtime>, port: Port): void {
-  serveEngine(port, async (where, options: LoadOptions, { signal, tell: onProgress }) => {
+  serveEngine(port, async (places, options: RemoteOptions, { signal, tell: onProgress }) => {
     const {
       service,
       tokenizer: _,
       ...rest
-    } = await loadLocally(where, { ...options, onProgress, signal }, await runtime);
+    } = await loadAsTold(places, { ...options, onProgress, signal }, await runtime);
     return { service, rest };
   });
 }

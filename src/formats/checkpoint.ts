@@ -1,6 +1,7 @@
 import { ModelError, mismatch, show } from "../base/errors.ts";
 import type { RowRange } from "../base/rows.ts";
 import type { ByteSource, Files } from "../base/source.ts";
+import type { GgufValue } from "./gguf.ts";
 import { decodeUtf8, isRecord, parseObject } from "./json.ts";
 import { readSafetensors, type TensorInfo } from "./safetensors.ts";
 
@@ -13,9 +14,30 @@ export interface StoredTensor extends TensorInfo {
   readonly added?: number | undefined;
 }
 
+/** Two matrices beside a projection of a model: to W · x is added factor · B · (A · x). */
+export interface AdapterPair {
+  /** The projection's name in the model, without ".weight". */
+  readonly module: string;
+  /** A [rank, inputs] and B [outputs, rank]. */
+  readonly a: StoredTensor;
+  readonly b: StoredTensor;
+  readonly factor: number;
+}
+
+/** A stored adapter (LoRA). */
+export interface Adapter {
+  readonly name: string;
+  readonly pairs: readonly AdapterPair[];
+  /** Identifies its content; undefined if unknown. */
+  readonly version: string | undefined;
+  close(): Promise<void>;
+}
+
 /** A stored model, whatever its files: code above this knows no file format. */
 export interface Checkpoint {
   readonly name: string;
+  /** The name of its config in errors. */
+  readonly configName: string;
   /** As in Hugging Face's config.json. */
   readonly config: Record<string, unknown>;
   /** Empty if there is no generation_config.json. */
@@ -24,6 +46,10 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** Identifies the content of all weight files together; undefined if unknown for one of them. */
   readonly version: string | undefined;
+  /** What a GGUF file says of its tokenizer: metadata by key, tokenizer.ggml.tokens and so on. */
+  readonly tokenizer?: ReadonlyMap<string, GgufValue> | undefined;
+  /** What is added to the outputs of its projections. */
+  readonly adapters?: readonly Adapter[] | undefined;
   /** The bytes of another file, such as tokenizer.json; undefined if it does not exist. */
   bytes(file: string): Promise<Uint8Array | undefined>;
   /** Closes every weight file. */
@@ -31,7 +57,10 @@ export interface Checkpoint {
 }
 
 /** The part of a checkpoint that planning needs. */
-export type CheckpointHeaders = Pick<Checkpoint, "name" | "config" | "tensors">;
+export type CheckpointHeaders = Pick<Checkpoint, "name" | "configName" | "config" | "tensors" | "adapters">;
+
+/** A directory has no weights that this format has names for. */
+export class NoWeights extends ModelError {}
 
 const CONFIG = "config.json";
 const GENERATION_CONFIG = "generation_config.json";
@@ -52,6 +81,8 @@ const SHARD = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]
 /**
  * Opens a checkpoint in the layout of Hugging Face transformers: configuration, and weights in one file or in shards.
  * Reads the configuration and every header; the weight files stay open for reading tensors.
+ *
+ * @throws NoWeights if there are none.
  */
 export async function openDirectory(files: Files): Promise<Checkpoint> {
   const sources: ByteSource[] = [];
@@ -88,6 +119,10 @@ class Directory implements Checkpoint {
     this.tensors = tensors;
     this.#files = files;
     this.#sources = sources;
+  }
+
+  get configName(): string {
+    return `${this.name}/${CONFIG}`;
   }
 
   get version(): string | undefined {
@@ -165,10 +200,15 @@ async function missing(files: Files, config: boolean, weights: boolean): Promise
     await source?.close();
     if (source) found = `${file} (${advice})`;
   }
-  return new ModelError(mismatch(files.name, `${WEIGHTS} or ${INDEX}`, found));
+  return new NoWeights(mismatch(files.name, `${WEIGHTS} or ${INDEX}`, found));
 }
 
-async function readJson(files: Files, file: string, limit: number): Promise<Record<string, unknown> | undefined> {
+/** A JSON object in a file of at most `limit` bytes; undefined if there is no such file. */
+export async function readJson(
+  files: Files,
+  file: string,
+  limit: number,
+): Promise<Record<string, unknown> | undefined> {
   const found = await readFile(files, file, limit);
   return found && parseObject(found.text, found.name);
 }

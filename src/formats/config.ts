@@ -104,6 +104,13 @@ export function optionalNumber(above = 0): Key<number | undefined> {
   return (value, name) => (value === undefined ? undefined : number(undefined, above)(value, name));
 }
 
+/** A list of numbers above 0; undefined if absent. */
+export const numbers: Key<readonly number[] | undefined> = (value, name) => {
+  if (value === undefined) return undefined;
+  if (!Array.isArray(value)) return fail(name, "a list of numbers", value);
+  return value.map((entry, i) => number()(entry ?? undefined, `${name}[${i}]`));
+};
+
 /** true or false; `fallback` if absent. */
 export function boolean(fallback: boolean): Key<boolean> {
   return (value, name) => {

@@ -86,6 +86,11 @@ export class Machine {
     return records;
   }
 
+  /** Runs records outside of the program on the rows of the last step. */
+  runMore({ bank, program }: Pick<Segment, "bank" | "program">): void {
+    this.#execute({ bank, program }, this.banks[bank] as Bank);
+  }
+
   /**
    * Carries out one record outside of any step, by every thread or by this one alone. At `address` there must be room for
    * it and for the record that ends it.

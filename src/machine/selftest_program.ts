@@ -1,11 +1,17 @@
 /** What the self-test runs: every kernel, in a small program over one memory. */
-import { CacheFormat, Format, isQuantized, Size, Step } from "../../assembly/layout.ts";
 import {
-  Angles,
+  blockBytes,
+  CacheFormat,
+  Format,
+  isQuantized,
+  Size,
+  SourceColumns,
+  Step,
+  sourceColumns,
+} from "../../assembly/layout.ts";
+import {
   Attention,
   Cast,
-  Clamp,
-  Clip,
   Elementwise,
   Embed,
   Gather,
@@ -15,51 +21,22 @@ import {
   Op,
   Pack,
   Quantize,
-  Rope,
   Span,
 } from "../../assembly/op.ts";
+import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { Arena } from "./arena.ts";
+import { FORMATS, KEPT, type Kept, SHAPES, type Shape, someBlocks, someNumbers } from "./selftest_inputs.ts";
 import { writeRow, writeSpan } from "./step.ts";
 
 /** Four rows of one session, then one of another that has just begun. */
 const RUN_ROWS = [4, 1];
 const ROWS = 5;
-/** Formats that packing reads, and all that it makes. */
-export const STORED = [Format.F32, Format.Bf16, Format.F16] as const;
-/** All formats of packed matrices. */
-export const FORMATS = [...STORED, Format.Q8, Format.Q7, Format.Q4] as const;
+/** Rows of matrices that keep blocks: not whole panels, and one for each id of a token. */
+const KEPT_ROWS = 31;
 const CACHE_FORMATS = [CacheFormat.F32, CacheFormat.Bf16, CacheFormat.Int8] as const;
-/**
- * Every remainder that a kernel treats on its own, of widths (heads · headDim: 33, 38, 43, 48) and of heads; groups of query
- * heads; a ring across blocks of keys, one shorter than the step; a ceiling below the ring's length, above it, and far off.
- */
-const SHAPES = [
-  { heads: 3, kvHeads: 1, headDim: 11, rotaryDim: 10, nGlobal: 5, nLocal: 70, limit: 40, unrotated: true },
-  { heads: 2, kvHeads: 2, headDim: 19, rotaryDim: 6, nGlobal: 7, nLocal: 2, limit: 9, unrotated: false },
-  { heads: 1, kvHeads: 1, headDim: 43, rotaryDim: 42, nGlobal: 1, nLocal: 5, limit: 5, unrotated: true },
-  { heads: 4, kvHeads: 2, headDim: 12, rotaryDim: 12, nGlobal: 4, nLocal: 9, limit: 10000, unrotated: true },
-] as const;
-
-type Shape = (typeof SHAPES)[number];
 type Fields = Readonly<Record<number, number>>;
 
 const bits = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0] as number;
-
-/**
- * Inputs: a few decades of magnitude around 1, both signs, and in every eighth place something extreme; then the same
- * small, and so small that the eps of a norm decides.
- */
-function someNumbers() {
-  const extremes = [0, -0, 65504, -65504, 6e-8, -6e-8, 1e-30, 90];
-  let state = 1;
-  const next = (): number => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    if (state >>> 29 === 0) return extremes[(state >>> 20) & 7] as number;
-    return Math.fround(((state & 0xffff) - 32768) / 2 ** ((state >>> 16) & 15));
-  };
-  const plain = Float32Array.from({ length: 1021 }, next);
-  return { plain, small: plain.map((value) => value * 2 ** -13), tiny: plain.map((value) => value * 2 ** -24) };
-}
 
 /** Bytes of one part of a slot: keys or values of a shape, in the ring or pinned. */
 function partBytes({ kvHeads, headDim, nLocal, nGlobal }: Shape): number {
@@ -107,6 +84,8 @@ export class TestProgram {
       this.#elementwise(width, x, less, source);
       offset = this.#attentions(number, shape, less, offset);
     }
+    const x = this.floats(ROWS * SourceColumns.SuperBlock);
+    for (const kept of KEPT) this.#kept(kept, x);
     this.#record(Op.End, Span.All, {});
   }
 
@@ -147,38 +126,69 @@ export class TestProgram {
     const places = { [Pack.dst]: table, [Pack.src]: source, [Pack.results]: results, [Pack.work]: work };
     const sizes = { [Pack.rows]: width, [Pack.k]: width, [Pack.columns]: heads > 2 ? weight : 0 };
     this.#all(Op.Pack, { ...places, ...sizes, [Pack.source]: Format.F32, [Pack.target]: format });
-    const quantized = this.#buffer(80);
-    const whole = { [Quantize.y]: quantized, [Quantize.x]: x, [Quantize.k]: width, [Quantize.format]: format };
+    const added = { [Matmul.bias]: heads > 1 ? weight : 0, [Matmul.residual]: heads > 2 ? x : 0 };
+    const embedded = this.#uses(width, width, format, table, x, added);
+    const clip = { [Elementwise.y]: embedded, [Elementwise.a]: embedded, [Elementwise.factor]: bits(3) };
+    this.#all(Op.Clip, { ...clip, [Elementwise.n]: width });
+  }
+
+  /** A packed matrix [n, k] multiplied by, and its rows as embeddings, whose buffer is returned. */
+  #uses(n: number, k: number, format: Format, table: number, x: number, added: Fields): number {
+    const quantized = this.#buffer(18 * Math.ceil(k / 32));
+    const whole = { [Quantize.y]: quantized, [Quantize.x]: x, [Quantize.k]: k, [Quantize.format]: format };
     if (isQuantized(format)) this.#all(Op.Quantize, whole);
     const matmul = {
-      ...{ [Matmul.x]: isQuantized(format) ? quantized : x, [Matmul.weight]: table, [Matmul.n]: width },
-      ...{ [Matmul.k]: width, [Matmul.format]: format, [Matmul.work]: work },
+      ...{ [Matmul.x]: isQuantized(format) ? quantized : x, [Matmul.weight]: table, [Matmul.n]: n },
+      ...{ [Matmul.k]: k, [Matmul.format]: format, [Matmul.work]: this.work },
     };
     for (const span of [Span.All, Span.Logits]) {
-      const added = { [Matmul.bias]: heads > 1 ? weight : 0, [Matmul.residual]: heads > 2 ? x : 0 };
-      this.#record(Op.Matmul, span, { [Matmul.y]: this.#buffer(width), ...added, ...matmul });
+      this.#record(Op.Matmul, span, { [Matmul.y]: this.#buffer(n), ...added, ...matmul });
     }
-    const embedded = this.#buffer(width);
-    const embed = { [Embed.table]: table, [Embed.dim]: width, [Embed.format]: format, [Embed.work]: work };
+    const embedded = this.#buffer(k);
+    const embed = { [Embed.table]: table, [Embed.dim]: k, [Embed.format]: format, [Embed.work]: this.work };
     this.#all(Op.Embed, { [Embed.y]: embedded, ...embed });
-    this.#all(Op.Clip, { [Clip.x]: embedded, [Clip.dim]: width, [Clip.bound]: bits(3) });
+    return embedded;
+  }
+
+  /** A matrix that keeps the numbers of ggml's blocks. */
+  #kept(kept: Kept, x: number): void {
+    const { format, source } = kept;
+    const k = Math.max(64, sourceColumns(source));
+    const bytes = someBlocks((KEPT_ROWS * k) / sourceColumns(source), kept);
+    const src = this.arena.take(bytes.length + 16);
+    new Uint8Array(this.#memory.buffer).set(bytes, src);
+    const table = this.arena.take(2 * (k / 32) * blockBytes(format));
+    const places = { [Pack.dst]: table, [Pack.src]: src, [Pack.results]: this.results, [Pack.work]: this.work };
+    const sizes = { [Pack.rows]: KEPT_ROWS, [Pack.k]: k, [Pack.source]: source, [Pack.target]: format };
+    this.#all(Op.Pack, { ...places, ...sizes });
+    this.#uses(KEPT_ROWS, k, format, table, x, {});
   }
 
   #norms({ heads, headDim }: Shape, x: number, source: number, weight: number): void {
     const width = heads * headDim;
     for (const op of [Op.RmsNorm, Op.LayerNorm]) {
       const bias = heads > 1 ? source : 0;
-      const norm = { [Norm.x]: x, [Norm.weight]: weight, [Norm.bias]: bias, [Norm.dim]: width, [Norm.eps]: bits(1e-5) };
+      const norm = {
+        [Norm.x]: x,
+        [Norm.weight]: weight,
+        [Norm.bias]: bias,
+        [Norm.dim]: width,
+        [Norm.eps]: bits(1e-5),
+        [Norm.groups]: 1,
+      };
       this.#all(op, { [Norm.y]: this.#buffer(width), ...norm });
       this.#all(op, { [Norm.y]: this.#buffer(width), ...norm, [Norm.x]: this.floats(ROWS * width, "tiny") });
     }
+    const byHead = { [Norm.dim]: headDim, [Norm.groups]: heads, [Norm.residual]: heads > 1 ? x : 0 };
+    const rest = { [Norm.x]: x, [Norm.weight]: weight, [Norm.eps]: bits(1e-5) };
+    this.#all(Op.RmsNorm, { [Norm.y]: this.#buffer(width), ...rest, ...byHead });
   }
 
   #elementwise(width: number, x: number, less: number, source: number): void {
-    for (const op of [Op.SiluMul, Op.Gelu, Op.GeluTanh]) {
+    for (const op of [Op.SiluMul, Op.Gelu, Op.GeluTanh, Op.GeluTanhMul, Op.Scale, Op.SoftCap]) {
       for (const a of [x, less]) {
         const places = { [Elementwise.y]: this.#buffer(width), [Elementwise.a]: a, [Elementwise.b]: source };
-        this.#all(op, { ...places, [Elementwise.n]: width });
+        this.#all(op, { ...places, [Elementwise.n]: width, [Elementwise.factor]: bits(3) });
       }
     }
     this.#record(Op.Gather, Span.Logits, { [Gather.y]: this.#buffer(width), [Gather.x]: x, [Gather.dim]: width });
@@ -212,7 +222,8 @@ export class TestProgram {
       for (const clamp of format === CacheFormat.F32 ? [Clamp.None, Clamp.Distance, Clamp.Sinks] : [Clamp.Distance]) {
         // Every shape has half of the pairs, and every pair two shapes.
         const slopes = (number + clamp + format) & 1 ? less : 0;
-        const rest = { [Attention.clamp]: clamp, [Attention.slopes]: slopes };
+        const softCap = number === 2 ? bits(0.5) : 0;
+        const rest = { [Attention.clamp]: clamp, [Attention.slopes]: slopes, [Attention.softCap]: softCap };
         this.#all(Op.Attention, { [Attention.out]: this.#buffer(heads * headDim), ...attention, ...rest });
       }
       this.#all(Op.Store, attention);
@@ -224,9 +235,12 @@ export class TestProgram {
   #rotations({ heads, kvHeads, headDim, rotaryDim, limit }: Shape, q: number, k: number) {
     const buffer = (columns = heads * headDim) => this.#buffer(columns);
     const [angles, qRotated, qFixed, kRotated] = [buffer(2 * rotaryDim), buffer(), buffer(), buffer()] as const;
-    const pairs = { [Angles.turns]: this.#turns, [Angles.pairs]: rotaryDim / 2, [Angles.limit]: limit };
+    const factors = { [Angles.factor]: bits(1.1), [Angles.fixedFactor]: bits(1.21) };
+    const pairs = { [Angles.turns]: this.#turns, [Angles.pairs]: rotaryDim / 2, [Angles.limit]: limit, ...factors };
     this.#all(Op.Angles, { [Angles.out]: buffer(2 * rotaryDim), [Angles.clamp]: Clamp.Sinks, ...pairs });
     this.#all(Op.Angles, { [Angles.out]: angles, [Angles.clamp]: Clamp.Distance, ...pairs });
+    const temper = { [Temper.dim]: heads * headDim, [Temper.beta]: bits(0.1), [Temper.original]: 3 };
+    this.#all(Op.Temper, { [Temper.y]: buffer(), [Temper.x]: q, ...temper });
     const dims = { [Rope.angles]: angles, [Rope.headDim]: headDim, [Rope.rotaryDim]: rotaryDim };
     this.#all(Op.Rope, { [Rope.y]: qRotated, [Rope.x]: q, [Rope.heads]: heads, ...dims });
     this.#all(Op.Rope, { [Rope.y]: qFixed, [Rope.x]: q, [Rope.heads]: heads, [Rope.fixed]: 1, ...dims });

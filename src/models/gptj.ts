@@ -13,8 +13,8 @@ import {
 } from "../formats/config.ts";
 import { HIDDEN, LAST } from "./buffers.ts";
 import { decoder } from "./decoder.ts";
-import { inverseFrequencies } from "./positions.ts";
 import { type AttentionOperation, MAX, type Operation, type Program, Weights } from "./program.ts";
+import { inverseFrequencies } from "./rope_scaling.ts";
 
 /** attribute_map of transformers' GPTJConfig. */
 const ALIASES = {

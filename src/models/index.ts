@@ -1,14 +1,40 @@
 import { ModelError, mismatch, show } from "../base/errors.ts";
 import { unpackedConfig } from "../formats/packed.ts";
+import { gemma2 } from "./gemma2.ts";
+import { gemma3, gemma3Text } from "./gemma3.ts";
+import { gptNeox } from "./gpt_neox.ts";
 import { gptj } from "./gptj.ts";
+import { granite } from "./granite.ts";
 import { llama } from "./llama.ts";
+import { ministral3 } from "./ministral3.ts";
 import { mistral } from "./mistral.ts";
+import { mistral3 } from "./mistral3.ts";
 import { mpt } from "./mpt.ts";
+import { olmo2 } from "./olmo2.ts";
+import { olmo3 } from "./olmo3.ts";
+import { phi3 } from "./phi3.ts";
 import type { Program } from "./program.ts";
 import { qwen2 } from "./qwen2.ts";
+import { qwen3 } from "./qwen3.ts";
+import { smollm3 } from "./smollm3.ts";
+import { stablelm } from "./stablelm.ts";
 
 /** The architectures, by Hugging Face model_type; each has the file of its name. */
-export const MODELS = { gptj, llama, mistral, mpt, qwen2 } as const;
+export const MODELS = {
+  ...{
+    gemma2,
+    gemma3,
+    gemma3_text: gemma3Text,
+    gpt_neox: gptNeox,
+    gptj,
+    granite,
+    llama,
+    ministral3,
+    mistral,
+    mistral3,
+  },
+  ...{ mpt, olmo2, olmo3, phi3, qwen2, qwen3, smollm3, stablelm },
+} as const;
 
 /** The program of the model that `config` (a parsed config.json, `name` in errors) describes. */
 export function programOf(config: Readonly<Record<string, unknown>>, name: string): Program {

@@ -14,11 +14,12 @@ import {
   readConfig,
   type Values,
 } from "../formats/config.ts";
-import { HIDDEN, LAST } from "./buffers.ts";
+import { LAST } from "./buffers.ts";
 import { decoder } from "./decoder.ts";
-import { inverseFrequencies } from "./positions.ts";
-import { type AttentionOperation, MAX, type Operation, type Program, Weights } from "./program.ts";
-import { ropeKeys, ropeOf } from "./rope_config.ts";
+import { type GatedLayers, type GatedVariant, gatedLayer, gatedNorm } from "./gated.ts";
+import type { Positions, Rope } from "./positions.ts";
+import { type AttentionShape, MAX, type Program, Weights } from "./program.ts";
+import { type RopeDefaults, type ropeByType, ropeKeys, ropeOf } from "./rope_config.ts";
 
 /** The config keys that LLaMA, Mistral and Qwen2 share. */
 export const gatedKeys = {
@@ -90,46 +91,21 @@ export function llama(raw: Readonly<Record<string, unknown>>, name: string): Pro
   });
 }
 
-/** How layer_types is read depends on the model. */
-type GatedConfig = Omit<Values<typeof gatedKeys>, "layer_types">;
+/** How layer_types and the activation are read depends on the model. */
+export type GatedConfig = Omit<Values<typeof gatedKeys>, "layer_types" | "hidden_act" | "hidden_activation">;
 
-/** What differs between models of this kind: biases, and the window of a layer. */
-export interface GatedVariant {
-  readonly qkvBias: boolean;
-  readonly outBias: boolean;
-  readonly mlpBias: boolean;
-  /** The trained window of a layer; without this function no layer has one. */
-  readonly window?: ((layer: number) => number | undefined) | undefined;
-}
-
-/**
- * A decoder of RMSNorm, rotary attention and a gated SiLU MLP, each with a residual: LLaMA, Mistral and Qwen2, which
- * differ only in biases.
- */
+/** A decoder of RMSNorm, attention and a gated MLP, each with a residual: LLaMA, and what a variant makes of it. */
 export function gatedDecoder(modelType: string, name: string, config: GatedConfig, variant: GatedVariant): Program {
   const hidden = config.hidden_size;
   const inner = config.intermediate_size;
-  const attention = gatedAttention(name, config);
-  const { heads, kvHeads, headDim } = attention.shape;
+  const shape = attentionShape(name, config, variant);
+  const { heads, kvHeads, headDim } = shape;
+  const positions = variant.positions ?? same(rotary(name, config, headDim));
   const weights = new Weights();
-  const norm = (y: string, x: string, tensor: string) => weights.rmsNorm(y, x, tensor, hidden, config.rms_norm_eps);
+  const parts: GatedLayers = { variant, weights, hidden, inner, eps: config.rms_norm_eps, shape, positions };
   const table = weights.table("model.embed_tokens.weight", config.vocab_size, hidden, config.tie_word_embeddings);
-  const layers = Array.from({ length: config.num_hidden_layers }, (_, i): Operation[] => {
-    const layer = `model.layers.${i}`;
-    return [
-      norm("normed", HIDDEN, `${layer}.input_layernorm`),
-      weights.linear("q", "normed", `${layer}.self_attn.q_proj`, heads * headDim, hidden, variant.qkvBias),
-      weights.linear("k", "normed", `${layer}.self_attn.k_proj`, kvHeads * headDim, hidden, variant.qkvBias),
-      weights.linear("v", "normed", `${layer}.self_attn.v_proj`, kvHeads * headDim, hidden, variant.qkvBias),
-      { ...attention, window: variant.window?.(i) },
-      weights.update("attended", `${layer}.self_attn.o_proj`, hidden, heads * headDim, variant.outBias),
-      norm("normed", HIDDEN, `${layer}.post_attention_layernorm`),
-      weights.linear("gate", "normed", `${layer}.mlp.gate_proj`, inner, hidden, variant.mlpBias),
-      weights.linear("up", "normed", `${layer}.mlp.up_proj`, inner, hidden, variant.mlpBias),
-      { op: "siluMul", y: "gate", a: "gate", b: "up" },
-      weights.update("gate", `${layer}.mlp.down_proj`, hidden, inner, variant.mlpBias),
-    ];
-  });
+  const layers = Array.from({ length: config.num_hidden_layers }, (_, i) => gatedLayer(parts, i));
+  const { embedScale, logitScale, logitCap } = variant;
   return decoder({
     ...{ modelType, config, trainedLength: config.max_position_embeddings, hidden, weights, table, layers },
     buffers: {
@@ -140,13 +116,18 @@ export function gatedDecoder(modelType: string, name: string, config: GatedConfi
       gate: inner,
       up: inner,
     },
-    finalNorm: norm(LAST, LAST, "model.norm"),
+    finalNorm: gatedNorm(parts, LAST, LAST, "model.norm"),
     headBias: false,
+    ...{ embedScale, logitScale, logitCap },
   });
 }
 
-/** Rotary attention in halves, of grouped heads where the config has them; every layer adds its window. */
-function gatedAttention(name: string, config: GatedConfig): Omit<AttentionOperation, "window"> {
+/** Grouped heads where the config has them. */
+export function attentionShape(
+  name: string,
+  config: Omit<GatedConfig, "rms_norm_eps" | "layer_norm_eps" | "rope_parameters">,
+  variant: Pick<GatedVariant, "scale" | "softCap"> = {},
+): AttentionShape {
   const hidden = config.hidden_size;
   const heads = config.num_attention_heads;
   const kvHeads = config.num_key_value_heads ?? heads;
@@ -154,14 +135,43 @@ function gatedAttention(name: string, config: GatedConfig): Omit<AttentionOperat
   if (config.head_dim === undefined) divides(`${name}: hidden_size`, hidden, "num_attention_heads", heads);
   const headDim = integer(MAX.headDim)(config.head_dim ?? hidden / heads, `${name}: head_dim`);
   divides(`${name}: head_dim`, headDim, "a pair", 2);
-  const scale = 1 / Math.sqrt(headDim);
+  const { scale = 1 / Math.sqrt(headDim), softCap } = variant;
   computed(`${name}: attention_multiplier`, config.attention_multiplier, scale);
-  computed(`${name}: query_pre_attn_scalar`, config.query_pre_attn_scalar, headDim);
+  if (variant.scale === undefined) computed(`${name}: query_pre_attn_scalar`, config.query_pre_attn_scalar, headDim);
   computed(`${name}: rotary_dim`, config.rotary_dim, headDim);
-  const { theta, scaling } = ropeOf(config, name, config.max_position_embeddings);
-  return {
-    ...({ op: "attention", y: "attended", q: "q", k: "k", v: "v" } as const),
-    shape: { heads, kvHeads, headDim, scale },
-    positions: { kind: "rope", inverseFrequencies: inverseFrequencies(headDim, theta, scaling), interleaved: false },
-  } as const;
+  return { heads, kvHeads, headDim, scale, softCap };
+}
+
+/** The same positions in every layer. */
+function same(positions: Positions): () => Positions {
+  return () => positions;
+}
+
+/** Rotary positions in halves, by a config's keys of RoPE; `defaults` are the model's own. */
+export function rotary(
+  name: string,
+  config: Parameters<typeof ropeOf>[0] & { readonly max_position_embeddings: number },
+  headDim: number,
+  defaults: RopeDefaults = {},
+): Rope {
+  return ropeOf(config, name, { headDim, trainedLength: config.max_position_embeddings, ...defaults });
+}
+
+/** What `rope_parameters` has for each type of layers; a key of ropeByType. */
+type RopeByType = ReturnType<ReturnType<typeof ropeByType<"full_attention" | "sliding_attention">>>;
+
+/**
+ * Rotary positions of global layers, and of those with a window, of which rope_scaling says nothing. `theta`: the bases
+ * where rope_parameters has none. see: HF Gemma3TextConfig, Olmo3Config
+ */
+export function rotaryByType(
+  name: string,
+  config: Omit<Parameters<typeof rotary>[1], "rope_parameters"> & { readonly rope_parameters: RopeByType },
+  headDim: number,
+  theta: { readonly global: number; readonly windowed: number },
+): { readonly global: Rope; readonly windowed: Rope } {
+  const { full_attention: full, sliding_attention: sliding } = config.rope_parameters ?? {};
+  const all = { ...config, rope_theta: theta.global, rope_parameters: full };
+  const some = { ...config, rope_theta: theta.windowed, rope_scaling: undefined, rope_parameters: sliding };
+  return { global: rotary(name, all, headDim), windowed: rotary(name, some, headDim) };
 }

@@ -107,7 +107,7 @@ export function mpt(raw: Readonly<Record<string, unknown>>, name: string): Progr
   const norm = (y: string, x: string, tensor: string) => weights.layerNorm(y, x, tensor, hidden, eps, bias);
   const third = (y: string, layer: string, index: number): Operation[] => {
     const matmul = thirdOf(weights, `${layer}.attn.Wqkv`, y, index * hidden, hidden, bias);
-    return attn.clip_qkv ? [matmul, { op: "clip", x: y, bound: attn.clip_qkv }] : [matmul];
+    return attn.clip_qkv ? [matmul, { op: "clip", y, a: y, factor: attn.clip_qkv }] : [matmul];
   };
   const table = weights.table("transformer.wte.weight", config.vocab_size, hidden, config.tie_word_embeddings);
   const layers = Array.from({ length: config.n_layers }, (_, i): Operation[] => {

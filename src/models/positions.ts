@@ -12,6 +12,16 @@ export interface Rope {
   readonly inverseFrequencies: readonly number[];
   /** Pairs are adjacent (GPT-J) instead of half the rotary dimensions apart (LLaMA). */
   readonly interleaved: boolean;
+  /** What rotated queries and keys are multiplied by, transformers' attention_scaling; 1 by default. */
+  readonly factor?: number | undefined;
+  /**
+   * longrope: the frequencies for spans of more than `beyond` tokens, and, once planning has decided it by the layer's
+   * policy, which factors inverseFrequencies has.
+   */
+  readonly long?: { readonly beyond: number; readonly inverseFrequencies: readonly number[] } | undefined;
+  readonly factors?: "short" | "long" | undefined;
+  /** Queries are multiplied by 1 + beta · ln(1 + ⌊n / original⌋), n: tokens before them. see: HF get_llama_4_attn_scale */
+  readonly temperature?: { readonly beta: number; readonly original: number } | undefined;
 }
 
 /** Linear biases. */
@@ -86,36 +96,15 @@ export function power(base: number, exponent: number): number {
   return toNumber(exp((log(fixed(base)) * fixed(exponent)) >> BITS));
 }
 
+/** Natural logarithm of a number from 1e-200 to 1e200, correct to the last bit or nearly so, the same on every engine. */
+export function naturalLog(value: number): number {
+  // Fixed point has no room for small numbers.
+  return value < 1 ? -naturalLog(1 / value) : toNumber(log(fixed(value)));
+}
+
 /** Turns per position in units of 2^-64 turn: T = round(2^64 · θ / 2π). The angle of position p is p · T mod 2^64. */
 export function turns(inverseFrequency: number): bigint {
   return ((fixed(inverseFrequency) << 64n) + TWO_PI / 2n) / TWO_PI;
-}
-
-/** Scaling of RoPE's frequencies. see: HF modeling_rope_utils.py */
-export type RopeScaling =
-  | { readonly type: "default" }
-  | { readonly type: "linear"; readonly factor: number }
-  | {
-      readonly type: "llama3";
-      readonly factor: number;
-      readonly lowFreqFactor: number;
-      readonly highFreqFactor: number;
-      readonly originalMaxPositionEmbeddings: number;
-    };
-
-/** θ_i = ropeTheta^(−2i / rotaryDim), scaled; [rotaryDim / 2]. */
-export function inverseFrequencies(rotaryDim: number, ropeTheta: number, scaling: RopeScaling): number[] {
-  return Array.from({ length: rotaryDim / 2 }, (_, i) => {
-    const frequency = power(ropeTheta, (-2 * i) / rotaryDim);
-    if (scaling.type === "default") return frequency;
-    if (scaling.type === "linear") return frequency / scaling.factor;
-    const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings } = scaling;
-    const rotations = (originalMaxPositionEmbeddings * frequency) / (2 * Math.PI);
-    if (rotations < lowFreqFactor) return frequency / factor;
-    if (rotations > highFreqFactor) return frequency;
-    const smooth = (rotations - lowFreqFactor) / (highFreqFactor - lowFreqFactor);
-    return ((1 - smooth) * frequency) / factor + smooth * frequency;
-  });
 }
 
 /**

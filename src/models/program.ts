@@ -16,6 +16,8 @@ export interface Program extends WithoutEffect {
   /** Buffers of activations: f32 values per row of the step. Those of buffers.ts must be among them. */
   readonly buffers: Readonly<Record<string, number>>;
   readonly weights: ReadonlyMap<string, Weight>;
+  /** How names of tensors start that belong to other parts of the checkpoint, such as vision. */
+  readonly otherTensors?: readonly string[] | undefined;
   /** Operations before the layers, of each layer, and after them; the last work on the rows that want logits. */
   readonly embed: readonly Operation[];
   readonly layers: readonly (readonly Operation[])[];
@@ -29,6 +31,8 @@ export interface AttentionShape {
   readonly headDim: number;
   /** Factor of q · k. */
   readonly scale: number;
+  /** Logits, thus scaled, become softCap · tanh(logit / softCap); by default they stay. */
+  readonly softCap?: number | undefined;
 }
 
 /** The attention of a layer, with everything in which layers may differ. A layer has at most one. */
@@ -55,13 +59,27 @@ export interface Weight {
   readonly rows: readonly RowRange[];
   /** What is added to every number while it is read: 1 where a norm multiplies by 1 + w; 0 by default. */
   readonly added?: number | undefined;
+  /** What every number of an f32 matrix is multiplied by while it is read; 1 by default. */
+  readonly factor?: number | undefined;
+  /** Its format in memory, whatever the model's is. */
+  readonly dtype?: "f32" | undefined;
 }
 
 /** Names in y, x, a, b, q, k, v are buffers; table, weight and bias are weights. */
 export type Operation =
   | { readonly op: "embed"; readonly y: string; readonly table: string }
   | { readonly op: "gather"; readonly y: string; readonly x: string }
-  | { readonly op: "rmsNorm"; readonly y: string; readonly x: string; readonly weight: string; readonly eps: number }
+  | {
+      readonly op: "rmsNorm";
+      readonly y: string;
+      readonly x: string;
+      readonly weight: string;
+      readonly eps: number;
+      /** Heads that x consists of, each normed by itself with the same weight; 1 by default. */
+      readonly groups?: number | undefined;
+      /** Added to the result: a buffer, which may be y. */
+      readonly residual?: string | undefined;
+    }
   | {
       readonly op: "layerNorm";
       readonly y: string;
@@ -79,10 +97,11 @@ export type Operation =
       /** Added to the result: a buffer, which may be y. */
       readonly residual?: string | undefined;
     }
-  | { readonly op: "clip"; readonly x: string; readonly bound: number }
   | AttentionOperation
-  | { readonly op: "siluMul"; readonly y: string; readonly a: string; readonly b: string }
-  | { readonly op: "gelu" | "geluTanh"; readonly y: string; readonly a: string };
+  | { readonly op: "siluMul" | "geluTanhMul"; readonly y: string; readonly a: string; readonly b: string }
+  | { readonly op: "gelu" | "geluTanh"; readonly y: string; readonly a: string }
+  /** factor · a, a within ±factor, or factor · tanh(a / factor). */
+  | { readonly op: "scale" | "clip" | "softCap"; readonly y: string; readonly a: string; readonly factor: number };
 
 /** The attention of a layer, if it has one. */
 export function attentionOf({ layers }: Program, layer: number): AttentionOperation | undefined {
@@ -113,6 +132,8 @@ export function weightNames(operation: Operation): string[] {
 }
 
 type Matmul = Extract<Operation, { op: "matmul" }>;
+/** A norm of rows or of heads. */
+export type RmsNorm = Extract<Operation, { op: "rmsNorm" }>;
 
 /** Larger sizes in a config are a mistake or an attack. */
 export const MAX = {
@@ -166,8 +187,11 @@ export class Weights {
     };
   }
 
-  rmsNorm(y: string, x: string, tensor: string, dim: number, eps: number): Operation {
-    return { op: "rmsNorm", y, x, weight: this.add(`${tensor}.weight`, dim), eps };
+  /** y = norm(x) by `tensor`.weight [dim], of which x has one or several; `added`: see Weight. */
+  rmsNorm(y: string, x: string, tensor: string, dim: number, eps: number, added = 0): RmsNorm {
+    const weight = this.add(`${tensor}.weight`, dim);
+    if (added) this.all.set(weight, { ...(this.all.get(weight) as Weight), added });
+    return { op: "rmsNorm", y, x, weight, eps };
   }
 
   layerNorm(y: string, x: string, tensor: string, dim: number, eps: number, bias: boolean): Operation {
@@ -175,10 +199,10 @@ export class Weights {
     return { op: "layerNorm", y, x, weight, bias: bias ? this.add(`${tensor}.bias`, dim) : undefined, eps };
   }
 
-  /** logits[vocab] = last[dim] through the tied table or lm_head. */
-  head(table: string, tied: boolean, vocab: number, dim: number, bias: boolean): Operation {
-    const all = contiguous(0, vocab);
-    const weight = tied ? this.rows(HEAD, [HEAD, table], [vocab, dim], all, [vocab, dim]) : this.add(HEAD, vocab, dim);
+  /** logits[vocab] = last[dim] through the tied table or the head, which may be stored under another name. */
+  head(table: string, tied: boolean, vocab: number, dim: number, bias: boolean, stored: string = HEAD): Operation {
+    const names = [...new Set([HEAD, stored]), ...(tied ? [table] : [])];
+    const weight = this.rows(HEAD, names, [vocab, dim], contiguous(0, vocab), [vocab, dim]);
     return { op: "matmul", y: LOGITS, x: LAST, weight, bias: bias ? this.add("lm_head.bias", vocab) : undefined };
   }
 }

@@ -1,6 +1,7 @@
 import { ModelError, mismatch } from "../base/errors.ts";
 import { Arena } from "../machine/arena.ts";
 import { weightNames } from "../models/program.ts";
+import { placeFinalNorm } from "./final_norm.ts";
 import { programBytes, recordsOf } from "./link.ts";
 import { type Draft, placeBank, type Unit } from "./place.ts";
 
@@ -32,6 +33,7 @@ function bankSize(draft: Draft, units: readonly Unit[]): number {
   const placement = placeBank(draft, 0, units);
   const arena = new Arena(placement.end);
   for (const { records } of recordsOf(draft, placement, units)) arena.take(programBytes(records.length));
+  placeFinalNorm(draft, placement, 0, units, arena);
   return initialBytes(placement, arena.end);
 }
 

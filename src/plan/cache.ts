@@ -1,5 +1,6 @@
 import { CacheFormat, Size } from "../../assembly/layout.ts";
-import { Clamp, Offset } from "../../assembly/op.ts";
+import { Offset } from "../../assembly/op.ts";
+import { Clamp } from "../../assembly/op_positions.ts";
 import type { CacheDType } from "../base/dtype.ts";
 import { align } from "../machine/arena.ts";
 import type { AttentionOperation } from "../models/program.ts";

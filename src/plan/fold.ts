@@ -36,13 +36,15 @@ export function foldings(program: Program, resolved: ReadonlyMap<string, Resolve
     operations.flatMap((operation, i): Folding[] => {
       if (operation.op !== "rmsNorm" && operation.op !== "layerNorm") return [];
       const into = readers(operation.y, operations.slice(i + 1));
-      const good = into?.every((name) => {
-        const { dtype, key, packed } = resolved.get(name) as ResolvedWeight;
-        return !packed && QUANTIZED.some((format) => format === dtype) && uses.get(key) === 1;
+      // An adapter's matrices are multiplied by them too, and decide nothing.
+      const own = into?.filter((name) => !resolved.get(name)?.weight.dtype);
+      const good = own?.every((name) => {
+        const { dtype, key, packed, kept } = resolved.get(name) as ResolvedWeight;
+        return !packed && !kept && QUANTIZED.some((format) => format === dtype) && uses.get(key) === 1;
       });
       const bias = operation.op === "layerNorm" ? operation.bias : undefined;
       const outliersOnly = into?.some((name) => resolved.get(name)?.dtype === "q4") ?? false;
-      return into?.length && good ? [{ weight: operation.weight, bias, into, outliersOnly }] : [];
+      return into && own?.length && good ? [{ weight: operation.weight, bias, into, outliersOnly }] : [];
     }),
   );
 }

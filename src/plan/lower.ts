@@ -1,6 +1,6 @@
 import { activationBytes, blockColumns, isQuantized } from "../../assembly/layout.ts";
-import { Clip, Elementwise, Embed, Gather, Matmul, Norm, Op, Quantize, Span } from "../../assembly/op.ts";
-import type { DType } from "../base/dtype.ts";
+import { Elementwise, Embed, Gather, Matmul, Norm, Op, Quantize, Span } from "../../assembly/op.ts";
+import type { MemoryDType } from "../base/dtype.ts";
 import { LOGITS_BUFFERS, PLANNED } from "../models/buffers.ts";
 import type { Operation, Program } from "../models/program.ts";
 import type { CacheLayout } from "./cache.ts";
@@ -8,13 +8,16 @@ import { lowerAttention } from "./lower_attention.ts";
 import { type Addresses, bits, type PlannedRecord, record } from "./record.ts";
 import { FORMATS, packedRowBytes } from "./weights.ts";
 
-/** What the buffer of quantised activations holds: which buffer's numbers, for which format. */
+/** What the buffer of quantised activations holds: which buffer's numbers, in how many bytes per block. */
 export interface Quantized {
   x?: string;
-  dtype?: DType;
+  bytes?: number;
 }
 
-const ELEMENTWISE = { siluMul: Op.SiluMul, gelu: Op.Gelu, geluTanh: Op.GeluTanh } as const;
+const ELEMENTWISE = {
+  ...{ siluMul: Op.SiluMul, geluTanhMul: Op.GeluTanhMul, gelu: Op.Gelu, geluTanh: Op.GeluTanh },
+  ...{ scale: Op.Scale, clip: Op.Clip, softCap: Op.SoftCap },
+} as const;
 
 /** f32 values per row of every buffer. */
 export type Widths = Readonly<Record<string, number>>;
@@ -41,8 +44,7 @@ interface Lowering {
 export function lower(operation: Operation, layer: LoweredLayer | undefined, lowering: Lowering): PlannedRecord[] {
   const records = lowerOne(operation, layer, lowering);
   const { quantized } = lowering;
-  const written = "y" in operation ? operation.y : operation.x;
-  if (written === quantized.x) quantized.x = "";
+  if (operation.y === quantized.x) quantized.x = "";
   return records;
 }
 
@@ -57,8 +59,6 @@ function lowerOne(operation: Operation, layer: LoweredLayer | undefined, lowerin
       return [lowerNorm(operation, lowering)];
     case "matmul":
       return lowerMatmul(operation, lowering);
-    case "clip":
-      return [lowerClip(operation, lowering)];
     case "attention": {
       const { cache, offset } = layer as LoweredLayer;
       return lowerAttention(operation, cache, offset, lowering.at);
@@ -101,7 +101,8 @@ function lowerGather({ y, x }: Of<"gather">, { widths, at }: Lowering): PlannedR
 
 function lowerNorm(operation: Of<"rmsNorm"> | Of<"layerNorm">, { widths, at }: Lowering): PlannedRecord {
   const { op, y, x, eps } = operation;
-  const dim = widths[x] as number;
+  const { groups = 1, residual } = op === "rmsNorm" ? operation : {};
+  const width = widths[x] as number;
   const weight = at.weight(operation.weight);
   const bias = op === "layerNorm" && operation.bias ? at.weight(operation.bias) : undefined;
   const fields = {
@@ -109,11 +110,15 @@ function lowerNorm(operation: Of<"rmsNorm"> | Of<"layerNorm">, { widths, at }: L
     [Norm.x]: at.buffer(x),
     [Norm.weight]: weight.address,
     [Norm.bias]: bias?.address ?? 0,
-    [Norm.dim]: dim,
+    [Norm.dim]: width / groups,
     [Norm.eps]: bits(eps),
+    [Norm.groups]: groups,
+    [Norm.residual]: residual ? at.buffer(residual) : 0,
   };
-  const text = `${shaped(y, widths)} = ${op}(${x}) · ${operation.weight}`;
-  const cost = { weightBytes: weight.bytes + (bias?.bytes ?? 0), flops: 5 * dim };
+  const grouped = groups > 1 ? ` by ${groups} heads` : "";
+  const more = residual ? ` + ${residual}` : "";
+  const text = `${shaped(y, widths)} = ${op}(${x}${grouped}) · ${operation.weight}${more}`;
+  const cost = { weightBytes: weight.bytes + (bias?.bytes ?? 0), flops: 5 * width };
   return record(op === "rmsNorm" ? Op.RmsNorm : Op.LayerNorm, spanOf(x), fields, text, cost);
 }
 
@@ -141,8 +146,9 @@ function lowerMatmul(operation: Of<"matmul">, { widths, at, quantized }: Lowerin
   const text = `${shaped(y, widths)} = ${x} · ${operation.weight}[${n},${k}]ᵀ ${weight.dtype}${more}`;
   const cost = { weightBytes: weight.bytes + (bias?.bytes ?? 0), flops: 2 * n * k };
   const matmul = record(Op.Matmul, spanOf(y), fields, text, cost);
-  if (!whole || (quantized.x === x && quantized.dtype === weight.dtype)) return [matmul];
-  Object.assign(quantized, { x, dtype: weight.dtype });
+  const bytes = activationBytes(format);
+  if (!whole || (quantized.x === x && quantized.bytes === bytes)) return [matmul];
+  Object.assign(quantized, { x, bytes });
   const numbers = {
     [Quantize.y]: at.buffer(PLANNED.quantized),
     [Quantize.x]: at.buffer(x),
@@ -153,12 +159,6 @@ function lowerMatmul(operation: Of<"matmul">, { widths, at, quantized }: Lowerin
   return [record(Op.Quantize, spanOf(x), numbers, how, { flops: 4 * k }), matmul];
 }
 
-function lowerClip({ x, bound }: Of<"clip">, { widths, at }: Lowering): PlannedRecord {
-  const dim = widths[x] as number;
-  const fields = { [Clip.x]: at.buffer(x), [Clip.dim]: dim, [Clip.bound]: bits(bound) };
-  return record(Op.Clip, Span.All, fields, `${shaped(x, widths)} within ±${bound}`, { flops: 2 * dim });
-}
-
 function lowerElementwise(operation: Of<keyof typeof ELEMENTWISE>, { widths, at }: Lowering): PlannedRecord {
   const { op, y, a } = operation;
   const n = widths[y] as number;
@@ -167,13 +167,15 @@ function lowerElementwise(operation: Of<keyof typeof ELEMENTWISE>, { widths, at 
     [Elementwise.a]: at.buffer(a),
     [Elementwise.b]: at.buffer("b" in operation ? operation.b : a),
     [Elementwise.n]: n,
+    [Elementwise.factor]: "factor" in operation ? bits(operation.factor) : 0,
   };
-  const args = "b" in operation ? `${a}, ${operation.b}` : a;
-  return record(ELEMENTWISE[op], Span.All, fields, `${shaped(y, widths)} = ${op}(${args})`, { flops: 30 * n });
+  const second = "b" in operation ? `, ${operation.b}` : "factor" in operation ? `, ${operation.factor}` : "";
+  const flops = op === "scale" || op === "clip" ? 2 * n : 30 * n;
+  return record(ELEMENTWISE[op], spanOf(y), fields, `${shaped(y, widths)} = ${op}(${a}${second})`, { flops });
 }
 
 /** The buffer that quantised matmuls need beside the model's own: f32 values per row, enough for any x. */
-export function quantizedBuffer(program: Program, dtypeOf: (weight: string) => DType): Record<string, number> {
+export function quantizedBuffer(program: Program, dtypeOf: (weight: string) => MemoryDType): Record<string, number> {
   const operations = [...program.layers.flat(), ...program.head];
   const widths = operations.map((operation) => {
     const format = operation.op === "matmul" ? FORMATS[dtypeOf(operation.weight)] : undefined;

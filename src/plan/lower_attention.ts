@@ -1,4 +1,5 @@
-import { Angles, Attention, Cast, Clamp, Offset, Op, Rope, Span } from "../../assembly/op.ts";
+import { Attention, Cast, Offset, Op, Span } from "../../assembly/op.ts";
+import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { PLANNED } from "../models/buffers.ts";
 import type { AttentionOperation } from "../models/program.ts";
 import { CACHE_FORMATS, type CacheLayout } from "./cache.ts";
@@ -14,16 +15,21 @@ export function anglesOf({ positions }: AttentionOperation, cache: CacheLayout):
 
 /** The record that makes angles of the step's rows from the turns at `turns`. */
 export function anglesRecord({ positions, clamp, limit }: AngleKey, turns: number, out: number): PlannedRecord {
-  const pairs = positions.inverseFrequencies.length;
+  const { inverseFrequencies, factor = 1, factors } = positions;
+  const pairs = inverseFrequencies.length;
   const fields = {
     [Angles.out]: out,
     [Angles.turns]: turns,
     [Angles.pairs]: pairs,
     [Angles.clamp]: clamp,
     [Angles.limit]: limit,
+    [Angles.factor]: bits(factor),
+    // Queries rotated by a fixed distance meet unrotated keys, which have no factor.
+    [Angles.fixedFactor]: bits(clamp === Clamp.Distance ? factor * factor : factor),
   };
   const fixed = clamp === Clamp.None ? "" : ` and ${limit}${clamp === Clamp.Sinks ? " after the first" : ""}`;
-  const text = `angles[2,2,${pairs}] of the position${fixed}`;
+  const scaled = `${factors ? `, by ${factors} factors` : ""}${factor === 1 ? "" : `, times ${factor}`}`;
+  const text = `angles[2,2,${pairs}] of the position${fixed}${scaled}`;
   return record(Op.Angles, Span.All, fields, text, { flops: 160 * pairs });
 }
 
@@ -34,13 +40,14 @@ export function lowerAttention(
   layerOffset: number,
   at: Addresses,
 ): PlannedRecord[] {
-  const { heads, kvHeads, headDim, scale } = operation.shape;
+  const { heads, kvHeads, headDim, scale, softCap = 0 } = operation.shape;
   const { middle } = cache;
   const [own, ofMiddle] = anglesOf(operation, cache);
   const fixed = own !== undefined && cache.clamp !== Clamp.None;
   const records: PlannedRecord[] = [];
   const rotate = (angles: AngleKey, y: string, x: string, count: number, fixed?: number) =>
     void records.push(rotation(angles, at, { y, x, heads: count, headDim, fixed }));
+  if (own?.positions.temperature) records.push(temper(operation, own.positions.temperature, cache, at));
   if (own) rotate(own, PLANNED.qRotated, operation.q, heads);
   if (fixed) rotate(own, PLANNED.qFixed, operation.q, heads, own.limit);
   if (ofMiddle) rotate(ofMiddle, PLANNED.qMiddle, operation.q, heads, ofMiddle.limit);
@@ -64,6 +71,7 @@ export function lowerAttention(
     [Attention.kvHeads]: kvHeads,
     [Attention.headDim]: headDim,
     [Attention.scale]: bits(scale),
+    [Attention.softCap]: bits(softCap),
     [Attention.slopes]: at.slopes(operation.positions),
     [Attention.scratch]: at.scratch,
     ...cacheFields(cache, layerOffset),
@@ -84,6 +92,28 @@ export function lowerAttention(
     record(Op.Store, Span.All, fields, `cache = ${operation.k}, ${operation.v}[${kvHeads},${headDim}]`, { flops: 0 }),
   );
   return records;
+}
+
+/** q times what its position says; a clamp of distances bounds the position too, so that far queries are as near ones. */
+function temper(
+  { q, shape }: AttentionOperation,
+  { beta, original }: { readonly beta: number; readonly original: number },
+  { clamp, limit }: CacheLayout,
+  at: Addresses,
+): PlannedRecord {
+  const dim = shape.heads * shape.headDim;
+  const fields = {
+    [Temper.y]: at.buffer(q),
+    [Temper.x]: at.buffer(q),
+    [Temper.dim]: dim,
+    [Temper.beta]: bits(beta),
+    [Temper.original]: original,
+    [Temper.clamp]: clamp,
+    [Temper.limit]: limit,
+  };
+  const n = clamp === Clamp.None ? "n" : `min(n, ${limit})`;
+  const text = `${q}[${dim}] times 1 + ${beta} · ln(1 + ⌊${n} / ${original}⌋) after n tokens`;
+  return record(Op.Temper, Span.All, fields, text, { flops: dim });
 }
 
 /** y[heads, headDim] = x rotated by its position, or by the fixed one of these angles. */

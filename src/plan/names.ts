@@ -9,8 +9,11 @@ const WRAPPERS = new Set([
   ...["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_fpw_module", "_forward_module"],
   ...["base_model", "base_layer"],
 ]);
-/** The attributes under which a model with a head holds the one without (base_model_prefix), and wrappers hold both. */
-const BASES = new Set(["model", "transformer"]);
+/**
+ * The attributes under which a model with a head holds the one without (base_model_prefix), and wrappers hold both; and
+ * under which a model with vision holds the one of text.
+ */
+const BASES = new Set(["model", "transformer", "language_model", "gpt_neox"]);
 /** How parameter names of PEFT's adapters start, each before an underscore; and layers that replace others. */
 const ADAPTERS =
   "adamss beft boft bone c3a deft delora fourierft frod glora gralora hada hira hra ia3 lily ln_tuning lokr lora miss oft " +
@@ -21,7 +24,7 @@ const ADAPTER = new RegExp(`(?:^|\\.)(?:(?:${ADAPTERS.replaceAll(" ", "|")})_|mo
  * The name of a tensor without what depends on how the model was saved: segments of wrappers, and the prefix that a
  * model with a head adds to the names of the one without. transformers also accepts either kind of model for the other.
  */
-function bareName(name: string): string {
+export function bareName(name: string): string {
   const segments = name.split(".").filter((segment) => !WRAPPERS.has(segment));
   const first = segments.findIndex((segment) => !BASES.has(segment));
   return segments.slice(first).join(".");

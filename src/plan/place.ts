@@ -1,6 +1,7 @@
 import { Size } from "../../assembly/layout.ts";
 import { Arena, align } from "../machine/arena.ts";
 import { LOGITS_BUFFERS } from "../models/buffers.ts";
+import { hasHead } from "../models/headless.ts";
 import { turns } from "../models/positions.ts";
 import { type AttentionOperation, attentionOf, type Operation, type Program, weightNames } from "../models/program.ts";
 import type { CacheLayout } from "./cache.ts";
@@ -165,14 +166,14 @@ function placeTurns(draft: Draft, layers: readonly number[], constant: (array: B
 
 /** Angles of one name are equal. */
 function nameOf({ positions, clamp, limit }: AngleKey): string {
-  return `${clamp} ${limit} ${positions.inverseFrequencies}`;
+  return `${clamp} ${limit} ${positions.factor ?? 1} ${positions.inverseFrequencies}`;
 }
 
 /** A session slot: the last row of logits if the head is here, then the caches of the bank's layers. */
 function placeSlot({ program, layers }: Draft, units: readonly Unit[]) {
   const offsets = new Map<number, number>();
   const head = units.some(({ number }) => number === program.layers.length + 1);
-  let slotBytes = head ? align(4 * program.vocabSize) : 0;
+  let slotBytes = head && hasHead(program) ? align(4 * program.vocabSize) : 0;
   for (const { layer } of units) {
     if (layer === undefined) continue;
     offsets.set(layer, slotBytes);

@@ -1,3 +1,4 @@
+import { Offset } from "../../assembly/op.ts";
 import type { CacheDType } from "../base/dtype.ts";
 import { Arena } from "../machine/arena.ts";
 import type { BankPlan } from "../machine/bank.ts";
@@ -6,7 +7,9 @@ import { HIDDEN, LOGITS } from "../models/buffers.ts";
 import { attentionOf, type Program, windowsOf } from "../models/program.ts";
 import { assignBanks, initialBytes } from "./banks.ts";
 import { type CacheLayout, cacheLayout, NO_CACHE } from "./cache.ts";
+import { type KeptVector, type PlacedFinalNorm, placeFinalNorm } from "./final_norm.ts";
 import { type Folding, foldings } from "./fold.ts";
+import { withFrequencies } from "./frequencies.ts";
 import { bytesOf, programBytes, recordsOf } from "./link.ts";
 import { quantizedBuffer } from "./lower.ts";
 import { attentionBuffers } from "./lower_attention.ts";
@@ -50,8 +53,21 @@ export interface Plan extends MachinePlan {
   readonly layers: readonly PlannedLayer[];
   /** The windows in tokens that layers keep under every policy, where windowed and global layers mix; null: a global one. */
   readonly windows: readonly (number | null)[] | undefined;
-  /** The bank and address of logits[logitsRows, vocab]; a session's slot there starts with its last row of logits. */
+  /**
+   * The bank and address of logits[logitsRows, vocab]; a session's slot there starts with its last row of logits. Unused if
+   * the program makes none.
+   */
   readonly head: { readonly bank: number; readonly logits: number };
+  /**
+   * In the head's bank: the hidden states f32[rows, hiddenSize], the records that put them through the final norm, and the
+   * vectors of that norm which are folded elsewhere.
+   */
+  readonly hiddenStates: {
+    readonly bank: number;
+    readonly address: number;
+    readonly program: number;
+    readonly kept: readonly KeptVector[];
+  };
   /** For each unit (the embedding, each layer, the head), what its observers write, in its bank. */
   readonly observed: readonly (Observed & { readonly bank: number })[];
   /** Bytes of weights, of one session's keys and values, and of everything with one session. */
@@ -82,12 +98,13 @@ export function plan(
   options: PlanOptions,
 ): Plan {
   const draft = draftOf(program, resolved, policy, options);
-  const units = unitsOf(program);
+  const units = unitsOf(draft.program);
   const banks = assignBanks(draft, units, options.bankBytes);
   const linked = banks.map((mine, bank) => linkBank(draft, bank, mine, options));
   const bankOf = (number: number) => banks.findIndex((mine) => mine.some((unit) => unit.number === number));
   const stretches = linked.flatMap(({ stretches }) => stretches).sort((a, b) => a.first - b.first);
   const head = bankOf(program.layers.length + 1);
+  const finalNorm = linked[head]?.finalNorm as PlacedFinalNorm;
   const weights = linked.flatMap(({ placement }) => placement.weights);
   return {
     policy,
@@ -112,7 +129,13 @@ export function plan(
       const bank = bankOf(number);
       return { ...linked[bank]?.placement.observed.get(number), bank };
     }),
-    head: { bank: head, logits: linked[head]?.placement.at.buffer(LOGITS) as number },
+    head: { bank: head, logits: linked[head]?.placement.at.buffer(LOGITS) ?? Offset.Unused },
+    hiddenStates: {
+      bank: head,
+      address: linked[head]?.placement.at.buffer(HIDDEN) as number,
+      program: finalNorm.program.address,
+      kept: finalNorm.kept,
+    },
     weightBytes: weights.reduce((sum, weight) => sum + weight.bytes, 0),
     cacheBytes: draft.layers.reduce((sum, { cache }) => sum + cache.valueBytes, 0),
     memoryBytes: linked.reduce((sum, { bank }) => sum + bank.initialBytes, 0),
@@ -121,13 +144,15 @@ export function plan(
 
 /** What is decided before anything is placed: the policy and cache of every layer, the widths of all buffers. */
 function draftOf(
-  program: Program,
+  given: Program,
   resolved: ReadonlyMap<string, ResolvedWeight>,
   policy: Policy,
   options: PlanOptions,
 ): Draft {
+  const policies = layerPolicies(policy, windowsOf(given));
+  const program = withFrequencies(given, policies);
   const attentions = program.layers.map((_, layer) => attentionOf(program, layer));
-  const layers = layerPolicies(policy, windowsOf(program)).map((mine, layer) => {
+  const layers = policies.map((mine, layer) => {
     const attention = attentions[layer];
     return { policy: mine, cache: attention ? cacheLayout(mine, attention, options.cacheDtype) : NO_CACHE };
   });
@@ -150,6 +175,8 @@ interface LinkedBank {
   readonly constants: readonly Constant[];
   /** `first`: number of the stretch's first unit; `program`: address of its records. */
   readonly stretches: readonly { bank: number; first: number; program: number; records: readonly PlannedRecord[] }[];
+  /** In the head's bank. */
+  readonly finalNorm: PlacedFinalNorm | undefined;
 }
 
 /** Places a bank's units, then their records, which contain addresses of all the rest, and the session slots last. */
@@ -160,6 +187,8 @@ function linkBank(draft: Draft, bank: number, units: readonly Unit[], options: P
     return { bank, first: mine[0]?.number as number, program: arena.take(programBytes(records.length)), records };
   });
   const programs = stretches.map(({ program, records }) => ({ bank, address: program, bytes: bytesOf(records) }));
+  const finalNorm = placeFinalNorm(draft, placement, bank, units, arena);
+  if (finalNorm) programs.push(finalNorm.program);
   const { control, step, slotBytes, staging, stagingBytes } = placement;
   const initial = initialBytes(placement, arena.end);
   const all = Math.max(staging + stagingBytes, arena.end + options.maxSessions * slotBytes);
@@ -168,6 +197,7 @@ function linkBank(draft: Draft, bank: number, units: readonly Unit[], options: P
   return {
     placement,
     stretches,
+    finalNorm,
     constants: [...placement.constants, ...programs],
     bank: { control, step, slots: arena.end, slotBytes, initialBytes: initial, maximumBytes },
   };

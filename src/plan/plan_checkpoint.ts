@@ -1,10 +1,13 @@
 import { CACHE_DTYPES, type CacheDType, DTYPES, type DType } from "../base/dtype.ts";
-import { mismatch, OptionError } from "../base/errors.ts";
+import { ModelError, mismatch, OptionError } from "../base/errors.ts";
 import type { Checkpoint, CheckpointHeaders } from "../formats/checkpoint.ts";
 import { packedDtype } from "../formats/packed.ts";
 import type { Kernels } from "../machine/kernels.ts";
+import { hasHead, withoutHead } from "../models/headless.ts";
 import { programOf } from "../models/index.ts";
 import { type Program, windowsOf } from "../models/program.ts";
+import { adapt } from "./adapters.ts";
+import { TensorNames } from "./names.ts";
 import { logitsRows, type ObserveOptions, resolveObservers } from "./observers.ts";
 import { LARGEST_BANK, type Plan, plan } from "./plan.ts";
 import { type Policy, type PolicyOptions, resolvePolicy, sharedWindow } from "./policy.ts";
@@ -26,6 +29,11 @@ export interface PlanningOptions extends PolicyOptions {
   readonly maxSessions?: number | undefined;
   /** The most bytes of one Wasm memory, 4 GiB − 64 KiB by default; larger models are spread over several. */
   readonly bankBytes?: number | undefined;
+  /**
+   * false: without the matrix that makes logits, which is then neither needed nor in memory: the model embeds and does not
+   * generate.
+   */
+  readonly head?: boolean | undefined;
   /**
    * How many of a session's last tokens repetitionPenalty, noRepeatNgramSize and the like look back at; nLocal by
    * default, or maxPositions under a policy that forgets nothing.
@@ -65,16 +73,18 @@ export async function plannerOf(
   return (options) => planModel(headers, options, program);
 }
 
-function programOfCheckpoint({ name, config }: CheckpointHeaders): Program {
-  return programOf(config, `${name}/config.json`);
+function programOfCheckpoint({ configName, config }: CheckpointHeaders): Program {
+  return programOf(config, configName);
 }
 
 /** Plans a model under a policy from its program and the headers of its weight files. */
 export function planModel(
   checkpoint: CheckpointHeaders,
   options: PlanningOptions,
-  program = programOfCheckpoint(checkpoint),
+  whole = programOfCheckpoint(checkpoint),
 ): Planned {
+  const adapted = adapt(options.head === false ? withoutHead(whole) : whole, checkpoint.adapters ?? []);
+  const { program } = adapted;
   const dtype = options.dtype ?? "auto";
   if (dtype !== "auto" && !DTYPES.includes(dtype)) {
     throw new OptionError(mismatch("dtype", `one of auto, ${DTYPES.join(", ")}`, dtype));
@@ -83,15 +93,21 @@ export function planModel(
   if (!CACHE_DTYPES.includes(cacheDtype)) {
     throw new OptionError(mismatch("cacheDtype", `one of ${CACHE_DTYPES.join(", ")}`, cacheDtype));
   }
-  const packed = packedDtype(checkpoint.config, `${checkpoint.name}/config.json`);
+  const packed = packedDtype(checkpoint.config, checkpoint.configName);
   if (packed && dtype !== "auto" && dtype !== packed) {
     throw new OptionError(mismatch("dtype", `auto or ${packed}, which ${checkpoint.name} is packed as`, dtype));
   }
-  const resolved = resolveWeights(program, checkpoint.tensors, dtype, checkpoint.name, packed);
+  if (packed && adapted.tensors.size > 0) {
+    // Norms of the model are folded into its matrices.
+    throw new ModelError(mismatch("lora", "none beside a packed model (load the original)", checkpoint.name));
+  }
+  const tensors = new Map([...checkpoint.tensors, ...adapted.tensors]);
+  const resolved = resolveWeights(program, tensors, dtype, checkpoint.name, packed);
   const { layers, trainedLength } = program;
   const policy = resolvePolicy(options, trainedLength, sharedWindow(windowsOf(program)), layers.length);
   const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
   const observe = resolveObservers(options.observe, program.layers.length);
+  if (observe.nll && !hasHead(program)) throw new OptionError(mismatch("observe.nll", "false without a head", true));
   if (observe.attention && policy.middleK) {
     throw new OptionError(mismatch("observe.attention", "middleK 0", policy.middleK));
   }
@@ -105,7 +121,11 @@ export function planModel(
     repeatLastN: lookBack(options.repeatLastN, policy),
     observe,
   });
-  return { program, plan: made, unused: unusedTensors(resolved, checkpoint.tensors) };
+  const stored = new TensorNames(checkpoint.tensors, checkpoint.name);
+  const left = [...whole.weights.values()].filter(({ name }) => !program.weights.has(name));
+  const ofHead = left.flatMap(({ tensors }) => tensors.map((name) => stored.find(name)?.name));
+  const unused = unusedTensors(program, resolved, checkpoint.tensors).filter((name) => !ofHead.includes(name));
+  return { program, plan: made, unused };
 }
 
 function lookBack(given: number | undefined, { nLocal, maxPositions }: Policy): number {

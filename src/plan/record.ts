@@ -1,6 +1,7 @@
 import { Size } from "../../assembly/layout.ts";
-import type { Clamp, Op, Span } from "../../assembly/op.ts";
-import type { DType } from "../base/dtype.ts";
+import type { Op, Span } from "../../assembly/op.ts";
+import type { Clamp } from "../../assembly/op_positions.ts";
+import type { MemoryDType } from "../base/dtype.ts";
 import type { Positions, Rope } from "../models/positions.ts";
 
 /** One record, ready to be written, and what `inspect` prints about it. */
@@ -26,7 +27,7 @@ export interface AngleKey {
 /** The addresses of one bank, as its operations need them. */
 export interface Addresses {
   buffer(name: string): number;
-  weight(name: string): { readonly address: number; readonly bytes: number; readonly dtype: DType };
+  weight(name: string): { readonly address: number; readonly bytes: number; readonly dtype: MemoryDType };
   /** Angles of the step's rows, computed once for every distinct key. */
   angles(key: AngleKey): number;
   /** ALiBi's slopes; 0 if there are none. */

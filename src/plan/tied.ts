@@ -13,7 +13,7 @@ const STRETCH = 2 ** 20;
  * `kernels` is called only then.
  */
 export async function withoutTiedCopies(
-  { name, config, tensors }: CheckpointHeaders,
+  { name, configName, config, tensors, adapters }: CheckpointHeaders,
   { weights }: Program,
   kernels: () => Kernels | Promise<Kernels>,
 ): Promise<CheckpointHeaders> {
@@ -25,7 +25,7 @@ export async function withoutTiedCopies(
     const both = first && second && kept.has(first.name) && kept.has(second.name);
     if (both && (await same(first, second, await kernels()))) kept.delete(second.name);
   }
-  return { name, config, tensors: kept };
+  return { name, configName, config, tensors: kept, adapters };
 }
 
 /** Whether two tensors are equal, by XXH64: each is read in one pass, because its bytes may be a stream. */

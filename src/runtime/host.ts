@@ -1,15 +1,23 @@
 /** What Bun, Deno and Node share: files, and downloads into the Hugging Face cache. */
 import { readFile } from "node:fs/promises";
 import { availableParallelism, freemem } from "node:os";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { LambentError, mismatch, OptionError } from "../base/errors.ts";
-import type { ByteSource, Files } from "../base/source.ts";
+import { type ByteSource, type Files, withFile } from "../base/source.ts";
 import type { Build } from "../machine/kernels.ts";
 import { shownPlace } from "../sources/address.ts";
 import { directory, isDirectory, isFile, openFile } from "../sources/directory.ts";
 import { endpointOf, expandHome } from "../sources/hub_options.ts";
-import { EXPECTED, folderOf, foreignError, foreignFile, type HubModel, hubModelAt } from "../sources/model_id.ts";
+import {
+  EXPECTED,
+  folderOf,
+  foreignError,
+  foreignFile,
+  ggufName,
+  type HubModel,
+  hubModelAt,
+} from "../sources/model_id.ts";
 import { explainConnections } from "../sources/network.ts";
 import { proxyNote } from "../sources/proxy.ts";
 import { kernelsAt } from "./beside.ts";
@@ -67,26 +75,28 @@ async function open(url: URL): Promise<ByteSource | undefined> {
 }
 
 /**
- * A directory, or one of the files in it; a URL of one; or a model on the hub, which is downloaded. `~` is the home
- * directory, even if no shell has expanded it.
+ * A directory, or one of the files in it, such as a GGUF file; a URL of either; or a model on the hub, which is
+ * downloaded. `~` is the home directory, even if no shell has expanded it.
  */
 async function find(place: string, options: FindOptions): Promise<Files> {
   const where = pathOf(place);
-  if (await isDirectory(where)) return directory(where);
+  const { file, signal } = options;
+  if (await isDirectory(where)) return directory(where, file);
   if (await isFile(where)) {
-    if (folderOf(where) !== where) return directory(dirname(where));
+    if (folderOf(where) !== where) return withFile(directory(dirname(where), ggufName(where)), file);
     throw new OptionError(mismatch("model", EXPECTED, `${where} (a file)`));
   }
-  const model = hubModelAt(place, options.revision, endpointOf());
-  if (model) return directory(await download(model, place, options));
+  const model = hubModelAt(place, options, endpointOf());
+  if (model) return download(model, place, options);
   // Modules for URLs are imported only then: importing them takes longer than reading a small model.
   if (/^https?:\/\//i.test(where))
-    return (await import("../sources/url.ts")).filesFromUrl(where, { signal: options.signal });
+    return withFile((await import("../sources/url.ts")).filesFromUrl(where, { signal }), file);
   const foreign = foreignFile(where);
   if (foreign) throw foreignError(`no file ${where} (it would be ${foreign})`);
   const found = where === "" ? '""' : shownPlace(where);
+  const kind = ggufName(where) ? "file" : "directory";
   throw new OptionError(
-    mismatch("model", EXPECTED, /^[a-z][a-z\d+.-]+:\/\//i.test(where) ? found : `no directory ${found}`),
+    mismatch("model", EXPECTED, /^[a-z][a-z\d+.-]+:\/\//i.test(where) ? found : `no ${kind} ${found}`),
   );
 }
 
@@ -99,13 +109,14 @@ function pathOf(place: string): string {
   }
 }
 
-/** The local directory of the model on the hub that `place` names. */
-async function download({ id, revision, folder }: HubModel, place: string, options: FindOptions): Promise<string> {
+/** The local files of the model on the hub that `place` names. */
+async function download({ id, ...model }: HubModel, place: string, options: FindOptions): Promise<Files> {
   const { downloadModel } = await import("../sources/hub.ts");
   const { onProgress, ...rest } = options;
   const progress = ({ loaded, total }: { loaded: number; total: number }) => onProgress?.(loaded, total);
   try {
-    return await downloadModel(id, { ...rest, revision, folder, onProgress: progress });
+    const path = await downloadModel(id, { ...rest, ...model, onProgress: progress });
+    return (await isDirectory(path)) ? directory(path) : directory(dirname(path), basename(path));
   } catch (error) {
     // Names both places that were tried; an error about one of the files means that the place exists.
     const local = place.startsWith(id) && error instanceof LambentError && error.message.startsWith(`${id}:`);

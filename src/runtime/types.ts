@@ -6,6 +6,10 @@ import type { StartThread, Thread } from "../machine/pool.ts";
 export interface FindOptions {
   /** Of a model on the hub: branch, tag or commit. */
   readonly revision?: string | undefined;
+  /** The GGUF file in the directory that is meant. */
+  readonly file?: string | undefined;
+  /** The files that are needed of a place on the hub, instead of a model's. */
+  readonly only?: readonly string[] | undefined;
   /** Use only what was downloaded before. */
   readonly offline?: boolean | undefined;
   readonly cacheDir?: string | undefined;

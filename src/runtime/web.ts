@@ -1,8 +1,11 @@
 /** What hosts without a file system share: models are read from where they are, and nothing is cached. */
 import { mismatch, OptionError } from "../base/errors.ts";
-import type { ByteSource, Files } from "../base/source.ts";
+import { type ByteSource, type Files, withFile } from "../base/source.ts";
+import { chooseGguf } from "../formats/gguf_choice.ts";
 import { filesFromBlobs } from "../sources/blobs.ts";
-import { foreignError, foreignFile, HUB, hubModelAt } from "../sources/model_id.ts";
+import { findRevision } from "../sources/hub_api.ts";
+import { Client, TIMING } from "../sources/hub_client.ts";
+import { foreignError, foreignFile, HUB, type HubModel, hubModelAt } from "../sources/model_id.ts";
 import { fileAtUrl, filesFromUrl } from "../sources/url.ts";
 import type { FindOptions } from "./types.ts";
 
@@ -12,22 +15,35 @@ export async function openOnWeb(url: URL): Promise<ByteSource | undefined> {
   return filesFromBlobs("data:", { file: await (await fetch(url)).blob() }).open("file");
 }
 
-/** A URL of a directory, in a page also a relative one, or a Hugging Face id, whose files are read from the hub. */
-export async function findOnWeb(where: string, { revision, signal }: FindOptions): Promise<Files> {
-  const model = hubModelAt(where, revision);
-  if (model) {
-    const { id, folder } = model;
-    const path = [
-      id,
-      "resolve",
-      encodeURIComponent(model.revision ?? "main"),
-      ...folder.split("/").map(encodeURIComponent),
-    ];
-    return filesFromUrl([HUB, ...path].join("/"), { signal });
-  }
+/**
+ * A URL of a directory or a GGUF file, in a page also a relative one, or a Hugging Face id, whose files are read from the
+ * hub.
+ */
+export async function findOnWeb(where: string, options: FindOptions): Promise<Files> {
+  const { file, signal } = options;
+  const model = hubModelAt(where, options);
+  if (model) return onHub(model, signal ?? new AbortController().signal);
   const relative = globalThis.location && /^\.{0,2}\//.test(where);
-  if (relative || /^[a-z][a-z\d+.-]+:\/\//i.test(where)) return filesFromUrl(where, { signal });
+  if (relative || /^[a-z][a-z\d+.-]+:\/\//i.test(where)) return withFile(filesFromUrl(where, { signal }), file);
   const foreign = foreignFile(where);
   if (foreign) throw foreignError(`${where} (${foreign})`);
   throw new OptionError(mismatch("model", "a URL or a Hugging Face id such as org/name", where));
+}
+
+/** The files of a model on the hub, whose names are asked for only where they matter. */
+async function onHub({ id, revision = "main", folder, file, quantization }: HubModel, signal: AbortSignal) {
+  const path = [id, "resolve", encodeURIComponent(revision), ...folder.split("/").map(encodeURIComponent)];
+  const files = filesFromUrl([HUB, ...path].join("/"), { signal });
+  const prefix = folder && `${folder}/`;
+  const list = async () => {
+    const { files: names = new Set<string>() } = await findRevision(
+      new Client(HUB, undefined, signal, TIMING),
+      id,
+      revision,
+      "config.json",
+    );
+    return [...names].filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+  };
+  const chosen = quantization === undefined ? file : chooseGguf(await list(), { quantization }, id);
+  return { name: files.name, file: chosen, open: (name: string) => files.open(name), list };
 }

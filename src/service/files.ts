@@ -11,15 +11,16 @@ interface RemoteSource {
   readonly version: string | undefined;
 }
 
-/** What the thread that has the files answers, and what it does when nobody asks any more. */
-export function serveFiles(files: Files): { readonly handlers: Handlers; close(): void } {
+/** What the thread that has files, perhaps of several places, answers, and what it does when nobody asks any more. */
+export function serveFiles(places: readonly Files[]): { readonly handlers: Handlers; close(): void } {
   const sources = new Map<number, ByteSource>();
   let next = 0;
   let ended = false;
   const drop = (source: ByteSource) => (async () => source.close())().catch(() => {});
   const handlers = {
-    async openFile(_: Call, file: string): Promise<RemoteSource | undefined> {
-      const source = await files.open(file);
+    listFiles: async (_: Call, place: number) => (await places[place]?.list?.()) ?? [],
+    async openFile(_: Call, place: number, file: string): Promise<RemoteSource | undefined> {
+      const source = await places[place]?.open(file);
       if (!source) return undefined;
       const handle = next++;
       if (ended) void drop(source);
@@ -47,12 +48,21 @@ export function serveFiles(files: Files): { readonly handlers: Handlers; close()
   return { handlers, close };
 }
 
+/** What another thread is told of files; `place`: their number among those that are served. */
+export interface RemoteFiles {
+  readonly place: number;
+  readonly files: string;
+  readonly file: string | undefined;
+}
+
 /** The files, as the other thread sees them. */
-export function remoteFiles(name: string, rpc: Rpc): Files {
+export function remoteFiles({ place, files: name, file: model }: RemoteFiles, rpc: Rpc): Files {
   return {
     name,
+    file: model,
+    list: () => rpc.call<string[]>("listFiles", [place]),
     async open(file) {
-      const source = await rpc.call<RemoteSource | undefined>("openFile", [file]);
+      const source = await rpc.call<RemoteSource | undefined>("openFile", [place, file]);
       if (!source) return undefined;
       const { handle, name, size, version } = source;
       return {

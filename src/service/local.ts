@@ -1,11 +1,14 @@
-import { OptionError } from "../base/errors.ts";
+import { mismatch, OptionError } from "../base/errors.ts";
+import { POOLINGS } from "../engine/embed.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { Waited } from "../engine/slots.ts";
 import { dtypesOf, readSnapshot, writeSnapshot } from "../engine/snapshot.ts";
 import type { TextState } from "../engine/state.ts";
+import { embedAll } from "./embedding.ts";
 import type {
   ChosenToken,
+  EmbedOptions,
   EngineFacts,
   EngineService,
   Opened,
@@ -122,7 +125,27 @@ export class LocalService implements EngineService {
   }
 
   async snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>> {
-    return writeSnapshot(this.#open, this.#open.state(id), text);
+    return writeSnapshot(this.#open, this.#open.settled(id), text);
+  }
+
+  async embed(texts: readonly (readonly number[])[], options: EmbedOptions = {}): Promise<Float32Array<ArrayBuffer>> {
+    const { pooling = "last", normalize = true, onProgress, signal } = options;
+    if (!POOLINGS.includes(pooling))
+      throw new OptionError(mismatch("pooling", `one of ${POOLINGS.join(", ")}`, pooling));
+    for (const [i, text] of texts.entries()) {
+      if (text.length === 0) throw new OptionError(mismatch(`text ${i}`, "at least one token", "none"));
+    }
+    const open = (engine: Engine): Opened => ({ id: engine.borrow() });
+    const { id } = await this.#opening(options, open);
+    const engine = this.#open;
+    const another = (): number | undefined => {
+      if (!engine.slots.free) return undefined;
+      const { id } = open(engine);
+      this.#sessions.add(id);
+      return id;
+    };
+    const dispose = (id: number) => this.dispose(id);
+    return embedAll({ engine, texts, pooling, normalize, another, dispose, onProgress, signal }, id);
   }
 
   dispose(id: number): void {

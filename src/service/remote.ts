@@ -5,11 +5,12 @@ import type { Files } from "../base/source.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { TextState } from "../engine/state.ts";
 import type { EngineThread } from "../runtime/types.ts";
-import { serveFiles } from "./files.ts";
+import { type RemoteFiles, serveFiles } from "./files.ts";
 import { type CallOptions, Rpc, type Stream } from "./rpc.ts";
 import type { Served, Told, ToldToken } from "./serve.ts";
 import type {
   ChosenToken,
+  EmbedOptions,
   EngineFacts,
   EngineService,
   Opened,
@@ -41,31 +42,34 @@ export class RemoteService implements EngineService {
   }
 
   /**
-   * Has a worker load what `where` and `options` say; Files are read by this thread for it. Ends the worker if that fails.
-   * Throws LambentError if the worker ends meanwhile, and what its Loader throws.
+   * Has a worker load what `places`, the model's and those of what else it needs, and `options` say; Files are read by this
+   * thread for it. Ends the worker if that fails. Throws LambentError if the worker ends meanwhile, and what its Loader throws.
    */
   static async load<T>(
     thread: EngineThread,
-    where: string | Files,
+    places: readonly (string | Files)[],
     options: object,
     call: CallOptions,
   ): Promise<{ readonly service: RemoteService; readonly rest: T }> {
-    const files = typeof where === "string" ? undefined : serveFiles(where);
-    const rpc = new Rpc(thread, files?.handlers ?? {});
+    const mine = places.filter((place) => typeof place !== "string");
+    const files = serveFiles(mine);
+    const rpc = new Rpc(thread, files.handlers);
     thread.ended.then((reason) => {
       const why = reason === undefined ? "" : `: ${show(messageOf(reason))}`;
       rpc.end(new LambentError(`the engine's worker ended${why}`));
     });
-    const place = typeof where === "string" ? where : { files: where.name };
+    const told = places.map((one): string | RemoteFiles => {
+      return typeof one === "string" ? one : { place: mine.indexOf(one), files: one.name, file: one.file };
+    });
     try {
-      const served = await rpc.call<Served<T>>("load", [place, options], call);
+      const served = await rpc.call<Served<T>>("load", [told, options], call);
       return { service: new RemoteService(rpc, thread, served), rest: served.rest };
     } catch (error) {
       thread.terminate();
       throw error;
     } finally {
       // What a worker closes by itself is closed already; it may have ended before.
-      files?.close();
+      files.close();
     }
   }
 
@@ -153,6 +157,14 @@ export class RemoteService implements EngineService {
 
   snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>> {
     return this.#ask("snapshot", id, [text]);
+  }
+
+  embed(
+    texts: readonly (readonly number[])[],
+    { signal, onProgress, pooling, normalize, wait }: EmbedOptions = {},
+  ): Promise<Float32Array<ArrayBuffer>> {
+    const onTell = (done: number) => onProgress?.(done, texts.length);
+    return this.#rpc.call("embed", [texts, { pooling, normalize, wait }], { signal, onTell });
   }
 
   dispose(id: number): void {

@@ -2,10 +2,10 @@ import type { Files } from "../base/source.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { TextState } from "../engine/state.ts";
 import type { Port } from "../runtime/types.ts";
-import { remoteFiles } from "./files.ts";
+import { type RemoteFiles, remoteFiles } from "./files.ts";
 import type { LocalService } from "./local.ts";
 import { type Call, Rpc } from "./rpc.ts";
-import type { ChosenToken, EngineFacts, Opened } from "./types.ts";
+import type { ChosenToken, EmbedOptions, EngineFacts, Opened } from "./types.ts";
 
 /** What `load` answers: what its caller is to know, beside how the engine is. */
 export interface Served<T> {
@@ -16,7 +16,7 @@ export interface Served<T> {
 
 /** Loads what a RemoteService asks for. */
 export type Loader<T> = (
-  where: string | Files,
+  places: readonly (string | Files)[],
   options: object,
   call: Call,
 ) => Promise<{ readonly service: LocalService; readonly rest: T }>;
@@ -60,8 +60,9 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
     };
   };
   const rpc = new Rpc(port, {
-    async load(call: Call, where: string | { readonly files: string }, options: object): Promise<Served<T>> {
-      const loaded = await load(typeof where === "string" ? where : remoteFiles(where.files, rpc), options, call);
+    async load(call: Call, told: readonly (string | RemoteFiles)[], options: object): Promise<Served<T>> {
+      const places = told.map((place) => (typeof place === "string" ? place : remoteFiles(place, rpc)));
+      const loaded = await load(places, options, call);
       service = loaded.service;
       return { rest: loaded.rest, facts: service.facts, threads: service.threads };
     },
@@ -80,6 +81,8 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
     },
     next: of((_, id, alone: Choosing, seed?: number) => service.next(id, alone, seed)),
     logits: (_: Call, id: number) => service.logits(id),
+    embed: ({ signal, tell }: Call, texts: readonly (readonly number[])[], options: EmbedOptions) =>
+      service.embed(texts, { ...options, signal, onProgress: tell }),
     snapshot: (_: Call, id: number, text: TextState) => service.snapshot(id, text),
     dispose: (_: Call, id: number) => service.dispose(id),
     memory: () => service.memory(),

@@ -1,3 +1,4 @@
+import type { Embedding } from "../engine/embed.ts";
 import type { NextToken } from "../engine/engine.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { TextState } from "../engine/state.ts";
@@ -61,6 +62,16 @@ export interface StartOptions extends OpenOptions {
   readonly seed?: number | undefined;
 }
 
+/** How texts are embedded. */
+export interface EmbedOptions extends OpenOptions {
+  /** The hidden state of the last token, by default, or the mean of all. */
+  readonly pooling?: Embedding["pooling"] | undefined;
+  /** Whether every vector has length 1; true by default. */
+  readonly normalize?: boolean | undefined;
+  /** Called with the number of texts that are done, and of all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
 /** A session that was opened: its number, and the text side of a snapshot if it came from one. */
 export interface Opened {
   readonly id: number;
@@ -92,6 +103,8 @@ export interface EngineService {
   /** A copy; undefined while there are none. */
   logits(id: number): Promise<Float32Array<ArrayBuffer> | undefined>;
   snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>>;
+  /** Vectors f32[texts, hiddenSize] of token ids. */
+  embed(texts: readonly (readonly number[])[], options?: EmbedOptions): Promise<Float32Array<ArrayBuffer>>;
   dispose(id: number): void;
   /** Bytes of WebAssembly memory as it is now: it grows with the most sessions that were open at once, and never shrinks. */
   memory(): Promise<number>;

@@ -40,6 +40,11 @@ export interface GenerateOptions extends ChoosingOptions, ChatOptions {
   readonly skipSpecialTokens?: boolean | undefined;
   /** model.generate only: wait for a free session, first come first served, instead of the error; false by default. */
   readonly wait?: boolean | undefined;
+  /**
+   * The most tokens that a step reads ahead because they followed the same words before: the same text, faster where it
+   * repeats itself or its prompt. 0: off. see: HF prompt_lookup_num_tokens
+   */
+  readonly promptLookupNumTokens?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called with the tokens of the prompt that were read, and their number. */
   readonly onProgress?: ((read: number, total: number) => void) | undefined;

@@ -9,7 +9,7 @@ const UNSUPPORTED: Readonly<Record<string, readonly unknown[]>> = {
   ...{ num_beams: [1], num_beam_groups: [1], diversity_penalty: [0], early_stopping: [false], length_penalty: [1] },
   ...{ constraints: [], force_words_ids: [], num_return_sequences: [1], penalty_alpha: [0], low_memory: [false] },
   ...{ guidance_scale: [1], watermarking_config: [], token_healing: [false], dola_layers: [], use_mtp: [false] },
-  ...{ speculation_type: [], prompt_lookup_num_tokens: [], max_matching_ngram_size: [], assistant_early_exit: [] },
+  ...{ speculation_type: [], max_matching_ngram_size: [], assistant_early_exit: [] },
   ...{ is_assistant: [false], num_assistant_tokens: [20], num_assistant_tokens_schedule: ["constant"] },
   ...{ assistant_confidence_threshold: [0.4], assistant_lookbehind: [10], target_lookbehind: [10] },
   ...{ assistant_ensemble_weight: [] },

@@ -1,9 +1,11 @@
 import { mismatch, OptionError } from "../base/errors.ts";
 import { isOf } from "../base/realm.ts";
-import type { Files } from "../base/source.ts";
+import { type Files, withFile } from "../base/source.ts";
 import { abortable } from "../base/tick.ts";
 import { Engine, type LoadingOptions } from "../engine/engine.ts";
-import { type Checkpoint, openDirectory } from "../formats/checkpoint.ts";
+import { ADAPTER_FILES, openAdapter, withAdapters } from "../formats/adapter.ts";
+import type { Adapter, Checkpoint } from "../formats/checkpoint.ts";
+import { openCheckpoint } from "../formats/open.ts";
 import { readBandwidth } from "../machine/roofline.ts";
 import { type Planned, planCheckpoint } from "../plan/plan_checkpoint.ts";
 import { currentRuntime } from "../runtime/index.ts";
@@ -19,11 +21,23 @@ import { tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
 export interface LoadOptions extends EngineOptions, Omit<LoadingOptions, "onProgress" | "availableMemory" | "threads"> {
   /** Branch, tag or commit of a model on the hub; "main" by default. */
   readonly revision?: string | undefined;
+  /** The GGUF file, the first of a split set, in the directory, the repository or the files. */
+  readonly file?: string | undefined;
   /** Use only what is in the cache. */
   readonly offline?: boolean | undefined;
   /** Where downloads are kept; Python's Hugging Face cache by default. */
   readonly cacheDir?: string | undefined;
+  /** Adapters (LoRA) that act beside the weights; none by default. */
+  readonly lora?: readonly LoraOptions[] | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
+}
+
+/** An adapter, and how strongly it acts. */
+export interface LoraOptions {
+  /** A directory of PEFT, with adapter_config.json and adapter_model.safetensors, or a GGUF file; a URL of either, a Hugging Face id, or files. */
+  readonly path: Where;
+  /** 1, as trained, by default. */
+  readonly scale?: number | undefined;
 }
 
 /** Bytes of a download, then of the weights that are read. */
@@ -34,8 +48,9 @@ export interface LoadProgress {
 }
 
 /**
- * Where a model is: a directory, a URL of one (in a page also a relative one that starts with "/" or "."), a Hugging
- * Face id, or a source of files.
+ * Where a model is: a directory or a GGUF file, a URL of either (in a page also a relative one that starts with "/" or
+ * "."), a Hugging Face id, perhaps with a colon and what the name of a GGUF file says of its types
+ * (`org/name:Q4_K_M`), or a source of files.
  */
 export type Where = string | URL | Files;
 
@@ -46,15 +61,21 @@ export type Where = string | URL | Files;
 export function areFiles(where: Where): where is Files {
   if (typeof where === "object" && where && "open" in where) return true;
   if (typeof where === "string" || isOf("URL", where)) return false;
-  throw new OptionError(mismatch("model", "a directory, a URL, a Hugging Face id, or files", where));
+  throw new OptionError(mismatch("model", "a directory, a GGUF file, a URL, a Hugging Face id, or files", where));
 }
 
-/** The files of a model, given directly or by name. */
-export async function findModel(where: Where, options: LoadOptions, runtime: Runtime): Promise<Files> {
-  if (areFiles(where)) return where;
+/** The files of a model, or those of them that are needed, given directly or by name. */
+export async function findModel(
+  where: Where,
+  options: LoadOptions,
+  runtime: Runtime,
+  only?: readonly string[],
+): Promise<Files> {
+  const { file } = options;
+  if (areFiles(where)) return withFile(where, file);
   const { revision, offline, cacheDir, signal, onProgress } = options;
   return runtime.find(`${where}`, {
-    ...{ revision, offline, cacheDir, signal },
+    ...{ revision, file, only, offline, cacheDir, signal },
     onProgress: (loaded, total) => onProgress?.({ stage: "download", loaded, total }),
   });
 }
@@ -67,7 +88,7 @@ export async function withCheckpoint<T>(
   runtime?: Runtime,
 ): Promise<T> {
   runtime ??= await currentRuntime();
-  const opening = openDirectory(await findModel(where, options, runtime));
+  const opening = openAll(where, options, runtime);
   const checkpoint = await abortable(opening, options.signal).catch((error) => {
     opening.then((late) => late.close()).catch(() => {});
     throw error;
@@ -77,6 +98,25 @@ export async function withCheckpoint<T>(
   } finally {
     await checkpoint.close();
   }
+}
+
+/** Opens a checkpoint and its adapters. */
+async function openAll(where: Where, options: LoadOptions, runtime: Runtime): Promise<Checkpoint> {
+  const { lora = [], offline, cacheDir, signal, onProgress } = options;
+  const checkpoint = await openCheckpoint(await findModel(where, options, runtime));
+  if (lora.length === 0) return checkpoint;
+  const adapters: Adapter[] = [];
+  try {
+    for (const [i, { path, scale = 1 }] of lora.entries()) {
+      if (!Number.isFinite(scale)) throw new OptionError(mismatch(`lora[${i}].scale`, "a finite number", scale));
+      const files = await findModel(path, { offline, cacheDir, signal, onProgress }, runtime, ADAPTER_FILES);
+      adapters.push(await openAdapter(files, scale, checkpoint.config));
+    }
+  } catch (error) {
+    await Promise.allSettled([checkpoint, ...adapters].map((one) => one.close()));
+    throw error;
+  }
+  return withAdapters(checkpoint, adapters);
 }
 
 /** The engines of this process by what they were loaded from, while they are in use. */
@@ -141,10 +181,18 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
 export async function loadRemotely(where: Where, options: LoadOptions, runtime: Runtime): Promise<Loaded> {
   if (!runtime.startEngine)
     throw new OptionError(mismatch("worker", `false, as ${runtime.name} cannot start workers`, true));
-  const { onProgress, signal, ...rest } = { ...options, kernels: locateKernels(options, runtime) };
-  const place = areFiles(where) ? where : runtime.locate(`${where}`);
+  const { onProgress, signal, lora = [], ...rest } = { ...options, kernels: locateKernels(options, runtime) };
+  const places = [where, ...lora.map(({ path }) => path)].map((place) => {
+    return areFiles(place) ? place : runtime.locate(`${place}`);
+  });
+  const scales = lora.map(({ scale }) => scale);
   const onTell = (progress: LoadProgress) => onProgress?.(progress);
-  const loaded = await RemoteService.load<RemoteRest>(runtime.startEngine(), place, rest, { signal, onTell });
+  const loaded = await RemoteService.load<RemoteRest>(
+    runtime.startEngine(),
+    places,
+    { ...rest, scales },
+    { signal, onTell },
+  );
   const { files, ...more } = loaded.rest;
   try {
     return { ...more, service: loaded.service, tokenizer: tokenizerOf(files) };
@@ -152,6 +200,21 @@ export async function loadRemotely(where: Where, options: LoadOptions, runtime: 
     loaded.service.close();
     throw error;
   }
+}
+
+/** What a worker that loads a model is told: `scales` are those of the adapters, whose places come after the model's. */
+export interface RemoteOptions extends Omit<LoadOptions, "lora"> {
+  readonly scales?: readonly (number | undefined)[] | undefined;
+}
+
+/** Loads a model in the worker that loadRemotely has started. */
+export function loadAsTold(
+  [where, ...paths]: readonly (string | Files)[],
+  { scales = [], ...options }: RemoteOptions,
+  runtime: Runtime,
+) {
+  const lora = paths.map((path, i): LoraOptions => ({ path, scale: scales[i] }));
+  return loadLocally(where as Where, { ...options, lora }, runtime);
 }
 
 /** What a worker reports about a model that it has loaded. */

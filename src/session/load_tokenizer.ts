@@ -4,6 +4,7 @@ import { decodeUtf8, isRecord, parseObject } from "../formats/json.ts";
 import { AbsentTokenizer, ONLY_IDS, TOKENIZER_FILES } from "../tokenizer/absent.ts";
 import { withOlderFiles } from "../tokenizer/config.ts";
 import { type Converted, fromSentencePiece, fromVocabulary } from "../tokenizer/convert.ts";
+import { fromGguf } from "../tokenizer/gguf.ts";
 import { readTokenizerJson } from "../tokenizer/read_json.ts";
 import { readSentencePiece } from "../tokenizer/sentencepiece.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -14,6 +15,8 @@ export interface TokenizerFiles {
   readonly name: string;
   /** Bytes by file name, of the files that exist and matter. */
   readonly bytes: ReadonlyMap<string, Uint8Array>;
+  /** What a GGUF file says of its tokenizer, instead of files. */
+  readonly gguf?: Checkpoint["tokenizer"];
   /** What config.json says about the tokenizer. */
   readonly modelType: unknown;
   readonly tokenizerClass: unknown;
@@ -25,19 +28,21 @@ export interface TokenizerFiles {
  * additional_chat_templates/ is not read, because directories cannot be listed everywhere.
  */
 export async function tokenizerFiles(checkpoint: Checkpoint): Promise<TokenizerFiles> {
+  const { name, config, tokenizer: gguf } = checkpoint;
+  const { model_type: modelType, tokenizer_class: tokenizerClass, vocab_size: vocabSize } = config;
   const bytes = new Map<string, Uint8Array>();
+  const files = { name, bytes, modelType, tokenizerClass, vocabSize };
+  if (gguf) return { ...files, gguf };
   const read = async (...files: string[]) => {
     const found = await Promise.all(files.map((file) => checkpoint.bytes(file)));
     for (const [i, file] of files.entries()) if (found[i]) bytes.set(file, found[i]);
     return found.every((file) => file !== undefined);
   };
-  const { name, config } = checkpoint;
   await read("tokenizer.json", "tokenizer_config.json");
   if (!settles(bytes, name)) await read("special_tokens_map.json", "added_tokens.json");
   if (!(await read("chat_template.jinja"))) await read("chat_template.json");
   if (!bytes.has("tokenizer.json") && !(await read("tokenizer.model"))) await read("vocab.json", "merges.txt");
-  const { model_type: modelType, tokenizer_class: tokenizerClass, vocab_size: vocabSize } = config;
-  return { name, bytes, modelType, tokenizerClass, vocabSize };
+  return files;
 }
 
 /** Whether tokenizer_config.json itself says which tokens are special; see withOlderFiles. */
@@ -49,7 +54,8 @@ function settles(bytes: ReadonlyMap<string, Uint8Array>, name: string): boolean 
 }
 
 /** Whether these files make a tokenizer. */
-function suffices({ bytes }: TokenizerFiles): boolean {
+function suffices({ bytes, gguf }: TokenizerFiles): boolean {
+  if (gguf) return gguf.has("tokenizer.ggml.tokens");
   return (
     bytes.has("tokenizer.json") || bytes.has("tokenizer.model") || (bytes.has("vocab.json") && bytes.has("merges.txt"))
   );
@@ -57,9 +63,13 @@ function suffices({ bytes }: TokenizerFiles): boolean {
 
 /** The tokenizer made from these files; an AbsentTokenizer if there is none among them. */
 export function tokenizerOf(files: TokenizerFiles): Tokenizer {
-  const { name, bytes, vocabSize } = files;
+  const { name, bytes, vocabSize, gguf } = files;
   if (!suffices(files)) {
     return new AbsentTokenizer(name, Number.isInteger(vocabSize) && Number(vocabSize) > 0 ? Number(vocabSize) : 1);
+  }
+  if (gguf) {
+    const { json, config } = fromGguf(gguf, name);
+    return new Tokenizer(json, config, name);
   }
   const text = (file: string) => {
     const found = bytes.get(file);

@@ -1,5 +1,6 @@
+import { mismatch, OptionError } from "../base/errors.ts";
 import { currentRuntime } from "../runtime/index.ts";
-import type { EngineFacts, EngineService, OpenOptions, StartOptions } from "../service/types.ts";
+import type { EmbedOptions, EngineFacts, EngineService, OpenOptions, StartOptions } from "../service/types.ts";
 import { shownPlace } from "../sources/address.ts";
 import type { ChatOptions, Message } from "../tokenizer/chat.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -43,6 +44,28 @@ export class Model {
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
     return Session.generate(this.#parts, prompt, options);
+  }
+
+  /**
+   * The vector f32[hiddenSize] of each text: the hidden state after the final norm of its last token, or the mean of all
+   * (`pooling`), of length 1. Texts are encoded with the special tokens that the tokenizer puts around them; token ids are
+   * taken as they are. Short ones share steps, and each of them takes a session for a while.
+   *
+   * @example
+   * const [query, document] = await model.embed([`Instruct: ${task}\nQuery:${question}`, passage]);
+   *
+   * @throws OptionError for a text without a token, or if maxSessions are open, unless it may wait
+   */
+  async embed(
+    texts: readonly (string | readonly number[])[],
+    options?: EmbedOptions,
+  ): Promise<Float32Array<ArrayBuffer>[]> {
+    if (!Array.isArray(texts)) throw new OptionError(mismatch("texts", "a list of texts", texts));
+    if (texts.length === 0) return [];
+    const ids = texts.map((text) => (Array.isArray(text) ? text : this.tokenizer.encode(text)));
+    const vectors = await this.#parts.service.embed(ids, options);
+    const size = vectors.length / texts.length;
+    return ids.map((_, i) => vectors.slice(i * size, (i + 1) * size));
   }
 
   /**

@@ -38,6 +38,7 @@ export function resolveSettings(
     sequenceBias: sequenceBias(options, file, isToken),
     badWordsIds: badWordsIds(options, file, ends.stopTokens, isToken, tokenizer),
     suppressTokens: suppressTokens(options, file, isToken),
+    promptLookupNumTokens: options.promptLookupNumTokens ?? file.count("prompt_lookup_num_tokens"),
     noRepeatNgramSize: options.noRepeatNgramSize ?? file.count("no_repeat_ngram_size"),
   };
   checkSampling(settings);
@@ -205,7 +206,8 @@ function suppressTokens(options: GenerateOptions, file: GenerationConfig, isToke
 
 function checkOptions(options: GenerateOptions, { stopStrings }: Settings): void {
   if (!Array.isArray(stopStrings)) throw new OptionError(mismatch("stopStrings", "a list of strings", stopStrings));
-  const check = (name: "maxNewTokens" | "minNewTokens" | "noRepeatNgramSize" | "seed", expected: string, least = 0) => {
+  type Count = "maxNewTokens" | "minNewTokens" | "noRepeatNgramSize" | "promptLookupNumTokens" | "seed";
+  const check = (name: Count, expected: string, least = 0) => {
     const value = options[name];
     if (value === undefined || (Number.isSafeInteger(value) && value >= least)) return;
     if (name === "maxNewTokens" && value === Infinity) return;
@@ -214,6 +216,7 @@ function checkOptions(options: GenerateOptions, { stopStrings }: Settings): void
   check("maxNewTokens", "a whole number, -1 for no end", -1);
   check("minNewTokens", "a whole number");
   check("noRepeatNgramSize", "a whole number, 0 for off");
+  check("promptLookupNumTokens", "a whole number, 0 for off");
   check("seed", "a whole number from 0 to 2^53 − 1");
 }
 

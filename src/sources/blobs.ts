@@ -5,8 +5,8 @@ import { ForwardSource, streamFlow } from "./forward.ts";
 const CONFIG = "config.json";
 
 /**
- * A model in a browser's files: those of an `<input type="file" webkitdirectory>`, of a folder that was dropped, or any
- * blobs by name. Of several folders the one with config.json counts.
+ * A model in a browser's files: those of an `<input type="file" webkitdirectory>`, of a folder that was dropped, a GGUF
+ * file, or any blobs by name. Of several folders the one with config.json counts.
  *
  * @example
  * const model = await load(filesFromBlobs("my model", input.files));
@@ -17,6 +17,7 @@ export function filesFromBlobs(name: string, blobs: Iterable<File> | Readonly<Re
   const files = new Map<string, Blob>(Object.entries(byName));
   return {
     name,
+    list: async () => [...files.keys()],
     async open(file) {
       const blob = files.get(file);
       return blob && blobSource(`${name}/${file}`, blob);

@@ -1,6 +1,7 @@
 import { ModelError, mismatch } from "../base/errors.ts";
 import type { Files } from "../base/source.ts";
 import { ForwardSource, sourceError, streamFlow } from "./forward.ts";
+import { ggufName } from "./model_id.ts";
 
 /** The part of an object store's binding that is needed; Cloudflare's R2Bucket has it. */
 export interface Bucket {
@@ -13,16 +14,19 @@ export interface Bucket {
 }
 
 /**
- * A model in an object store: the objects whose keys are `prefix`, a slash and a file's name. Read by ranges.
+ * A model in an object store: the objects whose keys are `prefix`, a slash and a file's name, or the GGUF file whose key is
+ * `prefix`. Read by ranges.
  *
  * @example
  * const model = await load(filesFromBucket(env.MODELS, "lambent-llama-5m"));
  */
 export function filesFromBucket(bucket: Bucket, prefix = ""): Files {
-  const folder = prefix === "" || prefix.endsWith("/") ? prefix : `${prefix}/`;
-  const name = prefix || "bucket";
+  const ownFile = ggufName(prefix);
+  const path = ownFile === undefined ? prefix : prefix.slice(0, -ownFile.length);
+  const folder = path === "" || path.endsWith("/") ? path : `${path}/`;
   return {
-    name,
+    name: prefix || "bucket",
+    file: ownFile,
     async open(file) {
       const key = folder + file;
       const head = await ask(key, bucket.head(key));

@@ -1,11 +1,11 @@
-import { constants, type FileHandle, open, stat } from "node:fs/promises";
+import { constants, type FileHandle, open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ModelError, mismatch } from "../base/errors.ts";
 import type { ByteSource, Files } from "../base/source.ts";
 
-/** A local directory, through node:fs, which Bun, Deno and Node share. */
-export function directory(path: string): Files {
-  return { name: path, open: (file) => openFile(join(path, file)) };
+/** A local directory, through node:fs, which Bun, Deno and Node share; `file`: the GGUF file in it that is meant. */
+export function directory(path: string, file?: string): Files {
+  return { name: path, file, open: (name) => openFile(join(path, name)), list: () => readdir(path) };
 }
 
 /** Whether a path is a directory. */

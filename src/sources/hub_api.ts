@@ -3,9 +3,11 @@
  */
 import { mismatch } from "../base/errors.ts";
 import { isRecord } from "../formats/json.ts";
-import { CONFIG, isCommit } from "./hub_cache.ts";
 import { type Answer, type Client, HubError, Transient } from "./hub_client.ts";
 import type { RemoteFile } from "./transfer.ts";
+
+/** Whether a revision is a commit. */
+export const isCommit = (text: string): boolean => /^[0-9a-f]{40}$/.test(text);
 
 /** A branch, tag or commit, resolved. */
 export interface Revision {
@@ -14,8 +16,8 @@ export interface Revision {
   readonly files: ReadonlySet<string> | undefined;
 }
 
-/** Asks the API; a mirror without one gives the commit with each file (X-Repo-Commit). */
-export async function findRevision(client: Client, id: string, revision: string): Promise<Revision> {
+/** Asks the API; a mirror without one gives the commit with each file (X-Repo-Commit), such as that at `known`. */
+export async function findRevision(client: Client, id: string, revision: string, known: string): Promise<Revision> {
   const { endpoint } = client;
   try {
     const info = await client.json(`${endpoint}/api/models/${id}/revision/${encodeURIComponent(revision)}`, id);
@@ -28,7 +30,7 @@ export async function findRevision(client: Client, id: string, revision: string)
   } catch (error) {
     // Servers that know the hub's error codes have its API.
     if (!(error instanceof HubError) || error instanceof Transient || error.code) throw error;
-    const answer = await askFor(client, fileUrl(client, id, revision, CONFIG), id).catch(() => undefined);
+    const answer = await askFor(client, fileUrl(client, id, revision, known), id).catch(() => undefined);
     const commit = answer?.response.headers.get("x-repo-commit") ?? "";
     if (!isCommit(commit)) throw error;
     return { commit, files: undefined };

@@ -27,6 +27,7 @@ import {
 import { hostname } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { ModelError, mismatch } from "../base/errors.ts";
+import { isCommit } from "./hub_api.ts";
 
 /** The configuration of a model. */
 export const CONFIG = "config.json";
@@ -55,9 +56,6 @@ const STALE = 3_600_000;
 
 const HOST = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
 const mine = new Set<string>();
-
-/** Whether a revision is a commit. */
-export const isCommit = (text: string): boolean => /^[0-9a-f]{40}$/.test(text);
 
 /** The shards that an index names. Names from a repository must not lead out of the snapshot. */
 export function shards(index: string, subject: string): string[] {
@@ -137,6 +135,12 @@ export class Cache {
     const others = (await this.holds(commit, TOKENIZER)) ? [] : [TOKENIZER, ...TOKENIZERS];
     for (const name of [...OPTIONAL, ...others]) if (!(await this.accounted(commit, name))) return false;
     return (await this.missing(commit)) === undefined;
+  }
+
+  /** The GGUF files of the snapshot, as paths with slashes. */
+  async ggufs(commit: string): Promise<string[]> {
+    const names = await readdir(this.snapshot(commit), { recursive: true }).catch(() => []);
+    return names.map((name) => name.replaceAll("\\", "/")).filter((name) => /\.gguf$/i.test(name));
   }
 
   async read(commit: string, name: string): Promise<string | undefined> {

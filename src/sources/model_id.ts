@@ -11,6 +11,10 @@ export interface HubModel {
   readonly revision?: string | undefined;
   /** Path in the repository; "" for its root. */
   readonly folder: string;
+  /** Name of a GGUF file in the folder. */
+  readonly file?: string | undefined;
+  /** What the name of a GGUF file in the folder says of its types, such as Q4_K_M. */
+  readonly quantization?: string | undefined;
 }
 
 /** Path prefixes of the hub that are not models, or not repositories. */
@@ -23,9 +27,10 @@ const LOCATION = /^(refs\/(?:pr\/\d+|convert\/[\w.-]+)|[^/]+)(?:\/(.*))?$/s;
 /** Files that a model's directory may contain. */
 const OWN =
   /^(?:(?:config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|chat_template|vocab|model\.safetensors\.index)\.json|model(?:-\d+-of-\d+)?\.safetensors|chat_template\.jinja|tokenizer\.model|merges\.txt)$/;
+const GGUF = /\.gguf$/i;
 /** Files of weights by extension, and their formats. */
 const FOREIGN: readonly (readonly [RegExp, string])[] = [
-  [/\.gg(?:uf|ml)$/i, "a GGUF file, which is not read yet"],
+  [/\.ggml$/i, "weights in a format before GGUF"],
   [/\.safetensors$/i, "safetensors by another name"],
   [/\.(?:bin|pth?|ckpt)$/i, "weights of PyTorch: convert them with save_pretrained of transformers"],
   [/\.(?:onnx|h5|msgpack|tflite|npz|mlmodel|engine)$/i, "weights in another format"],
@@ -38,24 +43,32 @@ export function isModelId(text: string): boolean {
 }
 
 const lastOf = (path: string) => path.split(/[/\\]|%2F/i).at(-1) as string;
+const isOwn = (name: string) => OWN.test(name) || GGUF.test(name);
+
+/** The name of the GGUF file that a path or the path of a URL ends with; undefined for any other. */
+export function ggufName(path: string): string | undefined {
+  const name = lastOf(path);
+  return GGUF.test(name) ? name : undefined;
+}
 
 /** The format of a file of weights that is not supported, by its name; undefined for any other name. */
 export function foreignFile(path: string): string | undefined {
-  return OWN.test(lastOf(path)) ? undefined : FOREIGN.find(([pattern]) => pattern.test(path))?.[1];
+  return isOwn(lastOf(path)) ? undefined : FOREIGN.find(([pattern]) => pattern.test(path))?.[1];
 }
 
 /** Whether a name is that of a file. */
 function namesFile(path: string): boolean {
-  return OWN.test(lastOf(path)) || foreignFile(path) !== undefined;
+  return isOwn(lastOf(path)) || foreignFile(path) !== undefined;
 }
 
 /**
  * The directory of a path or URL (without query): its parent if it ends with one of a model's files, such as
- * config.json or a shard; otherwise the path itself. Throws OptionError for weights in an unsupported format.
+ * config.json, a shard or a GGUF file; otherwise the path itself. Throws OptionError for weights in an unsupported
+ * format.
  */
 export function folderOf(path: string): string {
   const name = lastOf(path);
-  if (OWN.test(name)) return path.slice(0, path.length - name.length);
+  if (isOwn(name)) return path.slice(0, path.length - name.length);
   const foreign = foreignFile(path);
   if (foreign) throw foreignError(`${path} (${foreign})`);
   return path;
@@ -63,19 +76,28 @@ export function folderOf(path: string): string {
 
 /** The error for weights in an unsupported format. */
 export function foreignError(found: string): OptionError {
-  return new OptionError(mismatch("model", "a directory with config.json and model.safetensors", found));
+  return new OptionError(
+    mismatch("model", "a directory with config.json and model.safetensors, or a GGUF file", found),
+  );
 }
 
 /** What the name of a model may be on hosts with a file system. */
-export const EXPECTED = "a directory, a URL or a Hugging Face id such as org/name";
+export const EXPECTED = "a directory, a GGUF file, a URL or a Hugging Face id such as org/name";
 
 /**
- * The model that an id, `org/name@revision`, an `hf://` path or the address of a page of the hub names; undefined for
- * what is none of them. `endpoint`: another hub's address, whose pages count as well.
+ * The model that an id, `org/name@revision`, an `hf://` path or the address of a page of the hub names, each perhaps
+ * followed by a colon and what the name of a GGUF file says of its types (`org/name:Q4_K_M`); undefined for what is none
+ * of them. `endpoint`: another hub's address, whose pages count as well.
  *
  * @throws OptionError for addresses of the hub that are no model's.
  */
 export function hubModel(text: string, endpoint = HUB): HubModel | undefined {
+  const [, bare = text, quantization] = text.match(/^(.*\/.*):([\w.-]+)$/s) ?? [];
+  const model = namedModel(bare, endpoint);
+  return model && quantization && !model.file ? { ...model, quantization } : model;
+}
+
+function namedModel(text: string, endpoint: string): HubModel | undefined {
   if (isModelId(text)) return namesFile(text) ? undefined : { id: text, folder: "" };
   if (/^hf:\/\//i.test(text)) return located(text.slice(5).replace(/^models\/(?=[^/]+\/)/, ""), text);
   const page = pathOfPage(text, endpoint);
@@ -85,12 +107,25 @@ export function hubModel(text: string, endpoint = HUB): HubModel | undefined {
   return isModelId(id) && whole && revision ? { id, revision, folder: "" } : undefined;
 }
 
-/** The same for a model at a requested revision: throws OptionError if the name contains another one. */
-export function hubModelAt(text: string, revision: string | undefined, endpoint?: string): HubModel | undefined {
+/** A revision, and the GGUF file that is meant, given beside the name of a model. */
+export interface Beside {
+  readonly revision?: string | undefined;
+  readonly file?: string | undefined;
+}
+
+/** The same for a model with these beside its name: throws OptionError if the name contains another one of them. */
+export function hubModelAt(text: string, beside: Beside, endpoint?: string): HubModel | undefined {
   const model = hubModel(text, endpoint);
-  if (!model || revision === undefined || model.revision === revision) return model;
-  if (model.revision === undefined) return { ...model, revision };
-  throw new OptionError(mismatch("revision", `${model.revision}, as ${shown(text)} says, or none`, revision));
+  if (!model) return undefined;
+  const one = (key: "revision" | "file") => {
+    const [own, other] = [model[key], beside[key]];
+    if (own === undefined || other === undefined || own === other) return own ?? other;
+    throw new OptionError(mismatch(key, `${own}, as ${shown(text)} says, or none`, other));
+  };
+  const [revision, file] = [one("revision"), one("file")];
+  if (file !== undefined && model.quantization !== undefined)
+    throw new OptionError(mismatch("file", `none beside ${shown(text)}`, file));
+  return { ...model, ...(revision === undefined ? {} : { revision }), ...(file === undefined ? {} : { file }) };
 }
 
 /** `id` or `id@revision`, either followed by a path. */
@@ -133,8 +168,9 @@ function pageModel({ parts, ours }: { parts: string[]; ours: boolean }, text: st
 
 function modelAt(id: string, text: string, revision: string | undefined, path: string): HubModel {
   const folder = folderOf(path).replace(/\/+$/, "");
+  const file = ggufName(path);
   const plain = folder === "" || !/(^|\/)(\.{0,2})(\/|$)|[\\\0]/.test(folder);
   if (isModelId(id) && plain && !OTHER.test(id.split("/")[0] as string))
-    return { id, folder, revision: revision || undefined };
+    return { id, folder, revision: revision || undefined, ...(file ? { file } : {}) };
   throw new OptionError(mismatch("model", "a Hugging Face model such as hf://org/name@revision/folder", shown(text)));
 }

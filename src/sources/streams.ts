@@ -21,6 +21,7 @@ export type StreamedFile =
 export function filesFromStreams(name: string, files: Readonly<Record<string, StreamedFile>>): Files {
   return {
     name,
+    list: async () => Object.keys(files),
     async open(file) {
       const streamed = Object.hasOwn(files, file) ? files[file] : undefined;
       return streamed && streamSource(`${name}/${file}`, streamed);

@@ -1,8 +1,8 @@
 import { mismatch, OptionError } from "../base/errors.ts";
 import type { ByteSource, Files } from "../base/source.ts";
-import { shown } from "./address.ts";
+import { decode, shown } from "./address.ts";
 import { Client, type Fetch, HubError, TIMING } from "./hub_client.ts";
-import { folderOf } from "./model_id.ts";
+import { folderOf, ggufName } from "./model_id.ts";
 import { type Site, UrlFile } from "./url_file.ts";
 
 /** How files at a URL are requested. */
@@ -15,7 +15,8 @@ export interface UrlOptions {
 }
 
 /**
- * A directory on an HTTP server, such as `https://example.com/models/small/`, or one of the files in it. A query, which may
+ * A directory on an HTTP server, such as `https://example.com/models/small/`, or one of the files in it, such as a GGUF
+ * file. A query, which may
  * be a signature, goes along to every file; credentials become an Authorization header. Files are read by ranges where
  * the server gives them, else as one stream each, and nothing is kept; what breaks off goes on where it broke.
  *
@@ -27,9 +28,9 @@ export interface UrlOptions {
  * @throws OptionError for what is no address of a directory.
  */
 export function filesFromUrl(url: string | URL, options: UrlOptions = {}, timing = TIMING): Files {
-  const { base, name } = directoryAt(url, options);
+  const { base, name, file } = directoryAt(url, options);
   const directory = new UrlDirectory(base, name, siteAt(base, options, timing));
-  return { name, open: (file) => directory.open(file) };
+  return { name, file, open: (wanted) => directory.open(wanted) };
 }
 
 class UrlDirectory {
@@ -64,7 +65,7 @@ class UrlDirectory {
    * exist.
    */
   async #require(file: string): Promise<void> {
-    const needed = file === CONFIG || (file !== WEIGHTS && /\.safetensors$/.test(file));
+    const needed = file === CONFIG || (file !== WEIGHTS && /\.(safetensors|gguf)$/i.test(file));
     const culprit = (file === INDEX ? [INDEX, WEIGHTS] : needed ? [file] : []).find((one) => this.#refused.has(one));
     if (!culprit) return;
     for (const other of [WEIGHTS, INDEX, TOKENIZER]) if (!this.#told) await (await this.#ask(other))?.close();
@@ -93,8 +94,8 @@ const WEIGHTS = "model.safetensors";
 const INDEX = "model.safetensors.index.json";
 const TOKENIZER = "tokenizer.json";
 
-/** The directory at an address, and its name in errors. */
-function directoryAt(url: string | URL, { fetch }: UrlOptions): { base: URL; name: string } {
+/** The directory at an address, its name in errors, and the GGUF file in it that the address names. */
+function directoryAt(url: string | URL, { fetch }: UrlOptions): { base: URL; name: string; file: string | undefined } {
   const page = globalThis.location?.href;
   const base = URL.canParse(url, page) ? new URL(url, page) : undefined;
   // A caller's own fetch, or a page with another scheme, may support other addresses.
@@ -102,10 +103,11 @@ function directoryAt(url: string | URL, { fetch }: UrlOptions): { base: URL; nam
   if (!base || (!fetch && !schemes.includes(base.protocol)))
     throw new OptionError(mismatch("url", "an http or https address", shown(url)));
   const name = folderOf(shown(url));
+  const file = ggufName(base.pathname);
   base.hash = "";
   base.pathname = folderOf(base.pathname);
   if (!/(?:\/|%2F)$/i.test(base.pathname)) base.pathname += "/";
-  return { base, name };
+  return { base, name, file: file && decode(file) };
 }
 
 function siteAt(base: URL, { signal, fetch, headers }: UrlOptions, timing: typeof TIMING): Site {

@@ -108,13 +108,19 @@ describe("inspect", () => {
     expect(json.err + text.err).toBe("");
   });
 
-  test("tells which layers keep a window of their own, where there are such and others", async () => {
+  test("tells what each layer attends to: a window of its own, or what the policy says", async () => {
     const [mixed, window] = ["qwen2-window", "mistral-window"].map((name) => join(FIXTURES, name)) as [string, string];
-    const text = await good(["inspect", "-m", mixed, "--attention", "full"]);
-    expect(text.out).toContain("\nwindows     16 tokens in layers 0, 2; the policy acts on the others\n");
-    expect(JSON.parse((await good(["inspect", "-m", mixed, "--json"])).out).windows).toEqual([16, null, 16]);
-    expect((await good(["inspect", "-m", window])).out).not.toContain("windows");
-    expect(JSON.parse((await good(["inspect", "-m", window, "--json"])).out).windows).toBeUndefined();
+    const text = await good(["inspect", "-m", mixed, "--n-local", "20", "--n-global", "3"]);
+    expect(text.out).toMatch(/\nlayers {6}0, 2: the last 16 tokens, the trained window \(\d+ bytes of cache\)\n/);
+    expect(text.out).toMatch(
+      /\n {12}1: the first 3 and the last 20 tokens, distances up to 20 \(\d+ bytes of cache\)\n/,
+    );
+    const { layers, memory } = JSON.parse((await good(["inspect", "-m", mixed, "--attention", "full", "--json"])).out);
+    const found = layers as { window: number | null; nLocal: number | null; cacheBytes: number }[];
+    expect(found.map((layer) => layer.window)).toEqual([16, null, 16]);
+    expect(found.map((layer) => layer.nLocal)).toEqual([16, null, 16]);
+    expect(found.reduce((sum, layer) => sum + layer.cacheBytes, 0)).toBe(memory.cacheBytes);
+    expect((await good(["inspect", "-m", window])).out).toContain("the trained window");
   });
 
   test("reads no weight: they may be damaged, which loading refuses", async () => {

@@ -11,6 +11,7 @@ import { withExports } from "./exports.ts";
 /** The tables of the page: the file of each type, and the types that it extends, which have tables of their own. */
 const TABLES: Readonly<Record<string, readonly [file: string, ...extended: string[]]>> = {
   LoadOptions: ["src/session/load.ts", "PlanningOptions", "PolicyOptions", "EngineOptions"],
+  LoraOptions: ["src/session/load.ts"],
   PlanningOptions: ["src/plan/plan_checkpoint.ts", "PolicyOptions"],
   PolicyOptions: ["src/plan/policy.ts"],
   EngineOptions: ["src/session/engine_info.ts"],
@@ -19,6 +20,7 @@ const TABLES: Readonly<Record<string, readonly [file: string, ...extended: strin
   GenerateOptions: ["src/session/generate_options.ts", "ChoosingOptions", "ChatOptions"],
   OpenOptions: ["src/service/types.ts"],
   StartOptions: ["src/service/types.ts", "OpenOptions"],
+  EmbedOptions: ["src/service/types.ts", "OpenOptions"],
   AppendOptions: ["src/session/session.ts", "ChatOptions"],
   ChatOptions: ["src/tokenizer/chat.ts"],
 };

@@ -43,50 +43,53 @@ const numbers = {
   seed: fc.nat(),
 };
 
-describe.each([...FAMILIES])("%s: however a text is cut, it is read as token by token, bit for bit", (family) => {
-  test("appended in any pieces, with any chunk size", async () => {
-    const cases = fc.record({
-      ...numbers,
-      chunkSize: fc.integer({ min: 1, max: 70 }),
-      pieces: fc.array(fc.integer({ min: 0, max: 50 }), { minLength: 1, maxLength: 6 }),
+describe.each([...FAMILIES, "gemma3-text", "gemma2"])(
+  "%s: however a text is cut, it is read as token by token, bit for bit",
+  (family) => {
+    test("appended in any pieces, with any chunk size", async () => {
+      const cases = fc.record({
+        ...numbers,
+        chunkSize: fc.integer({ min: 1, max: 70 }),
+        pieces: fc.array(fc.integer({ min: 0, max: 50 }), { minLength: 1, maxLength: 6 }),
+      });
+      const property = fc.asyncProperty(
+        cases,
+        async ({ attention, cacheDtype, nLocal, nGlobal, beyond, seed, chunkSize, pieces }) => {
+          const tokens = pieces.reduce((sum, size) => sum + size, 0);
+          const ids = randomIds(tokens, seed);
+          const shape = { nLocal, nGlobal, limit: nLocal + beyond };
+          const options = { ...policyOf(attention, shape, tokens + 1), cacheDtype };
+          const single = await oneByOne(await engineOf(family, { ...options, chunkSize: 1 }), ids);
+          const engine = await engineOf(family, { ...options, chunkSize });
+          const session = engine.open(0, 1);
+          let read = 0;
+          for (const size of pieces) {
+            await engine.append(session, ids.slice(read, read + size));
+            read += size;
+            const found = engine.logits(engine.state(session));
+            if (read > 0 && !sameBits(found, single[read - 1] as Float32Array)) return false;
+          }
+          const rows: Float32Array[] = [];
+          await engine.forward(engine.open(0, 1), ids, (row) => void rows.push(row.slice()));
+          return firstDifference(rows, single) === -1;
+        },
+      );
+      await fc.assert(property, { numRuns: 60, seed: 2 });
     });
-    const property = fc.asyncProperty(
-      cases,
-      async ({ attention, cacheDtype, nLocal, nGlobal, beyond, seed, chunkSize, pieces }) => {
-        const tokens = pieces.reduce((sum, size) => sum + size, 0);
-        const ids = randomIds(tokens, seed);
-        const shape = { nLocal, nGlobal, limit: nLocal + beyond };
-        const options = { ...policyOf(attention, shape, tokens + 1), cacheDtype };
-        const single = await oneByOne(await engineOf(family, { ...options, chunkSize: 1 }), ids);
-        const engine = await engineOf(family, { ...options, chunkSize });
-        const session = engine.open(0, 1);
-        let read = 0;
-        for (const size of pieces) {
-          await engine.append(session, ids.slice(read, read + size));
-          read += size;
-          const found = engine.logits(engine.state(session));
-          if (read > 0 && !sameBits(found, single[read - 1] as Float32Array)) return false;
-        }
-        const rows: Float32Array[] = [];
-        await engine.forward(engine.open(0, 1), ids, (row) => void rows.push(row.slice()));
-        return firstDifference(rows, single) === -1;
-      },
-    );
-    await fc.assert(property, { numRuns: 60, seed: 2 });
-  });
 
-  test("windows and chunks beyond the 64 keys of a block", async () => {
-    const ids = randomIds(300, 3);
-    for (const attention of POLICIES) {
-      const shape: PolicyOptions = { nLocal: 70, nGlobal: 5, limit: 100 };
-      const model = await Bare.load(family, { ...policyOf(attention, shape, 300), chunkSize: 150, maxSessions: 1 });
-      const single = model.read(ids, 1);
-      for (const size of [63, 64, 65, 71, 150]) expect(firstDifference(model.read(ids, size), single)).toBe(-1);
-    }
-  });
-});
+    test("windows and chunks beyond the 64 keys of a block", async () => {
+      const ids = randomIds(300, 3);
+      for (const attention of POLICIES) {
+        const shape: PolicyOptions = { nLocal: 70, nGlobal: 5, limit: 100 };
+        const model = await Bare.load(family, { ...policyOf(attention, shape, 300), chunkSize: 150, maxSessions: 1 });
+        const single = model.read(ids, 1);
+        for (const size of [63, 64, 65, 71, 150]) expect(firstDifference(model.read(ids, size), single)).toBe(-1);
+      }
+    });
+  },
+);
 
-describe.each([...FAMILIES])("%s: a row does not depend on which rows share its step", (family) => {
+describe.each([...FAMILIES, "gemma3-text"])("%s: a row does not depend on which rows share its step", (family) => {
   test("rows of three sessions in any order of runs give the bits of each session alone", async () => {
     const run = fc.tuple(fc.nat({ max: 2 }), fc.integer({ min: 1, max: 12 }));
     const cases = fc.record({

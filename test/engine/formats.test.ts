@@ -10,6 +10,7 @@ import type { Engine, LoadingOptions } from "../../src/engine/engine.ts";
 import { GREEDY } from "../../src/engine/sampler.ts";
 import { parseSafetensors } from "../../src/formats/safetensors.ts";
 import { planModel } from "../../src/plan/plan_checkpoint.ts";
+import type { PlacedWeight } from "../../src/plan/weights.ts";
 import { quantize } from "../../src/plan/write_packed.ts";
 import { Crew } from "../machine/crew.ts";
 import * as math from "../reference/math.ts";
@@ -37,7 +38,7 @@ setDefaultTimeout(PATIENCE);
 const SHAPE = { nLocal: 16, nGlobal: 3, limit: 20 };
 const CHUNKS = [1, 3, 7, 64];
 const IDS = randomIds(70, 12);
-const CASES = FAMILIES.flatMap((family) => DTYPES.map((dtype) => [family, dtype] as const));
+const CASES = [...FAMILIES, "gemma3-text"].flatMap((family) => DTYPES.map((dtype) => [family, dtype] as const));
 
 const read = new Map<string, Promise<Float32Array[]>>();
 
@@ -226,7 +227,7 @@ describe("logits equal the f64 model's of the numbers that the format holds, wit
     );
     const { tensors } = parseSafetensors(bytes, family);
     const { plan } = planModel(await checkpointOf(fixture(family)), { dtype });
-    const formats = new Map(plan.weights.map((placed) => [placed.weight.name, placed.dtype]));
+    const placed = new Map(plan.weights.map((one) => [one.weight.name, one]));
     return new Map(
       [...originals].map(([name, { shape }]) => {
         const [n = 0, k] = shape;
@@ -234,10 +235,12 @@ describe("logits equal the f64 model's of the numbers that the format holds, wit
         const parts = [...tensors.values()].filter((tensor) => tensor.name.replace(/\[[qkv]\]$/, "") === name);
         const data = parts.flatMap(({ name, begin, end }) => {
           const part = bytes.slice(begin, end);
-          if (k === undefined) return [...new Float32Array(part.buffer)];
+          const { weight, dtype: format } = placed.get(name) as PlacedWeight;
+          if (k === undefined) return [...new Float32Array(part.buffer)].map((number) => number - (weight.added ?? 0));
           const count = n / parts.length;
-          const format = formats.get(name) as QuantizedDType;
-          return Array.from({ length: count }, (_, row) => [...dequantize(readRow(part, row, k, format), k)]).flat();
+          return Array.from({ length: count }, (_, row) => [
+            ...dequantize(readRow(part, row, k, format as QuantizedDType), k),
+          ]).flat();
         });
         return [name, { shape, data: Float64Array.from(data) }];
       }),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { stepsOf } from "../../research/cli/reproduce_steps.ts";
-import { shown } from "../../research/cli/results_page.ts";
+import { resultsPage, shown } from "../../research/cli/results_page.ts";
 import { type Claim, claimsOf } from "../../research/eval/claims.ts";
 import type { Evaluations } from "../../research/eval/evaluations.ts";
 
@@ -32,7 +32,7 @@ const continued = (system: string, nll: number, flops: number) => ({
 const interval = { nll: 4, residentBytes: 1e8, notFinite: 0 };
 
 /** What the paper found, as our files would say it. */
-const PAPER: Evaluations = {
+const PAPER = {
   model: "models/paper",
   end: {
     ends: [
@@ -70,7 +70,7 @@ const PAPER: Evaluations = {
     hidden: [{ layer: 2, byPosition: [3], chance: 0.3 }],
   },
   stream: { parameters: { tokens: 1e6 }, verdict: "flat", intervals: Array(20).fill(interval) },
-};
+} satisfies Evaluations;
 
 const one = (found: Evaluations, where: string, paper = ""): Claim =>
   claimsOf(found).find((claim) => claim.where.startsWith(where) && claim.paper.includes(paper)) as Claim;
@@ -203,5 +203,51 @@ describe("claims", () => {
     expect(shown(steps[0]!)).toBe(
       "lambent eval nll --text novel 0.txt novel 1.txt … 14 files in all --length 32768 --from 31744 --policies lambda,retruncation --model models/one",
     );
+  });
+
+  test("without an ablation, the policies of the curve are compared with Λ", () => {
+    const { ablation: _, continuation: __, ...rest } = PAPER;
+    const at = (policy: string, nll: number) => ({ policy, from: 100, to: 200, nll });
+    const ends = [
+      at("lambda", 4),
+      at("lambda:16", 4.5),
+      at("full", 5),
+      at("window", 4.01),
+      at("ceiling-only", Number.NaN),
+    ];
+    const found = { ...rest, curve: { ends, trainedLength: 100 } };
+    expect(one(found, "Fig. 5", "vanilla")).toMatchObject({
+      agrees: true,
+      found: expect.stringContaining("+25.00 % [+25.00, +25.00] over Λ"),
+    });
+    expect(one(found, "Fig. 5", "window")).toMatchObject({
+      agrees: false,
+      why: expect.stringContaining("the first tokens get"),
+    });
+    expect(one(found, "Fig. 5", "ceiling-only")).toMatchObject({ agrees: true });
+    expect(one(found, "Table 3")).toBeUndefined();
+  });
+
+  test("a model trained at long texts is read to twice their length, under every policy", () => {
+    const setting = { texts: ["a", "b", "c", "d"], latex: [], trainedLength: 32768, streamTokens: 1000, quick: false };
+    const steps = stepsOf("models/long", setting);
+    expect(steps.map(({ name }) => name)).toEqual(["curve", "end", "diagnose", "passkey"]);
+    expect(shown(steps[0]!)).toBe(
+      "lambent eval nll --text a --length 65536 --policies lambda,lambda:1024,lambda:512,full,window,sinks,lambda-only,ceiling-only --n-local 4096 --model models/long",
+    );
+    expect(shown(steps[1]!)).toContain("--text a b c --length 65536 --from 32768 --policies lambda,full,retruncation");
+  });
+
+  test("a page keeps the sections of other models, and replaces its own", () => {
+    const setting = { texts: ["a"], latex: [], trainedLength: 512, streamTokens: 0, quick: true };
+    const page = (model: string, command: string, old?: string) => {
+      const steps = stepsOf(model, setting).map((step) => ({ ...step, verdict: "good", facts: { kernels: "plain" } }));
+      return resultsPage(claimsOf({ ...PAPER, model }), steps, command, old);
+    };
+    const both = page("models/two", "second", page("models/one", "first"));
+    expect(both.match(/^## .*$/gm)).toEqual(["## one", "## two"]);
+    const again = page("models/one", "third", both);
+    expect(again).toBe(both.replace("Written by `first`", "Written by `third`"));
+    expect(again).not.toBe(both);
   });
 });

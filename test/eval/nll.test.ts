@@ -105,6 +105,18 @@ describe("eval nll", () => {
     }
   });
 
+  test("a policy may come with a window of its own", async () => {
+    const args = ["--model", LLAMA, "--length", "300", "--text", texts[0]!];
+    await good(nll("own", ...args, "--policies", "lambda:64,lambda,window:64"));
+    await good(nll("flag", ...args, "--policies", "lambda,window", "--n-local", "64"));
+    const [own, flag] = [tensorsOf("own"), tensorsOf("flag")];
+    expect([...own.keys()]).toEqual(["lambda:64", "lambda", "window:64"]);
+    for (const policy of ["lambda", "window"]) {
+      expect([...own.get(`${policy}:64`)!.data]).toEqual([...flag.get(policy)!.data]);
+    }
+    expect([...own.get("lambda")!.data]).not.toEqual([...flag.get("lambda")!.data]);
+  });
+
   test("results are written even if the pipe is closed", async () => {
     const child = start(nll("deaf", "--text", texts[0]!, "--length", "99", "--policies", "lambda,full"), "ignore");
     await child.stdout.cancel();
@@ -118,6 +130,8 @@ describe("eval nll", () => {
       [["--text", join(scratch, "short.txt")], "short.txt: expected at least 4096 tokens, BOS included, found", 1],
       [["--text", join(scratch, "none.txt")], "none.txt: expected a text file or a directory of them, found ENOENT", 1],
       [["--text", texts[0]!, "--policies", "lambda,alibi"], "expected some of lambda, full", 2],
+      [["--text", texts[0]!, "--policies", "full:64"], "behind one of lambda, window, sinks, lambda-only", 2],
+      [["--text", texts[0]!, "--policies", "lambda:0"], "expected a whole number from 1 on, found 0", 2],
       [["--text", texts[0]!, "--stride", "512"], "stride: expected less than the window (512), found 512", 1],
       [["--text", texts[0]!, "--models", LLAMA, `${LLAMA}/`], "--models: expected a name of its own for each", 1],
       [["--text", texts[0]!, "--length", "1"], "expected a whole number from 2 on, found 1", 2],

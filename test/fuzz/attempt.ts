@@ -2,7 +2,8 @@
 
 import { LambentError } from "../../src/base/errors.ts";
 import { Engine, type LoadingOptions } from "../../src/engine/engine.ts";
-import { type Checkpoint, openDirectory } from "../../src/formats/checkpoint.ts";
+import type { Checkpoint } from "../../src/formats/checkpoint.ts";
+import { openCheckpoint } from "../../src/formats/open.ts";
 import { planModel } from "../../src/plan/plan_checkpoint.ts";
 import { LocalService } from "../../src/service/local.ts";
 import { loadTokenizer } from "../../src/session/load_tokenizer.ts";
@@ -43,7 +44,7 @@ function refusal(error: unknown): string {
 }
 
 async function use(draft: Draft, files: DraftFiles): Promise<void> {
-  const checkpoint = await openDirectory(files);
+  const checkpoint = await openCheckpoint(files);
   try {
     const { planOnly } = draft.base;
     const reads = !planOnly || draft.touches("tokenizer.json") || draft.touches("tokenizer_config.json");

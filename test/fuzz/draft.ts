@@ -5,7 +5,7 @@ import { ModelError, mismatch } from "../../src/base/errors.ts";
 import type { ByteSource, Files } from "../../src/base/source.ts";
 import { memorySource, parseSafetensors } from "../../src/formats/safetensors.ts";
 import { safetensors } from "../formats/files.ts";
-import { FIXTURES, MODELS } from "../setup.ts";
+import { FIXTURES, GGUF, MODELS } from "../setup.ts";
 import { changed, type Json, ownConfig, ownJson } from "../tokenizer/files.ts";
 
 /** A tensor as it is written: dtype, shape and offsets may be anything, `entry` replaces all of the header's words on it. */
@@ -123,6 +123,10 @@ export class DraftFiles implements Files {
     this.#files = files;
   }
 
+  async list(): Promise<string[]> {
+    return [...this.#files.keys()];
+  }
+
   async open(file: string): Promise<ByteSource | undefined> {
     const content = this.#files.get(file);
     if (content === undefined) return undefined;
@@ -180,7 +184,17 @@ export const EMBEDDED: readonly Base[] = readdirSync(MODELS)
   .map((name) => readBase(MODELS, name, true));
 export const SHARDED: readonly Base[] = TINY.filter(({ files }) => files.has(INDEX));
 
+/** GGUF files of the fixtures; a split set is one model. */
+export const GGUFS: readonly Base[] = [...new Set(readdirSync(GGUF).map((file) => file.replace(/-\d+-of-.*/, "")))]
+  .filter((name) => /\.gguf$|^split$/.test(name))
+  .sort()
+  .map((name) => {
+    const names = readdirSync(GGUF).filter((file) => file.startsWith(name) && file.endsWith(".gguf"));
+    const files = new Map(names.sort().map((file) => [file, new Uint8Array(readFileSync(join(GGUF, file)))]));
+    return { name, files, planOnly: false };
+  });
+
 /** A fresh copy of a fixture. */
 export function draftOf(name: string): Draft {
-  return new Draft([...TINY, ...EMBEDDED].find((base) => base.name === name) as Base);
+  return new Draft([...TINY, ...EMBEDDED, ...GGUFS].find((base) => base.name === name) as Base);
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { RUNS } from "../formats/files.ts";
 import { ROOT } from "../setup.ts";
 import { attempt } from "./attempt.ts";
-import { draftOf, FIXTURE_NAMES } from "./draft.ts";
+import { draftOf, FIXTURE_NAMES, GGUFS } from "./draft.ts";
 import type { Count } from "./run.ts";
 import { Watch } from "./watch.ts";
 import { KIND_NAMES } from "./weight_kinds.ts";
@@ -46,7 +46,8 @@ test(
 test("a model that is not damaged works", async () => {
   const watch = new Watch();
   try {
-    for (const name of FIXTURE_NAMES) expect([name, await attempt(draftOf(name), watch)]).toEqual([name, "works"]);
+    const names = [...FIXTURE_NAMES, ...GGUFS.map((base) => base.name)];
+    for (const name of names) expect([name, await attempt(draftOf(name), watch)]).toEqual([name, "works"]);
   } finally {
     watch.end();
   }

@@ -4,6 +4,7 @@ import { isRecord } from "../../src/formats/json.ts";
 import { POLICIES } from "../../src/plan/policy.ts";
 import { BITS } from "../formats/files.ts";
 import { type Draft, type DraftTensor, INDEX, SHARDED, TINY, WEIGHTS } from "./draft.ts";
+import { GGUF_KINDS } from "./gguf_kinds.ts";
 import { ALL, choice, JSON_KINDS, type Kind, kind, number, pick, place, value } from "./kinds.ts";
 import { oddSizes } from "./odd_sizes.ts";
 
@@ -182,6 +183,7 @@ const onTiny = Object.entries(SINGLE).map(([name, { params }]) => params.map((dr
 
 export const KINDS: Readonly<Record<string, Kind>> = {
   ...SINGLE,
+  ...GGUF_KINDS,
   "two or three of all": kind(TINY, fc.array(fc.oneof(...onTiny), { minLength: 2, maxLength: 3 }), (draft, list) => {
     for (const [name, drawn] of list) SINGLE[name]?.apply(draft, drawn);
   }),

@@ -11,12 +11,16 @@ import copy
 import json
 from pathlib import Path
 
+import models_positions
 import transformers
-from transformers import GPTJConfig, LlamaConfig, MistralConfig, MptConfig, PreTrainedConfig, Qwen2Config
+from transformers import (Gemma2Config, Gemma3Config, Gemma3TextConfig, GPTJConfig, GraniteConfig, LlamaConfig,
+                          MistralConfig, MptConfig, Olmo2Config, Olmo3Config, PreTrainedConfig, Qwen2Config, Qwen3Config)
 from transformers.generation import GenerationConfig
 
 HERE = Path(__file__).parent
-FAMILIES = {c.model_type: c for c in (LlamaConfig, MistralConfig, Qwen2Config, MptConfig, GPTJConfig)}
+FAMILIES = {c.model_type: c for c in (LlamaConfig, MistralConfig, Qwen2Config, MptConfig, GPTJConfig, Gemma2Config,
+                                      Gemma3TextConfig, Gemma3Config, Qwen3Config, Olmo2Config, Olmo3Config, GraniteConfig,
+                                      *models_positions.FAMILIES)}
 
 # Popped from the keyword arguments in PreTrainedConfig.__post_init__, or properties that have a setter,
 # or read elsewhere while loading; none of them is in PreTrainedConfig().to_dict().

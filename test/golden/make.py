@@ -1,10 +1,10 @@
 """Tiny random checkpoints and the logits that Hugging Face transformers computes from them.
 
     python -m venv venv && venv/bin/pip install -r test/golden/requirements.txt
-    venv/bin/python test/golden/make.py
+    venv/bin/python test/golden/make.py [NAME…]
 
-Pinned: torch 2.15.0, transformers 5.23.0 (requirements.txt; safetensors and numpy too). Run anywhere,
-needs no network. Writes, beside this file, fixtures/<name>/:
+Pinned: torch 2.15.0, transformers 5.24.0 (requirements.txt; safetensors and numpy too). Run anywhere,
+needs no network. Makes all of them, and replaces those that are named (by default all). Writes, beside this file, fixtures/<name>/:
 
     config.json          as save_pretrained writes it (transformers 5: rope_parameters, dtype)
     config.legacy.json   (rope fixtures) the same model as transformers 4 spelled it
@@ -32,17 +32,19 @@ import hashlib
 import json
 import math
 import shutil
+import sys
 import tempfile
 import zlib
 from pathlib import Path
 
+import models_positions
 import torch
 import transformers
 from config_keys import config_keys
 from models import configs
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM
 from transformers.models.mpt.modeling_mpt import build_mpt_alibi_tensor
 
 HERE = Path(__file__).parent
@@ -65,13 +67,15 @@ def mosaic(model, weights):
 def randomise(model, seed):
     """Weights large enough that attention is far from uniform and logits are several units."""
     generator = torch.Generator().manual_seed(seed)
+    vocab = model.config.get_text_config().vocab_size
     with torch.no_grad():
         for name, weight in sorted(model.named_parameters()):
             noise = torch.randn(weight.shape, generator=generator)
             if weight.dim() == 1:
-                weight.copy_(0.2 * noise + (0.0 if name.endswith("bias") else 1.0))
+                plain = name.endswith("bias") or model.config.model_type.startswith("gemma")  # whose norms are 1 + w
+                weight.copy_(0.2 * noise + (0.0 if plain else 1.0))
             else:
-                weight.copy_(noise * (0.5 if weight.shape[0] == model.config.vocab_size else 0.25))
+                weight.copy_(noise * (0.5 if weight.shape[0] == vocab else 0.25))
 
 
 def save(folder, name, config, weights_of=None, head_only=False, dtype=torch.float32, shard="1GB",
@@ -92,15 +96,18 @@ def save(folder, name, config, weights_of=None, head_only=False, dtype=torch.flo
         assert len(list(folder.glob("*.safetensors"))) >= 3
     if legacy:
         old = spelled_as_v4(json.loads((folder / "config.json").read_text()))
-        read = dict(LlamaConfig(**copy.deepcopy(old)).rope_parameters)  # it changes what it is given
-        read.pop("type", None)  # transformers keeps the old key beside the new one
-        assert read == config.rope_parameters
+        read = type(config)(**copy.deepcopy(old))  # it changes what it is given
+        read.rope_parameters.pop("type", None)  # transformers keeps the old key beside the new one
+        assert read.rope_parameters == config.rope_parameters
+        assert getattr(read, "layer_types", None) == getattr(config, "layer_types", None)
         (folder / "config.legacy.json").write_text(json.dumps(old, indent=2, sort_keys=True) + "\n")
 
 
 def spelled_as_v4(config):
     """Linear scaling as {"type", "factor"} (until 4.42), llama3 as {"rope_type", …} (from 4.43)."""
     old = dict(config)
+    if config["model_type"] == "gemma3_text":
+        return gemma3_as_v4(old)
     scaling = dict(old.pop("rope_parameters"))
     old["rope_theta"] = scaling.pop("rope_theta")
     if scaling["rope_type"] == "linear":
@@ -109,6 +116,20 @@ def spelled_as_v4(config):
     old["torch_dtype"] = old.pop("dtype")
     old["transformers_version"] = "4.46.0" if "rope_type" in scaling else "4.36.0"
     old["_name_or_path"] = "tiny/llama"
+    return old
+
+
+def gemma3_as_v4(old):
+    """The pattern as a number, and the base of RoPE of layers with a window as rope_local_base_freq."""
+    rope = old.pop("rope_parameters")
+    old["rope_theta"] = rope["full_attention"]["rope_theta"]
+    old["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+    old["rope_scaling"] = {key: rope["full_attention"][key] for key in ("rope_type", "factor")}
+    types = old.pop("layer_types")
+    old["sliding_window_pattern"] = types.index("full_attention") + 1
+    old["torch_dtype"] = old.pop("dtype")
+    old["cache_implementation"] = "hybrid"
+    old["transformers_version"] = "4.50.0"
     return old
 
 
@@ -158,7 +179,7 @@ def make(root):
         folder = root / name
         folder.mkdir()
         save(folder, name, config, **options)
-        vocab = config.vocab_size
+        vocab = config.get_text_config().vocab_size
         lines[name] = golden(folder, options.get("weights_of") or name, vocab)
     check(root)
     (root / "configs.json").write_text(config_keys())
@@ -186,8 +207,23 @@ def check(root):
             d = (model(input_ids=ids[None], use_cache=False).logits[0] - g["logits"]).abs().amax(1)
         assert (d[:first] < 1e-4).all() and d[first:].max() > 0.1, (name, d)
 
+    models_positions.check(differs, read)
     differs("mistral-window", lambda m: setattr(m.config, "sliding_window", None), first=16)
     differs("qwen2-window", lambda m: setattr(m.config, "layer_types", ["full_attention"] * 3), first=16)
+    def everywhere(m):
+        for layer in m.model.layers:
+            layer.self_attn.layer_type = "full_attention"
+        m.config.layer_types = ["full_attention"] * len(m.model.layers)
+    differs("gemma2", everywhere, first=16)
+    differs("gemma2", lambda m: setattr(m.config, "final_logit_softcapping", None), first=0)
+
+    def uncap(m):
+        for layer in m.model.layers:
+            layer.self_attn.attn_logit_softcapping = None
+    differs("gemma2", uncap)
+    plain = 1.0 / 5e5 ** (torch.arange(0, 1, 2 / 10))
+    differs("gemma3-text", lambda m: m.model.rotary_emb.full_attention_inv_freq.copy_(plain))
+    differs("gemma3-text", lambda m: m.model.rotary_emb.sliding_attention_inv_freq.copy_(plain))
     for name in ("llama-rope-llama3", "llama-rope-linear"):
         plain = 1.0 / 10000 ** (torch.arange(0, 1, 2 / (16 if "llama3" in name else 8)))
         differs(name, lambda m: m.model.rotary_emb.inv_freq.copy_(plain))
@@ -220,7 +256,7 @@ def main():
         lines = make(Path(a))
         make(Path(b))
         assert digest(Path(a)) == digest(Path(b)), "two runs differ"
-        for name in lines:
+        for name in sys.argv[1:] or lines:
             target = HERE / "fixtures" / name
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(Path(a) / name, target)

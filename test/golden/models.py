@@ -1,7 +1,9 @@
 """The fixtures' models, for make.py: tiny, each with something that the others do not have."""
 
+import models_positions
 import torch
-from transformers import GPTJConfig, LlamaConfig, MistralConfig, MptConfig, Qwen2Config
+from transformers import (Gemma2Config, Gemma3Config, Gemma3TextConfig, GPTJConfig, GraniteConfig, LlamaConfig,
+                          MistralConfig, MptConfig, Olmo2Config, Olmo3Config, Qwen2Config, Qwen3Config)
 
 SMALL = dict(vocab_size=61, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=False,
@@ -25,9 +27,20 @@ MPT = dict(vocab_size=61, d_model=32, n_heads=4, n_layers=2, max_seq_len=64)
 GPTJ = dict(vocab_size=61, n_positions=64, n_embd=32, n_layer=2, bos_token_id=1, eos_token_id=2)
 
 
+# Heads of 10 numbers, not hidden_size / heads = 6.
+ODD = dict(SMALL, hidden_size=24, head_dim=10, intermediate_size=28, num_hidden_layers=4)
+GEMMA = dict(ODD, sliding_window=16, query_pre_attn_scalar=20, tie_word_embeddings=True,
+             layer_types=["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"])
+GEMMA3 = dict(GEMMA, rope_parameters={"full_attention": rope("linear", theta=5e5, factor=8.0),
+                                      "sliding_attention": rope("default", theta=2000.0)})
+VISION = dict(hidden_size=16, intermediate_size=20, num_hidden_layers=1, num_attention_heads=2, image_size=28,
+              patch_size=14)
+
+
 def configs():
     """name → (config, options of make.save)"""
     return {
+        **models_positions.configs(),
         "llama-gqa-tied": (llama(tie_word_embeddings=True), {}),
         "llama-tied-head-only": (llama(tie_word_embeddings=True),
                                  dict(weights_of="llama-gqa-tied", head_only=True)),
@@ -56,5 +69,16 @@ def configs():
                                    attn_config=dict(alibi_bias_max=16)), {}),
         "mpt-bias": (MptConfig(**{**MPT, "d_model": 24}, no_bias=False), {}),
         "gptj": (GPTJConfig(**GPTJ, n_head=2, rotary_dim=8, n_inner=52), {}),
+        "gemma2": (Gemma2Config(**GEMMA, attn_logit_softcapping=3.0, final_logit_softcapping=7.0), {}),
+        "gemma3-text": (Gemma3TextConfig(**GEMMA3), dict(legacy=True)),
+        "gemma3": (Gemma3Config(text_config=dict(GEMMA3, num_hidden_layers=2, layer_types=["sliding_attention", "full_attention"]),
+                                vision_config=VISION, mm_tokens_per_image=4), {}),
+        "qwen3": (Qwen3Config(**ODD), {}),
+        "olmo2": (Olmo2Config(**{**SMALL, "hidden_size": 40, "num_attention_heads": 4}, rope_parameters=rope("default", theta=5e5)), {}),
+        "olmo3": (Olmo3Config(**dict(SMALL, hidden_size=24, intermediate_size=28, num_hidden_layers=4), sliding_window=16, rope_parameters={
+            "full_attention": rope("yarn", theta=5e5, factor=4.0, original_max_position_embeddings=16),
+            "sliding_attention": rope("default", theta=5e5)}), {}),
+        "granite": (GraniteConfig(**ODD, embedding_multiplier=6.0, residual_multiplier=0.4, attention_multiplier=0.2,
+                                  logits_scaling=0.5), {}),
         "gptj-default-inner": (GPTJConfig(**{**GPTJ, "vocab_size": 64}, n_head=4, rotary_dim=4), {}),
     }

@@ -1,19 +1,22 @@
 /** Activations, and through them the elementary functions: e^x and erf against Math and the reference, in f64. */
 import { describe, expect, test } from "bun:test";
-import { Clip, Elementwise, Op } from "../../assembly/op.ts";
+import { Elementwise, Op } from "../../assembly/op.ts";
 import { erf, gelu, geluNew, silu } from "../reference/math.ts";
 import { Bench, bits, Dice, worst } from "./harness.ts";
 
 const bench = await Bench.open();
 
+/** Exact in f32. */
+const FACTOR = 1.75;
+
 /** y of one row, with poison right behind every input. */
-function elementwise(op: Op, a: Float32Array, b?: Float32Array): Float32Array {
+function elementwise(op: Op, a: Float32Array, b?: Float32Array, factor = 0): Float32Array {
   bench.clear();
   bench.rows(1);
   const n = a.length;
   const y = bench.output(n);
   const first = bench.floats(a);
-  bench.execute(op, Elementwise, { y, a: first, b: b ? bench.floats(b) : first, n });
+  bench.execute(op, Elementwise, { y, a: first, b: b ? bench.floats(b) : first, n, factor: bits(factor) });
   bench.checkGuards();
   return bench.read(y, n);
 }
@@ -105,11 +108,38 @@ describe("geluTanh", () => {
   });
 });
 
+describe("tanh", () => {
+  const soft = (x: Float32Array, cap: number) => elementwise(Op.SoftCap, x, undefined, cap);
+
+  test("on [−10, 10], 400,001 numbers: relative error below 5e-7", () => {
+    const x = range(-10, 10).filter((value) => value !== 0);
+    expect(worst(soft(x, 1), Float64Array.from(x, Math.tanh), Math.abs)).toBeLessThan(5e-7);
+  });
+
+  test("at every magnitude to 2^126: 5e-7 relative, and cap · 2^-142; caps of 1, 30 and 50; NaN stays", () => {
+    const x = octaves(-149, 126);
+    for (const cap of [1, 30, 50]) {
+      const wanted = Float64Array.from(x, (value) => cap * Math.tanh(value / cap));
+      expect(worst(soft(x, cap), wanted, (y) => 5e-7 * Math.abs(y) + cap * 2 ** -142)).toBeLessThan(1);
+    }
+    expect([...soft(Float32Array.of(NaN, Infinity, -Infinity, 0, -0), 30)].map(Math.round)).toEqual([
+      NaN,
+      30,
+      -30,
+      0,
+      -0,
+    ]);
+  });
+});
+
 describe("every length from 1 to 35, 1 to 5 rows, in slices", () => {
   const ops = [
     { name: "siluMul", op: Op.SiluMul, f: (a: number, b: number) => silu(a) * b },
     { name: "gelu", op: Op.Gelu, f: gelu },
     { name: "geluTanh", op: Op.GeluTanh, f: geluNew },
+    { name: "geluTanhMul", op: Op.GeluTanhMul, f: (a: number, b: number) => geluNew(a) * b },
+    { name: "scale", op: Op.Scale, f: (a: number) => a * FACTOR },
+    { name: "softCap", op: Op.SoftCap, f: (a: number) => FACTOR * Math.tanh(a / FACTOR) },
   ];
   test.each(ops)("$name within 6e-7 · (1 + |y|)", ({ op, f }) => {
     const dice = new Dice(6);
@@ -119,7 +149,8 @@ describe("every length from 1 to 35, 1 to 5 rows, in slices", () => {
       bench.rows(rows);
       const [a, b] = [dice.floats(rows * n, 4), dice.floats(rows * n, 4)];
       const y = bench.output(rows * n);
-      bench.execute(op, Elementwise, { y, a: bench.floats(a), b: bench.floats(b), n }, { slices: 1 + (n % 3) });
+      const words = { y, a: bench.floats(a), b: bench.floats(b), n, factor: bits(FACTOR) };
+      bench.execute(op, Elementwise, words, { slices: 1 + (n % 3) });
       bench.checkGuards();
       const wanted = Float64Array.from(a, (value, i) => f(value, b[i]!));
       const off = worst(bench.read(y, rows * n), wanted, (value) => 1 + Math.abs(value));
@@ -136,7 +167,8 @@ describe("every length from 1 to 35, 1 to 5 rows, in slices", () => {
         bench.clear();
         bench.rows(rows);
         const y = bench.output(rows * n);
-        bench.execute(op, Elementwise, { y, a: bench.floats(a), b: bench.floats(b), n }, { slices, only });
+        const words = { y, a: bench.floats(a), b: bench.floats(b), n, factor: bits(FACTOR) };
+        bench.execute(op, Elementwise, words, { slices, only });
         bench.checkGuards();
         return bench.read(y, rows * n);
       };
@@ -164,11 +196,11 @@ describe("every length from 1 to 35, 1 to 5 rows, in slices", () => {
       const bound = Math.fround(0.1 * (1 + (dim % 9)));
       const values = dice.floats(rows * dim);
       if (dim > 3) values.set([NaN, Infinity, -Infinity], dim - 3);
-      const x = bench.floats(values);
-      bench.execute(Op.Clip, Clip, { x, dim, bound: bits(bound) }, { slices: 1 + (dim % 3) });
+      const y = bench.floats(values);
+      bench.execute(Op.Clip, Elementwise, { y, a: y, n: dim, factor: bits(bound) }, { slices: 1 + (dim % 3) });
       bench.checkGuards();
       const wanted = values.map((value) => Math.max(-bound, Math.min(bound, value)));
-      expect([...bench.read(x, rows * dim)]).toEqual([...wanted]);
+      expect([...bench.read(y, rows * dim)]).toEqual([...wanted]);
     }
   });
 });

@@ -18,9 +18,10 @@ interface Wanted extends PolicyOptions {
   readonly kvHeads: number;
   readonly group: number;
   readonly partial: number;
+  readonly softCap?: number;
 }
 
-function setupOf({ position, headDim, kvHeads, group, partial, ...options }: Wanted): Setup {
+function setupOf({ position, headDim, kvHeads, group, partial, softCap = 0, ...options }: Wanted): Setup {
   const dims = position === "alibi" ? [] : rotaryDims(headDim);
   return {
     heads: kvHeads * group,
@@ -30,6 +31,7 @@ function setupOf({ position, headDim, kvHeads, group, partial, ...options }: Wan
     rotaryDim: dims[partial % dims.length] ?? 0,
     layout: position === "interleaved" ? "interleaved" : "half",
     scale: 1 / Math.sqrt(headDim),
+    softCap,
     policy: resolvePolicy(options, 4096),
   };
 }
@@ -43,6 +45,7 @@ describe.each(POLICIES)("%s", (attention) => {
         kvHeads: fc.integer({ min: 1, max: 3 }),
         group: fc.integer({ min: 1, max: 4 }),
         partial: fc.nat({ max: 2 }),
+        softCap: fc.constantFrom(0, 1.5, 50),
       };
       const limits = {
         nGlobal: fc.integer({ min: 0, max: 6 }),

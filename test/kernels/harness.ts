@@ -1,5 +1,13 @@
 /** What the tests of the kernels share: a memory that shows every stray access, and records written by name. */
-import { Format, Size, Step, Tuning } from "../../assembly/layout.ts";
+import {
+  activationBytes as activationBytesOf,
+  blockBytes,
+  Format,
+  Size,
+  Source,
+  Step,
+  Tuning,
+} from "../../assembly/layout.ts";
 import { Op, Pack, Quantize, Span } from "../../assembly/op.ts";
 import { align } from "../../src/machine/arena.ts";
 import type { KernelExports } from "../../src/machine/kernel_exports.ts";
@@ -103,7 +111,10 @@ export class Bench {
 
   /** Executes Op.Pack; for each slice the index in src of its first bad number, −1 where it has none. */
   pack(
-    words: { dst: number; src: number; firstRow?: number; rows: number; k: number; source: Format; target: Format },
+    words: Pick<Record<keyof typeof Pack, number>, "dst" | "src" | "rows" | "k" | "source" | "target"> & {
+      readonly firstRow?: number;
+      readonly places?: number;
+    },
     slices = 1,
   ): number[] {
     const results = this.take(4 * slices);
@@ -114,7 +125,7 @@ export class Bench {
   /** The address of the packed matrix [n, k] of these f32; its rows beyond n stay poison. */
   matrix(values: ArrayLike<number>, n: number, k: number, format: Format): number {
     const dst = this.take(packedBytes(n, k, format));
-    const [bad] = this.pack({ dst, src: this.floats(values), rows: n, k, source: Format.F32, target: format });
+    const [bad] = this.pack({ dst, src: this.floats(values), rows: n, k, source: Source.F32, target: format });
     if (bad !== -1) throw new RangeError(`pack refused number ${bad}`);
     return dst;
   }
@@ -197,9 +208,9 @@ export function quantized(format: Format): boolean {
   return format >= Format.Q8;
 }
 
-/** Bytes of a row of quantised activations: of each block 32 numbers, a f32 and an i32. */
+/** Bytes of a row of quantised activations. */
 export function activationBytes(k: number, format: Format): number {
-  return Math.ceil(k / 32) * (format === Format.Q8 ? 72 : 40);
+  return Math.ceil(k / 32) * activationBytesOf(format);
 }
 
 /** Numbers in a chunk of 16 bytes; float formats only. */
@@ -208,6 +219,7 @@ export function perChunk(format: Format): number {
 }
 
 export function packedBytes(n: number, k: number, format: Format): number {
+  if (format >= Format.Q8_0) return Math.ceil(n / 16) * Math.ceil(k / 32) * blockBytes(format);
   if (quantized(format)) return packedBytesOf(n, k, Format[format].toLowerCase() as QuantizedFormat);
   return Math.ceil(n / 4) * Math.ceil(k / perChunk(format)) * 64;
 }

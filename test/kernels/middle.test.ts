@@ -22,6 +22,7 @@ function setupOf(position: (typeof POSITIONS)[number], shape: Shape, options: Po
     rotaryDim: position === "alibi" ? 0 : (headDim >> 2) << 1,
     layout: position === "interleaved" ? "interleaved" : "half",
     scale: 1 / Math.sqrt(headDim),
+    softCap: group === 3 ? 2 : 0,
     policy: resolvePolicy(options, 4096),
   };
 }

@@ -17,7 +17,7 @@ function norm(op: Op, x: Float32Array, weight: Float32Array, bias: Float32Array 
   bench.rows(x.length / dim);
   const y = bench.output(x.length);
   const words = { y, x: bench.floats(x), weight: bench.floats(weight), bias: bias ? bench.floats(bias) : 0 };
-  bench.execute(op, Norm, { ...words, dim, eps: bits(eps) }, { slices: 2 });
+  bench.execute(op, Norm, { ...words, dim, eps: bits(eps), groups: 1 }, { slices: 2 });
   bench.checkGuards();
   return bench.read(y, x.length);
 }
@@ -73,9 +73,27 @@ describe.each(KINDS)("$name", ({ op, biased }) => {
     bench.clear();
     bench.rows(5);
     const y = bench.floats(x);
-    bench.execute(op, Norm, { y, x: y, weight: bench.floats(weight), dim: 18, eps: bits(1e-5) });
+    bench.execute(op, Norm, { y, x: y, weight: bench.floats(weight), dim: 18, eps: bits(1e-5), groups: 1 });
     expect(words(bench.read(y, x.length))).toEqual(words(all));
   });
+});
+
+test("rmsNorm of heads is that of each head by itself; a residual is added, and may be y", () => {
+  const dice = new Dice(5);
+  for (const dim of [1, 3, 4, 6, 31, 64]) {
+    for (const groups of [1, 2, 5]) {
+      const [rows, width] = [3, dim * groups];
+      const [x, residual, weight] = [dice.floats(rows * width, 3), dice.floats(rows * width, 3), dice.floats(dim, 2)];
+      const heads = norm(Op.RmsNorm, x, weight, undefined, 1e-6);
+      bench.clear();
+      bench.rows(rows);
+      const y = bench.floats(residual);
+      const words = { y, x: bench.floats(x), weight: bench.floats(weight), dim, eps: bits(1e-6), groups, residual: y };
+      bench.execute(Op.RmsNorm, Norm, words, { slices: 2 });
+      bench.checkGuards();
+      expect([...bench.read(y, rows * width)]).toEqual([...heads.map((value, i) => value + residual[i]!)]);
+    }
+  }
 });
 
 test("layerNorm of numbers far from 0 (1000 ± 1, dim 1 to 130): within 1e-4, the mean's own rounding", () => {
@@ -97,7 +115,7 @@ test("Span.Logits: only as many rows as want logits", () => {
   bench.clear();
   bench.step([{}, {}, {}], [2]);
   const y = bench.output(2);
-  const words = { y, x: bench.floats([3, -5]), weight: bench.floats([2]), dim: 1, eps: 0 };
+  const words = { y, x: bench.floats([3, -5]), weight: bench.floats([2]), dim: 1, eps: 0, groups: 1 };
   bench.execute(Op.RmsNorm, Norm, words, { span: Span.Logits });
   expect([...bench.read(y, 2)]).toEqual([2, NaN]);
 });

@@ -33,7 +33,7 @@ function largest(x: Float32Array, at: number): number {
   return Math.max(...x.subarray(32 * (at >> 5), 32 * (at >> 5) + 32).map(Math.abs));
 }
 
-/** A row of quantised activations, from its bytes: numbers, then scales, then corrections. */
+/** A row of quantised activations, from its bytes: numbers, then scales, then sums. */
 function readActivations(bench: Bench, address: number, k: number, name: q.QuantizedFormat) {
   const blocks = Math.ceil(k / 32);
   const wide = name === "q8";
@@ -42,8 +42,8 @@ function readActivations(bench: Bench, address: number, k: number, name: q.Quant
   );
   const behind = address + 32 * blocks * (wide ? 2 : 1);
   const scales = Float64Array.from(bench.read(behind, blocks));
-  const corrections = new Int32Array(bench.view.buffer.slice(behind + 4 * blocks, behind + 8 * blocks));
-  return { numbers, scales, corrections };
+  const sums = new Int32Array(bench.view.buffer.slice(behind + 4 * blocks, behind + 8 * blocks));
+  return { numbers, scales, sums };
 }
 
 function quantize(bench: Bench, x: Float32Array, k: number, name: q.QuantizedFormat, slices = 1) {
@@ -70,19 +70,23 @@ function packRow(bench: Bench, x: Float32Array, name: q.QuantizedFormat) {
 }
 
 describe.each(BOTH)("activations, $build, $name", ({ bench, name }) => {
-  test("numbers, scales and corrections of every length, 1 to 5 rows, in slices: exactly as defined", () => {
+  test("numbers, scales and sums of every length, 1 to 5 rows, in slices: exactly as defined", () => {
     const dice = new Dice(1);
     for (const k of KS) {
       for (let rows = 1; rows <= 5; rows++) {
         const x = spread(dice, rows * k);
         const found = quantize(bench, x, k, name, 1 + dice.below(4));
-        for (const [row, { corrections, ...numbers }] of found.entries()) {
+        for (const [row, { sums, ...numbers }] of found.entries()) {
           const wanted = q.quantizeActivations(x.subarray(row * k, (row + 1) * k));
           expect<q.QuantizedRow>(numbers).toEqual(wanted);
-          const sums = q.blockSums(wanted, { ...wanted, numbers: wanted.numbers.map(() => q.OFFSET[name]) });
-          // With q4 a half of it in each of two i16.
-          const word = (sum: number) => (name === "q4" ? ((sum / 2) << 16) | ((sum / 2) & 0xffff) : sum);
-          expect([...corrections]).toEqual([...sums].map((sum) => word(0 - sum)));
+          // Of columns 4j and 4j + 1, and of the others.
+          const [low, high] = [0, 1].map((pair) => {
+            return q.blockSums(wanted, {
+              ...wanted,
+              numbers: wanted.numbers.map((_, i) => +(((i >> 1) & 1) === pair)),
+            });
+          }) as [Float64Array, Float64Array];
+          expect([...sums]).toEqual([...low].map((sum, i) => ((high[i] as number) << 16) | (sum & 0xffff)));
         }
       }
     }

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { Angles, Clamp, Op, Rope } from "../../assembly/op.ts";
+import { Op } from "../../assembly/op.ts";
+import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { turns } from "../../src/models/positions.ts";
 import * as reference from "../reference/math.ts";
-import { Bench, Dice, words, worst } from "./harness.ts";
+import { Bench, bits, Dice, words, worst } from "./harness.ts";
 
 const bench = await Bench.open();
 const TURN = 2 ** 64;
@@ -13,7 +14,7 @@ const FAR = 2n ** 53n - 1n;
 function angles(
   positions: readonly bigint[],
   turnsPerPosition: readonly bigint[],
-  { clamp = Clamp.None, limit = 0, origin = 0n, slices = 1 } = {},
+  { clamp = Clamp.None, limit = 0, origin = 0n, slices = 1, factors = [1, 1] as readonly number[] } = {},
 ): Float32Array {
   bench.clear();
   bench.step(positions.map((position) => ({ position, origin })));
@@ -22,7 +23,8 @@ function angles(
   const out = bench.output(count);
   const address = bench.take(8 * pairs);
   for (const [i, value] of turnsPerPosition.entries()) bench.view.setBigUint64(address + 8 * i, value, true);
-  bench.execute(Op.Angles, Angles, { out, turns: address, pairs, clamp, limit }, { slices });
+  const [factor = 1, fixedFactor = 1] = factors.map(bits);
+  bench.execute(Op.Angles, Angles, { out, turns: address, pairs, clamp, limit, factor, fixedFactor }, { slices });
   bench.checkGuards();
   return bench.read(out, count);
 }
@@ -105,6 +107,61 @@ describe("angles", () => {
         return [...cos, ...sin];
       });
     expect(worst(found, wanted, () => 1)).toBeLessThan(1e-7);
+  });
+});
+
+test("the factor of the position and that of the fixed one multiply before the rounding: within 0.5001 ulp", () => {
+  const turn = turns(0.1);
+  for (const factors of [
+    [1.25, 1.5625],
+    [0.75, 3],
+  ]) {
+    const found = angles([5n, 900n], [turn, 3n * turn], { clamp: Clamp.Distance, limit: 64, factors });
+    const plain = exactAngles([5n, 64n, 900n, 64n], [turn, 3n * turn]);
+    const wanted = plain.map((value, i) => value * (factors[(i >> 2) & 1] as number));
+    expect(worst(found, wanted, ulp)).toBeLessThan(0.5001);
+  }
+});
+
+describe("temper", () => {
+  const beta = Math.fround(0.1);
+  const factorOf = (n: number, original: number) => Math.fround(1 + beta * Math.log(1 + Math.floor(n / original)));
+  const tempered = (
+    positions: readonly bigint[],
+    origin: bigint,
+    words: { clamp?: Clamp; limit?: number },
+    dim = 7,
+  ) => {
+    bench.clear();
+    bench.step(positions.map((position) => ({ position, origin })));
+    const x = bench.floats(new Float32Array(dim * positions.length).fill(1));
+    bench.execute(Op.Temper, Temper, { y: x, x, dim, beta: bits(beta), original: 16, ...words }, { slices: 3 });
+    bench.checkGuards();
+    const found = bench.read(x, dim * positions.length);
+    return positions.map((_, row) => {
+      const own = found.subarray(row * dim, (row + 1) * dim);
+      for (const value of own) expect(value).toBe(own[0] as number);
+      return own[0] as number;
+    });
+  };
+
+  test("every row by its own distance from the first token, wherever a text begins; 1 within the original length", () => {
+    const far = [0, 1, 15, 16, 31, 32, 100, 1e6, 2 ** 40];
+    for (const origin of [0n, 5n, 2n ** 53n - 2n ** 41n]) {
+      const positions = far.map((n) => origin + BigInt(n));
+      const found = tempered(positions, origin, {});
+      for (const [i, n] of far.entries()) {
+        expect(Math.abs((found[i] as number) - factorOf(n, 16))).toBeLessThan(n < 16 ? 1e-30 : 2.4e-7);
+      }
+    }
+    for (let dim = 1; dim < 10; dim++) expect(tempered([40n], 0n, {}, dim)).toEqual([factorOf(40, 16)]);
+  });
+
+  test("at most as far as the limit, where distances are clamped", () => {
+    for (const clamp of [Clamp.Distance, Clamp.Sinks]) {
+      const found = tempered([10n, 47n, 48n, 64n, 2n ** 50n], 0n, { clamp, limit: 48 });
+      expect(found).toEqual([10, 47, 48, 48, 48].map((n) => factorOf(n, 16)));
+    }
   });
 });
 

@@ -1,7 +1,8 @@
 /** One session's attention by records, chunk by chunk, as the planner would write them; and the reference for it. */
 
 import { Size } from "../../assembly/layout.ts";
-import { Angles, Attention, Cast, Clamp, Op, Rope } from "../../assembly/op.ts";
+import { Attention, Cast, Op } from "../../assembly/op.ts";
+import { Angles, Clamp, Rope } from "../../assembly/op_positions.ts";
 import type { CacheDType } from "../../src/base/dtype.ts";
 import type { Positions } from "../../src/models/positions.ts";
 import { turns } from "../../src/models/positions.ts";
@@ -20,6 +21,8 @@ export interface Setup {
   readonly rotaryDim: number;
   readonly layout: RopeLayout;
   readonly scale: number;
+  /** 0 or undefined: none. */
+  readonly softCap?: number;
   readonly policy: Policy;
   /** f32 by default. */
   readonly cacheDtype?: CacheDType;
@@ -126,13 +129,14 @@ export function attend(
     bench.step(positions.map((position, i) => ({ ...run, position, skipsMiddle: asks(done + i) ? 0 : 1 })));
     if (rotated) {
       const { clamp, limit } = cache;
-      const words = { out: angles, turns: turned, pairs: rotaryDim / 2, clamp, limit };
+      const factors = { factor: bits(1), fixedFactor: bits(1) };
+      const words = { out: angles, turns: turned, pairs: rotaryDim / 2, clamp, limit, ...factors };
       bench.execute(Op.Angles, Angles, words, { slices });
       const shape = { angles, headDim, rotaryDim, interleaved: setup.layout === "interleaved" ? 1 : 0 };
       bench.execute(Op.Rope, Rope, { y: rotated.q, x: at.q, heads, ...shape }, { slices });
       bench.execute(Op.Rope, Rope, { y: rotated.fixed, x: at.q, heads, ...shape, fixed: 1 }, { slices });
       if (middleK) {
-        const only = { turns: turned, pairs: rotaryDim / 2, clamp: Clamp.Distance };
+        const only = { turns: turned, pairs: rotaryDim / 2, clamp: Clamp.Distance, ...factors };
         bench.execute(Op.Angles, Angles, { ...only, out: anglesMiddle, limit: middleDistance }, { slices });
         const to = { y: rotated.middle, x: at.q, heads, ...shape, angles: anglesMiddle, fixed: 1 };
         bench.execute(Op.Rope, Rope, to, { slices });
@@ -157,6 +161,7 @@ export function attend(
       kUnrotated: cached?.unrotated ?? at.k,
       v: cached?.v ?? at.v,
       ...{ ...shapes, heads, scale: bits(setup.scale), slopes, scratch },
+      softCap: bits(setup.softCap ?? 0),
       ...{ nGlobal: cache.pinned, nLocal: cache.ring, clamp: cache.clamp, limit: cache.limit },
       ...{ middleK, maxMiddle, middleDistance, chosen, qMiddle: rotated?.middle ?? at.q },
     };
@@ -193,7 +198,7 @@ export function expected(
   { q, k, v }: Tokens,
   { chosen, asks }: { chosen?: Outcome["chosen"]; asks?: (p: number) => boolean } = {},
 ): { out: Float64Array; pairs: number; margin: number } {
-  const { heads, kvHeads, headDim, rotaryDim, layout, scale } = setup;
+  const { heads, kvHeads, headDim, rotaryDim, layout, scale, softCap } = setup;
   const { attention, ...numbers } = setup.policy;
   const policy = { policy: attention, ...numbers, ...(asks && { asks }) };
   const position: reference.Position = rotaryDim
@@ -205,7 +210,16 @@ export function expected(
     margin = Math.min(margin, row.margin);
   };
   const out = flat(
-    reference.attention(rows, keys, values, { heads, kvHeads, headDim, scale }, position, policy, observe, chosen),
+    reference.attention(
+      rows,
+      keys,
+      values,
+      { heads, kvHeads, headDim, scale, softCap },
+      position,
+      policy,
+      observe,
+      chosen,
+    ),
   );
   let pairs = 0;
   for (let p = 0; p < rows.length; p++) {

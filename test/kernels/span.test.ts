@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { CacheFormat, Format, Size } from "../../assembly/layout.ts";
 import * as op from "../../assembly/op.ts";
+import * as positions from "../../assembly/op_positions.ts";
 import { activationBytes, Bench, FORMAT_NAMES, FORMATS, quantized } from "./harness.ts";
 
 const { Op, Span } = op;
@@ -25,8 +26,6 @@ interface Case {
   readonly out: string;
   /** The other operands; taken anew for each run. */
   words(): Words;
-  /** What the output holds before. */
-  before?(): Float32Array;
 }
 
 const float = new Float32Array(1);
@@ -46,16 +45,29 @@ const CASES: [string, Case][] = [
     ...{ table: bench.matrix(numbers(16 * DIM, 3), 16, DIM, Bf16), dim: DIM, format: Bf16, work: bench.work(3) },
   })),
   rows("Gather", op.Gather, () => ({ x: input(ROWS), dim: DIM })),
-  rows("RmsNorm", op.Norm, () => ({ x: input(ROWS), weight: input(1), dim: DIM, eps: bits(1e-5) })),
+  rows("RmsNorm", op.Norm, () => ({ x: input(ROWS), weight: input(1), dim: DIM, eps: bits(1e-5), groups: 1 })),
+  rows("RmsNorm", op.Norm, () => ({
+    ...{ x: input(ROWS), weight: input(1, 12), residual: input(ROWS, DIM, 2), dim: 12, eps: bits(1e-5), groups: 3 },
+  })),
   rows("LayerNorm", op.Norm, () => ({ x: input(ROWS), weight: input(1), bias: input(1), dim: DIM, eps: bits(1e-5) })),
   rows("SiluMul", op.Elementwise, () => ({ a: input(ROWS), b: input(ROWS, DIM, 2), n: DIM })),
   rows("Gelu", op.Elementwise, () => ({ a: input(ROWS, 33), b: 0, n: 33 }), { rowBytes: 4 * 33 }),
   rows("Tap", op.Tap, () => ({ x: input(ROWS), dim: DIM })),
-  rows("Clip", op.Clip, () => ({ dim: DIM, bound: bits(1) }), { out: "x", before: () => numbers(ROWS * DIM, 1) }),
-  rows("Rope", op.Rope, () => ({ x: input(ROWS), angles: input(2 * ROWS, 12, 4), rotaryDim: 12, ...HEADS })),
-  rows("Angles", op.Angles, () => ({ turns: input(2, 8), pairs: 6, clamp: op.Clamp.Distance, limit: 9 }), {
-    ...{ rowBytes: 16 * 6, out: "out" },
-  }),
+  rows("GeluTanhMul", op.Elementwise, () => ({ a: input(ROWS), b: input(ROWS, DIM, 2), n: DIM })),
+  rows("Scale", op.Elementwise, () => ({ a: input(ROWS), n: DIM, factor: bits(0.3) })),
+  rows("Clip", op.Elementwise, () => ({ a: input(ROWS), n: DIM, factor: bits(1) })),
+  rows("SoftCap", op.Elementwise, () => ({ a: input(ROWS), n: DIM, factor: bits(2) })),
+  rows("Rope", positions.Rope, () => ({ x: input(ROWS), angles: input(2 * ROWS, 12, 4), rotaryDim: 12, ...HEADS })),
+  rows(
+    "Angles",
+    positions.Angles,
+    () => {
+      const factors = { factor: bits(1.25), fixedFactor: bits(1.5) };
+      return { turns: input(2, 8), pairs: 6, clamp: positions.Clamp.Distance, limit: 9, ...factors };
+    },
+    { rowBytes: 16 * 6, out: "out" },
+  ),
+  rows("Temper", positions.Temper, () => ({ x: input(ROWS), dim: DIM, beta: bits(0.5), original: 1 })),
   rows("Cast", op.Cast, () => ({ x: input(ROWS), headBytes: 24, format: CacheFormat.Bf16, ...HEADS }), {
     rowBytes: 3 * 24,
   }),
@@ -89,7 +101,7 @@ function attentionWords(): Words {
 }
 
 /** The output's rows after the record has been executed in `slices` slices. */
-function run({ op: code, names, rowBytes, out, words, before }: Case, span: op.Span, slices: number): number[][] {
+function run({ op: code, names, rowBytes, out, words }: Case, span: op.Span, slices: number): number[][] {
   bench.clear();
   const slot = bench.take(8 * 8 * DIM);
   bench.step(
@@ -100,7 +112,7 @@ function run({ op: code, names, rowBytes, out, words, before }: Case, span: op.S
   const given = words();
   if ("targets" in given) bench.bytes.fill(0, given.targets, (given.targets as number) + 4 * ROWS);
   if ("scratch" in given) bench.bytes.fill(0, given.scratch, (given.scratch as number) + 3 * Size.ScratchBytes);
-  const address = before ? bench.floats(before()) : bench.take(ROWS * rowBytes);
+  const address = bench.take(ROWS * rowBytes);
   bench.execute(code, names, { ...given, [out]: address } as Partial<Record<keyof object, number>>, { span, slices });
   return Array.from({ length: ROWS }, (_, row) => [
     ...bench.bytes.subarray(address + row * rowBytes, address + (row + 1) * rowBytes),

@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ModelError } from "../../src/base/errors.ts";
-import { programOf } from "../../src/models/index.ts";
+import { MODELS, programOf } from "../../src/models/index.ts";
 import { attentionOf } from "../../src/models/program.ts";
 import { FIXTURES } from "../setup.ts";
 
@@ -18,8 +18,14 @@ const known: {
   widespread: Record<string, Config>;
 } = read("configs.json");
 const published: Record<string, Config> = read("real-configs.json");
-const families = Object.keys(known.defaults);
-const defaults = (family: string, changes: Config = {}): Config => ({ ...known.defaults[family], ...changes });
+/** These have their keys in text_config: test/model/gemma.test.ts, test/model/mistral3.test.ts. */
+const families = Object.keys(known.defaults).filter((family) => family !== "gemma3" && family !== "mistral3");
+const defaults = (family: string, changes: Config = {}): Config => {
+  const { layer_types, ...all } = known.defaults[family] as Config;
+  // Those that a pattern gives too have a length of their own.
+  const mixed = Array.isArray(layer_types) && new Set(layer_types).size > 1;
+  return { ...all, ...(Array.isArray(layer_types) && !mixed && { layer_types }), ...changes };
+};
 /** MPT's defaults with another attn_config. */
 const attention = (changes: Config): Config => ({
   attn_config: { ...(known.defaults.mpt?.attn_config as Config), ...changes },
@@ -45,6 +51,17 @@ function refusal(config: Config): string {
 describe("configs of published models are accepted, with as many weights as the models have", () => {
   const parameters: Record<string, number> = {
     "EleutherAI/gpt-j-6b": 6_050_882_784,
+    "EleutherAI/pythia-160m": 162_322_944,
+    "HuggingFaceTB/SmolLM3-3B": 3_075_098_624,
+    "microsoft/Phi-3-mini-4k-instruct": 3_821_079_552,
+    "stabilityai/stablelm-2-1_6b": 1_644_515_328,
+    "allenai/OLMo-2-0425-1B": 1_484_916_736,
+    "google/gemma-2-2b": 2_614_341_888,
+    "google/gemma-3-1b-it": 999_885_952,
+    "google/gemma-3-270m": 268_098_176,
+    "google/gemma-3-4b-it": 3_880_263_168,
+    "ibm-granite/granite-3.3-2b-instruct": 2_533_539_840,
+    "Qwen/Qwen3-0.6B": 596_049_920,
     "HuggingFaceTB/SmolLM2-135M": 134_515_008,
     "HuggingFaceTB/SmolLM2-135M-Instruct": 134_515_008,
     "Qwen/Qwen2-0.5B": 494_032_768,
@@ -70,7 +87,9 @@ describe("configs of published models are accepted, with as many weights as the 
   test.each(Object.keys(published))("%s", (name) => {
     const { weights } = programOf(published[name] as Config, name);
     const stored = [...weights.values()].filter(
-      (weight) => weight.name !== "lm_head.weight" || weight.tensors.length === 1,
+      (weight) =>
+        weight.name !== "lm_head.weight" ||
+        weight.tensors.every((tensor) => tensor === weight.name || !weights.has(tensor)),
     );
     const count = stored.reduce((sum, { shape }) => sum + shape[0] * (shape[1] ?? 1), 0);
     expect(count).toBe(parameters[name] as number);
@@ -89,7 +108,7 @@ describe("configs of published models are accepted, with as many weights as the 
     expect(slopes.map((slope) => Math.round(2 * Math.log2(slope)))).toEqual(slopes.map((_, i) => -(i + 1)));
     expect(slopes.length).toBe(32);
     expect(layers[0]?.filter(({ op }) => op === "clip")).toEqual(
-      ["q", "k", "v"].map((x) => ({ op: "clip", x, bound: 6 })),
+      ["q", "k", "v"].map((y) => ({ op: "clip", y, a: y, factor: 6 })),
     );
     const gptj = attentionOf(program("EleutherAI/gpt-j-6b"), 0);
     expect(gptj?.shape).toEqual({ heads: 16, kvHeads: 16, headDim: 256, scale: 1 / 16 });
@@ -125,15 +144,76 @@ const used: Record<string, Config> = {
 };
 used.mistral = { ...used.llama, num_key_value_heads: 4, sliding_window: null, model_type: "llama" };
 used.qwen2 = { ...used.llama, model_type: "llama" };
+used.qwen3 = { ...used.llama, model_type: "llama" };
+used.olmo2 = { ...used.llama, rms_norm_eps: 1e-6, model_type: "llama" };
+used.olmo3 = {
+  ...{ ...used.olmo2, sliding_window: 512 },
+  rope_parameters: { full_attention: { rope_theta: 1e5, rope_type: "default" } },
+};
+const factors = { embedding_multiplier: 2, attention_multiplier: 0.5, residual_multiplier: 0.5, logits_scaling: 4 };
+used.granite = { ...used.llama, ...factors, model_type: "llama" };
+const gemma: Config = {
+  ...{ ...used.llama, tie_word_embeddings: false, num_attention_heads: 64, sliding_window: 512 },
+  ...{ query_pre_attn_scalar: 144, final_logit_softcapping: 20, model_type: "llama" },
+};
+used.gemma2 = { ...gemma, attn_logit_softcapping: 20 };
+used.gemma3_text = { ...gemma, rope_parameters: { sliding_attention: { rope_theta: 5e5, rope_type: "default" } } };
+const yarnOf = (changes: Config) => ({ rope_type: "yarn", rope_theta: 1e6, factor: 16, ...changes });
+const { head_dim: _headDim, attention_bias: _bias, mlp_bias: _mlpBias, ...heads } = used.llama as Config;
+used.phi3 = { ...heads, max_position_embeddings: 8192, rms_norm_eps: 1e-6, sliding_window: 512, model_type: "llama" };
+used.smollm3 = {
+  ...{ ...heads, tie_word_embeddings: false, attention_bias: true, mlp_bias: true, no_rope_layers: Array(36).fill(1) },
+  model_type: "llama",
+};
+used.ministral3 = {
+  ...{ ...heads, head_dim: 96, num_key_value_heads: 4, rms_norm_eps: 1e-6, sliding_window: 512, model_type: "llama" },
+  rope_parameters: yarnOf({ llama_4_scaling_beta: 0.2, original_max_position_embeddings: 16384 }),
+};
+used.gpt_neox = {
+  ...{ vocab_size: 100, hidden_size: 2048, intermediate_size: 96, num_hidden_layers: 3, num_attention_heads: 32 },
+  ...{ max_position_embeddings: 4096, layer_norm_eps: 1e-6, tie_word_embeddings: true, attention_bias: false },
+  ...{ use_parallel_residual: false, hidden_act: "gelu_new", model_type: "llama" },
+  rope_parameters: { rope_theta: 10000, rope_type: "default", partial_rotary_factor: 0.5 },
+};
+used.stablelm = {
+  ...{ ...heads, hidden_size: 1280, max_position_embeddings: 8192, layer_norm_eps: 1e-6, use_qkv_bias: true },
+  ...{ use_parallel_residual: true, model_type: "llama", rope_parameters: used.gpt_neox.rope_parameters },
+};
+delete used.stablelm.rms_norm_eps;
 const single: Record<string, Config> = {
+  phi3: { hidden_act: "gelu", original_max_position_embeddings: 0 },
+  smollm3: {
+    ...{ hidden_act: "gelu", use_sliding_window: 1, no_rope_layer_interval: 0 },
+    layer_types: ["full_attention", "sliding_attention"],
+  },
+  ministral3: { hidden_act: "gelu" },
+  gpt_neox: {},
+  stablelm: { hidden_act: "gelu", qk_layernorm: true },
   llama: { hidden_act: "gelu" },
   mistral: { hidden_act: "gelu" },
   qwen2: { hidden_act: "gelu", use_sliding_window: 1, layer_types: ["full_attention", "sliding_attention"] },
+  qwen3: { hidden_act: "gelu", use_sliding_window: 1, layer_types: ["full_attention", "sliding_attention"] },
+  olmo2: { hidden_act: "gelu" },
+  olmo3: { hidden_act: "gelu" },
+  granite: { hidden_act: "gelu" },
+  gemma2: { hidden_activation: "gelu", use_bidirectional_attention: true },
+  gemma3_text: { hidden_activation: "gelu", use_bidirectional_attention: true, attn_logit_softcapping: 50 },
   mpt: { logit_scale: 2, norm_type: "rmsnorm" },
   gptj: { activation_function: "gelu" },
 };
 /** A value that no key has. */
 const OTHER = { surprise: [1] };
+
+/** null is no window, as many as heads, no cap; nothing is transformers' 4096, 8, 50 and 30. */
+const otherThanNull: Record<string, string[]> = {
+  mistral: ["sliding_window", "num_key_value_heads"],
+  gemma2: ["sliding_window", "attn_logit_softcapping", "final_logit_softcapping"],
+  gemma3_text: ["sliding_window"],
+  olmo3: ["sliding_window"],
+  smollm3: ["num_key_value_heads"],
+  ministral3: ["num_key_value_heads"],
+  stablelm: ["num_key_value_heads"],
+};
 
 describe.each(families)("%s: transformers' default config, key by key", (family) => {
   const plain = hashOf(defaults(family));
@@ -159,8 +239,7 @@ describe.each(families)("%s: transformers' default config, key by key", (family)
       }
     };
     for (const key of Object.keys(defaults(family))) {
-      // null is no window, and as many as heads; nothing is transformers' 4096 and 8
-      if (family === "mistral" && ["sliding_window", "num_key_value_heads"].includes(key)) continue;
+      if (otherThanNull[family]?.includes(key)) continue;
       const { [key]: _, ...without } = defaults(family);
       expect([key, outcome(defaults(family, { [key]: null }))]).toEqual([key, outcome(without)]);
     }
@@ -252,26 +331,35 @@ const doubtful: Config = {
   ...{ expansion: "", use_alibi: true, num_hash_layers: 2, position_bias: true },
 };
 
+/** Whether the key has a meaning in this family. */
+const isOwn = (family: string, key: string) => key in { ...used[family], ...single[family] };
+
 describe.each(families)("%s: keys that are no part of it", (family) => {
   const plain = hashOf(defaults(family));
 
   test.each(Object.entries(harmless))("accepted, and told: %s", (_, keys) => {
-    for (const [key, value] of Object.entries(keys)) {
+    const foreign = Object.entries(keys).filter(([key]) => !isOwn(family, key));
+    for (const [key, value] of foreign) {
       const config = defaults(family, { [key]: value });
       expect([key, hashOf(config)]).toEqual([key, plain]);
       const told = programOf(config, "config.json").withoutEffect.includes(key);
       const everywhere = key in known.pretrained_keys || key in (known.widespread[family] as Config);
       if (value !== null && !everywhere) expect([key, told]).toEqual([key, true]);
     }
-    expect(hashOf(defaults(family, keys))).toBe(plain);
+    expect(hashOf(defaults(family, Object.fromEntries(foreign)))).toBe(plain);
   });
 
   test("what may change the result is refused by name", () => {
-    for (const [key, value] of Object.entries(doubtful)) {
+    for (const [key, value] of Object.entries(doubtful).filter(([key]) => !isOwn(family, key))) {
       expect(refusal(defaults(family, { [key]: value }))).toStartWith(`config.json: ${key}: expected `);
     }
   });
 });
+
+/** A window in all layers but every `pattern`-th. */
+function alternating(layers: number, pattern: number): string[] {
+  return Array.from({ length: layers }, (_, i) => ((i + 1) % pattern ? "sliding_attention" : "full_attention"));
+}
 
 test.each([
   ["llama", { use_sliding_window: false, sliding_window: 4096, max_window_layers: 28 }],
@@ -280,6 +368,10 @@ test.each([
   ["llama", { num_key_value_heads: null, head_dim: null, num_attention_heads: 32.0, use_rms_norm: true, causal: true }],
   ["mistral", { attention_bias: false, mlp_bias: false, use_sliding_window: false, max_window_layers: 28 }],
   ["qwen2", { qkv_bias: true, use_qkv_bias: true, mlp_bias: false, attention_bias: false }],
+  ["gemma2", { hidden_act: "gelu", sliding_window_size: 4096, layer_types: alternating(26, 2) }],
+  ["gemma3_text", { sliding_window_pattern: 6, rope_local_base_freq: 1e4, layer_types: alternating(26, 6) }],
+  ["granite", { embedding_multiplier: null, logits_scaling: 1 }],
+  ["olmo3", { layer_types: alternating(32, 4), rope_parameters: null, rope_theta: 5e5 }],
   ["mpt", { hidden_size: 2048, num_attention_heads: 16, intermediate_size: 37, hidden_act: "gelu", n_positions: 512 }],
   ["gptj", { hidden_size: 4096, max_position_embeddings: 2048, intermediate_size: 37, hidden_act: "gelu" }],
 ])("%s: values that are what is computed anyway: %o", (family, changes) => {
@@ -290,6 +382,15 @@ test.each([
   ["llama", { use_sliding_window: true, sliding_window: 4096 }, "use_sliding_window: expected false, found true"],
   ["llama", { attention_multiplier: 0.1 }, "attention_multiplier: expected 0.088388347"],
   ["llama", { query_pre_attn_scalar: 256 }, "query_pre_attn_scalar: expected 128, which is what is computed"],
+  ["granite", { query_pre_attn_scalar: 128 }, "query_pre_attn_scalar: expected no value, found 128"],
+  ["gemma2", { sliding_window: null }, "sliding_window: expected a whole number from 1"],
+  ["gemma2", { sliding_window_size: 512 }, "sliding_window_size: expected 4096, which is what is computed"],
+  ["gemma3_text", { layer_types: ["full_attention"] }, "layer_types: expected a list of 26 times"],
+  [
+    "gemma3_text",
+    { rope_parameters: { rope_theta: 1e6, rope_type: "default" } },
+    "rope_parameters: rope_theta: expected",
+  ],
   ["llama", { use_rms_norm: false }, "use_rms_norm: expected true, found false"],
   ["llama", { position_embedding_type: "alibi" }, 'position_embedding_type: expected "rope" or "rotary", found alibi'],
   ["mistral", { attention_bias: true }, "attention_bias: expected false, found true"],
@@ -348,10 +449,10 @@ test("null is as many key heads as heads, which the default is not", () => {
 });
 
 test("the type of a rope that is not supported comes before its other keys", () => {
-  const yarn = { rope_type: "yarn", factor: 4, beta_fast: 32, mscale: 1, original_max_position_embeddings: 4096 };
+  const dynamic = { rope_type: "dynamic", factor: 4, alpha: 1000, original_max_position_embeddings: 4096 };
   for (const key of ["rope_scaling", "rope_parameters"]) {
-    expect(refusal(defaults("llama", { [key]: yarn }))).toBe(
-      `config.json: ${key}: expected rope type default, linear or llama3, found yarn`,
+    expect(refusal(defaults("llama", { [key]: dynamic }))).toBe(
+      `config.json: ${key}: expected rope type default, linear, llama3, yarn, longrope or divided, found dynamic`,
     );
   }
 });
@@ -359,8 +460,8 @@ test("the type of a rope that is not supported comes before its other keys", () 
 test("a config without model_type is told what its architectures would have", () => {
   const { model_type: _, ...config } = defaults("qwen2");
   expect(refusal({ ...config, architectures: ["Qwen2ForCausalLM"] })).toBe(
-    "config.json: model_type: expected one of gptj, llama, mistral, mpt, qwen2, " +
+    `config.json: model_type: expected one of ${Object.keys(MODELS).join(", ")}, ` +
       'found nothing (architectures has Qwen2ForCausalLM: add "model_type": "qwen2")',
   );
-  expect(refusal({ ...config, architectures: ["BertModel"] })).toEndWith("mpt, qwen2, found nothing");
+  expect(refusal({ ...config, architectures: ["BertModel"] })).toEndWith(", found nothing");
 });

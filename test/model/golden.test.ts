@@ -1,14 +1,18 @@
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { PolicyOptions } from "../../src/plan/policy.ts";
 import { readSafetensors } from "../reference/safetensors.ts";
 import { deviation, FIXTURES, logitsOf, MODELS, openEngine, shared } from "../setup.ts";
 
 const goldens = readdirSync(FIXTURES, { withFileTypes: true }).filter((entry) => entry.isDirectory());
 
-/** mistral-window was made with transformers' own sliding window, which is the policy `window`. */
-const policyOf = (name: string) =>
-  name === "mistral-window" ? ({ attention: "window", nLocal: 16 } as const) : ({ attention: "full" } as const);
+/** Other policies than `full`: what transformers' own sliding window is; and for longrope how long texts are at most. */
+const POLICIES: Record<string, PolicyOptions> = {
+  "mistral-window": { attention: "window", nLocal: 16 },
+  phi3: { attention: "full", maxPositions: 64 },
+};
+const policyOf = (name: string): PolicyOptions => POLICIES[name] ?? { attention: "full" };
 
 for (const { name } of goldens) {
   test(`${name}: logits equal transformers' within 2e-4 · (1 + |logit|)`, async () => {

@@ -20,8 +20,8 @@ import { kernels, logitsOf } from "../setup.ts";
 
 setDefaultTimeout(60_000);
 
-/** One with biases and a head of its own, one whose rows of Wqkv are three weights, one that is tied and has grouped keys. */
-const NAMES = ["gptj", "mpt-bias", "llama-gqa-tied"] as const;
+/** Biases and a head of its own; rows of Wqkv that are three weights; a tied table and grouped keys; norms of 1 + w. */
+const NAMES = ["gptj", "mpt-bias", "llama-gqa-tied", "gemma3-text"] as const;
 const MODEL = "gptj";
 const TABLE = "transformer.wte.weight";
 const MATRIX = "transformer.h.1.mlp.fc_out.weight"; // [32, 52]: two panels of two blocks

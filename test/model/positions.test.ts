@@ -1,7 +1,8 @@
 /** Rotary frequencies, angles and ALiBi slopes against the reference, which uses the engine's own Math. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { alibiSlopes, inverseFrequencies, power, turns } from "../../src/models/positions.ts";
+import { alibiSlopes, naturalLog, power, turns } from "../../src/models/positions.ts";
+import { inverseFrequencies, longFrequencies } from "../../src/models/rope_scaling.ts";
 import * as reference from "../reference/math.ts";
 
 /** max |a − b| / |b| */
@@ -28,6 +29,15 @@ test("powers within 5e-16", () => {
   for (let n = -40; n <= 20; n++) expect(power(2, n)).toBe(2 ** n);
 });
 
+test("natural logarithms within 5e-16, between 1e-200 and 1e200, and the same for a number and its inverse", () => {
+  const property = fc.property(fc.double({ min: 1e-200, max: 1e200, noNaN: true }), (value) => {
+    const wanted = Math.log(value);
+    expect(Math.abs(naturalLog(value) - wanted)).toBeLessThanOrEqual(5e-16 * Math.max(Math.abs(wanted), 1));
+  });
+  fc.assert(property);
+  expect([naturalLog(1), naturalLog(2), naturalLog(0.5)]).toEqual([0, Math.LN2, -Math.LN2]);
+});
+
 describe("rotary frequencies within 1e-14", () => {
   const thetas = [10000, 500, 5e5, 1e6, 1.5];
   const dims = [2, 4, 8, 16, 64, 80, 128, 256];
@@ -45,6 +55,26 @@ describe("rotary frequencies within 1e-14", () => {
       const stretched = reference.inverseFrequencies(dim, theta, { ...llama3, originalContext: 8192 });
       const found = inverseFrequencies(dim, theta, { ...llama3, originalMaxPositionEmbeddings: 8192 });
       expect(relative(found, stretched)).toBeLessThan(1e-14);
+      for (const truncate of [true, false]) {
+        const yarn = { type: "yarn", factor, betaFast: 32, betaSlow: 1, truncate } as const;
+        const ramped = reference.inverseFrequencies(dim, theta, { ...yarn, originalContext: 4096 });
+        const own = inverseFrequencies(dim, theta, { ...yarn, originalMaxPositionEmbeddings: 4096 });
+        expect(relative(own, ramped)).toBeLessThan(1e-13);
+      }
+      const factors = Array.from({ length: dim / 2 }, (_, i) => 1 + i / 7);
+      const divided = reference.inverseFrequencies(dim, theta, { type: "divided", factors });
+      const long = { type: "longrope", shortFactor: factors, longFactor: factors.map((f) => f * 3) } as const;
+      expect(relative(inverseFrequencies(dim, theta, { type: "divided", factors }), divided)).toBeLessThan(1e-14);
+      const [short, longer] = [inverseFrequencies, longFrequencies].map((of) =>
+        of(dim, theta, { ...long, originalMaxPositionEmbeddings: 64 }),
+      ) as [number[], number[]];
+      expect(relative(short, divided)).toBeLessThan(1e-14);
+      expect(
+        relative(
+          longer,
+          divided.map((frequency) => frequency / 3),
+        ),
+      ).toBeLessThan(1e-14);
     }
   });
 });

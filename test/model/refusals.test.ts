@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ModelError } from "../../src/base/errors.ts";
-import { programOf } from "../../src/models/index.ts";
+import { MODELS, programOf } from "../../src/models/index.ts";
 import { FIXTURES } from "../setup.ts";
 
 type Config = Record<string, unknown>;
@@ -27,6 +27,8 @@ function refusal(family: string, changes: Config): string {
   }
   return "accepted";
 }
+
+const names = Object.keys(MODELS).join(", ");
 
 const refused: [family: string, changes: Config, message: string][] = [
   // MPT
@@ -64,7 +66,7 @@ const refused: [family: string, changes: Config, message: string][] = [
     'attn_config: attn_type: expected "multihead_attention", found multiquery_attention',
   ],
   // RoPE, in either spelling
-  ...["yarn", "dynamic", "longrope", "su", "mrope", 3].flatMap((type): typeof refused =>
+  ...["dynamic", "su", "mrope", 3].flatMap((type): typeof refused =>
     [
       ["rope_parameters", "rope_type"],
       ["rope_scaling", "rope_type"],
@@ -72,7 +74,7 @@ const refused: [family: string, changes: Config, message: string][] = [
     ].map(([key, field]) => [
       "llama",
       { [`${key}.${field}`]: type, [`${key}.factor`]: 4 },
-      `${key}: expected rope type default, linear or llama3, found ${type}`,
+      `${key}: expected rope type default, linear, llama3, yarn, longrope or divided, found ${type}`,
     ]),
   ),
   [
@@ -81,10 +83,31 @@ const refused: [family: string, changes: Config, message: string][] = [
     "rope_scaling.factor: expected a number for linear scaling, found nothing",
   ],
   ["llama", { "rope_scaling.factor": -2 }, "rope_scaling: factor: expected a number above 0, found -2"],
+  ["llama", { "rope_scaling.beta": 32 }, "rope_scaling: beta: expected a key that this kind of model has, found 32"],
   [
     "llama",
-    { "rope_scaling.beta_fast": 32 },
-    "rope_scaling: beta_fast: expected a key that this kind of model has, found 32",
+    { "rope_scaling.llama_4_scaling_beta": 0.1 },
+    "rope_scaling: llama_4_scaling_beta: expected a key that this kind of model has, found 0.1",
+  ],
+  [
+    "llama",
+    { rope_scaling: { rope_type: "longrope", short_factor: [1, 2], long_factor: [1, 2] } },
+    "rope_scaling.short_factor: expected 64 numbers for longrope scaling, found 2",
+  ],
+  [
+    "llama",
+    { rope_scaling: { rope_type: "longrope", short_factor: Array(64).fill(1) } },
+    "rope_scaling.long_factor: expected 64 numbers for longrope scaling, found nothing",
+  ],
+  [
+    "llama",
+    { rope_scaling: { rope_type: "longrope", short_factor: [1, 0], long_factor: 7 } },
+    "rope_scaling: short_factor[1]: expected a number above 0, found 0",
+  ],
+  [
+    "llama",
+    { rope_scaling: { rope_type: "divided" } },
+    "rope_scaling.factors: expected 64 numbers for divided scaling, found nothing",
   ],
   ["llama", { "rope_parameters.rope_theta": 1 }, "rope_parameters: rope_theta: expected a number above 1, found 1"],
   [
@@ -97,6 +120,40 @@ const refused: [family: string, changes: Config, message: string][] = [
     { rope_scaling: { rope_type: "llama3", factor: 8, low_freq_factor: 4, high_freq_factor: 4 } },
     "rope_scaling.high_freq_factor: expected more than low_freq_factor (4), found 4",
   ],
+  [
+    "phi3",
+    { "rope_parameters.partial_rotary_factor": 1.5 },
+    "rope_parameters: partial_rotary_factor: expected a number up to 1, found 1.5",
+  ],
+  [
+    "phi3",
+    { "rope_parameters.partial_rotary_factor": 0.01 },
+    "partial_rotary_factor · head_dim: expected a whole number from 1 to 96, found 0",
+  ],
+  [
+    "stablelm",
+    { "rope_parameters.partial_rotary_factor": 0.3125 },
+    "partial_rotary_factor · head_dim: expected a multiple of a pair (2), found 25",
+  ],
+  [
+    "phi3",
+    {
+      original_max_position_embeddings: 1,
+      "rope_scaling.type": "su",
+      "rope_scaling.short_factor": Array(48).fill(1),
+      "rope_scaling.long_factor": Array(48).fill(1),
+    },
+    "rope_scaling.attention_factor: expected a number above 0, found Infinity",
+  ],
+  ["smollm3", { no_rope_layers: [1, 0] }, "no_rope_layers[2]: expected a whole number from 0 to 1, found nothing"],
+  ["smollm3", { no_rope_layers: 4 }, "no_rope_layers[0]: expected a whole number from 0 to 1, found nothing"],
+  ["stablelm", { qk_layernorm: true }, "qk_layernorm: expected false, found true"],
+  [
+    "gpt_neox",
+    { hidden_act: "quick_gelu" },
+    'hidden_act: expected "gelu" or "gelu_new" or "gelu_fast" or "gelu_pytorch_tanh", found quick_gelu',
+  ],
+  ["gpt_neox", { hidden_size: 100 }, "hidden_size: expected a multiple of num_attention_heads (64), found 100"],
   // LLaMA and its kin
   ["llama", { hidden_act: "gelu" }, 'hidden_act: expected "silu" or "swish", found gelu'],
   ["llama", { rope_interleaved: true }, "rope_interleaved: expected false, found true"],
@@ -159,13 +216,9 @@ const refused: [family: string, changes: Config, message: string][] = [
   ["gptj", { n_head: 12 }, "n_embd: expected a multiple of n_head (12), found 4096"],
   ["gptj", { scale_attn_weights: false }, "scale_attn_weights: expected true, found false"],
   // any
-  ["llama", { model_type: "bert" }, "model_type: expected one of gptj, llama, mistral, mpt, qwen2, found bert"],
-  [
-    "llama",
-    { model_type: "constructor" },
-    "model_type: expected one of gptj, llama, mistral, mpt, qwen2, found constructor",
-  ],
-  ["llama", { model_type: undefined }, "model_type: expected one of gptj, llama, mistral, mpt, qwen2, found nothing"],
+  ["llama", { model_type: "bert" }, `model_type: expected one of ${names}, found bert`],
+  ["llama", { model_type: "constructor" }, `model_type: expected one of ${names}, found constructor`],
+  ["llama", { model_type: undefined }, `model_type: expected one of ${names}, found nothing`],
 ];
 
 test.each(refused)("%s %o", (family, changes, message) => {

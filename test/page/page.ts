@@ -11,7 +11,7 @@ import type { Browser, BrowserContext } from "playwright-core";
 import { serveSite } from "../../examples/browser/server.ts";
 import { buildSite } from "../../examples/browser/site.ts";
 import { load } from "../../src/entry/index.ts";
-import { ROOT } from "../setup.ts";
+import { GGUF, ROOT } from "../setup.ts";
 import { launch, Reader } from "./browser.ts";
 
 const LONG = process.env.FULL ? 20_000 : 2_000;
@@ -153,7 +153,7 @@ test("by keyboard alone: every control is reached, Enter starts and continues, E
   }
   const fields = ["new", "beside", "SECTION", "seed", "temperature", "top_k", "top_p", "min_p", "repetition_penalty"];
   expect(seen).toEqual(
-    expect.arrayContaining([...fields, "pace", "dtype", "threads", "room", "save", "restore", "folder"]),
+    expect.arrayContaining([...fields, "pace", "dtype", "threads", "room", "save", "restore", "folder", "file"]),
   );
   // Behind the last one comes the first one: nothing keeps the focus.
   expect(seen.at(-1)).toBe("prompt");
@@ -264,6 +264,24 @@ describe("another model", () => {
     }
     await reader.page.getByText("is ready").filter({ hasNotText: "llama" }).waitFor();
     await reader.write(60);
+  });
+
+  test("a GGUF file, dropped or chosen, and a split set", async () => {
+    await reader.open(isolated.url);
+    const devtools = await context.newCDPSession(reader.page);
+    for (const type of ["dragEnter", "dragOver", "drop"] as const) {
+      const data = { items: [], files: [join(GGUF, "gemma3-text.gguf")], dragOperationsMask: 1 };
+      await devtools.send("Input.dispatchDragEvent", { type, x: 300, y: 300, data });
+    }
+    await reader.page.getByText("gemma3-text.gguf is ready").waitFor();
+    await reader.write(40);
+    const parts = readdirSync(GGUF).filter((name) => name.startsWith("split-"));
+    await reader.page.locator("#file").setInputFiles(parts.map((name) => join(GGUF, name)));
+    await reader.page.getByText(/split-0000\d-of-00003.gguf is ready/).waitFor();
+    await reader.write(40);
+    expect(await reader.error()).toBe("");
+    await reader.page.locator("#file").setInputFiles(["qwen2", "qwen3"].map((name) => join(GGUF, `${name}.gguf`)));
+    await reader.page.locator("#error").filter({ hasText: "expected one GGUF file" }).waitFor();
   });
 
   test("a broken one is refused in words, and the page goes on", async () => {

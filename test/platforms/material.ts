@@ -3,13 +3,14 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writ
 import { join } from "node:path";
 import { dense, FAMILIES, policyOf, randomIds } from "../engine/tiny.ts";
 import { readSafetensors } from "../reference/safetensors.ts";
-import { FIXTURES, MODELS } from "../setup.ts";
+import { FIXTURES, GGUF, MODELS } from "../setup.ts";
 import { changed, llamaJson, ownJson, readGolden } from "../tokenizer/files.ts";
 import type { Golden, Material, TokenizerVectors } from "./program/material.ts";
 
 const EMBEDDED = ["lambent-llama-5m", "lambent-gptj-6m", "lambent-mpt-5m"];
 /** One fixture of each family, and one of each dtype. */
 const QUICK_GOLDENS = ["llama-gqa-tied", "llama-f16", "llama-bf16", "mistral-window", "qwen2", "mpt-heads6", "gptj"];
+const QUICK_GGUFS = ["qwen2.gguf", "gemma3-text.gguf", "split-00001-of-00003.gguf", "types.gguf"];
 const QUICK_TOKENIZERS = [
   "byte-level as it is",
   "Llama 3",
@@ -26,12 +27,17 @@ export function writeMaterial(folder: string, quick: boolean): void {
   for (const name of EMBEDDED) symlinkSync(join(MODELS, name), join(folder, name));
   const fixtures = readdirSync(FIXTURES, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   for (const { name } of fixtures) copyFixture(folder, name, name);
+  symlinkSync(GGUF, join(folder, "gguf"));
   writeBroken(folder);
+  const ggufs = readdirSync(GGUF).filter((name) => name.endsWith(".gguf") && !/-0000[2-9]-of-/.test(name));
   const material: Material = {
-    goldens: fixtures
-      .map(({ name }) => name)
-      .filter((name) => !quick || QUICK_GOLDENS.includes(name))
-      .map(golden),
+    goldens: [
+      ...fixtures
+        .map(({ name }) => name)
+        .filter((name) => !quick || QUICK_GOLDENS.includes(name))
+        .map((name) => golden(name, join(FIXTURES, name, "golden.safetensors"))),
+      ...ggufs.filter((name) => !quick || QUICK_GGUFS.includes(name)).map(ggufGolden),
+    ],
     dense: FAMILIES.flatMap((name) => [8, 24].map((nLocal) => denseGolden(name, nLocal))),
     tokenizers: tokenizers(folder, quick),
     novel: readFileSync(join(MODELS, "texts/austen-persuasion.txt"), "utf8").slice(0, 4000),
@@ -47,11 +53,19 @@ function copyFixture(folder: string, fixture: string, name: string): string {
   return copy;
 }
 
-function golden(model: string): Golden {
-  const tensors = readSafetensors(join(FIXTURES, model, "golden.safetensors"));
+function golden(model: string, file: string): Golden {
+  const tensors = readSafetensors(file);
   const [ids, logits] = ["ids", "logits"].map((name) => [...(tensors.get(name)?.data ?? [])]) as [number[], number[]];
   const window = { attention: "window", nLocal: 16 };
   return { model, ids, logits, options: model === "mistral-window" ? window : { attention: "full" } };
+}
+
+/** A fixture as a GGUF file: see test/golden/make_gguf.py. */
+function ggufGolden(file: string): Golden {
+  const name = file.replace(/(-\d+-of-\d+)?\.gguf$/, "");
+  const fixture = join(FIXTURES, name === "split" ? "llama-gqa-tied" : name, "golden.safetensors");
+  const options = { attention: "full", dtype: "f32", maxPositions: 64 };
+  return { ...golden(`gguf/${file}`, name === "types" ? join(GGUF, "types.safetensors") : fixture), options };
 }
 
 /** 48 tokens under Λ with a ceiling above the window. */

@@ -61,10 +61,27 @@ export function pair(policy: Policy, p: number, j: number): { attended: boolean;
   }
 }
 
+/** The largest distance that a policy has: Infinity where it clamps none. */
+export function ceiling({ policy, nGlobal: g = 0, nLocal: L = Number.POSITIVE_INFINITY, limit = L }: Policy): number {
+  if (policy === "sinks") return g + L - 1;
+  return policy === "lambda" || policy === "ceiling-only" ? limit : Number.POSITIVE_INFINITY;
+}
+
 /** How a distance enters a logit. */
 export type Position =
-  /** logit = (R(distance) q)·k; θ [rotaryDim/2] */
-  | { kind: "rope"; inverseFrequencies: Float64Array; layout: RopeLayout }
+  /**
+   * logit = (R(distance) q)·k; θ [rotaryDim/2]. `factor`: of cos and sin, of the query's and the key's. `temperature`: of
+   * queries, by how many tokens are before them.
+   */
+  | {
+      kind: "rope";
+      inverseFrequencies: Float64Array;
+      layout: RopeLayout;
+      factor?: number;
+      temperature?: (before: number) => number;
+    }
+  /** logit = q·k */
+  | { kind: "none" }
   /** logit = q·k − slope · distance; slopes [heads] */
   | { kind: "alibi"; slopes: Float64Array };
 
@@ -75,6 +92,8 @@ export interface AttentionShape {
   headDim: number;
   /** Of q·k, before the ALiBi bias. Default 1/√headDim. */
   scale?: number | undefined;
+  /** A logit x, so scaled, becomes softCap · tanh(x / softCap), before the ALiBi bias. Default none. */
+  softCap?: number | undefined;
 }
 
 /** What `attention` saw of one query in one head; entries [p + 1], by key position. */
@@ -103,15 +122,25 @@ export function attention(
   observe?: (row: AttentionRow) => void,
   choice?: (head: number, p: number) => readonly number[],
 ): Float64Array[] {
-  const { heads, kvHeads, headDim, scale = 1 / Math.sqrt(headDim) } = shape;
+  const { heads, kvHeads, headDim, scale = 1 / Math.sqrt(headDim), softCap } = shape;
+  const scaled = (x: number) => (softCap ? softCap * Math.tanh((x * scale) / softCap) : x * scale);
   const output = q.map(() => new Float64Array(heads * headDim));
-  const turnsOf = memo((distance) => (position.kind === "rope" ? turns(distance, position.inverseFrequencies) : null));
+  const turnsOf = memo((distance) => {
+    if (position.kind !== "rope") return null;
+    const { cos, sin } = turns(distance, position.inverseFrequencies);
+    const twice = (position.factor ?? 1) ** 2;
+    return { cos: cos.map((value) => twice * value), sin: sin.map((value) => twice * value) };
+  });
+  /** What the query at position p is multiplied by. */
+  const temperatureOf = (p: number) =>
+    position.kind === "rope" ? (position.temperature?.(Math.min(p, ceiling(policy))) ?? 1) : 1;
 
   /** The logit of one pair; query and key [headDim]. */
-  const logit = (query: Float64Array, key: Float64Array, distance: number, head: number): number =>
-    position.kind === "rope"
-      ? dot(rotate(query, turnsOf(distance)!, position.layout), key) * scale
-      : dot(query, key) * scale - position.slopes[head]! * distance;
+  const logit = (query: Float64Array, key: Float64Array, distance: number, head: number): number => {
+    if (position.kind === "rope") return scaled(dot(rotate(query, turnsOf(distance)!, position.layout), key));
+    const bias = position.kind === "alibi" ? position.slopes[head]! * distance : 0;
+    return scaled(dot(query, key)) - bias;
+  };
 
   for (let head = 0; head < heads; head++) {
     const kvHead = Math.floor(head / (heads / kvHeads));
@@ -119,7 +148,7 @@ export function attention(
     const values = v.map((row) => row.slice(kvHead * headDim, (kvHead + 1) * headDim)); // [n][headDim]
 
     for (let p = 0; p < q.length; p++) {
-      const query = q[p]!.slice(head * headDim, (head + 1) * headDim); // [headDim]
+      const query = q[p]!.slice(head * headDim, (head + 1) * headDim).map((value) => value * temperatureOf(p)); // [headDim]
       const logits = new Float64Array(p + 1).fill(Number.NEGATIVE_INFINITY);
       for (let j = 0; j <= p; j++) {
         const { attended, distance } = pair(policy, p, j);

@@ -133,7 +133,9 @@ export function rotate(
 export type RopeScaling =
   | { type: "default" }
   | { type: "linear"; factor: number }
-  | { type: "llama3"; factor: number; lowFreqFactor: number; highFreqFactor: number; originalContext: number };
+  | { type: "llama3"; factor: number; lowFreqFactor: number; highFreqFactor: number; originalContext: number }
+  | { type: "yarn"; factor: number; betaFast: number; betaSlow: number; truncate: boolean; originalContext: number }
+  | { type: "divided"; factors: readonly number[] };
 
 /** θᵢ = theta^(−2i/rotaryDim), then scaled. → [rotaryDim/2] radians per position. HF modeling_rope_utils. */
 export function inverseFrequencies(
@@ -145,6 +147,8 @@ export function inverseFrequencies(
     const frequency = theta ** ((-2 * i) / rotaryDim);
     if (scaling.type === "default") return frequency;
     if (scaling.type === "linear") return frequency / scaling.factor;
+    if (scaling.type === "divided") return frequency / scaling.factors[i]!;
+    if (scaling.type === "yarn") return yarn(frequency, i, rotaryDim, theta, scaling);
     // llama3: short waves stay, long waves are stretched by `factor`, those between are mixed of both
     const turns = (scaling.originalContext * frequency) / (2 * Math.PI); // whole turns within the trained length
     if (turns > scaling.highFreqFactor) return frequency;
@@ -152,6 +156,26 @@ export function inverseFrequencies(
     const smooth = (turns - scaling.lowFreqFactor) / (scaling.highFreqFactor - scaling.lowFreqFactor);
     return ((1 - smooth) * frequency) / scaling.factor + smooth * frequency;
   });
+}
+
+/** _compute_yarn_parameters: short waves stay, long ones are stretched by `factor`, those between are mixed by a ramp over i. */
+function yarn(
+  frequency: number,
+  i: number,
+  dim: number,
+  base: number,
+  { factor, betaFast, betaSlow, truncate, originalContext }: Extract<RopeScaling, { type: "yarn" }>,
+): number {
+  const findCorrectionDim = (rotations: number) =>
+    (dim * Math.log(originalContext / (rotations * 2 * Math.PI))) / (2 * Math.log(base));
+  let low = findCorrectionDim(betaFast);
+  let high = findCorrectionDim(betaSlow);
+  if (truncate) [low, high] = [Math.floor(low), Math.ceil(high)];
+  [low, high] = [Math.max(low, 0), Math.min(high, dim - 1)];
+  if (low === high) high += 0.001;
+  const ramp = Math.min(1, Math.max(0, (i - low) / (high - low)));
+  const extrapolation = 1 - ramp;
+  return (frequency / factor) * (1 - extrapolation) + frequency * extrapolation;
 }
 
 /**

@@ -70,7 +70,6 @@ test.each([
   "hf://org/name@",
   "hf://org/name/../x",
   "hf://",
-  "https://huggingface.co/org/name/blob/main/model.Q4_K_M.gguf",
   "https://huggingface.co/org/name/resolve/main/onnx/model.onnx",
 ])("%s is refused by name", (text) => {
   const refused = () => hubModel(text);
@@ -78,18 +77,46 @@ test.each([
   expect(refused).toThrow(/^model: expected .*, found [^?]*$/);
 });
 
+test.each([
+  ["org/name:Q4_K_M", "org/name", undefined, { quantization: "Q4_K_M" }],
+  ["org/name@v1:Q8_0", "org/name", "v1", { quantization: "Q8_0" }],
+  ["hf.co/org/name:UD-Q4_K_XL", "org/name", undefined, { quantization: "UD-Q4_K_XL" }],
+  ["hf://org/name:bf16", "org/name", undefined, { quantization: "bf16" }],
+  ["hf://org/name@v1/x.gguf", "org/name", "v1", { file: "x.gguf" }],
+  ["https://huggingface.co/org/name/blob/main/x%20y.Q4_K_M.gguf", "org/name", "main", { file: "x y.Q4_K_M.gguf" }],
+  ["https://huggingface.co/org/name/resolve/main/x.gguf?download=true", "org/name", "main", { file: "x.gguf" }],
+])("%s: a GGUF file", (text, id, revision, more) => {
+  expect(hubModel(text, MIRROR)).toEqual({ id, revision, folder: "", ...more });
+});
+
+test("a file beside the name", () => {
+  expect(hubModelAt("org/name", { file: "x.gguf" })).toMatchObject({ id: "org/name", file: "x.gguf" });
+  expect(() => hubModelAt("org/name:Q4_0", { file: "x.gguf" })).toThrow(
+    new OptionError("file: expected none beside org/name:Q4_0, found x.gguf"),
+  );
+  expect(() => hubModelAt("hf://org/name/y.gguf", { file: "x.gguf" })).toThrow(
+    new OptionError("file: expected y.gguf, as hf://org/name/y.gguf says, or none, found x.gguf"),
+  );
+});
+
 test("a revision in the name and one beside it are the same, or an error", () => {
   const page = "https://huggingface.co/org/name/tree/v1";
-  expect(hubModelAt(page, "v1")?.revision).toBe("v1");
-  expect(hubModelAt(page, undefined)?.revision).toBe("v1");
-  expect(hubModelAt("org/name", "v2")?.revision).toBe("v2");
-  expect(() => hubModelAt(`${page}?x=1`, "v2")).toThrow(
+  expect(hubModelAt(page, { revision: "v1" })?.revision).toBe("v1");
+  expect(hubModelAt(page, {})?.revision).toBe("v1");
+  expect(hubModelAt("org/name", { revision: "v2" })?.revision).toBe("v2");
+  expect(() => hubModelAt(`${page}?x=1`, { revision: "v2" })).toThrow(
     new OptionError(`revision: expected v1, as ${page} says, or none, found v2`),
   );
 });
 
 test("one of a model's files stands for its directory; weights of others are named", () => {
-  for (const name of ["config.json", "model.safetensors", "model-00002-of-00010.safetensors", "tokenizer.model"]) {
+  for (const name of [
+    "x.Q4_K_M.GGUF",
+    "config.json",
+    "model.safetensors",
+    "model-00002-of-00010.safetensors",
+    "tokenizer.model",
+  ]) {
     expect(folderOf(`/a/b/${name}`)).toBe("/a/b/");
     expect(folderOf(`a\\b\\${name}`)).toBe("a\\b\\");
     expect(folderOf(name)).toBe("");
@@ -97,8 +124,7 @@ test("one of a model's files stands for its directory; weights of others are nam
   for (const path of ["/a/config.json/", "/a/myconfig.json", "/a/notes.txt", "/a/v1.5"])
     expect(folderOf(path)).toBe(path);
   const kinds: [string, RegExp][] = [
-    ["x.gguf", /GGUF/],
-    ["x.Q4_K_M.GGUF", /GGUF/],
+    ["x.ggml", /before GGUF/],
     ["adapter_model.safetensors", /another name/],
     ["pytorch_model.bin", /save_pretrained/],
     ["x.ckpt", /PyTorch/],

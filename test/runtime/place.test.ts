@@ -34,6 +34,12 @@ test("a directory, whatever its name, and the files of a model in it", async () 
     expect((await find(pathToFileURL(join(MODEL, file)).href)).name).toBe(MODEL);
   }
   expect((await find(join(SHARDED, "model.safetensors.index.json"))).name).toBe(SHARDED);
+  const gguf = await find(join(folder, "model.Q4_K_M.gguf"));
+  expect([gguf.name, gguf.file]).toEqual([folder, "model.Q4_K_M.gguf"]);
+  expect((await find(folder, { file: "model.Q4_K_M.gguf" })).file).toBe("model.Q4_K_M.gguf");
+  expect(find(join(folder, "model.Q4_K_M.gguf"), { file: "other.gguf" })).rejects.toThrow(
+    new OptionError("file: expected model.Q4_K_M.gguf, which was named, or none, found other.gguf"),
+  );
   const model = await load(join(MODEL, "model.safetensors"), { threads: 1 });
   expect(model.info.model).toBe(join(MODEL, "model.safetensors"));
   model.dispose();
@@ -60,7 +66,6 @@ test("a leading ~ is the home directory", async () => {
 
 test("files that are something else say what they are", async () => {
   const kinds: [string, RegExp][] = [
-    ["model.Q4_K_M.gguf", /model\.Q4_K_M\.gguf \(a GGUF file, which is not read yet\)$/],
     ["pytorch_model.bin", /\(weights of PyTorch: convert them with save_pretrained of transformers\)$/],
     ["adapter_model.safetensors", /\(safetensors by another name\)$/],
     ["notes.txt", /^model: expected a directory, .*notes\.txt \(a file\)$/],
@@ -103,7 +108,7 @@ test("paths that lead nowhere are paths, and no request is made for them", async
       ],
     ].filter((where) => where !== "~")) {
       expect(await find(where).catch((error) => `${error}`)).toMatch(
-        /^OptionError: model: expected a directory, a URL/,
+        /^OptionError: model: expected a directory, a GGUF file, a URL/,
       );
     }
     for (const [where, found] of [
@@ -113,7 +118,9 @@ test("paths that lead nowhere are paths, and no request is made for them", async
       ["s3://bucket/x", "s3://bucket/x"],
     ] as const)
       expect(await find(where).catch((error) => `${error}`)).toEndWith(`org/name, found ${found}`);
-    for (const where of ["model.gguf", "models/foo.gguf", "pytorch_model.bin", "x/y.onnx", "./x.pt"]) {
+    for (const where of ["model.gguf", "models/foo.gguf"])
+      expect(await find(where).catch((error) => `${error}`)).toEndWith(`org/name, found no file ${where}`);
+    for (const where of ["pytorch_model.bin", "x/y.onnx", "./x.pt"]) {
       expect(await find(where).catch((error) => `${error}`)).toMatch(
         /^OptionError: model: expected a directory with config\.json .*, found no file .* \(it would be /,
       );

@@ -227,9 +227,8 @@ test("an address of one of the files, with and without a slash, in any spelling"
   expect(new Set(asked)).toContain("/bucket/model/a%2Fb%2Fconfig.json");
   for (const wrong of ["ftp://x/y", "s3://bucket/key", "C:\\models", "models/x", "", "http://"])
     expect(() => filesFromUrl(wrong)).toThrow(/^url: expected an http or https address, found /);
-  expect(() => filesFromUrl(`${url}/model.gguf?x`)).toThrow(
-    /found http.*model\.gguf \(a GGUF file, which is not read yet\)$/,
-  );
+  expect(() => filesFromUrl(`${url}/model.onnx?x`)).toThrow(/found http.*model\.onnx \(weights in another format\)$/);
+  expect(files(`${url}/a%20b.gguf?x`)).toMatchObject({ name: `${url}/`, file: "a b.gguf" });
 });
 
 test("weak ETags are those that they were, and one file by its whole address keeps its own query", async () => {

@@ -172,7 +172,7 @@ test("what is not supported is told once, by key, and only if it asks for someth
   };
   const asking = {
     ...{ num_beams: 4, num_return_sequences: 2, penalty_alpha: 0.6, guidance_scale: 1.5, dola_layers: "high" },
-    ...{ watermarking_config: { bias: 2 }, prompt_lookup_num_tokens: 10, constraints: [], force_words_ids: [[5]] },
+    ...{ watermarking_config: { bias: 2 }, constraints: [], force_words_ids: [[5]] },
     ...{ token_healing: true, assistant_early_exit: 4, num_beam_groups: 2, diversity_penalty: 0.5, length_penalty: 2 },
   };
   const warnings = async (file: Json, worker: boolean) => {

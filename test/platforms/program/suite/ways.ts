@@ -11,9 +11,10 @@ import {
   type Where,
 } from "lambent";
 import { written } from "./bits.ts";
-import { type Case, LLAMA, modelUrl, type Setting } from "./case.ts";
+import { type Case, hash, LLAMA, logitsAfterEach, modelUrl, type Setting } from "./case.ts";
 
 const FILES = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"];
+const GGUF = "qwen2.gguf";
 
 export function ways(setting: Setting): Case[] {
   const { directory, host, threads } = setting;
@@ -32,7 +33,29 @@ export function ways(setting: Setting): Case[] {
     },
   });
   const { embedded } = host;
+  const golden = setting.goldens.find(({ model }) => model === `gguf/${GGUF}`);
+  const gguf = (name: string, where: () => Where | Promise<Where>, options: LoadOptions = {}): Case => ({
+    name: `way: a GGUF file from ${name}`,
+    same: `golden: gguf/${GGUF}`,
+    async run() {
+      const model = await load(await where(), { threads: 1, ...golden?.options, ...options });
+      try {
+        return hash(await logitsAfterEach(model, golden?.ids ?? []));
+      } finally {
+        model.dispose();
+      }
+    },
+  });
+  const folder = modelUrl(setting, "gguf");
   return [
+    gguf("a URL and its name", () => `${folder}/`, { file: GGUF }),
+    gguf("blobs", async () => filesFromBlobs("x", { [GGUF]: await (await fetch(`${folder}/${GGUF}`)).blob() })),
+    gguf("a stream that is read once", async () => {
+      const { body } = await fetch(`${folder}/${GGUF}`);
+      const stream = body as ReadableStream<Uint8Array>;
+      return filesFromStreams("x", { [GGUF]: { size: await sizeOf(`${folder}/${GGUF}`), stream } });
+    }),
+    gguf("a bucket", () => filesFromBucket(bucket(host.base), `models/gguf/${GGUF}`)),
     by("a URL", () => new URL(url)),
     by("a directory", directory === undefined ? undefined : () => `${directory}/${LLAMA}`),
     by("the package's model", embedded && (() => embedded)),
