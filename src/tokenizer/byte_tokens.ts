@@ -28,8 +28,13 @@ export class ByteTokens {
 
   /** Appends the ids of the text's bytes, if each has one; returns whether it did. */
   push(text: string, ids: number[]): boolean {
-    if (!this.has(text)) return false;
-    for (const byte of encoder.encode(text)) ids.push(this.#ids[byte] as number);
+    return this.pushBytes(encoder.encode(text), ids);
+  }
+
+  /** The same of bytes. */
+  pushBytes(bytes: Uint8Array, ids: number[]): boolean {
+    if (bytes.some((byte) => (this.#ids[byte] as number) < 0)) return false;
+    for (const byte of bytes) ids.push(this.#ids[byte] as number);
     return true;
   }
 }

@@ -150,7 +150,7 @@ function generic(model: SentencePiece, texts: readonly string[], config: Json) {
   const userDefined = texts.filter((_, id) => model.pieces[id]?.type === PieceType.userDefined);
   const replace = (Regex: string, content: string) => ({ type: "Replace", pattern: { Regex }, content });
   const normalizers = [
-    ...(model.charsmap.length > 0 ? [{ type: "Precompiled" }] : []),
+    ...(model.charsmap.length > 0 ? [{ type: "Precompiled", precompiled_charsmap: model.charsmap }] : []),
     ...(model.removeExtraWhitespaces ? [replace("\\A +| +\\z", ""), replace(" {2,}", " ")] : []),
     ...(model.escapeWhitespaces ? [SPACES] : []),
     // Metaspace adds nothing to a text that starts with "▁", SentencePiece does.

@@ -5,11 +5,14 @@ import { prependScheme } from "./pretokenizer.ts";
 
 /**
  * The `decoder` of a tokenizer.json in the one form that can be streamed: every token stands for some bytes, whatever
- * its neighbours are; the bytes of all tokens are UTF-8; and the text may lose some characters at its very start.
+ * its neighbours are, or whether it is the first; the bytes of all tokens are UTF-8; and the text may lose some characters at its very start.
  */
 export interface Decoder {
-  /** The bytes of a token. `added`: an added token, whose content is text and not in the byte alphabet. */
-  bytes(token: string, added: boolean): Uint8Array;
+  /**
+   * The bytes of a token. `added`: an added token, whose content is text and not in the byte alphabet. `first`: nothing is
+   * before it.
+   */
+  bytes(token: string, added: boolean, first: boolean): Uint8Array;
   /** The separator of tokens; "" unless a tokenizer.json has no decoder. */
   readonly separator: string;
   /** This character is removed at the start of the text … */
@@ -32,7 +35,8 @@ export function compileDecoder(field: Field): Decoder {
   if (!field.present) {
     return { bytes: (token) => encoder.encode(token), separator: " ", strip: "", stripCount: 0 };
   }
-  const type = field.get("type").oneOf(["Sequence", ...KNOWN_IN_SEQUENCE]);
+  const type = field.get("type").oneOf(["Sequence", ...KNOWN_IN_SEQUENCE, "WordPiece"]);
+  if (type === "WordPiece") return wordPiece(field);
   return sequence(type === "Sequence" ? flatten(field) : [field]);
 }
 
@@ -100,6 +104,24 @@ function sequence(steps: readonly Field[]): Decoder {
   const bytes = toBytes ?? ((token: string) => encoder.encode(token));
   const edited = (token: string) => edits.reduce((text, edit) => edit(text), token);
   return { bytes: (token, added) => bytes(edited(token), added), separator: "", strip, stripCount };
+}
+
+/** What WordPiece's `cleanup` replaces within a token and the space before it, in this order. */
+const CLEANED = [
+  ...[" .", " ?", " !", " ,"].map((text) => [text, text.slice(1)] as const),
+  ...([[" ' ", "'"], [" n't", "n't"], [" 'm", "'m"], [" do not", " don't"]] as const), // biome-ignore format: a table
+  ...[" 's", " 've", " 're"].map((text) => [text, text.slice(1)] as const),
+];
+
+/** Tokens are separated by spaces, unless they continue a word. see: tokenizers, decoders/wordpiece.rs */
+function wordPiece(field: Field): Decoder {
+  const prefix = field.get("prefix").text() ?? "##";
+  const cleaned = field.get("cleanup").flag(true) ? CLEANED : [];
+  const bytes = (token: string, _: boolean, first: boolean) => {
+    const spaced = first ? token : token.startsWith(prefix) ? token.slice(prefix.length) : ` ${token}`;
+    return encoder.encode(cleaned.reduce((text, [found, better]) => text.replaceAll(found, better), spaced));
+  };
+  return { bytes, separator: "", strip: "", stripCount: 0 };
 }
 
 /** A token without up to `start` characters at its start and up to `stop` at its end, if they are `character`. */

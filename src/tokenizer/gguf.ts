@@ -10,6 +10,7 @@ import type { Converted } from "./convert.ts";
 import { GGUF_PRE, type GgufPre } from "./gguf_pre.ts";
 import { MergeList, ScoredMerges } from "./merger.ts";
 import { PieceType } from "./sentencepiece.ts";
+import type { ScoredTokens } from "./unigram.ts";
 import { MAX_ID, Vocabulary } from "./vocabulary.ts";
 
 type Json = Record<string, unknown>;
@@ -49,8 +50,12 @@ export function fromGguf(metadata: ReadonlyMap<string, unknown>, name: string): 
       const pre = preOf(file);
       return withNames(parts, byteLevel(parts, pre), { bos: pre.addBos ?? false });
     }
+    case "bert":
+      return withNames(parts, wordPiece(parts), { frame: true });
+    case "t5":
+      return withNames(parts, unigram(parts), { eos: true });
     default:
-      return file.fail("model", "one of llama, gemma4, gpt2", kind ?? "nothing");
+      return file.fail("model", "one of llama, gemma4, gpt2, bert, t5", kind ?? "nothing");
   }
 }
 
@@ -61,8 +66,15 @@ interface Parts {
   readonly types: ArrayLike<number> | undefined;
 }
 
-/** Adds special tokens, BOS and EOS, and chat templates. `add`: which of the two are added by default. */
-function withNames({ file, tokens, types }: Parts, json: Json, add: { bos?: boolean; eos?: boolean }): Converted {
+/** What is added to every text by default; `frame`: CLS before and SEP behind it, always. */
+interface Adding {
+  readonly bos?: boolean;
+  readonly eos?: boolean;
+  readonly frame?: boolean;
+}
+
+/** Adds special tokens, what is added to every text, and chat templates. */
+function withNames({ file, tokens, types }: Parts, json: Json, add: Adding): Converted {
   const added: Json[] = [];
   for (let id = 0; types && id < tokens.count; id++) {
     const type = types[id];
@@ -74,9 +86,15 @@ function withNames({ file, tokens, types }: Parts, json: Json, add: { bos?: bool
     const id = file.id(key, tokens.count);
     if (id !== undefined) config[role] = textAt(tokens, id);
   }
+  const chat_template = file.chatTemplates();
+  if (add.frame) {
+    const [cls, sep] = ["cls", "seperator"].map((key) => [key, file.id(key, tokens.count)]);
+    const post_processor = { type: "BertProcessing", cls, sep };
+    return { json: { ...json, added_tokens: added, post_processor }, config: { ...config, chat_template } };
+  }
   config.add_bos_token = (file.flag("add_bos_token") ?? add.bos ?? false) && "bos_token" in config;
   config.add_eos_token = (file.flag("add_eos_token") ?? add.eos ?? false) && "eos_token" in config;
-  return { json: { ...json, added_tokens: added }, config: { ...config, chat_template: file.chatTemplates() } };
+  return { json: { ...json, added_tokens: added }, config: { ...config, chat_template } };
 }
 
 /** Runs of spaces as the tokenizer has them, "▁▁": llama.cpp's converter writes those that are user-defined as spaces. */
@@ -119,16 +137,20 @@ function sentencePiece({ file, tokens, types }: Parts, kind: "llama" | "gemma4")
 }
 
 function scoredMerges(file: Metadata, vocab: Vocabulary, types: ArrayLike<number> | undefined): ScoredMerges {
-  const found = file.numbers("scores", vocab.table.count);
-  if (!isOf("Float32Array", found)) return file.fail("scores", "an array of f32", found ? "other numbers" : "none");
-  const scores = found as Float32Array<ArrayBuffer>;
-  const odd = scores.findIndex((score) => !Number.isFinite(score));
-  if (odd >= 0) file.fail("scores", "finite numbers", `${scores[odd]} (token ${odd})`);
+  const scores = scoresOf(file, vocab.table.count);
   // User-defined runs of spaces are merged before anything else.
   const isRun = (id: number) => types?.[id] === PieceType.userDefined && /^▁+$/.test(vocab.token(id) as string);
   const ranked = scores.map((score, id) => (isRun(id) ? Number.POSITIVE_INFINITY : score));
   const mergeable = (id: number) => !types || types[id] === PieceType.normal || ranked[id] === Number.POSITIVE_INFINITY;
   return new ScoredMerges(vocab, ranked, mergeable);
+}
+
+function scoresOf(file: Metadata, count: number): Float32Array<ArrayBuffer> {
+  const found = file.numbers("scores", count);
+  if (!isOf("Float32Array", found)) return file.fail("scores", "an array of f32", found ? "other numbers" : "none");
+  const scores = found as Float32Array<ArrayBuffer>;
+  const odd = scores.findIndex((score) => !Number.isFinite(score));
+  return odd < 0 ? scores : file.fail("scores", "finite numbers", `${scores[odd]} (token ${odd})`);
 }
 
 /** Merges as "a b", which are cut at the first space that is not the first character. */
@@ -166,6 +188,40 @@ function byteLevel({ file, tokens }: Parts, { steps, ignoreMerges, nfc }: GgufPr
   };
 }
 
+/** llama.cpp's converter marks the words that start with "▁" where WordPiece marks those that continue one with "##". */
+function wordPiece({ file, tokens, types }: Parts): Json {
+  const words = Array.from({ length: tokens.count }, (_, id) => {
+    const token = textAt(tokens, id);
+    if (types?.[id] === PieceType.control || /^\[.*\]$/s.test(token)) return token;
+    return token.startsWith(MARK) ? token.slice(MARK.length) : `##${token}`;
+  });
+  const lowercase = file.flag("normalizer.lowercase") ?? true;
+  return {
+    normalizer: { type: "BertNormalizer", lowercase, strip_accents: file.flag("normalizer.strip_accents") ?? null },
+    pre_tokenizer: { type: "BertPreTokenizer" },
+    decoder: { type: "WordPiece" },
+    model: { type: "WordPiece", vocab: Vocabulary.from(words) },
+  };
+}
+
+/** SentencePiece's Unigram. */
+function unigram({ file, tokens }: Parts): Json {
+  const charsmap = file.bytes("precompiled_charsmap");
+  const normalizers = [
+    ...(charsmap?.length ? [{ type: "Precompiled", precompiled_charsmap: charsmap }] : []),
+    ...(file.flag("remove_extra_whitespaces") ? [{ type: "Replace", pattern: { Regex: " {2,}" }, content: " " }] : []),
+  ];
+  const prepend_scheme = (file.flag("add_space_prefix") ?? true) ? "always" : "never";
+  const metaspace = { type: "Metaspace", replacement: MARK, prepend_scheme };
+  const vocab: ScoredTokens = { table: tokens, scores: scoresOf(file, tokens.count) };
+  return {
+    normalizer: { type: "Sequence", normalizers },
+    pre_tokenizer: { type: "Sequence", pretokenizers: [{ type: "WhitespaceSplit" }, metaspace] },
+    decoder: metaspace,
+    model: { type: "Unigram", vocab, unk_id: file.id("unknown", tokens.count) ?? null },
+  };
+}
+
 /** The keys of a tokenizer, checked. */
 class Metadata {
   readonly #values: ReadonlyMap<string, unknown>;
@@ -196,6 +252,14 @@ class Metadata {
     const value = this.#values.get(PREFIX + key);
     const isTable = typeof value === "object" && value !== null && "offsets" in value;
     return isTable ? (value as StringTable) : this.fail(key, "an array of strings", value ?? "nothing");
+  }
+
+  bytes(key: string): Uint8Array | undefined {
+    const value = this.#values.get(PREFIX + key);
+    if (value === undefined || value instanceof Uint8Array) return value;
+    return value instanceof Int8Array
+      ? new Uint8Array(value.buffer)
+      : this.fail(key, "an array of bytes", typeof value);
   }
 
   /** As many numbers as there are tokens; undefined if the key is missing. */

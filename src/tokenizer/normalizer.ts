@@ -1,5 +1,7 @@
+import { compileBertNormalizer } from "./bert.ts";
 import type { Field } from "./field.ts";
 import { compilePattern } from "./pattern.ts";
+import { compilePrecompiled } from "./precompiled.ts";
 import { accent, known, lowerCase } from "./unicode.ts";
 
 /** A function from text to normalized text. */
@@ -16,7 +18,16 @@ const KNOWN = [
   "Lowercase",
   "Strip",
   "StripAccents",
+  "Precompiled",
+  "Nmt",
+  "BertNormalizer",
 ] as const;
+
+/** What Nmt drops or makes spaces of. see: tokenizers, normalizers/unicode.rs */
+const NMT = /[\p{Cc}\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/gu;
+const NMT_SPACES = "\t\n\f\r";
+/** Control characters that stay. */
+const isKept = (code: number) => code === 0 || (code >= 0x80 && code !== 0x8f && code !== 0x9f);
 
 /** The `normalizer` of a tokenizer.json; null and missing leave text as it is. */
 export function compileNormalizer(field: Field): Normalizer {
@@ -51,6 +62,16 @@ export function compileNormalizer(field: Field): Normalizer {
       const accents = accent();
       return (text) => text.replace(accents, "");
     }
+    case "Precompiled":
+      return compilePrecompiled(field);
+    case "Nmt":
+      return (text) =>
+        text.replace(NMT, (char) => {
+          if (NMT_SPACES.includes(char) || char.charCodeAt(0) > 0x9f) return " ";
+          return isKept(char.charCodeAt(0)) ? char : "";
+        });
+    case "BertNormalizer":
+      return compileBertNormalizer(field);
     default: {
       const runs = known();
       return (text) => text.replace(runs, (run) => run.normalize(type));

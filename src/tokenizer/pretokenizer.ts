@@ -15,6 +15,7 @@ const KNOWN = [
   "Metaspace",
   "Whitespace",
   "WhitespaceSplit",
+  "BertPreTokenizer",
 ] as const;
 
 const BEHAVIORS = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"] as const;
@@ -66,9 +67,15 @@ export function compilePreTokenizer(field: Field): PreTokenizer {
       return (text) => text.match(words) ?? [];
     }
     case "WhitespaceSplit":
-      return (text) => text.match(/\P{White_Space}+/gu) ?? [];
+      return words;
+    case "BertPreTokenizer": {
+      const signs = punctuation();
+      return (text) => words(text).flatMap((word) => split(word, signs, "Isolated", false));
+    }
   }
 }
+
+const words = (text: string): string[] => text.match(/\P{White_Space}+/gu) ?? [];
 
 /** When Metaspace prepends a space to a text; `add_prefix_space` is the key in older files. */
 export function prependScheme(field: Field): "always" | "first" | "never" {

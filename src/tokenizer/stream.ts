@@ -11,7 +11,7 @@ const MAX_PENDING = 3;
 export interface Decoding {
   readonly decoder: Decoder;
   /** The bytes of a token; undefined if it shows nothing. */
-  tokenBytes(id: number, options: { skipSpecialTokens?: boolean }): Uint8Array | undefined;
+  tokenBytes(id: number, options: { skipSpecialTokens?: boolean; first?: boolean }): Uint8Array | undefined;
 }
 
 // ignoreBOM: U+FEFF is an ordinary character here.
@@ -49,10 +49,10 @@ export class TextStream {
 
   /** The text that the token makes certain, often "". @throws OptionError if `id` is no token id */
   push(id: number, skipSpecialTokens = this.#skipSpecialTokens): string {
-    const bytes = this.#tokenizer.tokenBytes(id, { skipSpecialTokens });
+    const fresh = this.#strip < 0;
+    const bytes = this.#tokenizer.tokenBytes(id, { skipSpecialTokens, first: fresh });
     if (!bytes) return "";
     const { separator, stripCount } = this.#tokenizer.decoder;
-    const fresh = this.#strip < 0;
     if (fresh) this.#strip = stripCount;
     const between = separator !== "" && !fresh ? encoder.encode(separator) : undefined;
     const all = join(between ? join(this.#pending, between) : this.#pending, bytes);

@@ -143,18 +143,20 @@ export class Tokenizer {
 
   /**
    * The UTF-8 bytes of one token, not always whole characters; undefined where it gives no text.
+   * @param options skipSpecialTokens: as in `decode`; first (default false): no token is before it in the text
    * @throws OptionError for an id that is not a non-negative integer
    */
-  tokenBytes(id: number, options: { skipSpecialTokens?: boolean } = {}): Uint8Array | undefined {
+  tokenBytes(id: number, options: { skipSpecialTokens?: boolean; first?: boolean } = {}): Uint8Array | undefined {
     if (!Number.isInteger(id) || id < 0) throw new OptionError(mismatch("token id", "a non-negative integer", id));
+    const { first = false } = options;
     const added = this.#added.get(id);
     if (!added) {
       const token = this.#model.vocab.token(id);
-      return token === undefined ? undefined : this.decoder.bytes(token, false);
+      return token === undefined ? undefined : this.decoder.bytes(token, false, first);
     }
     if (added.special && options.skipSpecialTokens !== false) return undefined;
     // Matched in normalized text, so that is what it decodes to: "▁<tok>" and not "<tok>".
-    return this.decoder.bytes(added.normalized ? this.#normalize(added.content) : added.content, true);
+    return this.decoder.bytes(added.normalized ? this.#normalize(added.content) : added.content, true, first);
   }
 
   get bosToken(): string | undefined {

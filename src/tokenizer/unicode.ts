@@ -5,8 +5,10 @@
 import {
   ACCENT,
   ALPHABETIC,
+  BERT_CONTROL,
   CATEGORY_RUNS,
   LOWERCASE,
+  NONSPACING,
   NUMERIC,
   PUNCTUATION,
   SCRIPTS,
@@ -132,6 +134,12 @@ export const numeric = () => classOf("N", NUMERIC);
 export const punctuation = () => classOf("P", PUNCTUATION);
 /** The class of combining marks, inside [ ]. */
 export const accent = () => classOf("M", ACCENT);
+
+/** The marks that BertNormalizer strips. */
+export const nonspacing = () => classOf("Mn", NONSPACING);
+/** The characters that it cleans away. */
+export const bertControl = () =>
+  new RegExp(`[${content(oddOnes(...["Cc", "Cf", "Co"].map(category), ranges(BERT_CONTROL)))}]`, "gu");
 
 /**
  * What normalization forms apply to: runs of characters that the reference's tables know. Others are kept, and separate

@@ -95,6 +95,16 @@ export const ACCENT =
   "9,a 1a,f if,5 3 1,1 1,6 1 1u,4 1,1 1,4 9n,3 9,1 1 1c,6 3,4 n 44l 6,e 8ug,h 2sf 1b,8 2k b,1 iry,19 2,m 3ew " +
   "4g,6 af 1p,3 e4,3 72,1";
 
+/** Where the nonspacing marks of the crate unicode_categories differ from Mn. */
+export const NONSPACING =
+  "1kt 49,8 16,n 7w 6z,5 2d 4u 1j 5f 1m,1 1w 8o j 1np 62 39,1 fs,f mf,5 rao 48 1l 59 jmu,3 1t,4 8t,1 27,3 1y,a " +
+  "1d,3 6i 2,1 25 7a 5 32 2 6x 3j,5 d 1 1 e,1 2d,7 2,2 1 n jj 7k,8 1,1 74,1 1 4 40,3 2,1 4 w,9 14,5 2,3 8 9,5 " +
+  "2,2 1a,c 1,1 ba,6 1,5 1 2a,l 2,6 1,1 1,1 3e,5 3 1,1 1,6 1 20,1 3 1 9n,1 b,1 1g,4 5 1 n 44l 6,e 8ug,b 3,2 2sf " +
+  "44 isb,19 2,m 3ax,6 1,g 2,6 1,1 1,4 2s 4g,6 af 1p,3 e4,3 72,1 no,6";
+
+/** Where what BertNormalizer cleans away differs from Cc, Cf and Co. */
+export const BERT_CONTROL = "9,1 2 1oi,1 28 1ct6 3bj 6zm,f";
+
 /** Assigned code points that its NFC, NFD, NFKC and NFKD do not know: they stay, and nothing crosses them. */
 export const UNKNOWN_TO_FORMS =
   "1kt 49,8 16,9 8a fx 72,1 al 1ne q1,f mf,4 45g n3m,2 1j n0 hun 8 7 9 bg,4 1,15 1,8 12h,3 1t,4 8t,1 28,2 1y,a " +

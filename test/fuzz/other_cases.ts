@@ -21,13 +21,13 @@ export const TOKENIZER_CASES = cases(LLAMA, [
   ],
   [
     "an unknown model",
-    tokenizer((json) => Object.assign(json, { model: { type: "Unigram", vocab: [] } })),
-    /tokenizer\.json: model\.type: expected one of BPE, found "Unigram"$/,
+    tokenizer((json) => Object.assign(json, { model: { type: "WordLevel", vocab: {} } })),
+    /tokenizer\.json: model\.type: expected one of BPE, Unigram, WordPiece, found "WordLevel"$/,
   ],
   [
     "an unknown decoder",
-    tokenizer((json) => Object.assign(json, { decoder: { type: "WordPiece" } })),
-    /tokenizer\.json: decoder\.type: expected one of .*, found "WordPiece"$/,
+    tokenizer((json) => Object.assign(json, { decoder: { type: "CTC" } })),
+    /tokenizer\.json: decoder\.type: expected one of .*, found "CTC"$/,
   ],
   [
     "a vocabulary whose tokens share a long name's id",

@@ -42,7 +42,8 @@ describe.skipIf(!there)("Gemma 3 270M", () => {
     const tokenizer = await withCheckpoint(file, {}, requireTokenizer);
     for (const { text, ids } of read("tokens.json") as { text: string; ids: number[] }[]) {
       expect({ text, ids: tokenizer.encode(text, { addSpecialTokens: false }) }).toEqual({ text, ids });
-      expect(tokenizer.decode(ids, { skipSpecialTokens: false })).toBe(text);
+      // ▁ and space are one.
+      expect(tokenizer.decode(ids, { skipSpecialTokens: false })).toBe(text.replaceAll("▁", " "));
     }
   });
 

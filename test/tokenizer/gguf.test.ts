@@ -7,6 +7,7 @@ import { fromGguf } from "../../src/tokenizer/gguf.ts";
 import { GGUF_PRE } from "../../src/tokenizer/gguf_pre.ts";
 import { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import { ggufMetadata, metadataOf } from "./gguf_metadata.ts";
+import { charsmap } from "./protobuf.ts";
 
 const BYTES = Array.from({ length: 256 }, (_, b) => `<0x${b.toString(16).toUpperCase().padStart(2, "0")}>`);
 const NORMAL_TOKENS = ["▁", "h", "i", "hi", "▁hi", "é"];
@@ -90,6 +91,36 @@ describe("byte-level kinds", () => {
     const gemma4 = { ...parts, "ggml.model": "gemma4", "ggml.merges": ["h i", "▁ hi"] };
     expect(tokensOf(gemma4, "hi hi")).toEqual({ tokens: ["hi", "▁hi"], text: "hi hi" });
   });
+});
+
+test("bert: words are marked, framed, and lower case", () => {
+  const tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "▁un", "able", "▁!", "[x]"];
+  const ids = { "ggml.unknown_token_id": 1, "ggml.cls_token_id": 2, "ggml.seperator_token_id": 3 };
+  const bert = {
+    "ggml.model": "bert",
+    "ggml.tokens": tokens,
+    "ggml.token_type": Int32Array.of(3, 3, 3, 3, 1, 1, 1, 1),
+    ...ids,
+  };
+  const words = ["[CLS]", "un", "##able", "!", "[UNK]", "[SEP]"];
+  expect(tokensOf(bert, "Ünable! x")).toEqual({ tokens: words, text: "unable!" });
+  const cased = { ...bert, "ggml.normalizer.lowercase": false };
+  expect(tokensOf(cased, "Ünable!").tokens).toEqual(["[CLS]", "[UNK]", "!", "[SEP]"]);
+});
+
+test("t5: scores, EOS, a table of replacements", () => {
+  const t5 = {
+    ...{ "ggml.model": "t5", "ggml.tokens": ["<pad>", "</s>", "<unk>", "▁a", "▁", "a", "aa"], "ggml.eos_token_id": 1 },
+    ...{
+      "ggml.token_type": Int32Array.of(3, 3, 2, 1, 1, 1, 1),
+      "ggml.scores": Float32Array.of(0, 0, 0, -1, -2, -2, -2.5),
+    },
+    ...{ "ggml.unknown_token_id": 2, "ggml.remove_extra_whitespaces": true },
+  };
+  expect(tokensOf(t5, "a  aaab")).toEqual({ tokens: ["▁a", "▁a", "aa", "<unk>", "</s>"], text: "a aaa" });
+  const replacing = { ...t5, "ggml.precompiled_charsmap": new Int8Array(charsmap().buffer) };
+  expect(tokensOf(replacing, "A").tokens).toEqual(["▁a", "</s>"]);
+  expect(tokensOf({ ...t5, "ggml.add_eos_token": false }, "a").tokens).toEqual(["▁a"]);
 });
 
 test("chat templates, with and without a name", () => {

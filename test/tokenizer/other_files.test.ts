@@ -10,7 +10,7 @@ import { MemoryFiles, safetensors } from "../formats/files.ts";
 import golden from "../wild/tokenizer_files.json";
 import { differences, type Golden, type Row } from "../wild/tokenizer_files.ts";
 import { ownConfig, ownJson } from "./files.ts";
-import { Float, protobuf, sentencePiece } from "./protobuf.ts";
+import { charsmap, Float, protobuf, sentencePiece } from "./protobuf.ts";
 
 const { strings, contents, cases } = golden as unknown as Golden;
 const bytesOf = (content: number) => new Uint8Array(Buffer.from(contents[content] as string, "base64"));
@@ -118,14 +118,24 @@ describe("tokenizer.model", () => {
     expect(refused).toBeLessThan(600);
   });
 
-  test("a table of characters is refused by name where it counts, and nowhere else", async () => {
-    const bytes = sentencePiece(["▁", "a"], [[3, 2]], [[2, new Uint8Array(8)]]);
-    expect(await refusal({ "tokenizer.model": bytes })).toMatch(
-      /^dir\/tokenizer\.model: normalizer.*found "Precompiled"$/,
+  test("a table of replacements is applied where it counts, and nowhere else", async () => {
+    const tokenizer = (map: Uint8Array, settings: object = {}) =>
+      tokenizerIn(
+        {
+          "tokenizer.model": sentencePiece(["▁", "a", "A"], [[3, 2]], [[2, map]]),
+          "tokenizer_config.json": settings,
+        },
+        { model_type: "mistral" },
+      );
+    expect((await tokenizer(charsmap())).encode("A")).toEqual([3, 4]);
+    const damaged = { "tokenizer.model": sentencePiece(["▁"], [[3, 2]], [[2, Uint8Array.of(9)]]) };
+    expect(await refusal(damaged, { model_type: "mistral" })).toMatch(
+      /^dir\/tokenizer\.model: normalizer.*expected a table of replacements, found an object$/,
     );
+    const bytes = sentencePiece(["▁", "a", "A"], [[3, 2]], [[2, charsmap()]]);
     const settings = { tokenizer_class: "LlamaTokenizer" };
-    const tokenizer = await tokenizerIn({ "tokenizer.model": bytes, "tokenizer_config.json": settings });
-    expect(tokenizer.encode("a")).toEqual([3, 4]);
+    const llama = await tokenizerIn({ "tokenizer.model": bytes, "tokenizer_config.json": settings });
+    expect(llama.encode("A")).toEqual([3, 5]);
   });
 
   test("numbers are read as of 32 bits, negative ones too", () => {

@@ -49,3 +49,13 @@ export function sentencePiece(texts: readonly string[], trainer: Fields = [[3, 2
   );
   return protobuf([...[...special, ...normal].map((piece) => [1, piece] as const), [2, trainer], [3, normalizer]]);
 }
+
+/** SentencePiece's table of replacements with one entry, "A" → "a": a Darts array, and texts. */
+export function charsmap(): Uint8Array {
+  const units = new Uint32Array(0x200);
+  units[0] = 0x100 << 10; // the root's children are at 0x100 ^ byte
+  units[0x141] = 0x41 | (1 << 8) | (1 << 10); // "A", with a value at 0x141 ^ 1
+  units[0x140] = 0x80000000; // the text at 0
+  const head = Uint32Array.of(units.byteLength);
+  return new Uint8Array([...new Uint8Array(head.buffer), ...new Uint8Array(units.buffer), 0x61, 0]);
+}

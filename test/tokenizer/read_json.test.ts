@@ -17,7 +17,8 @@ const TEXTS = ["hi  hi é\n日本 <s>", "It's  a <tok> 12,345 ".repeat(4), '"quo
 function outcome(make: () => unknown): unknown {
   try {
     const tokenizer = new Tokenizer(make(), {}, "f");
-    return TEXTS.map((text) => [tokenizer.encode(text), tokenizer.decode(tokenizer.encode(text)), tokenizer.vocabSize]);
+    const tokens = Array.from({ length: 500 }, (_, id) => tokenizer.token(id));
+    return [tokens, ...TEXTS.map((text) => [tokenizer.encode(text), tokenizer.decode(tokenizer.encode(text))])];
   } catch (error) {
     if (error instanceof ModelError) return error.message;
     throw error;

@@ -131,7 +131,7 @@ test.each([
 
 describe("errors name the field", () => {
   const cases: [Record<string, unknown>, string][] = [
-    [{ "model.type": "Unigram" }, 'model.type: expected one of BPE, found "Unigram"'],
+    [{ "model.type": "WordLevel" }, 'model.type: expected one of BPE, Unigram, WordPiece, found "WordLevel"'],
     [{ "model.vocab": undefined }, "model.vocab: expected an object, found nothing"],
     [{ "model.vocab": {} }, "model.vocab: expected at least one token, found an object"],
     [{ "model.vocab": { a: 1.5 } }, "model.vocab.a: expected an integer in 0..16777215, found 1.5"],
@@ -143,11 +143,11 @@ describe("errors name the field", () => {
     [{ "model.dropout": 0.1 }, "model.dropout: expected null or 0, found 0.1"],
     [{ "model.end_of_word_suffix": 3 }, "model.end_of_word_suffix: expected a string, found 3"],
     [{ "model.continuing_subword_prefix": "##" }, 'model.merges[0]: expected a second token that begins with "##"'],
-    [{ normalizer: { type: "Precompiled" } }, "normalizer.type: expected one of Sequence, Prepend, Replace,"],
+    [{ normalizer: { type: "Magic" } }, "normalizer.type: expected one of Sequence, Prepend, Replace,"],
     [{ pre_tokenizer: { type: "Bert" } }, "pre_tokenizer.type: expected one of Sequence, ByteLevel, Split,"],
     [
       { decoder: { type: "CTC" } },
-      "decoder.type: expected one of Sequence, Replace, ByteFallback, Fuse, Strip, ByteLevel, Metaspace, found",
+      "decoder.type: expected one of Sequence, Replace, ByteFallback, Fuse, Strip, ByteLevel, Metaspace, WordPiece, found",
     ],
     [{ post_processor: 3 }, "post_processor: expected an object, found 3"],
     [

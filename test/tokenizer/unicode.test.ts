@@ -37,6 +37,13 @@ describe("every code point is as in the reference", () => {
     expect(digestWhere((c) => strip(c) === "")).toEqual(golden.accent as [number, number]);
   });
 
+  test("BertNormalizer: what it cleans away, and what it strips", () => {
+    const off = { type: "BertNormalizer", clean_text: false, handle_chinese_chars: false, lowercase: false };
+    const [clean, strip] = [normalizer({ ...off, clean_text: true }), normalizer({ ...off, strip_accents: true })];
+    expect(digestWhere((c) => clean(c) === "")).toEqual(golden.bertControl as [number, number]);
+    expect(digestWhere((c) => strip(c) === "")).toEqual(golden.nonspacing as [number, number]);
+  });
+
   test("Lowercase", () => {
     expect(digestOfTexts(normalizer({ type: "Lowercase" }))).toEqual(golden.lower as [number, number]);
   });

@@ -7,12 +7,16 @@
 The second and third print JSON: the tokenizer, the texts, and for each ids with and without special tokens and what these
 decode to, both ways; and how every code point is normalized and cut.
 """
+import base64
 import json
 import pathlib
 import random
 import sys
+import tempfile
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 HERE = pathlib.Path(__file__).parent
 TEXTS = HERE / "../../models/texts"
@@ -112,6 +116,19 @@ CHARACTERS = {
     "Punctuation": word_pieces({"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, {"type": "Punctuation", "behavior": "MergedWithNext"}]}),
 }
 
+BERT = {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True}
+# Replacements as SentencePiece's nmt_nfkc has them, which the package makes.
+XLM_R = {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace("always", True)]},
+         "decoder": metaspace("always", True)}
+PIECES = {
+    "bert": {"normalizer": BERT, "pre_tokenizer": {"type": "BertPreTokenizer"}},
+    "bert, cased": {"normalizer": {**BERT, "lowercase": False}, "pre_tokenizer": {"type": "BertPreTokenizer"}},
+    "bert, not cleaned": {"normalizer": {**BERT, "clean_text": False, "handle_chinese_chars": False}, "pre_tokenizer": {"type": "BertPreTokenizer"}},
+    "xlm-roberta": {**norm({"type": "Precompiled", "precompiled_charsmap": None}, replace({"Regex": " {2,}"}, " ")), **XLM_R},
+    "albert": {**norm(replace("``", '"'), {"type": "NFKD"}, {"type": "StripAccents"}, {"type": "Lowercase"}, {"type": "Nmt"}), **XLM_R},
+    "unigram, bytes": {"normalizer": replace(" ", "▁"), "decoder": LLAMA2["decoder"], "model.byte_fallback": True},
+}
+
 POOLS = ["abcdeXYZßé\n\t ", "0123 ½²٣५Ⅷ〇", "漢字かなカナ한글㐀𠀀", "👩\u200d👧🇩🇪🦙\ufe0f🏽", "\u00a0\u0085\u2028\u3000\ufeff\u200b\u180e\u200c", "''''ſKK'sS'tT'reRE'veVE'll'dDmM",
          "!?.,;:\"#$%^&*()[]{}<|>/\\~`_-=+—…¿。、", "▁Ġ▁▁ $& Ċ", "A\u0301e\u0308ﬁ\u212bΣςσİıǅŒ", "\r\n\r\n  \t", "กำलिक्षதமிழ்עִבְרִית", "\u0363\u0300\u0316\u0334\u093c\u1734"]
 WORDS = ["<s>", "</s>", "<unk>", "<|end|>", " <tok> ", "<tok>", "<to", "tok", "   ", "hello", " world", "don't", "the ", "ΟΔΟΣ", "I'LL", "'ſ", "１２３", "\x00", "<0x41>"]
@@ -167,6 +184,43 @@ def trained(name):
     return data
 
 
+def charsmap():
+    """The replacements of SentencePiece's nmt_nfkc, in base64."""
+    with tempfile.TemporaryDirectory() as folder:
+        sentencepiece.SentencePieceTrainer.train(
+            input=str(sorted(TEXTS.iterdir())[0]), model_prefix=f"{folder}/x", vocab_size=200, normalization_rule_name="nmt_nfkc", minloglevel=2)
+        model = sentencepiece_model_pb2.ModelProto()
+        model.ParseFromString(pathlib.Path(f"{folder}/x.model").read_bytes())
+    return base64.b64encode(model.normalizer_spec.precompiled_charsmap).decode()
+
+
+def trained_pieces(name):
+    """The same for WordPiece and Unigram."""
+    changes = dict(PIECES[name])
+    files = [str(path) for path in sorted(TEXTS.iterdir())]
+    if name.startswith("bert"):
+        tok = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        tok.normalizer, tok.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+        tok.train(files, trainers.WordPieceTrainer(vocab_size=2000, special_tokens=["[UNK]", "<s>", "</s>"], show_progress=False))
+        changes["decoder"] = {"type": "WordPiece", "prefix": "##", "cleanup": True}
+    else:
+        tok = Tokenizer(models.Unigram())
+        tok.pre_tokenizer = pre_tokenizers.Metaspace()
+        tok.train(files, trainers.UnigramTrainer(vocab_size=2000, special_tokens=["<unk>", "<s>", "</s>"], unk_token="<unk>", show_progress=False))
+    data = json.loads(tok.to_str())
+    data["normalizer"] = data["pre_tokenizer"] = None
+    if changes.get("model.byte_fallback"):
+        data["model"]["vocab"] += [[f"<0x{b:02X}>", 0.0] for b in range(256)]
+    for path, value in changes.items():
+        *folder, last = path.split(".")
+        (data[folder[0]] if folder else data)[last] = value
+    for step in (data["normalizer"] or {}).get("normalizers", []):
+        if step["type"] == "Precompiled":
+            step["precompiled_charsmap"] = charsmap()
+    data["post_processor"] = {"type": "BertProcessing", "sep": ["</s>", 2], "cls": ["<s>", 1]}
+    return data
+
+
 def pieces(tok, text):
     normal = tok.normalizer.normalize_str(text) if tok.normalizer else text
     return [normal, [piece for piece, _ in tok.pre_tokenizer.pre_tokenize_str(normal)] if tok.pre_tokenizer else [normal]]
@@ -182,10 +236,10 @@ def code_points():
 
 def main():
     if sys.argv[1] == "--list":
-        return print("\n".join([*BYTES, *CHARACTERS]))
+        return print("\n".join([*BYTES, *CHARACTERS, *PIECES]))
     name, count = sys.argv[1], int(sys.argv[2])
     file = pathlib.Path(name)
-    data = json.loads(file.read_text()) if file.suffix == ".json" else trained(name)
+    data = json.loads(file.read_text()) if file.suffix == ".json" else trained_pieces(name) if name in PIECES else trained(name)
     for token in data["added_tokens"]:
         # Else this library, which looks for them by their normalized text, would not know them as special when it decodes.
         token["normalized"] = token["normalized"] and not token["special"]

@@ -48,6 +48,11 @@ def reordered():
     return [order(f"a\u0301{chr(c)}|{chr(c)}\u0334|a\u0345{chr(c)}") for c in CODES]
 
 
+def bert(**parts):
+    off = {"clean_text": False, "handle_chinese_chars": False, "strip_accents": False, "lowercase": False}
+    return normalizers.BertNormalizer(**{**off, **parts})
+
+
 def main():
     # Letters whose lower case hosts may not know: Unicode 15.1 is the oldest that a supported host has.
     if unicodedata.unidata_version > "15.1.0":
@@ -60,6 +65,8 @@ def main():
         "numeric": where(lambda c: len(digits.pre_tokenize_str("a" + c)) == 2),
         "punctuation": where(lambda c: len(punctuation.pre_tokenize_str("a" + c)) == 2),
         "accent": where(lambda c: normalizers.StripAccents().normalize_str(c) == ""),
+        "bertControl": where(lambda c: bert(clean_text=True).normalize_str(c) == ""),
+        "nonspacing": where(lambda c: bert(strip_accents=True).normalize_str(c) == ""),
         "youngCases": {code: text for code, text in lower.items() if chr(code).lower() != text},
         "lower": lower,
         "forms": {form: changed(getattr(normalizers, form)()) for form in FORMS},

@@ -13,6 +13,8 @@ interface Reference {
   readonly numeric: Range[];
   readonly punctuation: Range[];
   readonly accent: Range[];
+  readonly bertControl: Range[];
+  readonly nonspacing: Range[];
   readonly youngCases: Record<string, string>;
   readonly lower: Record<string, string>;
   readonly forms: Record<string, Record<string, string>>;
@@ -151,6 +153,8 @@ ${["Han", "Hiragana", "Katakana", "Hangul"].map((name) => `  ${name}:\n    "${st
 ${literal("NUMERIC", "Where what Rust calls numeric (Unicode 17) differs from N.", steps(between(of(...group("N")), membersOf(reference.numeric))))}
 ${literal("PUNCTUATION", "Where the punctuation of the crate unicode_categories (Unicode 8) differs from P.", steps(between(of(...group("P")), membersOf(reference.punctuation))))}
 ${literal("ACCENT", "Where the combining marks of the crate unicode-normalization-alignments differ from M.", steps(between(of(...group("M")), membersOf(reference.accent))))}
+${literal("NONSPACING", "Where the nonspacing marks of the crate unicode_categories differ from Mn.", steps(between(of("Mn"), membersOf(reference.nonspacing))))}
+${literal("BERT_CONTROL", "Where what BertNormalizer cleans away differs from Cc, Cf and Co.", steps(between(of("Cc", "Cf", "Co"), membersOf(reference.bertControl))))}
 ${literal("UNKNOWN_TO_FORMS", "Assigned code points that its NFC, NFD, NFKC and NFKD do not know: they stay, and nothing crosses them.", steps(unknownToForms()))}
 /** Letters of Unicode 16 and 17 that Rust gives a lower case: first and last code point, and how far their lower case is. */
 export const YOUNG_CASES: readonly (readonly [first: number, last: number, distance: number])[] = [
@@ -167,6 +171,8 @@ const golden = {
   numeric: digestOf(reference.numeric),
   punctuation: digestOf(reference.punctuation),
   accent: digestOf(reference.accent),
+  bertControl: digestOf(reference.bertControl),
+  nonspacing: digestOf(reference.nonspacing),
   lower: digestOfTexts((c, code) => reference.lower[code] ?? c),
   ...Object.fromEntries(
     Object.entries(reference.forms).map(([form, changed]) => [form, digestOfTexts((c, code) => changed[code] ?? c)]),
