@@ -66,6 +66,9 @@ describe.each(MIXES.map((types) => ({ types })))("$types", ({ types }) => {
   });
 
   const steps = stepsOf(types[0] as BlockType);
+  // A number near the edge between two whole ones may fall on the other side in f64: with few steps its row is off, with many
+  // every row a little.
+  const bound = steps > 127 ? 1e-3 : 2e-5;
   test.skipIf(types.length > 1)(
     "kept: the f64 model's logits of its numbers, with activations in whole numbers",
     async () => {
@@ -90,8 +93,8 @@ describe.each(MIXES.map((types) => ({ types })))("$types", ({ types }) => {
           const found = await logitsOf(engine, ids);
           for (const [i, row] of found.entries()) deviations.push(deviation(row, wanted[i] as Float64Array));
         }
-        // A number near the edge between two whole ones may fall on the other side in f64: then its row is off.
-        expect(deviations.sort((a, b) => a - b)[deviations.length >> 1]).toBeLessThan(2e-5);
+
+        expect(deviations.sort((a, b) => a - b)[deviations.length >> 1]).toBeLessThan(bound);
       } finally {
         spy.mockRestore();
       }
