@@ -171,7 +171,7 @@ export function sourceColumns(source: Source): SourceColumns {
   return source < Source.Q2_K ? SourceColumns.Block : SourceColumns.SuperBlock;
 }
 
-/** Bytes of so many. */
+/** Bytes of as many. */
 export enum SourceBytes {
   F32 = 4,
   Half = 2,

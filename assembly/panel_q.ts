@@ -22,7 +22,7 @@ function offsetOf(format: Format): u32 {
   return format == Format.Q4 || format == Format.Q4_0 ? 0x08080808 : 0;
 }
 
-/** Writes 32 columns of a row; whoever makes a stretch sees to it that the format can hold it. */
+/** Writes 32 columns of a row; who makes a stretch checks that the format can hold it. */
 export function storeStretch(w: usize, stretch: usize, row: u32, block: u32, k: u32, format: Format): void {
   const at = blockAt(w, row, block, k, format);
   storeScales(at, stretch, row & 15, scalesOf(format));

@@ -131,7 +131,7 @@ export class Lookup {
  */
 function draft({ recent, position, origin }: SessionState, count: number, least: number): number[] {
   const known = Math.min(position - origin + 1, recent.length);
-  /** The token so many places before the last one. */
+  /** The token this many places before the last one. */
   const token = (back: number) => recent[(position - back) % recent.length] as number;
   let [best, distance] = [0, 0];
   for (let back = 1; back < known && best < MATCH.doubtful; back++) {

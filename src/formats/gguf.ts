@@ -30,12 +30,12 @@ const MAX_DIMS = 4;
 const LEAST_ENTRY = 14;
 const LEAST_TENSOR = 24;
 const ALIGNMENT = "general.alignment";
-/** The most bytes of tensors that are kept, at the begin of the data. */
+/** The most bytes of tensors that are kept, at the start of the data. */
 const KEPT = 2 ** 20;
 
 /**
  * Reads and checks the header of a file. `early`: names of tensors that will be read before the others; where they are
- * near the begin of the data they are kept, so that the file is read forward only.
+ * near the start of the data they are kept, so that the file is read forward only.
  */
 export async function readGguf(source: ByteSource, early: readonly string[] = []): Promise<GgufFile> {
   const { name } = source;
@@ -114,7 +114,7 @@ function alignmentOf(metadata: ReadonlyMap<string, GgufValue>, name: string): nu
   throw new ModelError(mismatch(`${name}: ${ALIGNMENT}`, "a power of 2", alignment));
 }
 
-/** A tensor's entry; its offset is relative to the begin of the data. */
+/** A tensor's entry; its offset is relative to the start of the data. */
 interface Entry {
   readonly name: string;
   /** In the file's order, the contiguous one first. */

@@ -52,7 +52,7 @@ export class Metadata {
     throw new ModelError(mismatch(`${this.file}: ${this.#full(key)}`, "a value", "nothing"));
   }
 
-  /** Throws ModelError for a key of the architecture that nobody asked for, unless it changes nothing. */
+  /** Throws ModelError for a key of the architecture that was not read, except where it changes nothing. */
   expectAllRead(): void {
     const prefix = `${this.architecture}.`;
     for (const [key, value] of this.values) {

@@ -51,7 +51,7 @@ const choosing: fc.Arbitrary<GenerateOptions> = fc.record({
   ignoreEos: fc.boolean(),
   maxNewTokens: fc.integer({ min: 0, max: 60 }),
 });
-/** What is done with the session, behind so many tokens of a generation. */
+/** What is done with the session, after this many tokens of a generation. */
 const acts = fc.array(
   fc.record({
     kind: fc.constantFrom("generate", "leave", "next", "append", "fork", "restore"),
