@@ -5,7 +5,7 @@
 
 /** Whether a value is an instance of a platform class, by its own tag. */
 export function isOf(
-  name: "ArrayBuffer" | "Float32Array" | "URL" | "Uint8Array" | "WebAssembly.Module",
+  name: "ArrayBuffer" | "Float32Array" | "Int8Array" | "URL" | "Uint8Array" | "WebAssembly.Module",
   value: unknown,
 ): boolean {
   return Object.prototype.toString.call(value) === `[object ${name}]`;

@@ -256,9 +256,10 @@ class Metadata {
 
   bytes(key: string): Uint8Array | undefined {
     const value = this.#values.get(PREFIX + key);
-    if (value === undefined || value instanceof Uint8Array) return value;
-    return value instanceof Int8Array
-      ? new Uint8Array(value.buffer)
+    if (value === undefined) return undefined;
+    if (isOf("Uint8Array", value)) return value as Uint8Array;
+    return isOf("Int8Array", value)
+      ? new Uint8Array((value as Int8Array).buffer)
       : this.fail(key, "an array of bytes", typeof value);
   }
 

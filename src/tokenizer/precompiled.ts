@@ -1,3 +1,4 @@
+import { isOf } from "../base/realm.ts";
 import type { Field } from "./field.ts";
 import { writeUtf8 } from "./vocabulary.ts";
 
@@ -44,7 +45,7 @@ class Replacements {
   readonly #key = new Uint8Array(64);
 
   constructor(field: Field) {
-    const bytes = field.value instanceof Uint8Array ? field.value : fromBase64(field);
+    const bytes = isOf("Uint8Array", field.value) ? (field.value as Uint8Array) : fromBase64(field);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const size = bytes.length >= 4 ? view.getUint32(0, true) : -1;
     if (size < 0 || size % 4 !== 0 || 4 + size > bytes.length) field.fail("a table of replacements");
