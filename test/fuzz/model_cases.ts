@@ -72,7 +72,7 @@ export const CONFIG_CASES = cases(LLAMA, [
   [
     "an inherited type",
     config({ model_type: "constructor" }),
-    /model_type: expected one of gemma2, .*, qwen3, found constructor$/,
+    /model_type: expected one of gemma2, .*, found constructor$/,
   ],
   [
     "!no JSON",
