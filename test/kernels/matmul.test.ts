@@ -74,7 +74,7 @@ function reference({ n, k, rows, x, weight, bias, residual }: Problem, name: Nam
   const rowsOf = (values: Float32Array, number: number) =>
     Array.from({ length: number }, (_, i) => values.subarray(i * k, (i + 1) * k));
   const isFloat = name in harness.STORED;
-  const quantizedX = isFloat ? [] : rowsOf(x, rows).map(q.quantizeActivations);
+  const quantizedX = isFloat ? [] : rowsOf(x, rows).map((row) => q.quantizeActivations(row));
   const quantizedW = isFloat ? [] : rowsOf(weight, n).map((row) => q.quantizeWeights(row, name as q.QuantizedFormat));
   for (let i = 0; i < count; i++) {
     const [row, column] = [Math.floor(i / n), i % n];
