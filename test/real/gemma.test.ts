@@ -1,7 +1,7 @@
 /**
  * Gemma 3 270M from its GGUF against transformers. The file is in the folder that LAMBENT_MODELS names (models-real/fetch.sh
  * of ../shared makes it), the goldens are in ../shared/models-real; neither may be part of the project. FULL=1 reads all
- * of the goldens, which takes minutes.
+ * of the goldens and 8,192 tokens of a novel, which takes minutes.
  */
 import { describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
@@ -68,7 +68,7 @@ describe.skipIf(!there)("Gemma 3 270M", () => {
       expect(deviation(found, data(`${prompt}.logits`))).toBeLessThan(1e-3);
     }
     const greedy = read("greedy.json") as { prompt: number[]; ids: number[]; margins: number[] }[];
-    for (const { prompt, ids, margins } of FULL ? greedy : greedy.slice(0, 2)) {
+    for (const { prompt, ids, margins } of FULL ? greedy : greedy.slice(0, 1)) {
       const session = engine.open(0, 1);
       await engine.append(session, prompt);
       for (const [i, id] of ids.entries()) {
@@ -80,26 +80,29 @@ describe.skipIf(!there)("Gemma 3 270M", () => {
     }
   }, 600_000);
 
-  test("as stored: the NLL of 8,192 tokens within 0.1 % of transformers' on the expanded weights", async () => {
-    const { text, ids_sha256, spans } = read("nll.json");
-    const archive = join(shared("text") as string, "heldout.tar.xz");
-    const tar = Bun.spawnSync(["tar", "-xJOf", archive, "--wildcards", `*${text}`]);
-    const tokenizer = await withCheckpoint(file, {}, requireTokenizer);
-    const ids = tokenizer.encode(tar.stdout.toString().slice(0, 60_000)).slice(0, 8192);
-    expect(
-      createHash("sha256")
-        .update(new Uint8Array(Int32Array.from(ids).buffer))
-        .digest("hex"),
-    ).toBe(ids_sha256);
-    const wanted = FULL ? (spans as Span[]) : (spans as Span[]).slice(0, 1);
-    const engine = await open({ attention: "full", maxPositions: 8192, observe: { nll: true } });
-    const all: number[] = [];
-    await scoreDocument(engine, ids.slice(0, wanted.at(-1)?.to), 1, (some) => void all.push(...some));
-    for (const { from, to, nll } of wanted) {
-      const found = all.slice(from - 1, to - 1).reduce((sum, one) => sum + one, 0) / (to - from);
-      expect(Math.abs(found / nll - 1)).toBeLessThan(1e-3);
-    }
-  }, 600_000);
+  test.skipIf(!FULL)(
+    "as stored: the NLL of 8,192 tokens within 0.1 % of transformers' on the expanded weights",
+    async () => {
+      const { text, ids_sha256, spans } = read("nll.json");
+      const archive = join(shared("text") as string, "heldout.tar.xz");
+      const tar = Bun.spawnSync(["tar", "-xJOf", archive, "--wildcards", `*${text}`]);
+      const tokenizer = await withCheckpoint(file, {}, requireTokenizer);
+      const ids = tokenizer.encode(tar.stdout.toString().slice(0, 60_000)).slice(0, 8192);
+      expect(
+        createHash("sha256")
+          .update(new Uint8Array(Int32Array.from(ids).buffer))
+          .digest("hex"),
+      ).toBe(ids_sha256);
+      const engine = await open({ attention: "full", maxPositions: 8192, observe: { nll: true } });
+      const all: number[] = [];
+      await scoreDocument(engine, ids, 1, (some) => void all.push(...some));
+      for (const { from, to, nll } of spans as Span[]) {
+        const found = all.slice(from - 1, to - 1).reduce((sum, one) => sum + one, 0) / (to - from);
+        expect(Math.abs(found / nll - 1)).toBeLessThan(1e-3);
+      }
+    },
+    600_000,
+  );
 
   test("Λ at nLocal 4096 takes 41 MB of cache at any length, its windowed layers as they were trained", async () => {
     const { plan, program } = await inspect(file, {});
