@@ -53,8 +53,8 @@ describe.each(MIXES.map((types) => ({ types })))("$types", ({ types }) => {
   test("kept: chunks of any size, every build and the tokens one by one give the same bits", async () => {
     const wanted = await oneByOne(await engineOf(tensors, { chunkSize: 1 }), IDS);
     expect(wanted.flatMap((row) => [...row]).every(Number.isFinite)).toBe(true);
-    for (const build of BUILDS) {
-      for (const chunkSize of [3, 7, 64]) {
+    for (const [i, build] of BUILDS.entries()) {
+      for (const chunkSize of i === 0 ? [3, 7, 64] : [7]) {
         const found = await logitsOf(await engineOf(tensors, { chunkSize }, build), IDS);
         expect({ build, chunkSize, differs: firstDifference(found, wanted) }).toEqual({
           build,
