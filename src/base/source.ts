@@ -38,3 +38,15 @@ export function withFile(files: Files, file: string | undefined): Files {
   if (own !== undefined) throw new OptionError(mismatch("file", `${own}, which was named, or none`, file));
   return { name, file, open: (wanted) => files.open(wanted), ...(list ? { list: () => list.call(files) } : {}) };
 }
+
+/** Identifies the content of all of them together; undefined if unknown for one. */
+export function versionOf(sources: readonly { readonly version?: string | undefined }[]): string | undefined {
+  const versions = sources.map(({ version }) => version);
+  return versions.includes(undefined) ? undefined : versions.join(" ");
+}
+
+/** Closes all of them; throws the first error after all have been tried. */
+export async function closeAll(sources: readonly Pick<ByteSource, "close">[]): Promise<void> {
+  const results = await Promise.allSettled(sources.map((source) => source.close()));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { type Command, Option } from "commander";
+import { shortest } from "../base/decimal.ts";
 import { LambentError, mismatch, OptionError } from "../base/errors.ts";
 import { POOLINGS, type Pooling } from "../engine/embed.ts";
 import { decodeUtf8 } from "../formats/json.ts";
@@ -86,15 +87,6 @@ function room(options: LoadOptions, program: Program, longest: number): LoadOpti
   if (middleK > 0) return options;
   if (nLocal === Infinity) return { ...options, maxPositions: options.maxPositions ?? longest };
   return { ...options, nLocal: Math.min(nLocal, longest), limit: limit === Infinity ? undefined : limit };
-}
-
-/** The fewest digits that give the same f32. */
-function shortest(value: number): number {
-  for (let digits = 6; digits < 9; digits++) {
-    const rounded = Number(value.toPrecision(digits));
-    if (Math.fround(rounded) === value) return rounded;
-  }
-  return Number(value.toPrecision(9));
 }
 
 /** A file of vectors f32[count, size]. see: numpy.lib.format, version 1.0 */

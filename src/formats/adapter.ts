@@ -1,5 +1,5 @@
 import { ModelError, mismatch, show } from "../base/errors.ts";
-import type { ByteSource, Files } from "../base/source.ts";
+import { type ByteSource, closeAll, type Files, versionOf } from "../base/source.ts";
 import { type Adapter, type AdapterPair, type Checkpoint, readJson, type StoredTensor } from "./checkpoint.ts";
 import { openGgufAdapter } from "./gguf_adapter.ts";
 import { isRecord } from "./json.ts";
@@ -55,15 +55,11 @@ async function openPeft(files: Files, scale: number): Promise<Adapter> {
 export function withAdapters(checkpoint: Checkpoint, adapters: readonly Adapter[]): Checkpoint {
   const { name, configName, config, generationConfig, tensors, tokenizer } = checkpoint;
   const all = [checkpoint, ...adapters];
-  const versions = all.map(({ version }) => version);
   return {
     ...{ name, configName, config, generationConfig, tensors, tokenizer, adapters },
-    version: versions.includes(undefined) ? undefined : versions.join(" "),
+    version: versionOf(all),
     bytes: (file) => checkpoint.bytes(file),
-    async close() {
-      const results = await Promise.allSettled(all.map((one) => one.close()));
-      for (const result of results) if (result.status === "rejected") throw result.reason;
-    },
+    close: () => closeAll(all),
   };
 }
 

@@ -1,6 +1,6 @@
 import { ModelError, mismatch, show } from "../base/errors.ts";
 import type { RowRange } from "../base/rows.ts";
-import type { ByteSource, Files } from "../base/source.ts";
+import { type ByteSource, closeAll, type Files, versionOf } from "../base/source.ts";
 import type { GgufValue } from "./gguf.ts";
 import { decodeUtf8, isRecord, parseObject } from "./json.ts";
 import { readSafetensors, type TensorInfo } from "./safetensors.ts";
@@ -126,8 +126,7 @@ class Directory implements Checkpoint {
   }
 
   get version(): string | undefined {
-    const versions = this.#sources.map(({ version }) => version);
-    return versions.includes(undefined) ? undefined : versions.join(" ");
+    return versionOf(this.#sources);
   }
 
   async bytes(file: string): Promise<Uint8Array | undefined> {
@@ -135,8 +134,7 @@ class Directory implements Checkpoint {
   }
 
   async close(): Promise<void> {
-    const results = await Promise.allSettled(this.#sources.map((source) => source.close()));
-    for (const result of results) if (result.status === "rejected") throw result.reason;
+    await closeAll(this.#sources);
   }
 }
 

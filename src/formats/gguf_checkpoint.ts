@@ -1,5 +1,6 @@
+import { shortest } from "../base/decimal.ts";
 import { ModelError, mismatch, show } from "../base/errors.ts";
-import type { ByteSource, Files } from "../base/source.ts";
+import { type ByteSource, closeAll, type Files, versionOf } from "../base/source.ts";
 import type { Checkpoint, StoredTensor } from "./checkpoint.ts";
 import { type GgufFile, type GgufValue, readGguf } from "./gguf.ts";
 import { splitNames } from "./gguf_choice.ts";
@@ -8,7 +9,6 @@ import { Metadata } from "./gguf_metadata.ts";
 import { addedTo, hfName, rowsOf } from "./gguf_names.ts";
 import { ROPE_TENSORS } from "./gguf_rope.ts";
 import { tokenIds } from "./gguf_tokens.ts";
-import { shortest } from "./gguf_types.ts";
 
 /** The most numbers of a tensor about rotary positions. */
 const MOST_PAIRS = 2 ** 14;
@@ -89,20 +89,17 @@ async function checkpointOf(parts: readonly GgufFile[], stored: Map<string, Stor
     tensors.set(name, { ...tensor, name, rows, added: addedTo(names, tensor.name) });
   }
   const ids = tokenIds(metadata, Number(config.vocab_size));
-  const versions = parts.map((part) => part.source.version);
+  const sources = parts.map((part) => part.source);
   return {
     name: source.name,
     configName: source.name,
     config: { ...config, ...ids },
     generationConfig: ids,
     tensors,
-    version: versions.includes(undefined) ? undefined : versions.join(" "),
+    version: versionOf(sources),
     tokenizer: tokenizerOf(metadata),
     bytes: async () => undefined,
-    async close() {
-      const results = await Promise.allSettled(parts.map((part) => part.source.close()));
-      for (const result of results) if (result.status === "rejected") throw result.reason;
-    },
+    close: () => closeAll(sources),
   };
 }
 

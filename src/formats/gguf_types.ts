@@ -1,4 +1,5 @@
 /** The types of GGUF: those of tensors, by ggml's number, and those of metadata. */
+import { shortest } from "../base/decimal.ts";
 
 /** A type of tensors: its name, and how many numbers are stored together in how many bytes. */
 export interface GgmlType {
@@ -91,12 +92,3 @@ export const NUMBER_TYPES: ReadonlyMap<number, NumberType> = new Map<number, Num
 export const STRING = 8;
 /** The type of arrays in metadata. */
 export const ARRAY = 9;
-
-/** The shortest decimal that is this f32: what was written before it was rounded, such as 1e-6. */
-export function shortest(value: number): number {
-  for (let digits = 1; digits <= 9; digits++) {
-    const decimal = Number(value.toPrecision(digits));
-    if (Object.is(Math.fround(decimal), value)) return decimal;
-  }
-  return value;
-}

@@ -15,8 +15,8 @@ export interface EmbeddingJob extends Embedding {
 }
 
 /**
- * The vectors f32[texts, hiddenSize] of texts. Each is read in a session of its own, as many at once as fill
- * a step, since more would take memory and save no time. `first`: a session that is open; all are disposed of at the end.
+ * The vectors f32[texts, hiddenSize] of texts. Each is read in a session of its own, as many at once as fill a step,
+ * since more would take memory and save no time. `first`: a session that is open; all are disposed of at the end.
  */
 export async function embedAll(job: EmbeddingJob, first: number): Promise<Float32Array<ArrayBuffer>> {
   const { engine, texts, another, dispose, onProgress, signal } = job;

@@ -11,7 +11,7 @@ interface RemoteSource {
   readonly version: string | undefined;
 }
 
-/** What the thread that has files, perhaps of several places, answers, and what it does when nobody asks any more. */
+/** What the thread that has files, perhaps of several places, answers, and what it does once it is asked no more. */
 export function serveFiles(places: readonly Files[]): { readonly handlers: Handlers; close(): void } {
   const sources = new Map<number, ByteSource>();
   let next = 0;

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import { shortest } from "../../src/base/decimal.ts";
 import type { ByteSource } from "../../src/base/source.ts";
 import { textAt } from "../../src/base/string_table.ts";
 import { type GgufValue, readGguf } from "../../src/formats/gguf.ts";
-import { GGML_TYPES, shortest } from "../../src/formats/gguf_types.ts";
+import { GGML_TYPES } from "../../src/formats/gguf_types.ts";
 import { memorySource } from "../../src/formats/safetensors.ts";
 import { modelError } from "./files.ts";
 import { bool, f32, f32Tensor, ggufFile, type TestFile, type TestTensor, text, texts, u32 } from "./gguf_files.ts";
