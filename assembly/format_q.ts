@@ -1,5 +1,5 @@
 import { Pairs, Quads } from "./dots";
-import { storeF16Masks } from "./half";
+import { storeFactorMasks } from "./factor";
 import { ActivationBytes, BlockBytes, BlockColumns } from "./layout";
 
 /**
@@ -18,10 +18,11 @@ import { ActivationBytes, BlockBytes, BlockColumns } from "./layout";
  *   [4 groups of 4 rows][4 rows][columns mod 4], in each byte those of columns 4i at bit 3 − i / 2, plus 4 for odd i.
  *
  * Scales: a number is worth d · S · q − dm · M. Factors d and dm are [16 rows], row i of eight next to row i + 4:
- *   Bf16, F16: d alone;
- *   Sixteens: d as f16, then S as i8[2 halves of the columns][16 rows];
- *   Minimums: d and dm as f16, then S and M as u8[16 rows];
- *   SixteenMinimums: d and dm as f16, then S and M as u8[2 halves of the columns][16 rows].
+ *   Bf16: d as bf16 alone; in all others d, and dm, as factor.ts has f16;
+ *   F16: d alone;
+ *   Sixteens: d, then S as i8[2 halves of the columns][16 rows];
+ *   Minimums: d and dm, then S and M as u8[16 rows];
+ *   SixteenMinimums: d and dm, then S and M as u8[2 halves of the columns][16 rows].
  */
 export type Bytes = i32;
 export type SevenQuads = Quads;
@@ -103,5 +104,5 @@ export function storeMasks(masks: usize): void {
   v128.store(masks, i8x16.splat(-16), 32);
   v128.store(masks, i16x8.splat(2048), 48);
   v128.store(masks, i8x16.splat(16), 64);
-  storeF16Masks(masks + 80);
+  storeFactorMasks(masks + 80);
 }

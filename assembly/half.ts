@@ -51,26 +51,6 @@ export function odd<T>(v: v128): v128 {
   return oddBy<T>(v, bits<T>(), f32x4.splat(F16_SCALE));
 }
 
-/**
- * Constants of evenF16 and oddF16, stored in memory from `masks` on: a product with 2^13 is a shift, which costs
- * JavaScriptCore four instructions.
- */
-export function storeF16Masks(masks: usize): void {
-  v128.store(masks, i32x4.splat(1 << 13));
-  v128.store(masks, i32x4.splat(1 << 29), 16);
-  v128.store(masks, bits<F16>(), 32);
-  v128.store(masks, f32x4.splat(F16_SCALE), 48);
-}
-
-/** Numbers 0, 2, 4, 6 of eight f16, as f32; exact. Finite numbers only. */
-export function evenF16(v: v128, masks: usize): v128 {
-  return f32x4.mul(v128.and(i32x4.dot_i16x8_s(v, v128.load(masks)), v128.load(masks, 32)), v128.load(masks, 48));
-}
-
-/** Numbers 1, 3, 5, 7. */
-export function oddF16(v: v128, masks: usize): v128 {
-  return f32x4.mul(v128.and(i32x4.dot_i16x8_s(v, v128.load(masks, 16)), v128.load(masks, 32)), v128.load(masks, 48));
-}
 
 /** Four numbers at `p`, as f32. */
 export function loadHalves<T>(p: usize): v128 {

@@ -78,7 +78,7 @@ function packBlocks(
     if (part == parts - 1) p += <usize>sourceBytes(source);
     let bad = -1;
     if (kept) {
-      storeStretch(dst, stretch, row, block, k, target);
+      if (!storeStretch(dst, stretch, row, block, k, target)) bad = 0;
     } else {
       stretchValues(scratch, stretch);
       if (isQuantized(target)) {

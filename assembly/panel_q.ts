@@ -1,5 +1,5 @@
+import { factorAt, storeFactor } from "./factor";
 import { blocksOf } from "./format_q";
-import { F16, halfAt, halves } from "./half";
 import { blockBytes, Format, Numbers, numbersOf, PanelRows, Scales, scaleBytes, scalesOf } from "./layout";
 import { Stretch, setFactors, setPlain } from "./stretch";
 
@@ -11,7 +11,7 @@ function blockAt(w: usize, row: u32, block: u32, k: u32, format: Format): usize 
 }
 
 /** Where a factor of 16 bits of a row is in a block: row i of eight next to row i + 4. */
-function factorAt(block: usize, row: u32): usize {
+function placeOfFactor(block: usize, row: u32): usize {
   return block + ((row & 8) << 1) + ((row & 3) << 2) + ((row & 4) >> 1);
 }
 
@@ -22,11 +22,14 @@ function offsetOf(format: Format): u32 {
   return format == Format.Q4 || format == Format.Q4_0 ? 0x08080808 : 0;
 }
 
-/** Writes 32 columns of a row; who makes a stretch checks that the format can hold it. */
-export function storeStretch(w: usize, stretch: usize, row: u32, block: u32, k: u32, format: Format): void {
+/**
+ * Writes 32 columns of a row; false if its factors are too large. The code that makes a stretch checks that the format can
+ * hold its integers.
+ */
+export function storeStretch(w: usize, stretch: usize, row: u32, block: u32, k: u32, format: Format): bool {
   const at = blockAt(w, row, block, k, format);
-  storeScales(at, stretch, row & 15, scalesOf(format));
   storeNumbers(at + <usize>scaleBytes(format), stretch, row, numbersOf(format), offsetOf(format));
+  return storeScales(at, stretch, row & 15, scalesOf(format));
 }
 
 /** Reads them. */
@@ -36,45 +39,45 @@ export function loadStretch(stretch: usize, w: usize, row: u32, block: u32, k: u
   loadNumbers(stretch, at + <usize>scaleBytes(format), row, numbersOf(format), offsetOf(format));
 }
 
-function storeScales(at: usize, stretch: usize, row: u32, scales: Scales): void {
-  const d = factorAt(at, row);
+function storeScales(at: usize, stretch: usize, row: u32, scales: Scales): bool {
+  const d = placeOfFactor(at, row);
   if (scales == Scales.Bf16) {
     store<u16>(d, load<u16>(stretch, Stretch.d + 2));
-    return;
+    return true;
   }
-  const both = halves<F16>(v128.load64_zero(stretch + Stretch.d));
-  store<u16>(d, <u16>i32x4.extract_lane(both, 0));
-  if (scales == Scales.F16) return;
+  if (!storeFactor(d, load<f32>(stretch, Stretch.d))) return false;
+  if (scales == Scales.F16) return true;
   let factors = at + row + 32;
   if (scales != Scales.Sixteens) {
-    store<u16>(d, <u16>i32x4.extract_lane(both, 1), 32);
+    if (!storeFactor(d + 32, load<f32>(stretch, Stretch.dm))) return false;
     factors += 32;
   }
   store<u8>(factors, load<u8>(stretch, Stretch.S));
   if (scales == Scales.Minimums) {
     store<u8>(factors, load<u8>(stretch, Stretch.M), 16);
-    return;
+    return true;
   }
   store<u8>(factors, load<u8>(stretch, Stretch.S + 4), 16);
-  if (scales == Scales.Sixteens) return;
+  if (scales == Scales.Sixteens) return true;
   store<u8>(factors, load<u8>(stretch, Stretch.M), 32);
   store<u8>(factors, load<u8>(stretch, Stretch.M + 4), 48);
+  return true;
 }
 
 function loadScales(stretch: usize, at: usize, row: u32, scales: Scales): void {
-  const d = factorAt(at, row);
+  const d = placeOfFactor(at, row);
   if (scales == Scales.Bf16) {
     setPlain(stretch, reinterpret<f32>((<u32>load<u16>(d)) << 16));
     return;
   }
-  setPlain(stretch, halfAt(d));
+  setPlain(stretch, factorAt(d));
   if (scales == Scales.F16) return;
   let p = at + row + 32;
   if (scales == Scales.Sixteens) {
     setFactors(stretch, load<i8>(p), load<i8>(p, 16), 0, 0);
     return;
   }
-  store<f32>(stretch, halfAt(d + 32), Stretch.dm);
+  store<f32>(stretch, factorAt(d + 32), Stretch.dm);
   p += 32;
   if (scales == Scales.Minimums) setFactors(stretch, load<u8>(p), load<u8>(p), load<u8>(p, 16), load<u8>(p, 16));
   else setFactors(stretch, load<u8>(p), load<u8>(p, 16), load<u8>(p, 32), load<u8>(p, 48));

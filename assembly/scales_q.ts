@@ -1,5 +1,6 @@
 import { hasMinimum } from "./format_q";
-import { Bf16, even, evenF16, odd, oddF16 } from "./half";
+import { evenFactors, oddFactors } from "./factor";
+import { Bf16, even, odd } from "./half";
 import { mulAdd } from "./simd";
 
 /** Four factors S or M at p, as f32. */
@@ -15,25 +16,25 @@ function factors<S>(p: usize): v128 {
  */
 export function evenScales<S>(p: usize, half: usize, part: usize, masks: usize): v128 {
   const d = v128.load(p + (half << 4));
-  if (sizeof<S>() == 2) return isSigned<S>() ? evenF16(d, masks + 80) : even<Bf16>(d);
-  return f32x4.mul(evenF16(d, masks + 80), factors<S>(p + (hasMinimum<S>() ? 64 : 32) + (part << 4) + (half << 3)));
+  if (sizeof<S>() == 2) return isSigned<S>() ? evenFactors(d, masks + 80) : even<Bf16>(d);
+  return f32x4.mul(evenFactors(d, masks + 80), factors<S>(p + (hasMinimum<S>() ? 64 : 32) + (part << 4) + (half << 3)));
 }
 
 export function oddScales<S>(p: usize, half: usize, part: usize, masks: usize): v128 {
   const d = v128.load(p + (half << 4));
-  if (sizeof<S>() == 2) return isSigned<S>() ? oddF16(d, masks + 80) : odd<Bf16>(d);
-  return f32x4.mul(oddF16(d, masks + 80), factors<S>(p + (hasMinimum<S>() ? 68 : 36) + (part << 4) + (half << 3)));
+  if (sizeof<S>() == 2) return isSigned<S>() ? oddFactors(d, masks + 80) : odd<Bf16>(d);
+  return f32x4.mul(oddFactors(d, masks + 80), factors<S>(p + (hasMinimum<S>() ? 68 : 36) + (part << 4) + (half << 3)));
 }
 
 /** What is subtracted from each of these numbers. */
 export function evenMinimums<S>(p: usize, half: usize, part: usize, masks: usize): v128 {
   const at = p + (sizeof<S>() == 4 ? 80 : 96) + (part << 4) + (half << 3);
-  return f32x4.mul(evenF16(v128.load(p + (half << 4), 32), masks + 80), factors<S>(at));
+  return f32x4.mul(evenFactors(v128.load(p + (half << 4), 32), masks + 80), factors<S>(at));
 }
 
 export function oddMinimums<S>(p: usize, half: usize, part: usize, masks: usize): v128 {
   const at = p + (sizeof<S>() == 4 ? 84 : 100) + (part << 4) + (half << 3);
-  return f32x4.mul(oddF16(v128.load(p + (half << 4), 32), masks + 80), factors<S>(at));
+  return f32x4.mul(oddFactors(v128.load(p + (half << 4), 32), masks + 80), factors<S>(at));
 }
 
 /**
