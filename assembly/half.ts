@@ -51,7 +51,6 @@ export function odd<T>(v: v128): v128 {
   return oddBy<T>(v, bits<T>(), f32x4.splat(F16_SCALE));
 }
 
-
 /** Four numbers at `p`, as f32. */
 export function loadHalves<T>(p: usize): v128 {
   const v = v128.load64_zero(p);

@@ -1,5 +1,5 @@
-import { hasMinimum } from "./format_q";
 import { evenFactors, oddFactors } from "./factor";
+import { hasMinimum } from "./format_q";
 import { Bf16, even, odd } from "./half";
 import { mulAdd } from "./simd";
 
