@@ -37,15 +37,16 @@ export function matmulF<T>(
   for (let panel = first; panel < last; panel++) {
     const p = w + panel * panelBytes<T>(k);
     let row: usize = 0;
-    for (; row + 4 <= rows; row += 4) {
-      fourRows<T>(x + row * xStride, k, p, scratch, scratch + 256);
-      fourRows<T>(x + row * xStride, k, p + 32, scratch + 8, scratch + 256);
-      for (let i: usize = 0; i < 4; i++) {
+    for (; row + 2 <= rows; row += 4) {
+      const some = min<usize>(rows - row, 4);
+      fourRows<T>(x + row * xStride, some, k, p, scratch, scratch + 256);
+      fourRows<T>(x + row * xStride, some, k, p + 32, scratch + 8, scratch + 256);
+      for (let i: usize = 0; i < some; i++) {
         const at = (row + i) * yStride;
         finish(y + at, bias, residual ? residual + at : 0, panel << 2, n, scratch + (i << 4), 1);
       }
     }
-    for (; row < rows; row++) {
+    if (row < rows) {
       const at = row * yStride;
       const added = residual ? residual + at : 0;
       panels<T>(y + at, x + row * xStride, w, bias, added, n, k, panel, panel + 1, 1, scratch);
@@ -158,12 +159,17 @@ function addChunk<T>(acc: v128, w: v128, u: v128, v: v128, places: v128, bits: v
   return sizeof<T>() == 4 ? first : mulAdd(first, oddBy<T>(w, bits, scale), v);
 }
 
-/** sums[4 rows, 2 of 4 columns] of four rows of x through two rows of a panel. */
-function fourRows<T>(x: usize, k: usize, p: usize, sums: usize, masks: usize): void {
+/**
+ * sums[4 rows, 2 of 4 columns] of four rows of x through two rows of a panel. Of fewer than four rows (2 or 3) the last is
+ * computed more than once.
+ */
+function fourRows<T>(x: usize, rows: usize, k: usize, p: usize, sums: usize, masks: usize): void {
   const places = v128.load(masks);
   const bits = v128.load(masks, 16);
   const scale = v128.load(masks, 32);
-  const stride = k << 2;
+  const x1 = k << 2;
+  const x2 = rows > 2 ? x1 * 2 : x1;
+  const x3 = rows > 3 ? x1 * 3 : x2;
   const rest = <i32>(k & (chunk<T>() - 1));
   const end = x + ((k - rest) << 2);
   let a0 = f32x4.splat(0);
@@ -182,13 +188,13 @@ function fourRows<T>(x: usize, k: usize, p: usize, sums: usize, masks: usize): v
     let u = v128.load(x);
     a0 = mulAdd(a0, w0, u);
     a1 = mulAdd(a1, w1, u);
-    u = v128.load(x + stride);
+    u = v128.load(x + x1);
     b0 = mulAdd(b0, w0, u);
     b1 = mulAdd(b1, w1, u);
-    u = v128.load(x + stride * 2);
+    u = v128.load(x + x2);
     c0 = mulAdd(c0, w0, u);
     c1 = mulAdd(c1, w1, u);
-    u = v128.load(x + stride * 3);
+    u = v128.load(x + x3);
     d0 = mulAdd(d0, w0, u);
     d1 = mulAdd(d1, w1, u);
     if (sizeof<T>() == 2) {
@@ -197,13 +203,13 @@ function fourRows<T>(x: usize, k: usize, p: usize, sums: usize, masks: usize): v
       u = v128.load(x, 16);
       a0 = mulAdd(a0, w0, u);
       a1 = mulAdd(a1, w1, u);
-      u = v128.load(x + stride, 16);
+      u = v128.load(x + x1, 16);
       b0 = mulAdd(b0, w0, u);
       b1 = mulAdd(b1, w1, u);
-      u = v128.load(x + stride * 2, 16);
+      u = v128.load(x + x2, 16);
       c0 = mulAdd(c0, w0, u);
       c1 = mulAdd(c1, w1, u);
-      u = v128.load(x + stride * 3, 16);
+      u = v128.load(x + x3, 16);
       d0 = mulAdd(d0, w0, u);
       d1 = mulAdd(d1, w1, u);
     }
@@ -213,8 +219,9 @@ function fourRows<T>(x: usize, k: usize, p: usize, sums: usize, masks: usize): v
     const w0 = v128.load(p);
     const w1 = v128.load(p, 16);
     for (let row = 0; row < 4; row++) {
-      const u = loadFloats(x, rest);
-      const v = rest > 4 ? loadFloats(x + 16, rest - 4) : f32x4.splat(0);
+      const at = x + (row == 0 ? 0 : row == 1 ? x1 : row == 2 ? x2 : x3);
+      const u = loadFloats(at, rest);
+      const v = rest > 4 ? loadFloats(at + 16, rest - 4) : f32x4.splat(0);
       if (row == 0) {
         a0 = addChunk<T>(a0, w0, u, v, places, bits, scale);
         a1 = addChunk<T>(a1, w1, u, v, places, bits, scale);
@@ -228,7 +235,6 @@ function fourRows<T>(x: usize, k: usize, p: usize, sums: usize, masks: usize): v
         d0 = addChunk<T>(d0, w0, u, v, places, bits, scale);
         d1 = addChunk<T>(d1, w1, u, v, places, bits, scale);
       }
-      x += stride;
     }
   }
   const ab = sum4(a0, a1, b0, b1);

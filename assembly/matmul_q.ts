@@ -35,18 +35,19 @@ export function matmulQ<N, S>(
   const panelBytes = blocksOf(k) * bytesOfBlock<N, S>();
   for (let panel = first; panel < last; panel++) {
     let row: usize = 0;
-    for (; row + 4 <= rows; row += 4) {
+    for (; row + 2 <= rows; row += 4) {
       const out = row * yStride;
+      const some = min<usize>(rows - row, 4);
       for (let half: usize = 0; half < 2 && (panel << 4) + (half << 3) < n; half++) {
-        fourRows<N, S>(x + row * xStride, k, w + panel * panelBytes, half, scratch, scratch + 256);
-        for (let i: usize = 0; i < 4; i++) {
+        fourRows<N, S>(x + row * xStride, some, k, w + panel * panelBytes, half, scratch, scratch + 256);
+        for (let i: usize = 0; i < some; i++) {
           const column = (panel << 4) + (half << 3);
           const at = out + i * yStride;
           finish(y + at, bias, residual ? residual + at : 0, column, n, scratch + (i << 5), 2);
         }
       }
     }
-    for (; row < rows; row++) {
+    if (row < rows) {
       const at = row * yStride;
       const added = residual ? residual + at : 0;
       panels<N, S>(y + at, x + row * xStride, w, bias, added, n, k, panel, panel + 1, 1, scratch);
