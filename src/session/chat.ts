@@ -63,7 +63,8 @@ export interface Reply extends AsyncIterable<string> {
 
 /** Messages that do not fit where they have to: into the window, or, the system turn, into what is pinned. */
 export class ContextLengthError extends OptionError {
-  override readonly name: string = "ContextLengthError";
+  /** OpenAI's name of it. */
+  readonly code = "context_length_exceeded";
   /** Tokens that there are. */
   readonly tokens: number;
   /** Tokens that there may be. */
