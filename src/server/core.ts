@@ -1,6 +1,7 @@
 import type { Model } from "../session/model.ts";
 import { Admission } from "./admission.ts";
 import { type Answer, answer } from "./answer.ts";
+import { asApiError } from "./errors.ts";
 import { labelsOf, type Metrics } from "./metrics.ts";
 import type { ReplyEnd, ReplyEvent, Task } from "./task.ts";
 
@@ -53,6 +54,8 @@ export class Core {
         if (token.text !== "" || logprobs.length > 0) yield { type: "text", text: token.text, logprobs };
       }
       yield await this.#end(source, task, ids, text);
+    } catch (error) {
+      throw asApiError(error, [this.model.tokenizer.name, this.name]);
     } finally {
       ending.removeEventListener("abort", release);
       release();

@@ -28,13 +28,17 @@ export function refused(param: string, expected: string, found: unknown, code?: 
   return new ApiError(400, mismatch(param, expected, found), { param, code });
 }
 
-/** Any error as one for clients: what the library refuses is the request's fault, what is unknown is told to nobody. */
-export function asApiError(error: unknown): ApiError {
+/**
+ * Any error as one for clients: what the library refuses is the request's fault, what is unknown is told to nobody.
+ * `hide`: a place on this machine, and what clients call it.
+ */
+export function asApiError(error: unknown, hide: readonly [place: string, name: string] = ["", ""]): ApiError {
   if (error instanceof ApiError) return error;
-  if (error instanceof ContextLengthError) return new ApiError(400, error.message, { code: error.code });
   if (error instanceof LambentError) {
-    const gone = /^the (model was disposed|engine's worker ended)/.test(error.message);
-    return new ApiError(gone ? 503 : 400, error.message);
+    const message = hide[0] === "" ? error.message : error.message.replaceAll(...hide);
+    if (error instanceof ContextLengthError) return new ApiError(400, message, { code: error.code });
+    const gone = /^the (model was disposed|engine's worker ended)/.test(message);
+    return new ApiError(gone ? 503 : 400, message);
   }
   const { name } = error as Error;
   if (name === "TimeoutError") return new ApiError(503, "no session was free in time", { code: "timeout" });
