@@ -3,8 +3,10 @@ import { LambentError, mismatch } from "../base/errors.ts";
 /** A server that takes requests. */
 export interface Listening {
   readonly url: string;
-  /** Stops it at once. */
-  close(): Promise<void>;
+  /** Takes no more connections; done when the responses that are being sent are. */
+  finish(): Promise<unknown>;
+  /** Ends every connection. */
+  close(): Promise<unknown>;
 }
 
 /** Where it listens. */
@@ -37,18 +39,19 @@ async function onBun(fetch: Fetch, { host, port }: Address): Promise<Listening> 
       return fetch(request);
     },
   });
-  return { url: urlOf(host, server.port as number), close: () => server.stop(true) };
+  return { url: urlOf(host, server.port as number), finish: () => server.stop(), close: () => server.stop(true) };
 }
 
 /** The part of Deno that is used; its types are not here. */
 declare const Deno: {
-  serve(options: object, fetch: Fetch): { readonly addr: { readonly port: number } };
+  serve(options: object, fetch: Fetch): { readonly addr: { readonly port: number }; shutdown(): Promise<void> };
 };
 
 async function onDeno(fetch: Fetch, { host, port }: Address): Promise<Listening> {
   const ending = new AbortController();
   const server = Deno.serve({ hostname: host, port, signal: ending.signal, onListen() {} }, fetch);
-  return { url: urlOf(host, server.addr.port), close: async () => ending.abort() };
+  const finish = () => server.shutdown();
+  return { url: urlOf(host, server.addr.port), finish, close: async () => ending.abort() };
 }
 
 async function onNode(fetch: Fetch, { host, port }: Address): Promise<Listening> {
@@ -59,12 +62,11 @@ async function onNode(fetch: Fetch, { host, port }: Address): Promise<Listening>
     server.listen(port, host, resolve);
   });
   const bound = server.address() as { readonly port: number };
-  const close = () =>
-    new Promise<void>((resolve) => {
-      server.close(() => resolve());
-      if ("closeAllConnections" in server) server.closeAllConnections();
-    });
-  return { url: urlOf(host, bound.port), close };
+  const finish = () => new Promise<void>((resolve) => void server.close(() => resolve()));
+  const close = async () => {
+    if ("closeAllConnections" in server) server.closeAllConnections();
+  };
+  return { url: urlOf(host, bound.port), finish, close };
 }
 
 function urlOf(host: string, port: number): string {

@@ -88,7 +88,8 @@ async function serveUntil(server: Server, flags: ServeFlags, signal: AbortSignal
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, 1000 * flags.drainSeconds);
   });
-  await Promise.race([server.drain(), late]).finally(() => clearTimeout(timer));
+  const finished = server.drain().then(() => listening.finish());
+  await Promise.race([finished, late]).finally(() => clearTimeout(timer));
   await listening.close();
 }
 

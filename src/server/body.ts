@@ -2,6 +2,9 @@ import * as z from "zod/mini";
 import { show } from "../base/errors.ts";
 import { ApiError } from "./errors.ts";
 
+/** Levels of lists and objects in a body: whatever walks through it may be recursive. */
+const MOST_LEVELS = 200;
+
 /** How large a body may be, in bytes, and how long it may take, in ms. */
 export interface BodyLimits {
   readonly maxBodyBytes: number;
@@ -18,6 +21,8 @@ export async function readBody<T extends z.ZodMiniType>(
   limits: BodyLimits,
 ): Promise<z.output<T>> {
   const text = await readText(request, limits);
+  if (isDeep(text))
+    throw new ApiError(400, `body: expected at most ${MOST_LEVELS} levels, found more`, { param: "body" });
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -33,7 +38,28 @@ export function check<T extends z.ZodMiniType>(value: unknown, schema: T): z.out
   if (success) return data;
   const { path, message, found } = deepest(error.issues[0] as z.core.$ZodIssue);
   const param = pathOf(path) || "body";
-  throw new ApiError(400, `${param}: expected ${message}, found ${show(found)}`, { param });
+  throw new ApiError(400, `${param}: expected ${message}, found ${brief(found)}`, { param });
+}
+
+/** A value as errors show it; lists and objects by their kind alone, as they may be of any size. */
+function brief(value: unknown): string {
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  return typeof value === "object" && value !== null ? "an object" : show(value);
+}
+
+/** Whether JSON has more than MOST_LEVELS levels. */
+function isDeep(json: string): boolean {
+  let level = 0;
+  let quoted = false;
+  for (let i = 0; i < json.length; i++) {
+    const char = json[i];
+    if (quoted && char === "\\") i++;
+    else if (char === '"') quoted = !quoted;
+    else if (!quoted && (char === "[" || char === "{")) level++;
+    else if (!quoted && (char === "]" || char === "}")) level--;
+    if (level > MOST_LEVELS) return true;
+  }
+  return false;
 }
 
 interface Fault {
