@@ -4,7 +4,6 @@ import { LambentError, mismatch } from "../base/errors.ts";
 import { decodeUtf8 } from "../formats/json.ts";
 import { LocalService } from "../service/local.ts";
 import type { ChatSettings } from "../session/chat.ts";
-import { pinnedTokens } from "../session/chat_pieces.ts";
 import { loadEngine, withCheckpoint } from "../session/load.ts";
 import { requireTokenizer } from "../session/load_tokenizer.ts";
 import { Model } from "../session/model.ts";
@@ -53,7 +52,7 @@ async function chat(flags: ChatFlags, signal: AbortSignal): Promise<void> {
   const model = await withCheckpoint(where, options, async (checkpoint, runtime) => {
     const tokenizer = await requireTokenizer(checkpoint);
     // Before the weights are read, so that a model without a template is reported early.
-    const nGlobal = flags.nGlobal ?? reserved(tokenizer, settings, flags);
+    const nGlobal = flags.nGlobal ?? (await reserved(tokenizer, settings, flags));
     const engine = await loadEngine(checkpoint, runtime, { ...options, nGlobal });
     warnUnused(where, engine.unused);
     const { config, generationConfig } = checkpoint;
@@ -66,10 +65,16 @@ async function chat(flags: ChatFlags, signal: AbortSignal): Promise<void> {
 }
 
 /** What the system's turn takes of nGlobal; undefined where the default has room for it. */
-function reserved(tokenizer: Tokenizer, settings: ChatSettings, { attention }: ChatFlags): number | undefined {
+async function reserved(
+  tokenizer: Tokenizer,
+  settings: ChatSettings,
+  { attention }: ChatFlags,
+): Promise<number | undefined> {
   if (tokenizer.chatTemplate === undefined && settings.chatTemplate === undefined)
     throw new LambentError(`${tokenizer.name} has no chat template: name a file with one by --template`);
   const messages: Message[] = settings.system ? [{ role: "system", content: settings.system }] : [];
+  // Templates need an interpreter, other commands do not.
+  const { pinnedTokens } = await import("../session/chat_pieces.ts");
   const pinned = pinnedTokens(tokenizer, messages, settings);
   return pinned > (attention === "sinks" ? 4 : 10) ? pinned : undefined;
 }
