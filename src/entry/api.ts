@@ -4,6 +4,17 @@ export { LambentError, ModelError, OptionError } from "../base/errors.ts";
 export type { ByteSource, Files } from "../base/source.ts";
 export { POLICIES, type PolicyName } from "../plan/policy.ts";
 export type { EmbedOptions, OpenOptions, StartOptions } from "../service/types.ts";
+export {
+  type Chat,
+  type ChatSettings,
+  type ChatStore,
+  ContextLengthError,
+  type Reply,
+  type ReplyOptions,
+  type ReplyResult,
+  type Usage,
+  type WindowUse,
+} from "../session/chat.ts";
 export { type EngineInfo, type EngineOptions, engineInfo } from "../session/engine_info.ts";
 export type { GenerateOptions } from "../session/generate_options.ts";
 export type { GeneratedToken, Generation, GenerationResult } from "../session/generation.ts";

@@ -124,8 +124,9 @@ export class LocalService implements EngineService {
     return state.hasLogits && state.pending < 0 ? new Float32Array(this.#open.logits(state)) : undefined;
   }
 
-  async snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>> {
-    return writeSnapshot(this.#open, this.#open.settled(id), text);
+  async snapshot(id: number, text: TextState, pending = true): Promise<Uint8Array<ArrayBuffer>> {
+    const state = this.#open.settled(id);
+    return writeSnapshot(this.#open, pending ? state : { ...state, pending: -1 }, text);
   }
 
   async embed(texts: readonly (readonly number[])[], options: EmbedOptions = {}): Promise<Float32Array<ArrayBuffer>> {

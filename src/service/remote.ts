@@ -155,8 +155,8 @@ export class RemoteService implements EngineService {
     return this.#ask("logits", id);
   }
 
-  snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#ask("snapshot", id, [text]);
+  snapshot(id: number, text: TextState, pending = true): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#ask("snapshot", id, [text, pending]);
   }
 
   embed(

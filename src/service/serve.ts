@@ -83,7 +83,7 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
     logits: (_: Call, id: number) => service.logits(id),
     embed: ({ signal, tell }: Call, texts: readonly (readonly number[])[], options: EmbedOptions) =>
       service.embed(texts, { ...options, signal, onProgress: tell }),
-    snapshot: (_: Call, id: number, text: TextState) => service.snapshot(id, text),
+    snapshot: (_: Call, id: number, text: TextState, pending: boolean) => service.snapshot(id, text, pending),
     dispose: (_: Call, id: number) => service.dispose(id),
     memory: () => service.memory(),
   });

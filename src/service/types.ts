@@ -102,7 +102,8 @@ export interface EngineService {
   next(id: number, alone: Choosing, seed?: number): Promise<ChosenToken>;
   /** A copy; undefined while there are none. */
   logits(id: number): Promise<Float32Array<ArrayBuffer> | undefined>;
-  snapshot(id: number, text: TextState): Promise<Uint8Array<ArrayBuffer>>;
+  /** `pending`, true by default: with the token that was chosen last and not read; false: as if it had not been chosen. */
+  snapshot(id: number, text: TextState, pending?: boolean): Promise<Uint8Array<ArrayBuffer>>;
   /** Vectors f32[texts, hiddenSize] of token ids. */
   embed(texts: readonly (readonly number[])[], options?: EmbedOptions): Promise<Float32Array<ArrayBuffer>>;
   dispose(id: number): void;

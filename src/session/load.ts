@@ -14,6 +14,7 @@ import { LocalService } from "../service/local.ts";
 import { RemoteService } from "../service/remote.ts";
 import type { EngineService } from "../service/types.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { ChatStore } from "./chat.ts";
 import { chooseKernels, type EngineOptions, locateKernels, threadsOf } from "./engine_info.ts";
 import { tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
 
@@ -29,6 +30,8 @@ export interface LoadOptions extends EngineOptions, Omit<LoadingOptions, "onProg
   readonly cacheDir?: string | undefined;
   /** Adapters (LoRA) that act beside the weights; none by default. */
   readonly lora?: readonly LoraOptions[] | undefined;
+  /** Where `chat` and `respond` keep states: in so many bytes of memory, by default 256 MiB, or in a store of one's own. */
+  readonly chatStore?: number | ChatStore | undefined;
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 

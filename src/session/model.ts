@@ -4,10 +4,14 @@ import type { EmbedOptions, EngineFacts, EngineService, OpenOptions, StartOption
 import { shownPlace } from "../sources/address.ts";
 import type { ChatOptions, Message } from "../tokenizer/chat.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { Chat, ChatSettings, ChatStore, Reply, ReplyOptions } from "./chat.ts";
+import { MemoryStore } from "./chat_store.ts";
+import { Conversation } from "./conversation.ts";
 import type { GenerateOptions } from "./generate_options.ts";
 import type { Generation } from "./generation.ts";
 import { GenerationConfig } from "./generation_config.ts";
 import { areFiles, type Loaded, type LoadOptions, loadLocally, loadRemotely, type Where } from "./load.ts";
+import { Answer, type ChatModel } from "./reply.ts";
 import { type Prompt, Session, type SessionModel } from "./session.ts";
 
 /** What a model is and takes, as `--stats json` prints it. */
@@ -18,6 +22,9 @@ export interface ModelInfo extends EngineFacts {
   readonly threads: number;
 }
 
+/** Bytes of the states of chats that are kept by default. */
+const CHAT_BYTES = 2 ** 28;
+
 /** A language model, ready to read and write. */
 export class Model {
   readonly tokenizer: Tokenizer;
@@ -25,13 +32,16 @@ export class Model {
   /** What generation_config.json asks for and is not supported, such as beams: one sentence for each key. */
   readonly warnings: readonly string[];
   readonly #parts: SessionModel;
+  readonly #chats: ChatModel;
 
-  constructor(name: string, loaded: Loaded) {
+  /** `chatStore`: as of load. */
+  constructor(name: string, loaded: Loaded, chatStore: number | ChatStore = CHAT_BYTES) {
     const { runtime, service, tokenizer } = loaded;
     this.tokenizer = tokenizer;
     this.info = modelInfo(name, runtime, service);
     this.warnings = new GenerationConfig(loaded.config, loaded.generationConfig).warnings;
     this.#parts = loaded;
+    this.#chats = { parts: loaded, store: storeOf(chatStore) };
   }
 
   /**
@@ -79,6 +89,37 @@ export class Model {
   }
 
   /**
+   * Answers the last of these messages, as a client asks who sends all of them each time: the longest start of them that
+   * was read before is found in the store of states, and only what is new is read. The answer depends on messages, options
+   * and seed alone. Errors come when it is read: OptionError as of `renderChat` and `session`, and ContextLengthError.
+   *
+   * @example
+   * const reply = model.respond([{ role: "user", content: "Who is there?" }], { temperature: 0.8 });
+   * for await (const piece of reply) process.stdout.write(piece);
+   * console.log((await reply.result).usage.cachedTokens);
+   */
+  respond(messages: readonly Message[], options: ReplyOptions = {}): Reply {
+    return new Answer(this.#chats, { begin: () => messages }, options);
+  }
+
+  /**
+   * Starts a chat without end: turns leave the window, the system's turn and the tools stay, and memory is constant. What
+   * stays takes tokens that are reserved at load (nGlobal).
+   *
+   * @example
+   * const chat = model.chat({ system: "Be brief." });
+   * console.log(await chat.send("Who are you?").text());
+   */
+  chat(settings: ChatSettings = {}): Chat {
+    return new Conversation(this.#chats, settings);
+  }
+
+  /** Goes on with a chat that was saved, here or elsewhere. Throws ModelError if it is damaged. */
+  restoreChat(bytes: Uint8Array, options: ReplyOptions = {}): Chat {
+    return Conversation.restore(this.#chats, bytes, options);
+  }
+
+  /**
    * Starts a text. `startPosition`: position of its first token; the logits depend on distances alone. Throws OptionError
    * if maxSessions are open, unless it may wait for one of them to be disposed of.
    */
@@ -116,9 +157,15 @@ export class Model {
  */
 export async function load(where: Where, options: LoadOptions = {}): Promise<Model> {
   const runtime = await currentRuntime();
-  const { worker = runtime.worker, ...rest } = options;
+  const { worker = runtime.worker, chatStore, ...rest } = options;
   const loaded = await (worker ? loadRemotely(where, rest, runtime) : loadLocally(where, { ...rest, worker }, runtime));
-  return new Model(areFiles(where) ? where.name : shownPlace(where), loaded);
+  return new Model(areFiles(where) ? where.name : shownPlace(where), loaded, chatStore);
+}
+
+function storeOf(store: number | ChatStore): ChatStore {
+  if (typeof store === "object" && "latest" in store) return store;
+  if (typeof store === "number" && store >= 0) return new MemoryStore(store);
+  throw new OptionError(mismatch("chatStore", "bytes, or a store with latest and put", store));
 }
 
 /** ModelInfo of a service; `threads` stays that of the moment. */

@@ -219,9 +219,12 @@ export class Session {
     return this.#model.service.seed(this.#id);
   }
 
-  /** The session as a safetensors file of constant size, from which it goes on with the same bits, here or elsewhere. */
-  snapshot(): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#model.service.snapshot(this.#id, this.#text.state);
+  /**
+   * The session as a safetensors file of constant size, from which it goes on with the same bits, here or elsewhere.
+   * `pending`: with the token that was chosen last, if it was not read yet; false: as if it had not been chosen.
+   */
+  snapshot({ pending = true }: { readonly pending?: boolean } = {}): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#model.service.snapshot(this.#id, this.#text.state, pending);
   }
 
   /** A copy that goes its own way from here. Throws OptionError if no slot is free, unless it may wait for one. */

@@ -23,6 +23,8 @@ const TABLES: Readonly<Record<string, readonly [file: string, ...extended: strin
   EmbedOptions: ["src/service/types.ts", "OpenOptions"],
   AppendOptions: ["src/session/session.ts", "ChatOptions"],
   ChatOptions: ["src/tokenizer/chat.ts"],
+  ReplyOptions: ["src/session/chat.ts", "GenerateOptions"],
+  ChatSettings: ["src/session/chat.ts", "ReplyOptions"],
 };
 
 /** A row's cells by the heads of its table's columns. */

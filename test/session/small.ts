@@ -85,7 +85,7 @@ export const WILD = { doSample: true, temperature: 4, topK: 0 } as const;
 
 /** The error of `type` that `action` ends in, whose message is checked to be one line; any other end is a failure. */
 export async function failure(
-  type: new (message: string) => LambentError,
+  type: new (...parts: never[]) => LambentError,
   action: () => unknown,
 ): Promise<LambentError> {
   try {

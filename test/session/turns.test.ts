@@ -1,51 +1,15 @@
 /** Turns of a chat in one session: only what is new is read, and together it is the whole chat. */
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ModelError, OptionError } from "../../src/base/errors.ts";
 import { load, type Message, type Model } from "../../src/entry/index.ts";
 import { encodeTurns } from "../../src/session/turns.ts";
 import { encodeChat } from "../../src/tokenizer/chat.ts";
-import { EMBEDDED, embeddedFolder, failure, removeTemporary } from "./small.ts";
+import { embeddedFolder, failure, removeTemporary } from "./small.ts";
+import { folderOf, TEMPLATES, writeReplaced } from "./templates.ts";
 
 setDefaultTimeout(60_000);
 afterAll(removeTemporary);
-
-/** Ends of answers: by the stop token and a line end, by it behind a space, by text alone. */
-const TEMPLATES = {
-  stop: `{% if messages[0].role != 'system' %}<system>Be kind.<|end|>
-{% endif %}{% for m in messages %}<{{ m.role }}>{{ m.content }}<|end|>
-{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}`,
-  space: `{% for m in messages %}{% if m.role == 'user' %}{{ bos_token }}[ {{ m.content }} ]{% else %} {{ m.content }} <|end|>{% endif %}{% endfor %}`,
-  text: `{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}
-{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}`,
-};
-
-const WORD = "\u0120he";
-
-/** The embedded model with a template, whose stop token is <|end|>, the id of a word that it likes. */
-function folderOf(template: string): { folder: string; end: number } {
-  const folder = embeddedFolder({ bos_token: "<|endoftext|>", chat_template: template });
-  const path = join(folder, "tokenizer.json");
-  const json = JSON.parse(readFileSync(path, "utf8"));
-  const end = json.model.vocab[WORD];
-  delete json.model.vocab[WORD];
-  json.model.vocab["<|end|>"] = end;
-  json.model.merges = json.model.merges.filter(([left, right]: [string, string]) => {
-    return ![left, right, left + right].includes(WORD);
-  });
-  const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false };
-  json.added_tokens.push({ id: end, content: "<|end|>", special: true, ...flags });
-  writeReplaced(path, JSON.stringify(json));
-  writeReplaced(join(folder, "generation_config.json"), JSON.stringify({ eos_token_id: end }));
-  return { folder, end };
-}
-
-/** The folder's files are links to those of the model. */
-function writeReplaced(path: string, text: string): void {
-  Bun.spawnSync(["rm", path]);
-  writeFileSync(path, text);
-}
 
 const user = (content: string): Message => ({ role: "user", content });
 const assistant = (content: string): Message => ({ role: "assistant", content });
@@ -172,4 +136,4 @@ test("options of the chat reach the template", async () => {
   await failure(OptionError, () => plainModel().then((plain) => plain.renderChat([user("hi")])));
 });
 
-const plainModel = (): Promise<Model> => load(EMBEDDED);
+const plainModel = (): Promise<Model> => load(embeddedFolder({}));

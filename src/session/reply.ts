@@ -1,0 +1,285 @@
+import { ModelError, mismatch, OptionError } from "../base/errors.ts";
+import { drawSeed } from "../base/random.ts";
+import type { Message } from "../tokenizer/chat.ts";
+import {
+  type ChatStore,
+  ContextLengthError,
+  type Reply,
+  type ReplyOptions,
+  type ReplyResult,
+  type Usage,
+  type WindowUse,
+} from "./chat.ts";
+import { chain, encodePiece, leading, link } from "./chat_keys.ts";
+import type { Pieces } from "./chat_pieces.ts";
+import { type GeneratedToken, Generation, type Tally } from "./generation.ts";
+import { Session, type SessionModel } from "./session.ts";
+
+/** Rendering needs an interpreter of templates; few programs chat. */
+const pieces = () => import("./chat_pieces.ts");
+
+/** What answers of one model share. */
+export interface ChatModel {
+  readonly parts: SessionModel;
+  readonly store: ChatStore;
+}
+
+/** The most tokens of an answer, if neither the caller nor generation_config.json says: it is to have an end. */
+const MOST_NEW_TOKENS = 1024;
+
+/** What an answer answers, and who hears of it. */
+export interface Occasion {
+  /** The messages, asked for when they are first read. */
+  begin(): readonly Message[];
+  /** The answer has ended, in one way or another; undefined: it had not begun. */
+  end?(text: string | undefined, window: WindowUse | undefined): void;
+}
+
+/** Messages as they will be read. */
+interface Reading {
+  readonly messages: readonly Message[];
+  readonly pieces: Pieces;
+  /** The key of each piece with all before it. */
+  readonly keys: readonly string[];
+  /** A session that has read the first `done` pieces. */
+  readonly session: Session;
+  readonly done: number;
+  /** Tokens that it has read. */
+  readonly cached: number;
+  /** The ids of the pieces from `done` on. */
+  readonly ids: readonly (readonly number[])[];
+}
+
+/** An answer to messages, as `Model.respond` describes it. */
+export class Answer implements Reply {
+  readonly #model: ChatModel;
+  readonly #occasion: Occasion;
+  readonly #options: ReplyOptions;
+  readonly #seed: number;
+  readonly #generation: Generation;
+  #text = "";
+  #usage: Usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
+  #window: WindowUse | undefined;
+  #result: Promise<ReplyResult> | undefined;
+
+  constructor(model: ChatModel, occasion: Occasion, options: ReplyOptions) {
+    this.#model = model;
+    this.#occasion = occasion;
+    this.#options = options;
+    this.#seed = options.seed ?? drawSeed();
+    this.#generation = new Generation((tally, signal) => this.#run(tally, signal), options.signal);
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<string> {
+    return this.#generation[Symbol.asyncIterator]();
+  }
+
+  tokens(): AsyncIterableIterator<GeneratedToken> {
+    return this.#generation.tokens();
+  }
+
+  text(): Promise<string> {
+    return this.#generation.text();
+  }
+
+  get result(): Promise<ReplyResult> {
+    this.#result ??= this.#generation.result.then(({ promptTokens: _, newTokens: __, ...result }) => {
+      const window = this.#window ?? { position: 0, window: this.#limit, pinned: 0, unseen: 0 };
+      return { ...result, text: this.#text, usage: this.#usage, window, seed: this.#seed };
+    });
+    // Who reads the pieces gets the error there.
+    this.#result.catch(() => {});
+    return this.#result;
+  }
+
+  /** The tokens that a text can have before any of it is unseen. */
+  get #limit(): number {
+    const { nLocal, maxPositions } = this.#model.parts.service.facts;
+    return Math.min(nLocal, maxPositions);
+  }
+
+  async *#run(tally: Tally, signal: AbortSignal): AsyncGenerator<GeneratedToken, void, undefined> {
+    tally.start();
+    checkOptions(this.#options);
+    const messages = this.#occasion.begin();
+    let reading: Reading | undefined;
+    try {
+      reading = await this.#open(messages, signal);
+      const room = await this.#room(reading);
+      await this.#read(reading, signal);
+      yield* this.#answer(reading, room, tally, signal);
+    } catch (error) {
+      if (!signal.aborted || error !== signal.reason) throw error;
+    } finally {
+      if (reading) this.#measure(reading);
+      reading?.session.dispose();
+      const begun = this.#text !== "" || tally.finishReason !== "abort";
+      this.#occasion.end?.(begun ? this.#text : undefined, this.#window);
+    }
+  }
+
+  /** Finds the state that has read the most of the messages. */
+  async #open(messages: readonly Message[], signal: AbortSignal): Promise<Reading> {
+    const { parts, store } = this.#model;
+    const { cutChat } = await pieces();
+    const cut = cutChat(parts.tokenizer, messages, this.#options);
+    const keys = await chain(originOf(parts), cut.texts);
+    // The last piece ends with the start of the answer: it is read in any case.
+    const { session, done } = await this.#latest(await store.latest(keys.slice(0, -1)), signal);
+    const ids = cut.texts.slice(done).map((text, i) => encodePiece(parts.tokenizer, text, done + i === 0));
+    return { messages, pieces: cut, keys, session, done, cached: session.length, ids };
+  }
+
+  async #latest(found: Awaited<ReturnType<ChatStore["latest"]>>, signal: AbortSignal) {
+    const { parts } = this.#model;
+    const how = { wait: this.#options.wait, signal };
+    if (found) {
+      try {
+        return { session: await Session.restore(parts, found[1], how), done: found[0] + 1 };
+      } catch (error) {
+        // A state that is damaged or of another version is as good as none.
+        if (!(error instanceof ModelError)) throw error;
+      }
+    }
+    return { session: new Session(parts, await parts.service.open(how)), done: 0 };
+  }
+
+  /** How many tokens the answer may have. Throws ContextLengthError if the messages do not fit. */
+  async #room({ messages, cached, ids }: Reading): Promise<number> {
+    const { service, generationConfig, tokenizer } = this.#model.parts;
+    const { attention, nGlobal, nLocal } = service.facts;
+    const limit = this.#limit;
+    const tokens = cached + ids.reduce((sum, { length }) => sum + length, 0);
+    this.#usage = { promptTokens: tokens, cachedTokens: cached, completionTokens: 0 };
+    const most = this.#options.maxNewTokens ?? (generationConfig.max_new_tokens as number | null) ?? MOST_NEW_TOKENS;
+    const wanted = most === -1 ? Infinity : most;
+    if (tokens + wanted <= limit) return most;
+    const { pinnedTokens } = await pieces();
+    // What a template writes by itself may leave.
+    const given = leading(messages) > 0 || this.#options.tools !== undefined;
+    const pinned = given ? pinnedTokens(tokenizer, messages, this.#options) : 0;
+    const stays = nLocal < Infinity && pinned <= nGlobal;
+    if (this.#options.truncation !== "disabled" && stays) return most;
+    if (tokens < limit) return limit - tokens;
+    if (this.#options.truncation === "disabled" || nLocal === Infinity) {
+      const expected = `less than the ${limit} tokens of the window under ${attention} attention`;
+      throw new ContextLengthError(mismatch("messages", expected, tokens), tokens, limit);
+    }
+    const expected = `at most nGlobal (${nGlobal}) tokens, to stay when a chat of ${tokens} leaves the window of ${limit}`;
+    throw new ContextLengthError(mismatch("system turn and tools", expected, pinned), pinned, nGlobal);
+  }
+
+  /** Reads all pieces but the last, and keeps the state behind the system's turn and before the answer. */
+  async #read({ messages, pieces, keys, session, done, ids }: Reading, signal: AbortSignal): Promise<void> {
+    const { onProgress, store = true } = this.#options;
+    const total = ids.reduce((sum, { length }) => sum + length, 0);
+    const system = pieces.of[leading(messages) - 1] ?? -1;
+    const last = pieces.texts.length - 2;
+    let read = 0;
+    for (let piece = done; piece <= last; ) {
+      const end = piece <= system && system < last ? system : last;
+      const some = ids.slice(piece - done, end + 1 - done).flat();
+      const before = read;
+      for (const part of parts(some, this.#model.parts.service.facts.chunkSize)) {
+        await session.append(part, { signal });
+        read += part.length;
+        onProgress?.(read, total);
+      }
+      if (read > before && store) await this.#model.store.put(keys[end] as string, await session.snapshot());
+      piece = end + 1;
+    }
+  }
+
+  async *#answer(
+    { pieces: { texts }, keys, session, ids }: Reading,
+    maxNewTokens: number,
+    tally: Tally,
+    signal: AbortSignal,
+  ): AsyncGenerator<GeneratedToken, void, undefined> {
+    const { tokenizer } = this.#model.parts;
+    const { onProgress, ...options } = this.#options;
+    const { promptTokens } = this.#usage;
+    const prompt = ids.at(-1) as readonly number[];
+    const { answerEnds } = await pieces();
+    const ends = options.ignoreEos ? [] : answerEnds(tokenizer, options);
+    const stopStrings = [...(options.stopStrings ?? stopStringsOf(this.#model.parts)), ...ends];
+    const how = { ...options, maxNewTokens, stopStrings, seed: this.#seed, signal };
+    const generation = session.generate(prompt, how);
+    const chosen: number[] = [];
+    for await (const token of generation.tokens()) {
+      if (chosen.length === 0) {
+        tally.prefilled();
+        onProgress?.(promptTokens, promptTokens);
+      }
+      chosen.push(token.id);
+      this.#text += token.text;
+      this.#usage = { ...this.#usage, completionTokens: chosen.length };
+      yield token;
+    }
+    const { finishReason, logitsHash } = await generation.result;
+    Object.assign(tally, { finishReason, logitsHash, newTokens: chosen.length });
+    if (options.store === false || finishReason === "abort") return;
+    // If the answer's text has these tokens, the next turn goes on from here; else it is read anew.
+    const stopped = tokenizer.isSpecial(chosen.at(-1) ?? -1);
+    const last = texts.length - 1;
+    const text = `${texts[last]}${this.#text}`;
+    const canonical = encodePiece(tokenizer, text, last === 0);
+    if (canonical.join() !== [...prompt, ...(stopped ? chosen.slice(0, -1) : chosen)].join()) return;
+    const key = await link(keys[last - 1] ?? originOf(this.#model.parts), text);
+    await this.#model.store.put(key, await session.snapshot({ pending: !stopped }));
+  }
+
+  /** How much of the conversation is in the window; looks back over one window of text at most. */
+  #measure({ messages, pieces, session, done, ids }: Reading): void {
+    const { nGlobal } = this.#model.parts.service.facts;
+    const position = session.length;
+    const limit = this.#limit;
+    const first = leading(messages);
+    if (position <= limit) {
+      this.#window = { position, window: limit, pinned: Math.min(nGlobal, position), unseen: 0 };
+      return;
+    }
+    let left = limit - this.#usage.completionTokens;
+    let piece = pieces.texts.length;
+    while (piece > 0 && left >= 0) {
+      piece--;
+      const text = pieces.texts[piece] as string;
+      left -= ids[piece - done]?.length ?? encodePiece(this.#model.parts.tokenizer, text, piece === 0).length;
+    }
+    const seen = piece + 1;
+    const unseen = pieces.of.filter((piece, i) => i >= first && piece >= 0 && piece < seen).length;
+    this.#window = { position, window: limit, pinned: Math.min(nGlobal, position), unseen };
+  }
+}
+
+/** What a chain of keys starts with: states of other engines are none of this one's. */
+function originOf({ service }: SessionModel): string {
+  const { modelType, dtype, cacheDtype, attention, nGlobal, nLocal, limit, middleK } = service.facts;
+  return [modelType, dtype, cacheDtype, attention, nGlobal, nLocal, limit, middleK].join(" ");
+}
+
+/** Those of generation_config.json; resolveSettings checks them where they are used alone. */
+function stopStringsOf({ generationConfig }: SessionModel): string[] {
+  return [generationConfig.stop_strings ?? []].flat() as string[];
+}
+
+/** Tokens in lists that an abort is heard between. */
+function* parts(ids: readonly number[], chunkSize: number): Generator<readonly number[]> {
+  const size = 16 * chunkSize;
+  for (let i = 0; i < ids.length; i += size) yield ids.slice(i, i + size);
+}
+
+/** Throws OptionError for what generate does not check. */
+function checkOptions({ truncation = "auto" }: ReplyOptions): void {
+  if (truncation === "auto" || truncation === "disabled") return;
+  throw new OptionError(mismatch("truncation", "auto or disabled", truncation));
+}
+
+/** The state that an answer to a longer chat would go on from, and its key. */
+export async function stateOf({ parts, store }: ChatModel, messages: readonly Message[], options: ReplyOptions) {
+  const { cutChat } = await pieces();
+  const { texts } = cutChat(parts.tokenizer, messages, { ...options, addGenerationPrompt: false });
+  const keys = await chain(originOf(parts), texts);
+  const found = await store.latest(keys);
+  return found && { key: keys[found[0]] as string, state: found[1] };
+}
