@@ -1,5 +1,5 @@
 import { logSumExp } from "../engine/sampler.ts";
-import type { Usage } from "../session/chat.ts";
+import type { Usage, WindowUse } from "../session/chat.ts";
 import type { GeneratedToken, GenerationResult } from "../session/generation.ts";
 import type { Model } from "../session/model.ts";
 import type { Message } from "../tokenizer/chat.ts";
@@ -20,6 +20,8 @@ export interface Answer {
 /** How it ended. */
 export interface AnswerResult extends Pick<GenerationResult, "finishReason" | "prefillSeconds" | "decodeSeconds"> {
   readonly usage: Usage;
+  /** Of chats. */
+  readonly window?: WindowUse | undefined;
 }
 
 /** The answer of a model to a task: the only place of the server that knows how models are asked. */

@@ -1,4 +1,5 @@
 import type { Model } from "../session/model.ts";
+import type { Message } from "../tokenizer/chat.ts";
 import { Admission } from "./admission.ts";
 import { type Answer, answer } from "./answer.ts";
 import { asApiError, refused } from "./errors.ts";
@@ -71,6 +72,20 @@ export class Core {
     }
   }
 
+  /** Tokens of a task's prompt. */
+  async countTokens({ prompt, options }: Task): Promise<number> {
+    const { tokenizer } = this.model;
+    if (typeof prompt === "string") return tokenizer.count(prompt);
+    try {
+      const [first] = prompt;
+      if (typeof first !== "object") return prompt.length;
+      const text = await this.model.renderChat(prompt as readonly Message[], options);
+      return tokenizer.encode(text, { addSpecialTokens: false }).length;
+    } catch (error) {
+      throw asApiError(error, [tokenizer.name, this.name]);
+    }
+  }
+
   /** How the model writes calls. Throws ApiError if it knows no tools. */
   #callFormat(tools: readonly Tool[]): CallFormat {
     const { chatTemplates } = this.model.tokenizer;
@@ -105,7 +120,7 @@ export class Core {
   }
 
   async #end(source: Answer, task: Task, ids: readonly number[], text: string): Promise<ReplyEnd> {
-    const { finishReason, usage, prefillSeconds, decodeSeconds } = await source.result;
+    const { finishReason, usage, window, prefillSeconds, decodeSeconds } = await source.result;
     const { completionTokens, promptTokens, cachedTokens } = usage;
     const labels = labelsOf(this.name);
     this.#metrics.promptTokens.add(promptTokens, labels);
@@ -117,6 +132,7 @@ export class Core {
       reason: finishReason === "stop" ? "stop" : "length",
       stopString: finishReason === "stop" ? this.#stopString(task, ids, text) : undefined,
       usage,
+      window,
       prefillMs: 1000 * prefillSeconds,
       decodeMs: 1000 * decodeSeconds,
     };

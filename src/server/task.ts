@@ -1,4 +1,4 @@
-import type { ReplyOptions, Usage } from "../session/chat.ts";
+import type { ReplyOptions, Usage, WindowUse } from "../session/chat.ts";
 import type { Prompt } from "../session/session.ts";
 
 /** A tool as OpenAI's chats describe it. */
@@ -52,6 +52,8 @@ export interface ReplyEnd {
   /** The stop string that ended it. */
   readonly stopString?: string | undefined;
   readonly usage: Usage;
+  /** What of the conversation is in the window, of chats. */
+  readonly window?: WindowUse | undefined;
   /** ms until the prompt was read, and from then on. */
   readonly prefillMs: number;
   readonly decodeMs: number;

@@ -12,6 +12,17 @@ export const tools = z.array(
   "a list of tools",
 );
 
+/** Tools of a response: the same, one level less deep. */
+export const flatTools = z.array(
+  z.looseObject({
+    type: text(),
+    name: maybe(text()),
+    description: maybe(text()),
+    parameters: maybe(z.looseObject({})),
+  }),
+  "a list of tools",
+);
+
 /** Which of them are called. */
 export const toolChoice = z.union([text(), z.looseObject({ type: text() })], "none, auto, or an object");
 
@@ -29,4 +40,17 @@ export function toolsOf(
   if ((choice ?? "auto") === "auto") return given;
   const found = typeof choice === "string" ? choice : choice?.type;
   throw refused("tool_choice", "none or auto", found, "unsupported_value");
+}
+
+/** The same of a response's tools. */
+export function toolsOfFlat(
+  list: z.output<typeof flatTools> | null | undefined,
+  choice: z.output<typeof toolChoice> | null | undefined,
+): readonly Tool[] | undefined {
+  const deep = (list ?? []).map(({ type, name, ...rest }, i) => {
+    if (type !== "function") return { type };
+    if (!name) throw refused(`tools[${i}].name`, "a string", name);
+    return { type, function: { name, ...rest } };
+  });
+  return toolsOf(deep, choice);
 }
