@@ -17,7 +17,7 @@ import { tokenTable } from "../tokenizer/token_table.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { ChatStore } from "./chat.ts";
 import { chooseKernels, type EngineOptions, locateKernels, threadsOf } from "./engine_info.ts";
-import { tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
+import { type TokenizerFiles, tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
 
 /** How a model is found, planned and computed; docs/OPTIONS.md describes every option. */
 export interface LoadOptions extends EngineOptions, Omit<LoadingOptions, "onProgress" | "availableMemory" | "threads"> {
@@ -164,7 +164,7 @@ export interface Loaded {
   readonly tokenizer: Tokenizer;
 }
 
-/** Loads a model into this thread. */
+/** Loads a model into this thread. The tokenizer's files are not kept with it: they can be larger than the tokenizer. */
 export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime) {
   return withCheckpoint(
     where,
@@ -175,7 +175,7 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
       const tokenizer = tokenizerOf(files);
       const service = new LocalService(await loadEngine(checkpoint, runtime, options), () => tokenTable(tokenizer));
       const { config, generationConfig } = checkpoint;
-      return { runtime: runtime.name, config, generationConfig, service, tokenizer, files };
+      return { loaded: { runtime: runtime.name, config, generationConfig, service, tokenizer }, files };
     },
     runtime,
   );
@@ -222,7 +222,7 @@ export function loadAsTold(
 }
 
 /** What a worker reports about a model that it has loaded. */
-type RemoteRest = Omit<Awaited<ReturnType<typeof loadLocally>>, "service" | "tokenizer">;
+type RemoteRest = Omit<Loaded, "service" | "tokenizer"> & { readonly files: TokenizerFiles };
 
 /** The program of a model and the memory that it will take, from its config and headers; reads no weight. */
 export function inspect(where: Where, options: LoadOptions = {}): Promise<Planned> {

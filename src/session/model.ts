@@ -158,7 +158,9 @@ export class Model {
 export async function load(where: Where, options: LoadOptions = {}): Promise<Model> {
   const runtime = await currentRuntime();
   const { worker = runtime.worker, chatStore, ...rest } = options;
-  const loaded = await (worker ? loadRemotely(where, rest, runtime) : loadLocally(where, { ...rest, worker }, runtime));
+  const loaded = worker
+    ? await loadRemotely(where, rest, runtime)
+    : (await loadLocally(where, { ...rest, worker }, runtime)).loaded;
   return new Model(areFiles(where) ? where.name : shownPlace(where), loaded, chatStore);
 }
 

@@ -95,17 +95,23 @@ export function readConfig(config: Field): TokenizerConfig {
   };
 }
 
-/** One entry of `added_tokens`. */
+/** One entry of `added_tokens`. Files have thousands: fields are created only where something is unusual. */
 export function readAddedToken(token: Field, id: number): AddedToken {
-  const special = token.get("special").flag(false);
+  const object = token.object();
+  const flag = (key: string, missing: boolean) => {
+    const value = object[key];
+    return typeof value === "boolean" ? value : token.get(key).flag(missing);
+  };
+  const { content } = object;
+  const special = flag("special", false);
   return {
     id,
-    content: token.get("content").string(),
+    content: typeof content === "string" ? content : token.get("content").string(),
     special,
-    lstrip: token.get("lstrip").flag(false),
-    rstrip: token.get("rstrip").flag(false),
-    singleWord: token.get("single_word").flag(false),
-    normalized: token.get("normalized").flag(!special),
+    lstrip: flag("lstrip", false),
+    rstrip: flag("rstrip", false),
+    singleWord: flag("single_word", false),
+    normalized: flag("normalized", !special),
   };
 }
 

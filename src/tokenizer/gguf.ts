@@ -157,7 +157,7 @@ function scoresOf(file: Metadata, count: number): Float32Array<ArrayBuffer> {
 function mergeList(file: Metadata, vocab: Vocabulary): MergeList {
   const table = file.strings("merges");
   const { count, bytes, offsets } = table;
-  const merges = new MergeList(vocab);
+  const merges = new MergeList(vocab, count);
   for (let i = 0; i < count; i++) {
     const [start, end] = [offsets[i] as number, offsets[i + 1] as number];
     let space = start + 1;

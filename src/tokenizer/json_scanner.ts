@@ -97,7 +97,7 @@ export class JsonScanner {
     let depth = 0;
     while (this.at < bytes.length) {
       const byte = bytes[this.at] as number;
-      if (byte === QUOTE) this.#skipString();
+      if (byte === QUOTE) this.at = this.#closing(this.at + 1) + 1;
       else if (byte === 0x7b || byte === 0x5b) {
         depth++;
         this.at++;
@@ -113,14 +113,43 @@ export class JsonScanner {
     throw new Unexpected();
   }
 
-  #skipString(): void {
+  /**
+   * The number of items of the list or of entries of the object that comes next, 1 if it has none, and the bytes of the
+   * strings in it, keys included, as they are written. Consumes nothing.
+   */
+  measure(): { items: number; stringBytes: number } {
     const { bytes } = this;
-    let at = this.at + 1;
-    while (bytes[at] !== QUOTE) {
-      if (at >= bytes.length) throw new Unexpected();
-      at += bytes[at] === BACKSLASH ? 2 : 1;
+    this.peek();
+    let at = this.at;
+    let depth = 0;
+    let items = 1;
+    let stringBytes = 0;
+    do {
+      const byte = bytes[at++];
+      if (byte === QUOTE) {
+        const start = at;
+        at = this.#closing(at);
+        stringBytes += at - start;
+        at++;
+      } else if (byte === COMMA) {
+        if (depth === 1) items++;
+      } else if (byte === 0x7b || byte === 0x5b) depth++;
+      else if (byte === 0x7d || byte === 0x5d) depth--;
+      else if (byte === undefined) throw new Unexpected();
+    } while (depth > 0);
+    return { items, stringBytes };
+  }
+
+  /** Where the quote is that ends the string whose characters start at `from`. */
+  #closing(from: number): number {
+    const { bytes } = this;
+    let at = from;
+    for (;;) {
+      const byte = bytes[at];
+      if (byte === QUOTE) return at;
+      if (byte === undefined) throw new Unexpected();
+      at += byte === BACKSLASH ? 2 : 1;
     }
-    this.at = at + 1;
   }
 
   /** Reads a string: `source` has it from `start` to `end`. */

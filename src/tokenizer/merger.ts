@@ -1,4 +1,3 @@
-import { resized } from "./resized.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 /** Which adjacent tokens are merged, and in which order. Tokens are indexes into a vocabulary. */
@@ -22,16 +21,19 @@ export class MergeList implements Merges {
   /** Bytes of the second token that its product does not have: the continuing_subword_prefix. */
   readonly #skip: number;
   #count = 0;
-  #products = new Int32Array(1024);
+  readonly #products: Int32Array;
   /** Bytes of the first part. */
-  #cuts = new Int32Array(1024);
+  readonly #cuts: Int32Array;
   /** [tokens + 1] into `#of`: the merges that make a token, the last one first. */
   #starts = new Int32Array(0);
   #of = new Int32Array(0);
 
-  constructor(vocab: Vocabulary, skip = 0) {
+  /** `capacity`: how many merges may be added. */
+  constructor(vocab: Vocabulary, capacity: number, skip = 0) {
     this.#vocab = vocab;
     this.#skip = skip;
+    this.#products = new Int32Array(capacity);
+    this.#cuts = new Int32Array(capacity);
   }
 
   /**
@@ -44,10 +46,6 @@ export class MergeList implements Merges {
     const guess = merge > 0 ? (this.#products[merge - 1] as number) : -1;
     const product = this.#vocab.indexOfBytes(bytes, start, end, start2, end2, guess);
     if (product < 0) return false;
-    if (merge === this.#products.length) {
-      this.#products = resized(this.#products, 2 * merge);
-      this.#cuts = resized(this.#cuts, 2 * merge);
-    }
     this.#products[merge] = product;
     this.#cuts[merge] = end - start;
     this.#count++;
@@ -56,16 +54,13 @@ export class MergeList implements Merges {
 
   /** Makes the list ready for `find`. */
   complete(): this {
-    this.#products = resized(this.#products, this.#count);
-    this.#cuts = resized(this.#cuts, this.#count);
+    const count = this.#count;
+    const products = this.#products;
     const starts = new Int32Array(this.#vocab.table.count + 1);
-    for (const product of this.#products) (starts[product] as number)++;
+    for (let merge = 0; merge < count; merge++) (starts[products[merge] as number] as number)++;
     for (let i = 1; i < starts.length; i++) (starts[i] as number) += starts[i - 1] as number;
-    const of = new Int32Array(this.#count);
-    for (let merge = 0; merge < this.#count; merge++) {
-      const to = --(starts[this.#products[merge] as number] as number);
-      of[to] = merge;
-    }
+    const of = new Int32Array(count);
+    for (let merge = 0; merge < count; merge++) of[--(starts[products[merge] as number] as number)] = merge;
     [this.#starts, this.#of] = [starts, of];
     return this;
   }

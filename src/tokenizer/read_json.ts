@@ -1,7 +1,7 @@
 import { decodeUtf8, isRecord, parseObject } from "../formats/json.ts";
 import { JsonScanner, Unexpected } from "./json_scanner.ts";
 import { MergeList } from "./merger.ts";
-import { resized } from "./resized.ts";
+import { isUtf8 } from "./utf8.ts";
 import { MAX_ID, Vocabulary } from "./vocabulary.ts";
 
 /** How the first line of merges.txt begins, which some files have among their merges. */
@@ -58,9 +58,10 @@ function readQuickly(bytes: Uint8Array, name: string): Record<string, unknown> {
 }
 
 function readVocabulary(scanner: JsonScanner): Vocabulary {
-  let bytes = new Uint8Array(2 ** 16);
-  let offsets = new Uint32Array(2 ** 12 + 1);
-  let ids = new Int32Array(2 ** 12);
+  const { items, stringBytes } = scanner.measure();
+  const bytes = new Uint8Array(stringBytes);
+  const offsets = new Uint32Array(items + 1);
+  const ids = new Int32Array(items);
   let count = 0;
   let to = 0;
   scanner.list("{", () => {
@@ -68,20 +69,14 @@ function readVocabulary(scanner: JsonScanner): Vocabulary {
     const { source, start, end } = scanner;
     // A token that starts within a character is none.
     if (end > start && ((source[start] as number) & 0xc0) === 0x80) throw new Unexpected();
-    if (to + end - start > bytes.length) bytes = resized(bytes, 2 * (to + end - start));
     for (let from = start; from < end; from++) bytes[to++] = source[from] as number;
     scanner.expect(COLON);
-    if (count === ids.length) {
-      ids = resized(ids, 2 * count);
-      offsets = resized(offsets, 2 * count + 1);
-    }
     ids[count++] = scanner.integer(MAX_ID);
     offsets[count] = to;
   });
-  if (count === 0) throw new Unexpected();
-  const table = { count, bytes: bytes.slice(0, to), offsets: resized(offsets, count + 1) };
-  decodeUtf8(table.bytes, "");
-  const vocab = Vocabulary.of(table, resized(ids, count));
+  const table = { count, bytes: bytes.subarray(0, to), offsets };
+  if (count === 0 || !isUtf8(table.bytes)) throw new Unexpected();
+  const vocab = Vocabulary.of(table, ids);
   if (!vocab || vocab.repeats) throw new Unexpected();
   return vocab;
 }
@@ -89,7 +84,7 @@ function readVocabulary(scanner: JsonScanner): Vocabulary {
 /** Merges as ["a", "b"], or as "a b". */
 function readMerges(scanner: JsonScanner, vocab: Vocabulary): MergeList {
   const { bytes } = scanner;
-  const merges = new MergeList(vocab);
+  const merges = new MergeList(vocab, scanner.measure().items);
   scanner.list("[", () => {
     const isPair = scanner.peek() === BRACKET;
     if (!(isPair ? addPair(scanner, bytes, merges) : addText(scanner, merges))) throw new Unexpected();

@@ -36,7 +36,7 @@ export function readVocabulary(field: Field): Vocabulary {
 export function readMerges(field: Field, vocab: Vocabulary, prefix: string): Merges {
   if (field.value instanceof MergeList || field.value instanceof ScoredMerges) return field.value;
   const items = field.items();
-  const merges = new MergeList(vocab, encoder.encode(prefix).length);
+  const merges = new MergeList(vocab, items.length, encoder.encode(prefix).length);
   for (const [i, merge] of items.entries()) {
     if (typeof merge === "string" && merge.startsWith("#version")) continue;
     const parts: unknown = typeof merge === "string" ? merge.split(" ") : merge;

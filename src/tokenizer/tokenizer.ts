@@ -225,8 +225,9 @@ function readAdded(list: Field, config: TokenizerConfig, vocab: Vocabulary): Add
   };
   const add = (token: AddedToken, complain: (expected: string) => never) => {
     if (token.content === "") return;
-    const id = known(token.content) ?? added.get(token.content)?.id ?? token.id;
-    const other = owner.get(id) ?? vocab.token(id);
+    const own = known(token.content);
+    const id = own ?? added.get(token.content)?.id ?? token.id;
+    const other = owner.get(id) ?? (own === undefined ? vocab.token(id) : token.content);
     if (other !== undefined && other !== token.content)
       complain(`an id that no other token has (${show(JSON.stringify(other))})`);
     owner.set(id, token.content);

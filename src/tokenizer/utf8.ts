@@ -14,6 +14,18 @@ export function incompleteTail(bytes: Uint8Array): number {
   return 0;
 }
 
+/** Whether bytes are valid UTF-8, without making a string of them. */
+export function isUtf8(bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; ) {
+    const lead = bytes[at++] as number;
+    if (lead < 0x80) continue;
+    const end = at - 1 + characterLength(lead);
+    if (end < at || end > bytes.length || !secondByteFits(lead, bytes[at] as number)) return false;
+    for (; at < end; at++) if (((bytes[at] as number) & 0xc0) !== 0x80) return false;
+  }
+  return true;
+}
+
 /** Bytes of the character that starts with `lead`; 0 if none can. */
 function characterLength(lead: number): number {
   if (lead < 0xc2 || lead > 0xf4) return 0;

@@ -32,6 +32,27 @@ test("an abort ends it with the caller's reason, before it begins and between tw
   expect(told).toBe(3);
 });
 
+test("the files of the tokenizer are not kept", async () => {
+  const folder = smallFolder("gptj");
+  const read: WeakRef<ArrayBufferLike>[] = [];
+  const open = async (file: string) => {
+    if (!existsSync(join(folder, file))) return undefined;
+    const bytes = readFileSync(join(folder, file));
+    const readInto = async (target: Uint8Array, offset: number) => {
+      target.set(bytes.subarray(offset, offset + target.length));
+      if (file === "tokenizer.json") read.push(new WeakRef(target.buffer));
+    };
+    return { name: file, size: bytes.length, readInto, close: async () => {} };
+  };
+  const model = await load({ name: "a model", open }, { worker: false });
+  for (let i = 0; i < 20 && read[0]?.deref(); i++) {
+    await Bun.sleep(10);
+    Bun.gc(true);
+  }
+  expect(read.map((bytes) => bytes.deref())).toEqual([undefined]);
+  expect(model.tokenizer.encode("a b").length).toBeGreaterThan(0);
+});
+
 test("as many sessions as maxSessions says, 16 by default", async () => {
   expect(await freeSlots(await small("gptj"))).toBe(16);
   expect(await freeSlots(await small("gptj", { maxSessions: 3 }))).toBe(3);

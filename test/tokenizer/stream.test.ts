@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { ModelError } from "../../src/base/errors.ts";
 import { TextStream } from "../../src/tokenizer/stream.ts";
 import { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
-import { incompleteTail } from "../../src/tokenizer/utf8.ts";
+import { incompleteTail, isUtf8 } from "../../src/tokenizer/utf8.ts";
 import { changed, llamaJson, own, ownJson, VECTORS } from "./files.ts";
 
 const SPLIT_DECODER = { type: "Metaspace", replacement: "▁", prepend_scheme: "always" };
@@ -100,21 +100,31 @@ test("states that are none are refused", () => {
   }
 });
 
-test("an incomplete tail is exactly what a fatal decoder still waits for", () => {
-  const complete = (bytes: Uint8Array) => {
-    try {
-      new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-      return true;
-    } catch {
-      return false;
+const complete = (bytes: Uint8Array) => {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+};
+/** Every bound of a table of what UTF-8 is, and a letter. */
+const BOUNDS = [0x41, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2, 0xe0, 0xe1, 0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5];
+
+test("bytes are UTF-8 exactly where a fatal decoder takes them", () => {
+  const pairs = [[], ...BOUNDS.map((byte) => [byte]), ...BOUNDS.flatMap((a) => BOUNDS.map((b) => [a, b]))];
+  for (const start of pairs) {
+    for (const end of pairs) {
+      const bytes = Uint8Array.from([...start, ...end]);
+      expect({ bytes, valid: isUtf8(bytes) }).toEqual({ bytes, valid: complete(bytes) });
     }
-  };
-  const alphabet = [
-    0x41, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2, 0xe0, 0xe1, 0xed, 0xef, 0xf0, 0xf1, 0xf4, 0xf5,
-  ];
-  for (const a of alphabet) {
-    for (const b of [-1, ...alphabet]) {
-      for (const c of b < 0 ? [-1] : [-1, ...alphabet]) {
+  }
+});
+
+test("an incomplete tail is exactly what a fatal decoder still waits for", () => {
+  for (const a of BOUNDS) {
+    for (const b of [-1, ...BOUNDS]) {
+      for (const c of b < 0 ? [-1] : [-1, ...BOUNDS]) {
         const bytes = Uint8Array.from([a, b, c].filter((byte) => byte >= 0));
         // Whole bytes wait if and only if some continuation makes them one character.
         const completions = [[0x80], [0xbf], [0x80, 0x80], [0xbf, 0xbf], [0x80, 0x80, 0x80], [0xbf, 0x80, 0x80]];
