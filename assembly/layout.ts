@@ -57,7 +57,7 @@ export enum Size {
   ControlBytes = 64,
   /** keys per block of attention; blocks begin at positions divisible by it */
   KeyBlock = 64,
-  /** what a slice of a matmul (MatmulWork) or of packing needs for itself */
+  /** what a slice of a matmul (matmul_q.ts) or of packing needs for itself */
   WorkBytes = 14736,
   /** queries that attention works on at a time, of neighbouring rows and heads that share a KV head */
   QueryBlock = 16,
@@ -69,15 +69,6 @@ export enum Size {
   MaxSlices = 64,
   /** bytes of a hash state */
   HashBytes = 80,
-}
-
-/** Byte offsets in the WorkBytes of a quantised matmul: of one row its sums, then constants, then what many rows share. */
-export enum MatmulWork {
-  masks = 256,
-  unpacked = 400,
-  sums = 10640,
-  /** rows whose sums there is room for */
-  Rows = 64,
 }
 
 /**

@@ -106,9 +106,10 @@ function panels<T>(
 
 /** acc[4 rows of w][4 lanes] += `columns` of one row of x times those of one panel. */
 function oneBlock<T>(acc: usize, p: usize, x: usize, columns: usize, masks: usize): void {
-  const places = v128.load(masks);
-  const bits = v128.load(masks, 16);
-  const scale = v128.load(masks, 32);
+  const evens = v128.load(masks);
+  const odds = v128.load(masks, 16);
+  const bits = v128.load(masks, 32);
+  const scale = v128.load(masks, 48);
   let a0 = v128.load(acc);
   let a1 = v128.load(acc, 16);
   let a2 = v128.load(acc, 32);
@@ -121,26 +122,26 @@ function oneBlock<T>(acc: usize, p: usize, x: usize, columns: usize, masks: usiz
     const w1 = v128.load(p, 16);
     const w2 = v128.load(p, 32);
     const w3 = v128.load(p, 48);
-    a0 = mulAdd(a0, firstFour<T>(w0, places, bits, scale), u);
-    a1 = mulAdd(a1, firstFour<T>(w1, places, bits, scale), u);
-    a2 = mulAdd(a2, firstFour<T>(w2, places, bits, scale), u);
-    a3 = mulAdd(a3, firstFour<T>(w3, places, bits, scale), u);
+    a0 = mulAdd(a0, firstFour<T>(w0, evens, bits, scale), u);
+    a1 = mulAdd(a1, firstFour<T>(w1, evens, bits, scale), u);
+    a2 = mulAdd(a2, firstFour<T>(w2, evens, bits, scale), u);
+    a3 = mulAdd(a3, firstFour<T>(w3, evens, bits, scale), u);
     if (sizeof<T>() == 2) {
       const v = v128.load(x, 16);
-      a0 = mulAdd(a0, oddBy<T>(w0, bits, scale), v);
-      a1 = mulAdd(a1, oddBy<T>(w1, bits, scale), v);
-      a2 = mulAdd(a2, oddBy<T>(w2, bits, scale), v);
-      a3 = mulAdd(a3, oddBy<T>(w3, bits, scale), v);
+      a0 = mulAdd(a0, oddBy<T>(w0, odds, bits, scale), v);
+      a1 = mulAdd(a1, oddBy<T>(w1, odds, bits, scale), v);
+      a2 = mulAdd(a2, oddBy<T>(w2, odds, bits, scale), v);
+      a3 = mulAdd(a3, oddBy<T>(w3, odds, bits, scale), v);
     }
     p += 64;
   }
   if (rest) {
     const u = loadFloats(x, rest);
     const v = rest > 4 ? loadFloats(x + 16, rest - 4) : f32x4.splat(0);
-    a0 = addChunk<T>(a0, v128.load(p), u, v, places, bits, scale);
-    a1 = addChunk<T>(a1, v128.load(p, 16), u, v, places, bits, scale);
-    a2 = addChunk<T>(a2, v128.load(p, 32), u, v, places, bits, scale);
-    a3 = addChunk<T>(a3, v128.load(p, 48), u, v, places, bits, scale);
+    a0 = addChunk<T>(a0, v128.load(p), u, v, evens, odds, bits, scale);
+    a1 = addChunk<T>(a1, v128.load(p, 16), u, v, evens, odds, bits, scale);
+    a2 = addChunk<T>(a2, v128.load(p, 32), u, v, evens, odds, bits, scale);
+    a3 = addChunk<T>(a3, v128.load(p, 48), u, v, evens, odds, bits, scale);
   }
   v128.store(acc, a0);
   v128.store(acc, a1, 16);
@@ -149,14 +150,14 @@ function oneBlock<T>(acc: usize, p: usize, x: usize, columns: usize, masks: usiz
 }
 
 /** The first four columns of a chunk. */
-function firstFour<T>(w: v128, places: v128, bits: v128, scale: v128): v128 {
-  return sizeof<T>() == 4 ? w : evenBy<T>(w, places, bits, scale);
+function firstFour<T>(w: v128, evens: v128, bits: v128, scale: v128): v128 {
+  return sizeof<T>() == 4 ? w : evenBy<T>(w, evens, bits, scale);
 }
 
 /** acc + a whole chunk times u, and v where there are eight columns. */
-function addChunk<T>(acc: v128, w: v128, u: v128, v: v128, places: v128, bits: v128, scale: v128): v128 {
-  const first = mulAdd(acc, firstFour<T>(w, places, bits, scale), u);
-  return sizeof<T>() == 4 ? first : mulAdd(first, oddBy<T>(w, bits, scale), v);
+function addChunk<T>(acc: v128, w: v128, u: v128, v: v128, evens: v128, odds: v128, bits: v128, scale: v128): v128 {
+  const first = mulAdd(acc, firstFour<T>(w, evens, bits, scale), u);
+  return sizeof<T>() == 4 ? first : mulAdd(first, oddBy<T>(w, odds, bits, scale), v);
 }
 
 /**
@@ -164,9 +165,10 @@ function addChunk<T>(acc: v128, w: v128, u: v128, v: v128, places: v128, bits: v
  * computed more than once.
  */
 function fourRows<T>(x: usize, rows: usize, k: usize, p: usize, sums: usize, masks: usize): void {
-  const places = v128.load(masks);
-  const bits = v128.load(masks, 16);
-  const scale = v128.load(masks, 32);
+  const evens = v128.load(masks);
+  const odds = v128.load(masks, 16);
+  const bits = v128.load(masks, 32);
+  const scale = v128.load(masks, 48);
   const x1 = k << 2;
   const x2 = rows > 2 ? x1 * 2 : x1;
   const x3 = rows > 3 ? x1 * 3 : x2;
@@ -183,8 +185,8 @@ function fourRows<T>(x: usize, rows: usize, k: usize, p: usize, sums: usize, mas
   for (; x < end; x += chunk<T>() << 2) {
     const v0 = v128.load(p);
     const v1 = v128.load(p, 16);
-    let w0 = firstFour<T>(v0, places, bits, scale);
-    let w1 = firstFour<T>(v1, places, bits, scale);
+    let w0 = firstFour<T>(v0, evens, bits, scale);
+    let w1 = firstFour<T>(v1, evens, bits, scale);
     let u = v128.load(x);
     a0 = mulAdd(a0, w0, u);
     a1 = mulAdd(a1, w1, u);
@@ -198,8 +200,8 @@ function fourRows<T>(x: usize, rows: usize, k: usize, p: usize, sums: usize, mas
     d0 = mulAdd(d0, w0, u);
     d1 = mulAdd(d1, w1, u);
     if (sizeof<T>() == 2) {
-      w0 = oddBy<T>(v0, bits, scale);
-      w1 = oddBy<T>(v1, bits, scale);
+      w0 = oddBy<T>(v0, odds, bits, scale);
+      w1 = oddBy<T>(v1, odds, bits, scale);
       u = v128.load(x, 16);
       a0 = mulAdd(a0, w0, u);
       a1 = mulAdd(a1, w1, u);
@@ -223,17 +225,17 @@ function fourRows<T>(x: usize, rows: usize, k: usize, p: usize, sums: usize, mas
       const u = loadFloats(at, rest);
       const v = rest > 4 ? loadFloats(at + 16, rest - 4) : f32x4.splat(0);
       if (row == 0) {
-        a0 = addChunk<T>(a0, w0, u, v, places, bits, scale);
-        a1 = addChunk<T>(a1, w1, u, v, places, bits, scale);
+        a0 = addChunk<T>(a0, w0, u, v, evens, odds, bits, scale);
+        a1 = addChunk<T>(a1, w1, u, v, evens, odds, bits, scale);
       } else if (row == 1) {
-        b0 = addChunk<T>(b0, w0, u, v, places, bits, scale);
-        b1 = addChunk<T>(b1, w1, u, v, places, bits, scale);
+        b0 = addChunk<T>(b0, w0, u, v, evens, odds, bits, scale);
+        b1 = addChunk<T>(b1, w1, u, v, evens, odds, bits, scale);
       } else if (row == 2) {
-        c0 = addChunk<T>(c0, w0, u, v, places, bits, scale);
-        c1 = addChunk<T>(c1, w1, u, v, places, bits, scale);
+        c0 = addChunk<T>(c0, w0, u, v, evens, odds, bits, scale);
+        c1 = addChunk<T>(c1, w1, u, v, evens, odds, bits, scale);
       } else {
-        d0 = addChunk<T>(d0, w0, u, v, places, bits, scale);
-        d1 = addChunk<T>(d1, w1, u, v, places, bits, scale);
+        d0 = addChunk<T>(d0, w0, u, v, evens, odds, bits, scale);
+        d1 = addChunk<T>(d1, w1, u, v, evens, odds, bits, scale);
       }
     }
   }

@@ -1,9 +1,17 @@
 import { oneBlock } from "./block_q";
 import { finish } from "./finish";
 import { blocksOf, bytesOfBlock, numbersBytes, rowBytes, storeMasks } from "./format_q";
-import { MatmulWork } from "./layout";
 import { twoRows } from "./tile_q";
 import { UNPACKED_BLOCKS, unpack } from "./unpack_q";
+
+/** Byte offsets in the scratch: of one row its sums, then constants, then what many rows share. */
+enum MatmulWork {
+  masks = 256,
+  unpacked = 400,
+  sums = 10640,
+  /** rows whose sums there is room for */
+  Rows = 64,
+}
 
 /**
  * y[rows, n] = x[rows, k] · wᵀ + bias + residual, for the panels `first` to `last` of w.

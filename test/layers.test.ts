@@ -129,7 +129,10 @@ test("the library imports one package, command line and server two more each, an
   expect(wrong).toEqual([]);
   const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
   expect(Object.keys(manifest.dependencies)).toEqual(LIBRARY);
-  expect(Object.keys(manifest.optionalDependencies)).toEqual([...COMMAND_LINE, ...SERVER].sort());
+  expect(Object.keys(manifest.optionalDependencies)).toEqual(["commander"]);
+  const served = [...COMMAND_LINE, ...SERVER].filter((name) => name !== "commander").sort();
+  expect(Object.keys(manifest.peerDependencies)).toEqual(served);
+  expect(Object.values(manifest.peerDependenciesMeta)).toEqual(served.map(() => ({ optional: true })));
 });
 
 test(`no file of src, research or assembly is longer than ${MOST_LINES} lines`, () => {

@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
-import { createServer, type LogEntry, type Server } from "../server/server.ts";
+import { LambentError } from "../base/errors.ts";
+import type { LogEntry, Server } from "../server/server.ts";
 import { load } from "../session/model.ts";
 import { listen } from "./listen.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, real, whole } from "./options.ts";
@@ -50,6 +51,7 @@ export function addServe(program: Command, signal: AbortSignal): void {
 
 async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
   const where = flags.model ?? DEFAULT_MODEL;
+  const { createServer } = await serverModule();
   const stages = new Stages();
   // The engine is in a worker, so that requests are heard while steps run.
   const model = await load(where, { ...loadOptions(flags, signal, stages), maxSessions: flags.parallel, worker: true });
@@ -72,6 +74,15 @@ async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
   } finally {
     model.dispose();
   }
+}
+
+/** The server with the packages that it needs, which only those who serve install. */
+async function serverModule(): Promise<typeof import("../server/server.ts")> {
+  return import("../server/server.ts").catch((error) => {
+    if (error?.code !== "ERR_MODULE_NOT_FOUND") throw error;
+    const packages = "hono, @hono/node-server and zod";
+    throw new LambentError(`lambent serve needs ${packages}: npm install hono @hono/node-server zod`);
+  });
 }
 
 /** Listens until the signal or SIGTERM, then turns new requests away and waits for those that are being answered. */

@@ -4,6 +4,7 @@ import { Bank, type BankPlan } from "./bank.ts";
 import type { Kernels } from "./kernels.ts";
 import type { Pool } from "./pool.ts";
 import { writeRow, writeSpan } from "./step.ts";
+import { ThreadChoice } from "./thread_choice.ts";
 import { DEFAULT_TUNING, matmulsOf, tune } from "./tuning.ts";
 
 /** A stretch of a program that runs in one bank. */
@@ -49,6 +50,7 @@ export class Machine {
   readonly #plan: MachinePlan;
   readonly #threads: number;
   readonly #pool: Pool | undefined;
+  readonly #choice: ThreadChoice;
   /** The banks' numbers in the pool. */
   readonly #attached: readonly number[];
 
@@ -57,6 +59,7 @@ export class Machine {
     this.banks = plan.banks.map((bank) => new Bank(kernels, bank));
     this.#threads = threads;
     this.#pool = threads > 1 ? kernels.pool : undefined;
+    this.#choice = new ThreadChoice(this.#pool ? threads : 1);
     const memories = this.banks.map(({ memory }) => memory);
     this.#attached = this.#pool?.attach(this, memories, threads) ?? [];
   }
@@ -78,11 +81,13 @@ export class Machine {
   run(rows: readonly StepRow[]): number {
     this.write(rows);
     let records = 0;
+    const threads = this.#choice.begin(rows.length);
     for (const segment of this.#plan.segments) {
       const bank = this.banks[segment.bank] as Bank;
       this.carry(segment, rows.length);
-      records += this.#execute(segment, bank);
+      records += this.#execute(segment, bank, threads);
     }
+    this.#choice.end();
     return records;
   }
 
@@ -103,11 +108,15 @@ export class Machine {
     else bank.kernels.execute(address, bank.plan.step, 0, 1);
   }
 
-  #execute({ bank: number, program }: Pick<Segment, "bank" | "program">, { kernels, memory, plan }: Bank): number {
+  #execute(
+    { bank: number, program }: Pick<Segment, "bank" | "program">,
+    { kernels, memory, plan }: Bank,
+    threads = this.#threads,
+  ): number {
     const { step, control } = plan;
     if (!this.#pool) return kernels.run(program, step, control, 0, 1);
     const bank = this.#attached[number] as number;
-    return this.#pool.run({ bank, memory, kernels, program, step, control }, this.#threads);
+    return this.#pool.run({ bank, memory, kernels, program, step, control }, threads);
   }
 
   /** Measures how to be quick with these weights; to be called before the first step. */

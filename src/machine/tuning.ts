@@ -34,8 +34,10 @@ export function tune(matmuls: readonly MatmulRecord[], chunkSize: number): numbe
   let streams = DEFAULT_TUNING;
   const stretch = take(matmuls, STRETCH);
   if (stretch) streams = quickest(STREAMS, (candidate) => readAll(stretch, candidate));
+  if (chunkSize < ROWS) return streams;
+  if (stretch) warmUp(matmuls, streams);
   const quantised = matmuls.find(({ bank, address }) => word(bank, address, Matmul.format) === Format.Q7);
-  if (!quantised || chunkSize < ROWS) return streams;
+  if (!quantised) return streams;
   return quickest([streams, streams + Tuning.Quads], (candidate) => multiply(quantised, candidate));
 }
 
@@ -66,6 +68,15 @@ function quickest(candidates: readonly number[], run: (candidate: number) => voi
 /** One row through every matrix. */
 function readAll(matmuls: readonly MatmulRecord[], tuning: number): void {
   for (const matmul of matmuls) execute(matmul, tuning, 1, 1);
+}
+
+/**
+ * Has the engine compile the kernels of many rows well, one for each format, before the first prompt needs them: of a large
+ * model a few calls take seconds.
+ */
+function warmUp(matmuls: readonly MatmulRecord[], tuning: number): void {
+  const formats = new Map(matmuls.map((matmul) => [word(matmul.bank, matmul.address, Matmul.format), matmul]));
+  for (const matmul of formats.values()) multiply(matmul, tuning);
 }
 
 /** A tile's rows through a small part of a matrix, many times. */

@@ -1,7 +1,8 @@
 import { logSumExp } from "../engine/sampler.ts";
-import type { Usage } from "../session/chat.ts";
+import type { Usage, WindowUse } from "../session/chat.ts";
 import type { GeneratedToken, GenerationResult } from "../session/generation.ts";
 import type { Model } from "../session/model.ts";
+import type { Message } from "../tokenizer/chat.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { ChosenLikely, Likely, Task } from "./task.ts";
 
@@ -19,6 +20,8 @@ export interface Answer {
 /** How it ended. */
 export interface AnswerResult extends Pick<GenerationResult, "finishReason" | "prefillSeconds" | "decodeSeconds"> {
   readonly usage: Usage;
+  /** Of chats. */
+  readonly window?: WindowUse | undefined;
 }
 
 /** The answer of a model to a task: the only place of the server that knows how models are asked. */
@@ -26,11 +29,12 @@ export function answer(model: Model, task: Task, signal: AbortSignal): Answer {
   const { prompt, topLogprobs } = task;
   const options = { ...task.options, signal, wait: true };
   if (topLogprobs) return withTop(model, task, topLogprobs, signal);
-  const generation = model.generate(prompt, options);
+  const chat = typeof prompt !== "string" && typeof prompt[0] === "object";
+  const made = chat ? model.respond(prompt as readonly Message[], options) : model.generate(prompt, options);
   return {
-    tokens: () => (topLogprobs === undefined ? generation.tokens() : withLikely(generation.tokens(), model.tokenizer)),
+    tokens: () => (topLogprobs === undefined ? made.tokens() : withLikely(made.tokens(), model.tokenizer)),
     get result() {
-      return generation.result.then(resultOf);
+      return made.result.then((result) => ("usage" in result ? result : resultOf(result)));
     },
   };
 }

@@ -1,9 +1,12 @@
 import type { Model } from "../session/model.ts";
+import type { Message } from "../tokenizer/chat.ts";
 import { Admission } from "./admission.ts";
 import { type Answer, answer } from "./answer.ts";
-import { asApiError } from "./errors.ts";
+import { asApiError, refused } from "./errors.ts";
 import { labelsOf, type Metrics } from "./metrics.ts";
-import type { ReplyEnd, ReplyEvent, Task } from "./task.ts";
+import type { ReplyEnd, ReplyEvent, Task, Tool } from "./task.ts";
+import { callFormat } from "./tool_formats.ts";
+import { type CallFormat, ToolReader } from "./tool_reader.ts";
 
 /** Limits of what a model does at once, and for how long. */
 export interface CoreLimits {
@@ -34,6 +37,8 @@ export class Core {
    */
   async *reply(task: Task, signal: AbortSignal): AsyncGenerator<ReplyEvent, void, undefined> {
     const started = performance.now();
+    const reader = task.tools ? new ToolReader(this.#callFormat(task.tools)) : undefined;
+    const special = reader ? this.#seen(reader.format.special) : new Map<number, string>();
     const ending = AbortSignal.any([signal, AbortSignal.timeout(1000 * this.#maxSeconds)]);
     const leave = await this.admission.enter(ending);
     const source = answer(this.model, task, ending);
@@ -50,10 +55,14 @@ export class Core {
         if (ids.length === 0) this.#metrics.firstToken.add((performance.now() - started) / 1000, this.#labels(task));
         ids.push(token.id);
         text += token.text;
+        if (reader) yield* reader.push(token.text + (special.get(token.id) ?? ""));
         const logprobs = token.likely ? [token.likely] : [];
-        if (token.text !== "" || logprobs.length > 0) yield { type: "text", text: token.text, logprobs };
+        const said = reader ? "" : token.text;
+        if (said !== "" || logprobs.length > 0) yield { type: "text", text: said, logprobs };
       }
-      yield await this.#end(source, task, ids, text);
+      if (reader) yield* reader.end();
+      const end = await this.#end(source, task, ids, text);
+      yield reader && reader.calls > 0 && end.reason === "stop" ? { ...end, reason: "calls" } : end;
     } catch (error) {
       throw asApiError(error, [this.model.tokenizer.name, this.name]);
     } finally {
@@ -61,6 +70,38 @@ export class Core {
       release();
       this.#metrics.duration.add((performance.now() - started) / 1000, this.#labels(task));
     }
+  }
+
+  /** Tokens of a task's prompt. */
+  async countTokens({ prompt, options }: Task): Promise<number> {
+    const { tokenizer } = this.model;
+    if (typeof prompt === "string") return tokenizer.count(prompt);
+    try {
+      const [first] = prompt;
+      if (typeof first !== "object") return prompt.length;
+      const text = await this.model.renderChat(prompt as readonly Message[], options);
+      return tokenizer.encode(text, { addSpecialTokens: false }).length;
+    } catch (error) {
+      throw asApiError(error, [tokenizer.name, this.name]);
+    }
+  }
+
+  /** How the model writes calls. Throws ApiError if it knows no tools. */
+  #callFormat(tools: readonly Tool[]): CallFormat {
+    const { chatTemplates } = this.model.tokenizer;
+    const format = callFormat(chatTemplates.get("tool_use") ?? chatTemplates.get("default") ?? "", tools);
+    if (format) return format;
+    const expected = "none, as the chat template has no place for them that is known";
+    throw refused("tools", expected, `${tools.length}`, "unsupported_value");
+  }
+
+  /** Special tokens among these, which are left out of texts. */
+  #seen(tokens: readonly string[]): ReadonlyMap<number, string> {
+    const { tokenizer } = this.model;
+    const ids = tokens.map((token) => [tokenizer.id(token), token] as const);
+    return new Map(
+      ids.filter((pair): pair is [number, string] => pair[0] !== undefined && tokenizer.isSpecial(pair[0])),
+    );
   }
 
   /** The vectors f32[hiddenSize] of texts, and how many tokens they are. */
@@ -79,7 +120,7 @@ export class Core {
   }
 
   async #end(source: Answer, task: Task, ids: readonly number[], text: string): Promise<ReplyEnd> {
-    const { finishReason, usage, prefillSeconds, decodeSeconds } = await source.result;
+    const { finishReason, usage, window, prefillSeconds, decodeSeconds } = await source.result;
     const { completionTokens, promptTokens, cachedTokens } = usage;
     const labels = labelsOf(this.name);
     this.#metrics.promptTokens.add(promptTokens, labels);
@@ -91,6 +132,7 @@ export class Core {
       reason: finishReason === "stop" ? "stop" : "length",
       stopString: finishReason === "stop" ? this.#stopString(task, ids, text) : undefined,
       usage,
+      window,
       prefillMs: 1000 * prefillSeconds,
       decodeMs: 1000 * decodeSeconds,
     };

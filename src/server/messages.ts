@@ -4,7 +4,7 @@ import { refused } from "./errors.ts";
 import { maybe, text } from "./schemas.ts";
 
 /** Parts of a message's content; only text can be read. */
-const parts = z.array(z.looseObject({ type: text(), text: maybe(text()) }), "a list of parts");
+export const contentParts = z.array(z.looseObject({ type: text(), text: maybe(text()) }), "a list of parts");
 
 /** A call of a tool in an assistant's message. */
 const toolCall = z.looseObject({
@@ -24,7 +24,7 @@ export const messages = z
         ["system", "developer", "user", "assistant", "tool", "function"],
         "system, developer, user, assistant or tool",
       ),
-      content: maybe(z.union([text(), parts], "a string, a list of parts or null")),
+      content: maybe(z.union([text(), contentParts], "a string, a list of parts or null")),
       tool_calls: maybe(z.array(toolCall, "a list of tool calls")),
       tool_call_id: maybe(text()),
       name: maybe(text()),
@@ -53,7 +53,7 @@ export function messagesOf(list: z.output<typeof messages>): Message[] {
 }
 
 /** The text of a content; "" of none. Throws ApiError for a part that is no text. */
-export function textOf(content: string | z.output<typeof parts> | null | undefined, path: string): string {
+export function textOf(content: string | z.output<typeof contentParts> | null | undefined, path: string): string {
   if (typeof content === "string") return content;
   return (content ?? [])
     .map((part, i) => {

@@ -6,7 +6,8 @@ import { chatLogprobs, finishReason, timingsOf, usageOf } from "./openai_usage.t
 import { maybe, sampling, samplingOptions, text, whole } from "./schemas.ts";
 import { coreOf, newId, type Service } from "./service.ts";
 import { SSE_PING, SSE_TYPE, sse, streamed } from "./stream.ts";
-import type { ChosenLikely, ReplyEvent, Task } from "./task.ts";
+import { type Gathered, gather, type ReplyEvent, type Task } from "./task.ts";
+import { toolChoice, tools, toolsOf } from "./tools.ts";
 
 /** The body of /v1/chat/completions. */
 export const chatBody = z.looseObject({
@@ -17,7 +18,9 @@ export const chatBody = z.looseObject({
   logprobs: maybe(z.boolean("true or false")),
   top_logprobs: maybe(whole(0, 20)),
   response_format: maybe(z.looseObject({ type: text() })),
-  tools: maybe(z.array(z.looseObject({ type: text() }), "a list of tools")),
+  tools: maybe(tools),
+  tool_choice: maybe(toolChoice),
+  parallel_tool_calls: maybe(z.boolean("true or false")),
   chat_template_kwargs: maybe(z.record(z.string(), z.unknown(), "variables of the chat template")),
   store: maybe(z.boolean("true or false")),
 });
@@ -32,21 +35,23 @@ export async function chatCompletions(request: Request, service: Service): Promi
   const leaving = new AbortController();
   const events = core.reply(task, AbortSignal.any([request.signal, leaving.signal]));
   const head = { id: newId("chatcmpl-"), created: Math.floor(Date.now() / 1000), model: core.name };
-  if (!body.stream) return Response.json(await wholeAnswer(events, head, task));
+  if (!body.stream) return Response.json(completion(await gather(events), head, task));
   const form = { contentType: SSE_TYPE, ping: SSE_PING, error: errorEvent };
   return streamed(chunks(events, head, body), form, () => leaving.abort());
 }
 
 /** What a body asks for. Throws ApiError for what is not supported. */
 function taskOf(body: ChatBody, service: Service): Task {
-  if (body.tools?.length) throw refused("tools", "none", `${body.tools.length} tools`, "unsupported_value");
+  const tools = toolsOf(body.tools, body.tool_choice);
   const format = body.response_format?.type ?? "text";
   if (format !== "text") throw refused("response_format.type", "text", format, "unsupported_value");
   if (body.top_logprobs && !body.logprobs) throw refused("top_logprobs", "logprobs: true with it", body.top_logprobs);
   return {
     operation: "chat",
     prompt: messagesOf(body.messages),
+    tools,
     options: {
+      ...(tools ? { tools } : {}),
       ...samplingOptions(body),
       maxNewTokens: body.max_completion_tokens ?? body.max_tokens ?? service.maxNewTokens,
       ...(body.chat_template_kwargs ? { templateVariables: body.chat_template_kwargs } : {}),
@@ -63,26 +68,18 @@ interface Head {
 }
 
 /** The whole answer as one object. */
-async function wholeAnswer(events: AsyncIterable<ReplyEvent>, head: Head, task: Task) {
-  let content = "";
-  const tokens: ChosenLikely[] = [];
-  for await (const event of events) {
-    if (event.type === "text") {
-      content += event.text;
-      tokens.push(...event.logprobs);
-    }
-    if (event.type !== "end") continue;
-    const message = { role: "assistant", content, refusal: null };
-    const logprobs = task.topLogprobs === undefined ? null : { content: chatLogprobs(tokens), refusal: null };
-    return {
-      ...head,
-      object: "chat.completion",
-      choices: [{ index: 0, message, logprobs, finish_reason: finishReason(event) }],
-      usage: usageOf(event.usage),
-      timings: timingsOf(event),
-    };
-  }
-  throw new Error("an answer ends with its end");
+function completion({ text, calls, logprobs, end }: Gathered, head: Head, task: Task) {
+  const said = calls.map(({ id, ...call }) => ({ id, type: "function", function: call }));
+  const content = text === "" && calls.length > 0 ? null : text;
+  const message = { role: "assistant", content, refusal: null, ...(calls.length > 0 ? { tool_calls: said } : {}) };
+  const likely = task.topLogprobs === undefined ? null : { content: chatLogprobs(logprobs), refusal: null };
+  return {
+    ...head,
+    object: "chat.completion",
+    choices: [{ index: 0, message, logprobs: likely, finish_reason: finishReason(end) }],
+    usage: usageOf(end.usage),
+    timings: timingsOf(end),
+  };
 }
 
 /** The answer as server-sent events. */
@@ -106,6 +103,13 @@ async function* chunks(
     if (event.type === "text") {
       const logprobs = event.logprobs.length > 0 ? { content: chatLogprobs(event.logprobs), refusal: null } : null;
       yield chunk(choice({ content: event.text }, null, logprobs));
+    }
+    if (event.type === "call") {
+      const { index, id, name } = event;
+      yield chunk(choice({ tool_calls: [{ index, id, type: "function", function: { name, arguments: "" } }] }));
+    }
+    if (event.type === "arguments") {
+      yield chunk(choice({ tool_calls: [{ index: event.index, function: { arguments: event.text } }] }));
     }
     if (event.type === "end") {
       yield chunk(choice({}, finishReason(event)), { timings: timingsOf(event) });

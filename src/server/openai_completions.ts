@@ -7,7 +7,7 @@ import { finishReason, timingsOf, usageOf } from "./openai_usage.ts";
 import { ids, maybe, sampling, samplingOptions, text, whole } from "./schemas.ts";
 import { coreOf, newId, type Service } from "./service.ts";
 import { SSE_PING, SSE_TYPE, sse, streamed } from "./stream.ts";
-import type { ChosenLikely, ReplyEvent, Task } from "./task.ts";
+import { type ChosenLikely, type Gathered, gather, type ReplyEvent, type Task } from "./task.ts";
 
 /** OpenAI's default of max_tokens here. */
 const MAX_TOKENS = 16;
@@ -37,7 +37,7 @@ export async function completions(request: Request, service: Service): Promise<R
     ...{ created: Math.floor(Date.now() / 1000), model: core.name },
   };
   const echo = !body.echo ? "" : typeof task.prompt === "string" ? task.prompt : echoOf(core.model.tokenizer, task);
-  if (!body.stream) return Response.json(await wholeText(events, head, echo, task));
+  if (!body.stream) return Response.json(completion(await gather(events), head, echo, task));
   const form = { contentType: SSE_TYPE, ping: SSE_PING, error: errorEvent };
   return streamed(chunks(events, head, body, echo), form, () => leaving.abort());
 }
@@ -79,20 +79,10 @@ function logprobsOf(tokens: readonly ChosenLikely[], from: number) {
   };
 }
 
-async function wholeText(events: AsyncIterable<ReplyEvent>, head: object, echo: string, task: Task) {
-  let text = echo;
-  const tokens: ChosenLikely[] = [];
-  for await (const event of events) {
-    if (event.type === "text") {
-      text += event.text;
-      tokens.push(...event.logprobs);
-    }
-    if (event.type !== "end") continue;
-    const logprobs = task.topLogprobs === undefined ? null : logprobsOf(tokens, echo.length);
-    const choices = [{ index: 0, text, logprobs, finish_reason: finishReason(event) }];
-    return { ...head, choices, usage: usageOf(event.usage), timings: timingsOf(event) };
-  }
-  throw new Error("an answer ends with its end");
+function completion({ text, logprobs, end }: Gathered, head: object, echo: string, task: Task) {
+  const likely = task.topLogprobs === undefined ? null : logprobsOf(logprobs, echo.length);
+  const choices = [{ index: 0, text: echo + text, logprobs: likely, finish_reason: finishReason(end) }];
+  return { ...head, choices, usage: usageOf(end.usage), timings: timingsOf(end) };
 }
 
 async function* chunks(

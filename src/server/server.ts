@@ -3,15 +3,14 @@ import { cors } from "hono/cors";
 import { routePath } from "hono/route";
 import { mismatch, OptionError } from "../base/errors.ts";
 import type { Model } from "../session/model.ts";
+import { anthropicError } from "./anthropic.ts";
 import { Core } from "./core.ts";
 import { ApiError, asApiError, openaiError } from "./errors.ts";
 import { isAllowed } from "./keys.ts";
 import { Metrics } from "./metrics.ts";
-import { chatCompletions } from "./openai_chat.ts";
-import { completions } from "./openai_completions.ts";
-import { embeddings } from "./openai_embeddings.ts";
-import { model, models } from "./openai_models.ts";
-import { health, metricsText } from "./operations.ts";
+import { ollamaError } from "./ollama.ts";
+import { ResponseStore } from "./response_store.ts";
+import { routesOf } from "./routes.ts";
 import type { Service } from "./service.ts";
 
 /** Who may ask a server, and how much. */
@@ -26,6 +25,8 @@ export interface ServerOptions {
   readonly maxSeconds?: number | undefined;
   /** Tokens of an answer where the request does not say; 4096 by default. */
   readonly maxNewTokens?: number | undefined;
+  /** Responses that are kept, to be gone on from by `previous_response_id`; 1000 by default. */
+  readonly maxResponses?: number | undefined;
   /** 16 MiB by default. */
   readonly maxBodyBytes?: number | undefined;
   /** The most time that a body may take, in ms; 30,000 by default. */
@@ -85,17 +86,26 @@ export function createServer(served: Readonly<Record<string, Model>>, options: S
     if (context.req.path === "/health" || (await isAllowed(context.req.raw.headers, options.apiKeys))) return next();
     throw new ApiError(401, "expected an API key, found none that is known", { code: "invalid_api_key" });
   });
-  addRoutes(app, service, metrics);
+  const routes = routesOf(service, metrics);
+  for (const { method, path, handle } of routes) {
+    app.on(method, path.replace(/\{(\w+)\}$/, ":part{.+}"), (context) => {
+      return handle(context.req.raw, context.req.param("part") ?? "");
+    });
+  }
+  app.get("/openapi.json", async () => Response.json((await import("./openapi.ts")).openApi(routes)));
   app.notFound((context) => {
     const { method, path } = context.req;
-    return errorResponse(
-      new ApiError(404, mismatch("path", "one of the API", `${method} ${path}`), { code: "not_found" }),
-    );
+    const others = routes.filter((route) => new RegExp(`^${route.path.replace(/\{\w+\}/, ".+")}$`).test(path));
+    if (others.length === 0) return errorResponse(path, new ApiError(404, mismatch("path", "a route", path)));
+    const allow = others.map((route) => route.method).join(", ");
+    const response = errorResponse(path, new ApiError(405, mismatch("method", allow, method)));
+    response.headers.set("allow", allow);
+    return response;
   });
   app.onError((error, context) => {
     const known = asApiError(error);
     faults.set(context.req.raw, known.status === 500 ? `${error.stack}` : known.message);
-    return errorResponse(known);
+    return errorResponse(context.req.path, known);
   });
   return {
     fetch: async (request) => app.fetch(request),
@@ -105,26 +115,22 @@ export function createServer(served: Readonly<Record<string, Model>>, options: S
   };
 }
 
-function addRoutes(app: Hono, service: Service, metrics: Metrics): void {
-  app.get("/health", () => health(service));
-  app.get("/metrics", () => metricsText(service, metrics));
-  app.get("/v1/models", () => models(service));
-  app.get("/v1/models/:model{.+}", (context) => model(service, context.req.param("model")));
-  app.post("/v1/chat/completions", (context) => chatCompletions(context.req.raw, service));
-  app.post("/v1/completions", (context) => completions(context.req.raw, service));
-  app.post("/v1/embeddings", (context) => embeddings(context.req.raw, service));
-}
-
 /** Whether pages of an origin may ask. */
 function originsOf(allowed: readonly string[] | undefined): (origin: string) => string | null {
   if (!allowed) return (origin) => (LOCAL_ORIGIN.test(origin) ? origin : null);
   return (origin) => (allowed.includes("*") || allowed.includes(origin) ? origin : null);
 }
 
-function errorResponse(error: ApiError): Response {
+/** An error as the API of a path has them. */
+function errorBody(path: string, error: ApiError): object {
+  if (path.startsWith("/v1/messages")) return anthropicError(error);
+  return path.startsWith("/api/") ? ollamaError(error) : openaiError(error);
+}
+
+function errorResponse(path: string, error: ApiError): Response {
   const { retryAfter } = error.facts;
   const headers: Record<string, string> = retryAfter === undefined ? {} : { "retry-after": `${retryAfter}` };
-  return Response.json(openaiError(error), { status: error.status, headers });
+  return Response.json(errorBody(path, error), { status: error.status, headers });
 }
 
 /** The models, each with its limits; names of the same model share them. */
@@ -149,6 +155,7 @@ function serviceOf(served: Readonly<Record<string, Model>>, options: ServerOptio
       maxBodyMs: count("maxBodyMs", options.maxBodyMs ?? 30_000, 1),
     },
     maxNewTokens: count("maxNewTokens", options.maxNewTokens ?? 4096, 1),
+    responses: new ResponseStore(count("maxResponses", options.maxResponses ?? 1000, 1)),
     created: Math.floor(Date.now() / 1000),
   };
 }

@@ -2,6 +2,7 @@ import { show } from "../base/errors.ts";
 import type { BodyLimits } from "./body.ts";
 import type { Core } from "./core.ts";
 import { ApiError } from "./errors.ts";
+import type { ResponseStore } from "./response_store.ts";
 
 /** What the dialects share: the models, and the limits. */
 export interface Service {
@@ -10,13 +11,15 @@ export interface Service {
   readonly limits: BodyLimits;
   /** The most tokens of an answer, where the request does not say. */
   readonly maxNewTokens: number;
+  readonly responses: ResponseStore;
   /** Seconds since 1970 at which the server started. */
   readonly created: number;
 }
 
 /** The model that a request names, the first one if it names none. Throws ApiError 404 for an unknown name. */
 export function coreOf({ cores }: Service, name: string | null | undefined): Core {
-  const core = name ? cores.get(name) : cores.values().next().value;
+  // Ollama's clients put a tag behind names.
+  const core = name ? (cores.get(name) ?? cores.get(name.replace(/:latest$/, ""))) : cores.values().next().value;
   if (core) return core;
   const known = [...cores.keys()].join(", ");
   throw new ApiError(404, `model: expected ${known}, found ${show(name)}`, { param: "model", code: "model_not_found" });

@@ -37,12 +37,16 @@ export async function streamed(
 ): Promise<Response> {
   let next: ReturnType<typeof pieces.next> | undefined = pieces.next();
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const patience = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, PATIENCE_MS);
+  const patience = new Promise<"late">((resolve) => {
+    timer = setTimeout(() => resolve("late"), PATIENCE_MS);
   });
-  await Promise.race([next, patience]).finally(() => clearTimeout(timer));
+  const late = (await Promise.race([next, patience]).finally(() => clearTimeout(timer))) === "late";
   const body = new ReadableStream<Uint8Array>(
     {
+      start(controller) {
+        // Some hosts send no headers before the first bytes.
+        if (late && form.ping !== undefined) controller.enqueue(encoder.encode(form.ping));
+      },
       async pull(controller) {
         try {
           next ??= pieces.next();

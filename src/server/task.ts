@@ -1,5 +1,15 @@
-import type { ReplyOptions, Usage } from "../session/chat.ts";
+import type { ReplyOptions, Usage, WindowUse } from "../session/chat.ts";
 import type { Prompt } from "../session/session.ts";
+
+/** A tool as OpenAI's chats describe it. */
+export interface Tool {
+  readonly type: "function";
+  readonly function: {
+    readonly name: string;
+    readonly description?: string | undefined;
+    readonly parameters?: unknown;
+  };
+}
 
 /** What every dialect makes of a request: a text to go on from, and how. */
 export interface Task {
@@ -7,6 +17,8 @@ export interface Task {
   readonly operation: "chat" | "text_completion";
   readonly prompt: Prompt;
   readonly options: Omit<ReplyOptions, "signal" | "wait" | "onProgress">;
+  /** Tools that may be called, by a chat. */
+  readonly tools?: readonly Tool[] | undefined;
   /** Logarithms of probabilities, and how many other tokens with each; none by default. */
   readonly topLogprobs?: number | undefined;
 }
@@ -40,7 +52,40 @@ export interface ReplyEnd {
   /** The stop string that ended it. */
   readonly stopString?: string | undefined;
   readonly usage: Usage;
+  /** What of the conversation is in the window, of chats. */
+  readonly window?: WindowUse | undefined;
   /** ms until the prompt was read, and from then on. */
   readonly prefillMs: number;
   readonly decodeMs: number;
+}
+
+/** A call of a tool; `arguments` is JSON, if the answer was not cut off. */
+export interface Call {
+  readonly id: string;
+  readonly name: string;
+  arguments: string;
+}
+
+/** A whole answer. */
+export interface Gathered {
+  readonly text: string;
+  readonly calls: readonly Call[];
+  readonly logprobs: readonly ChosenLikely[];
+  readonly end: ReplyEnd;
+}
+
+/** Reads an answer to its end. */
+export async function gather(events: AsyncIterable<ReplyEvent>): Promise<Gathered> {
+  let text = "";
+  const calls: Call[] = [];
+  const logprobs: ChosenLikely[] = [];
+  for await (const event of events) {
+    if (event.type === "end") return { text, calls, logprobs, end: event };
+    if (event.type === "text") {
+      text += event.text;
+      logprobs.push(...event.logprobs);
+    } else if (event.type === "call") calls.push({ id: event.id, name: event.name, arguments: "" });
+    else (calls[event.index] as Call).arguments += event.text;
+  }
+  throw new Error("an answer ends with its end");
 }

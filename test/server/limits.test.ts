@@ -1,5 +1,4 @@
 import { afterEach, expect, test } from "bun:test";
-import { connect } from "node:net";
 import { json, NAME, post, type Started, start, until } from "./serving.ts";
 
 let started: Started | undefined;
@@ -73,6 +72,13 @@ test("who leaves the queue does not come to his turn", async () => {
   leaving.abort();
   await gone;
   await until(async () => (await gauge(url, "lambent_requests_waiting")) === 0);
+  // The same once its stream has started, without an event so far, where only the stream tells.
+  const waiting = await started.server.fetch(
+    new Request(`${url}/v1/completions`, { method: "POST", body: JSON.stringify(ENDLESS) }),
+  );
+  expect(await gauge(url, "lambent_requests_waiting")).toBe(1);
+  await waiting.body!.cancel();
+  await until(async () => (await gauge(url, "lambent_requests_waiting")) === 0);
   await stream.leave();
   await until(async () => (await gauge(url, "lambent_sessions_open")) === 0);
 });
@@ -83,14 +89,13 @@ test("an answer ends with the time that it may take, even if nobody reads it", a
   const whole = await json(post(`${url}/v1/completions`, { ...ENDLESS, stream: false }));
   expect(whole.choices[0].finish_reason).toBe("length");
   expect(whole.choices[0].text).not.toBe("");
-  // A socket that reads nothing.
-  const socket = connect(Number(new URL(url).port), "127.0.0.1");
-  const body = JSON.stringify(ENDLESS);
-  socket.write(`POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
-  socket.pause();
-  await until(async () => (await gauge(url, "lambent_sessions_open")) === 1);
+  // A body that is never read.
+  const unread = await started.server.fetch(
+    new Request(`${url}/v1/completions`, { method: "POST", body: JSON.stringify(ENDLESS) }),
+  );
+  expect(await gauge(url, "lambent_sessions_open")).toBe(1);
   await until(async () => (await gauge(url, "lambent_sessions_open")) === 0);
-  socket.destroy();
+  expect((await unread.text()).slice(-600)).toContain('"finish_reason":"length"');
 });
 
 test("bodies that are too large or too slow are refused, and others are served meanwhile", async () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { embedMany, generateText, streamText } from "ai";
 import OpenAI, { APIError } from "openai";
+import type { Message } from "../../src/entry/index.ts";
 import { events, json, NAME, post, type Started, start } from "./serving.ts";
 
 let started: Started;
@@ -106,6 +107,19 @@ describe("chat completions", () => {
     expect(alone.choices[0]!.logprobs!.content!.map(({ logprob }) => logprob)).toEqual(
       logprobs!.content!.map(({ logprob }) => logprob),
     );
+  });
+
+  test("a client that resends everything is read on from where its chat was left", async () => {
+    const chat = [{ role: "user" as const, content: "Where does the road lead to?" }];
+    const first = await client.chat.completions.create({ ...greedy, messages: chat });
+    expect(first.usage!.prompt_tokens_details!.cached_tokens).toBe(0);
+    const answered = [...chat, first.choices[0]!.message, { role: "user" as const, content: "And then?" }];
+    const second = await client.chat.completions.create({ ...greedy, messages: answered });
+    const { prompt_tokens, prompt_tokens_details } = second.usage!;
+    expect(prompt_tokens_details!.cached_tokens).toBeGreaterThan(first.usage!.prompt_tokens / 2);
+    expect(prompt_tokens_details!.cached_tokens).toBeLessThan(prompt_tokens);
+    const alone = await started.model.generate(answered as Message[], { temperature: 0, maxNewTokens: 12 }).text();
+    expect(second.choices[0]!.message.content).toBe(alone);
   });
 
   test("null is as absent, developers are the system, parts are text", async () => {

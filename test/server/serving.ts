@@ -18,17 +18,25 @@ export interface Started {
   stop(): Promise<void>;
 }
 
-/** Starts a server over the embedded model; `template` is its chat template. */
+/** How a test's model is loaded. */
+export interface Loading extends LoadOptions {
+  /** Its chat template. */
+  readonly template?: string;
+  /** Makes another one of it. */
+  readonly as?: (model: Model) => Model;
+}
+
+/** Starts a server over the embedded model. */
 export async function start(
   options: ServerOptions = {},
-  { template = TEMPLATE, ...loading }: LoadOptions & { template?: string } = {},
+  { template = TEMPLATE, as = (model) => model, ...loading }: Loading = {},
 ): Promise<Started> {
   const folder = embeddedFolder({
     ...{ bos_token: "<|endoftext|>", eos_token: "<|endoftext|>", add_bos_token: true },
     chat_template: template,
   });
   const model = await load(folder, { threads: 1, ...loading });
-  const server = createServer({ [NAME]: model }, options);
+  const server = createServer({ [NAME]: as(model) }, options);
   const listening = Bun.serve({ port: 0, hostname: "127.0.0.1", idleTimeout: 0, fetch: server.fetch });
   return {
     ...{ url: `http://127.0.0.1:${listening.port}`, model, server },

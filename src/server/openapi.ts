@@ -1,0 +1,49 @@
+import * as z from "zod/mini";
+import { VERSION } from "../base/version.ts";
+import type { Route } from "./routes.ts";
+
+/** What every route may answer beside 200. */
+const FAULTS = {
+  "400": "The request is at fault; the error names the field, what was expected and what was found",
+  "401": "No API key that is known",
+  "404": "No such model or response",
+  "408": "The body took too long",
+  "413": "The body is too large",
+  "429": "All sessions are in use and the queue is full; see retry-after",
+  "503": "The server is shutting down, or no session was free in time",
+};
+
+const ERROR = { anyOf: [{ type: "object" }, { type: "string" }] };
+
+/** The routes as an OpenAPI 3.1 document. */
+export function openApi(routes: readonly Route[]): object {
+  const paths: Record<string, Record<string, object>> = {};
+  for (const { method, path, summary, body, types = ["application/json"] } of routes) {
+    const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+    const parameters = names.map((name) => ({ name, in: "path", required: true, schema: { type: "string" } }));
+    const schema = body && z.toJSONSchema(body, { io: "input" });
+    const faults = Object.entries(FAULTS).filter(([status]) => body || !["408", "413"].includes(status));
+    paths[path] ??= {};
+    paths[path][method.toLowerCase()] = {
+      summary,
+      ...(parameters.length > 0 ? { parameters } : {}),
+      ...(schema ? { requestBody: { required: true, content: { "application/json": { schema } } } } : {}),
+      responses: {
+        "200": { description: "Done", content: Object.fromEntries(types.map((type) => [type, {}])) },
+        ...Object.fromEntries(
+          faults.map(([status, description]) => [
+            status,
+            { description, content: { "application/json": { schema: ERROR } } },
+          ]),
+        ),
+      },
+    };
+  }
+  return {
+    openapi: "3.1.0",
+    info: { title: "Lambent", version: VERSION, license: { name: "Apache-2.0", identifier: "Apache-2.0" } },
+    components: { securitySchemes: { key: { type: "http", scheme: "bearer" } } },
+    security: [{}, { key: [] }],
+    paths,
+  };
+}

@@ -1,0 +1,56 @@
+import * as z from "zod/mini";
+import type { Message } from "../tokenizer/chat.ts";
+import { refused } from "./errors.ts";
+import { argumentsOf, contentParts, textOf } from "./messages.ts";
+import { maybe, text } from "./schemas.ts";
+
+const item = z.looseObject({
+  type: maybe(text()),
+  role: maybe(
+    z.enum(["system", "developer", "user", "assistant", "tool"], "system, developer, user, assistant or tool"),
+  ),
+  content: maybe(z.union([text(), contentParts], "a string, a list of parts or null")),
+  call_id: maybe(text()),
+  name: maybe(text()),
+  arguments: maybe(text()),
+  output: maybe(z.union([text(), contentParts], "a string or a list of parts")),
+});
+
+/** What a response is asked for with: a text, or items. */
+export const responseInput = z.union([text(), z.array(item, "a list of items")], "a string or a list of items");
+
+/** Items as chat templates read them: calls are part of the assistant's message before them. */
+export function messagesOfInput(input: z.output<typeof responseInput>): Message[] {
+  if (typeof input === "string") return [{ role: "user", content: input }];
+  const messages: Message[] = [];
+  for (const [i, item] of input.entries()) {
+    const path = `input[${i}]`;
+    const type = item.type ?? "message";
+    if (type === "message") {
+      if (!item.role) throw refused(`${path}.role`, "system, developer, user or assistant", item.role);
+      const role = item.role === "developer" ? "system" : item.role;
+      messages.push({ role, content: textOf(item.content, `${path}.content`) });
+    } else if (type === "function_call") {
+      const { call_id: id, name } = item;
+      if (!name) throw refused(`${path}.name`, "a string", name);
+      addCall(messages, { id: id ?? "", name, arguments: item.arguments ?? "" });
+    } else if (type === "function_call_output") {
+      const content = textOf(item.output, `${path}.output`);
+      messages.push({ role: "tool", content, ...(item.call_id ? { tool_call_id: item.call_id } : {}) });
+    } else if (type !== "reasoning") {
+      throw refused(`${path}.type`, "message, function_call, function_call_output or reasoning", type);
+    }
+  }
+  return messages;
+}
+
+/** Adds a call to the assistant's message that ends the list, or to a new one. */
+export function addCall(
+  messages: Message[],
+  { id, ...call }: { readonly id: string; readonly name: string; readonly arguments: string },
+): void {
+  const last = messages.at(-1);
+  const made = { id, type: "function", function: { name: call.name, arguments: argumentsOf(call.arguments) } };
+  if (last?.role !== "assistant") messages.push({ role: "assistant", content: "", tool_calls: [made] });
+  else messages[messages.length - 1] = { ...last, tool_calls: [...((last.tool_calls as object[]) ?? []), made] };
+}

@@ -1,0 +1,47 @@
+import type { Tool } from "./task.ts";
+import { GemmaCall } from "./tool_gemma.ts";
+import { JsonCall } from "./tool_json.ts";
+import { MistralCalls } from "./tool_mistral.ts";
+import { type ParameterTypes, TaggedCall } from "./tool_qwen.ts";
+import type { CallFormat } from "./tool_reader.ts";
+
+/**
+ * How a model writes calls, by what its chat template shows of them; undefined if the template knows no tools. see: the
+ * templates of Qwen2.5, Qwen3, Hermes; Qwen3-Coder; Llama 3.1; Mistral 7B v0.3 and later; Gemma 4; FunctionGemma
+ */
+export function callFormat(template: string, tools: readonly Tool[]): CallFormat | undefined {
+  const has = (text: string) => template.includes(text);
+  if (!/\btools\b/.test(template)) return undefined;
+  if (has("[TOOL_CALLS]")) {
+    const special = ["[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"];
+    return { name: "mistral", openers: ["[TOOL_CALLS]"], closers: [], special, body: () => new MistralCalls() };
+  }
+  if (has("<|tool_call>")) return gemma("gemma4", "<|tool_call>", "<tool_call|>", '<|"|>');
+  if (has("<start_function_call>"))
+    return gemma("functiongemma", "<start_function_call>", "<end_function_call>", "<escape>");
+  if (has("<tool_call>")) {
+    const marks = { openers: ["<tool_call>"], closers: ["</tool_call>"], special: ["<tool_call>", "</tool_call>"] };
+    if (has("<function=")) return { name: "qwen-coder", ...marks, body: () => new TaggedCall(typesOf(tools)) };
+    return { name: "hermes", ...marks, body: () => new JsonCall() };
+  }
+  if (has("<|python_tag|>") || has('"parameters"') || has("ipython")) {
+    const marks = { openers: ["<|python_tag|>"], closers: [";", "<|eom_id|>"], special: ["<|python_tag|>"] };
+    return { name: "llama3", ...marks, bare: true, body: () => new JsonCall() };
+  }
+  return undefined;
+}
+
+function gemma(name: string, opener: string, closer: string, quote: string): CallFormat {
+  const special = [opener, closer, quote];
+  return { name, openers: [opener], closers: [closer], special, body: () => new GemmaCall(quote) };
+}
+
+/** The type of a tool's parameter, by its schema. */
+function typesOf(tools: readonly Tool[]): ParameterTypes {
+  return (name, parameter) => {
+    const schema = tools.find((tool) => tool.function.name === name)?.function.parameters as
+      | { properties?: Record<string, { type?: unknown } | undefined> }
+      | undefined;
+    return schema?.properties?.[parameter]?.type;
+  };
+}
