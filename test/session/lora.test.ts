@@ -302,6 +302,12 @@ describe("what is not computed is refused by name", () => {
       temporaryFolder(),
     );
     await refused("lora[0].scale: expected a finite number, found NaN", at("llama-all", NaN));
+    for (const path of ["./nowhere", undefined as never]) {
+      const error = await failure(OptionError, () =>
+        engineOf(join(FIXTURES, LLAMA), { lora: [at("llama-all"), { path }] }),
+      );
+      expect(error.message).toStartWith("lora[1].path: expected a directory, a GGUF file, a URL");
+    }
     const error = await failure(OptionError, () =>
       load(join(FIXTURES, LLAMA), { lora: [at("llama-all", NaN)], worker: true }),
     );
