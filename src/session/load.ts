@@ -59,13 +59,13 @@ export interface LoadProgress {
 export type Where = string | URL | Files;
 
 /**
- * Whether a source of files was given rather than a name. Throws OptionError for anything else, such as an omitted
- * argument.
+ * Whether a source of files was given rather than a name. Throws OptionError, which names `option`, for anything else,
+ * such as an omitted argument.
  */
-export function areFiles(where: Where): where is Files {
+export function areFiles(where: Where, option = "model"): where is Files {
   if (typeof where === "object" && where && "open" in where) return true;
   if (typeof where === "string" || isOf("URL", where)) return false;
-  throw new OptionError(mismatch("model", "a directory, a GGUF file, a URL, a Hugging Face id, or files", where));
+  throw new OptionError(mismatch(option, "a directory, a GGUF file, a URL, a Hugging Face id, or files", where));
 }
 
 /** The files of a model, or those of them that are needed, given directly or by name. */
@@ -104,16 +104,31 @@ export async function withCheckpoint<T>(
   }
 }
 
+/** The adapters that are asked for. Throws OptionError for what is none. */
+function adaptersOf({ lora = [] }: LoadOptions): readonly LoraOptions[] {
+  if (!Array.isArray(lora)) throw new OptionError(mismatch("lora", "a list of adapters", lora));
+  for (const [i, adapter] of (lora as readonly LoraOptions[]).entries()) {
+    areFiles(adapter?.path, `lora[${i}].path`);
+    const { scale = 1 } = adapter;
+    if (!Number.isFinite(scale)) throw new OptionError(mismatch(`lora[${i}].scale`, "a finite number", scale));
+  }
+  return lora;
+}
+
 /** Opens a checkpoint and its adapters. */
 async function openAll(where: Where, options: LoadOptions, runtime: Runtime): Promise<Checkpoint> {
-  const { lora = [], offline, cacheDir, signal, onProgress } = options;
+  const { offline, cacheDir, signal, onProgress } = options;
+  const lora = adaptersOf(options);
   const checkpoint = await openCheckpoint(await findModel(where, options, runtime));
   if (lora.length === 0) return checkpoint;
   const adapters: Adapter[] = [];
   try {
     for (const [i, { path, scale = 1 }] of lora.entries()) {
-      if (!Number.isFinite(scale)) throw new OptionError(mismatch(`lora[${i}].scale`, "a finite number", scale));
-      const files = await findModel(path, { offline, cacheDir, signal, onProgress }, runtime, ADAPTER_FILES);
+      const finding = findModel(path, { offline, cacheDir, signal, onProgress }, runtime, ADAPTER_FILES);
+      const files = await finding.catch((error) => {
+        if (!(error instanceof OptionError)) throw error;
+        throw new OptionError(error.message.replace(/^model:/, `lora[${i}].path:`));
+      });
       adapters.push(await openAdapter(files, scale, checkpoint.config));
     }
   } catch (error) {
@@ -185,7 +200,8 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
 export async function loadRemotely(where: Where, options: LoadOptions, runtime: Runtime): Promise<Loaded> {
   if (!runtime.startEngine)
     throw new OptionError(mismatch("worker", `false, as ${runtime.name} cannot start workers`, true));
-  const { onProgress, signal, lora = [], ...rest } = { ...options, kernels: locateKernels(options, runtime) };
+  const { onProgress, signal, lora: _, ...rest } = { ...options, kernels: locateKernels(options, runtime) };
+  const lora = adaptersOf(options);
   const places = [where, ...lora.map(({ path }) => path)].map((place) => {
     return areFiles(place) ? place : runtime.locate(`${place}`);
   });

@@ -302,6 +302,18 @@ describe("what is not computed is refused by name", () => {
       temporaryFolder(),
     );
     await refused("lora[0].scale: expected a finite number, found NaN", at("llama-all", NaN));
+    const wrong: (readonly [LoadOptions["lora"], string])[] = [
+      [[at("llama-all"), { path: "./nowhere" }], "lora[1].path: expected a directory, a GGUF file, a URL"],
+      [[{ path: undefined as never }], "lora[0].path: expected a directory, a GGUF file, a URL"],
+      [[null as never], "lora[0].path: expected a directory, a GGUF file, a URL"],
+      ["adapter" as never, "lora: expected a list of adapters, found adapter"],
+    ];
+    for (const [lora, message] of wrong) {
+      for (const worker of [false, true]) {
+        const error = await failure(OptionError, () => load(join(FIXTURES, LLAMA), { lora, worker }));
+        expect(error.message).toStartWith(message);
+      }
+    }
     const error = await failure(OptionError, () =>
       load(join(FIXTURES, LLAMA), { lora: [at("llama-all", NaN)], worker: true }),
     );
