@@ -3,35 +3,45 @@ import {
   bytesOfBlock,
   bytesOfScales,
   Fives,
-  hasMinimum,
+  isPairOfNumbers,
   numbersBytes,
   partsOf,
   startOf,
-  wholeSums,
   withFifth,
 } from "./format_q";
-import { addEight, totalOf } from "./scales_q";
+import { ScaleWork, unpackScales } from "./scales_q";
+import { addSums } from "./tile_q";
 
-/** acc[16] += one block of one row of x times one block p of a panel. */
-export function oneBlock<N, S>(acc: usize, p: usize, x: usize, scale: v128, sums: v128, masks: usize): void {
-  if (sizeof<N>() == 2 && !isSigned<N>()) {
-    blockOfFives<S>(acc, p, x, scale, sums, masks);
-  } else {
-    onePart<N, S>(acc, p, 0, x, scale, sums, masks);
-    if (partsOf<S>() == 2) onePart<N, S>(acc, p, 1, x + numbersBytes<N>() / 2, scale, sums, masks);
+/** acc[16] += one block of one row of x times one block p of a panel. work: ScaleWork.Bytes, and 64. */
+export function oneBlock<N, S>(
+  acc: usize,
+  p: usize,
+  x: usize,
+  scale: v128,
+  sums: v128,
+  masks: usize,
+  work: usize,
+): void {
+  const bytes = (bytesOfBlock<N, S>() - bytesOfScales<S>()) / partsOf<S>();
+  const d = work + ScaleWork.Bytes;
+  let q = p + bytesOfScales<S>();
+  // One call of each: engines inline few.
+  for (let part: usize = 0; part < partsOf<S>(); part++) {
+    unpackScales<S>(work, p, part, masks);
+    if (isPairOfNumbers<N>() && !isSigned<N>()) fives<S>(d, q, x, sums, masks);
+    else numbers<N, S>(d, q, q + bytes, x, sums, masks);
+    addSums<N, S>(acc, d, x, scale, sums, work, v128.load(masks));
+    q += bytes;
+    x += numbersBytes<N>() / partsOf<S>();
   }
 }
 
-/** The same for a part of its columns. */
-function onePart<N, S>(acc: usize, p: usize, part: usize, x: usize, scale: v128, sums: v128, masks: usize): void {
-  const at = x;
+/** d[16] = the sums of one row of x with those numbers of a block that are from q to end. */
+function numbers<N, S>(d: usize, q: usize, end: usize, x: usize, sums: v128, masks: usize): void {
   let d0 = startOf<N, S>(sums);
   let d1 = d0;
   let d2 = d0;
   let d3 = d0;
-  const bytes = (bytesOfBlock<N, S>() - bytesOfScales<S>()) / partsOf<S>();
-  let q = p + bytesOfScales<S>() + part * bytes;
-  const end = q + bytes;
   if (sizeof<N>() == 4) {
     for (; q < end; q += 64) {
       let v = v128.load32_splat(x);
@@ -57,7 +67,6 @@ function onePart<N, S>(acc: usize, p: usize, part: usize, x: usize, scale: v128,
       x += 4;
     }
   } else {
-    const ones = v128.load(masks);
     const low = v128.load(masks, 16);
     const upper = v128.load(masks, 32);
     const factor = v128.load(masks, 48);
@@ -74,26 +83,21 @@ function onePart<N, S>(acc: usize, p: usize, part: usize, x: usize, scale: v128,
       d3 = i16x8.add(i16x8.add(d3, pairDots(u, v128.and(b, low))), pairDots(v, upperHalves(b, low, upper, factor)));
       x += 8;
     }
-    d0 = wholeSums<N, S>(d0, sums, ones);
-    d1 = wholeSums<N, S>(d1, sums, ones);
-    d2 = wholeSums<N, S>(d2, sums, ones);
-    d3 = wholeSums<N, S>(d3, sums, ones);
   }
-  const total = hasMinimum<S>() ? totalOf<S>(at, sums, scale) : scale;
-  addEight<S>(acc, d0, d1, p, 0, part, scale, total, masks);
-  addEight<S>(acc + 32, d2, d3, p, 1, part, scale, total, masks);
+  v128.store(d, d0);
+  v128.store(d, d1, 16);
+  v128.store(d, d2, 32);
+  v128.store(d, d3, 48);
 }
 
 /** The same for numbers of five bits, eight rows at a time: their fifth bits take registers too. */
-function blockOfFives<S>(acc: usize, p: usize, x: usize, scale: v128, sums: v128, masks: usize): void {
-  const ones = v128.load(masks);
+function fives<S>(d: usize, first: usize, x: usize, sums: v128, masks: usize): void {
   const low = v128.load(masks, 16);
   const upper = v128.load(masks, 32);
   const factor = v128.load(masks, 48);
   const fifth = v128.load(masks, 64);
-  const total = hasMinimum<S>() ? totalOf<S>(x, sums, scale) : scale;
-  for (let half: usize = 0; half < 2; half++) {
-    let q = p + bytesOfScales<S>() + (half << 5);
+  for (let half: usize = 0; half < 64; half += 32) {
+    let q = first + half;
     // The fifth bits of the lower halves, and of the upper: doubling moves the next ones into their place.
     let h0 = v128.load(q, 256);
     let h1 = v128.load(q, 272);
@@ -117,8 +121,7 @@ function blockOfFives<S>(acc: usize, p: usize, x: usize, scale: v128, sums: v128
       d1 = i16x8.add(d1, pairDots(v, withFifth<Fives>(upperHalves(b, low, upper, factor), g1, fifth)));
       at += 8;
     }
-    d0 = wholeSums<Fives, S>(d0, sums, ones);
-    d1 = wholeSums<Fives, S>(d1, sums, ones);
-    addEight<S>(acc + (half << 5), d0, d1, p, half, 0, scale, total, masks);
+    v128.store(d + half, d0);
+    v128.store(d + half, d1, 16);
   }
 }

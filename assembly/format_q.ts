@@ -33,6 +33,11 @@ export type Sixteens = i8;
 export type Minimums = u32;
 export type SixteenMinimums = u8;
 
+/** Whether a byte contains two numbers. */
+export function isPairOfNumbers<N>(): bool {
+  return sizeof<N>() == 2;
+}
+
 /** Whether a block's scales have minimums. */
 export function hasMinimum<S>(): bool {
   return sizeof<S>() != 2 && !isSigned<S>();
@@ -87,8 +92,12 @@ export function withFifth<N>(nibbles: v128, bits: v128, fifth: v128): v128 {
   return isSigned<N>() ? nibbles : v128.or(nibbles, v128.and(bits, fifth));
 }
 
-/** i32x4: the sums of four rows from those of pairs of columns, i16x8, and with minimums without what startOf cancelled. */
+/**
+ * i32x4: the sums of four rows, where they are i16x8 (Nibbles and Fives) from those of pairs of columns, and with minimums
+ * without what startOf cancelled.
+ */
 export function wholeSums<N, S>(pairs: v128, sums: v128, ones: v128): v128 {
+  if (!isPairOfNumbers<N>()) return pairs;
   const whole = i32x4.dot_i16x8_s(pairs, ones);
   if (isSigned<N>() || !hasMinimum<S>()) return whole;
   return i32x4.add(whole, i32x4.dot_i16x8_s(sums, i16x8.splat(16)));

@@ -13,42 +13,50 @@ const F16_SCALE: f32 = 5192296858534827628530496329220096.0;
  * rematerialise constants in code at every use.
  */
 export function storeMasks<T>(masks: usize): void {
-  v128.store(masks, places());
-  v128.store(masks, bits<T>(), 16);
-  v128.store(masks, f32x4.splat(F16_SCALE), 32);
+  v128.store(masks, evens<T>());
+  v128.store(masks, odds(), 16);
+  v128.store(masks, bits<T>(), 32);
+  v128.store(masks, f32x4.splat(F16_SCALE), 48);
 }
 
-/** Where relaxed_swizzle finds the lower halves; indices of 128 and more give 0 on every engine. */
-function places(): v128 {
-  return i8x16(-1, -1, 0, 1, -1, -1, 4, 5, -1, -1, 8, 9, -1, -1, 12, 13);
+/**
+ * What moves the lower half of a lane to its place of an f32. f16: a product with 2^13, as a shift costs JavaScriptCore four
+ * instructions; bf16: indices for relaxed_swizzle, of which those of 128 and more give 0 on every engine.
+ */
+function evens<T>(): v128 {
+  return isSigned<T>() ? i32x4.splat(1 << 13) : i8x16(-1, -1, 0, 1, -1, -1, 4, 5, -1, -1, 8, 9, -1, -1, 12, 13);
 }
 
-/** The bits of a number in the upper half of a lane, moved to their places of an f32. */
+/** The same for the upper half of f16. */
+function odds(): v128 {
+  return i32x4.splat(1 << 29);
+}
+
+/** The bits of a number at their places of an f32. */
 function bits<T>(): v128 {
   return i32x4.splat(isSigned<T>() ? 0x8fffe000 : 0xffff0000);
 }
 
-/** Numbers 0, 2, 4, 6 of eight, as f32. masks: places, bits, scale. */
-export function evenBy<T>(v: v128, places: v128, bits: v128, scale: v128): v128 {
-  // A vector shift costs JavaScriptCore four instructions.
-  const lower = ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(v, places) : i32x4.shl(v, 16);
-  return isSigned<T>() ? oddBy<T>(lower, bits, scale) : lower;
+/** Numbers 0, 2, 4, 6 of eight, as f32; exact. Finite numbers only. */
+export function evenBy<T>(v: v128, evens: v128, bits: v128, scale: v128): v128 {
+  if (isSigned<T>()) return f32x4.mul(v128.and(i32x4.dot_i16x8_s(v, evens), bits), scale);
+  return ASC_FEATURE_RELAXED_SIMD ? i8x16.relaxed_swizzle(v, evens) : i32x4.shl(v, 16);
 }
 
-/** Numbers 1, 3, 5, 7 of eight, as f32; exact. Finite numbers only. */
-export function oddBy<T>(v: v128, bits: v128, scale: v128): v128 {
-  if (isSigned<T>()) return f32x4.mul(v128.and(i32x4.shr_s(v, 3), bits), scale);
+/** Numbers 1, 3, 5, 7. */
+export function oddBy<T>(v: v128, odds: v128, bits: v128, scale: v128): v128 {
+  if (isSigned<T>()) return f32x4.mul(v128.and(i32x4.dot_i16x8_s(v, odds), bits), scale);
   return v128.and(v, bits);
 }
 
 /** As evenBy. */
 export function even<T>(v: v128): v128 {
-  return evenBy<T>(v, places(), bits<T>(), f32x4.splat(F16_SCALE));
+  return evenBy<T>(v, evens<T>(), bits<T>(), f32x4.splat(F16_SCALE));
 }
 
 /** As oddBy. */
 export function odd<T>(v: v128): v128 {
-  return oddBy<T>(v, bits<T>(), f32x4.splat(F16_SCALE));
+  return oddBy<T>(v, odds(), bits<T>(), f32x4.splat(F16_SCALE));
 }
 
 /** Four numbers at `p`, as f32. */

@@ -57,8 +57,8 @@ export enum Size {
   ControlBytes = 64,
   /** keys per block of attention; blocks begin at positions divisible by it */
   KeyBlock = 64,
-  /** what a slice of a matmul or of packing needs for itself */
-  WorkBytes = 400,
+  /** what a slice of a matmul (matmul_q.ts) or of packing needs for itself */
+  WorkBytes = 14736,
   /** queries that attention works on at a time, of neighbouring rows and heads that share a KV head */
   QueryBlock = 16,
   /** numbers of a head that share a scale under CacheFormat.Int8 */

@@ -37,15 +37,16 @@ export function matmulF<T>(
   for (let panel = first; panel < last; panel++) {
     const p = w + panel * panelBytes<T>(k);
     let row: usize = 0;
-    for (; row + 4 <= rows; row += 4) {
-      fourRows<T>(x + row * xStride, k, p, scratch, scratch + 256);
-      fourRows<T>(x + row * xStride, k, p + 32, scratch + 8, scratch + 256);
-      for (let i: usize = 0; i < 4; i++) {
+    for (; row + 2 <= rows; row += 4) {
+      const some = min<usize>(rows - row, 4);
+      fourRows<T>(x + row * xStride, some, k, p, scratch, scratch + 256);
+      fourRows<T>(x + row * xStride, some, k, p + 32, scratch + 8, scratch + 256);
+      for (let i: usize = 0; i < some; i++) {
         const at = (row + i) * yStride;
         finish(y + at, bias, residual ? residual + at : 0, panel << 2, n, scratch + (i << 4), 1);
       }
     }
-    for (; row < rows; row++) {
+    if (row < rows) {
       const at = row * yStride;
       const added = residual ? residual + at : 0;
       panels<T>(y + at, x + row * xStride, w, bias, added, n, k, panel, panel + 1, 1, scratch);
@@ -105,9 +106,10 @@ function panels<T>(
 
 /** acc[4 rows of w][4 lanes] += `columns` of one row of x times those of one panel. */
 function oneBlock<T>(acc: usize, p: usize, x: usize, columns: usize, masks: usize): void {
-  const places = v128.load(masks);
-  const bits = v128.load(masks, 16);
-  const scale = v128.load(masks, 32);
+  const evens = v128.load(masks);
+  const odds = v128.load(masks, 16);
+  const bits = v128.load(masks, 32);
+  const scale = v128.load(masks, 48);
   let a0 = v128.load(acc);
   let a1 = v128.load(acc, 16);
   let a2 = v128.load(acc, 32);
@@ -120,26 +122,26 @@ function oneBlock<T>(acc: usize, p: usize, x: usize, columns: usize, masks: usiz
     const w1 = v128.load(p, 16);
     const w2 = v128.load(p, 32);
     const w3 = v128.load(p, 48);
-    a0 = mulAdd(a0, firstFour<T>(w0, places, bits, scale), u);
-    a1 = mulAdd(a1, firstFour<T>(w1, places, bits, scale), u);
-    a2 = mulAdd(a2, firstFour<T>(w2, places, bits, scale), u);
-    a3 = mulAdd(a3, firstFour<T>(w3, places, bits, scale), u);
+    a0 = mulAdd(a0, firstFour<T>(w0, evens, bits, scale), u);
+    a1 = mulAdd(a1, firstFour<T>(w1, evens, bits, scale), u);
+    a2 = mulAdd(a2, firstFour<T>(w2, evens, bits, scale), u);
+    a3 = mulAdd(a3, firstFour<T>(w3, evens, bits, scale), u);
     if (sizeof<T>() == 2) {
       const v = v128.load(x, 16);
-      a0 = mulAdd(a0, oddBy<T>(w0, bits, scale), v);
-      a1 = mulAdd(a1, oddBy<T>(w1, bits, scale), v);
-      a2 = mulAdd(a2, oddBy<T>(w2, bits, scale), v);
-      a3 = mulAdd(a3, oddBy<T>(w3, bits, scale), v);
+      a0 = mulAdd(a0, oddBy<T>(w0, odds, bits, scale), v);
+      a1 = mulAdd(a1, oddBy<T>(w1, odds, bits, scale), v);
+      a2 = mulAdd(a2, oddBy<T>(w2, odds, bits, scale), v);
+      a3 = mulAdd(a3, oddBy<T>(w3, odds, bits, scale), v);
     }
     p += 64;
   }
   if (rest) {
     const u = loadFloats(x, rest);
     const v = rest > 4 ? loadFloats(x + 16, rest - 4) : f32x4.splat(0);
-    a0 = addChunk<T>(a0, v128.load(p), u, v, places, bits, scale);
-    a1 = addChunk<T>(a1, v128.load(p, 16), u, v, places, bits, scale);
-    a2 = addChunk<T>(a2, v128.load(p, 32), u, v, places, bits, scale);
-    a3 = addChunk<T>(a3, v128.load(p, 48), u, v, places, bits, scale);
+    a0 = addChunk<T>(a0, v128.load(p), u, v, evens, odds, bits, scale);
+    a1 = addChunk<T>(a1, v128.load(p, 16), u, v, evens, odds, bits, scale);
+    a2 = addChunk<T>(a2, v128.load(p, 32), u, v, evens, odds, bits, scale);
+    a3 = addChunk<T>(a3, v128.load(p, 48), u, v, evens, odds, bits, scale);
   }
   v128.store(acc, a0);
   v128.store(acc, a1, 16);
@@ -148,22 +150,28 @@ function oneBlock<T>(acc: usize, p: usize, x: usize, columns: usize, masks: usiz
 }
 
 /** The first four columns of a chunk. */
-function firstFour<T>(w: v128, places: v128, bits: v128, scale: v128): v128 {
-  return sizeof<T>() == 4 ? w : evenBy<T>(w, places, bits, scale);
+function firstFour<T>(w: v128, evens: v128, bits: v128, scale: v128): v128 {
+  return sizeof<T>() == 4 ? w : evenBy<T>(w, evens, bits, scale);
 }
 
 /** acc + a whole chunk times u, and v where there are eight columns. */
-function addChunk<T>(acc: v128, w: v128, u: v128, v: v128, places: v128, bits: v128, scale: v128): v128 {
-  const first = mulAdd(acc, firstFour<T>(w, places, bits, scale), u);
-  return sizeof<T>() == 4 ? first : mulAdd(first, oddBy<T>(w, bits, scale), v);
+function addChunk<T>(acc: v128, w: v128, u: v128, v: v128, evens: v128, odds: v128, bits: v128, scale: v128): v128 {
+  const first = mulAdd(acc, firstFour<T>(w, evens, bits, scale), u);
+  return sizeof<T>() == 4 ? first : mulAdd(first, oddBy<T>(w, odds, bits, scale), v);
 }
 
-/** sums[4 rows, 2 of 4 columns] of four rows of x through two rows of a panel. */
-function fourRows<T>(x: usize, k: usize, p: usize, sums: usize, masks: usize): void {
-  const places = v128.load(masks);
-  const bits = v128.load(masks, 16);
-  const scale = v128.load(masks, 32);
-  const stride = k << 2;
+/**
+ * sums[4 rows, 2 of 4 columns] of four rows of x through two rows of a panel. Of fewer than four rows (2 or 3) the last is
+ * computed more than once.
+ */
+function fourRows<T>(x: usize, rows: usize, k: usize, p: usize, sums: usize, masks: usize): void {
+  const evens = v128.load(masks);
+  const odds = v128.load(masks, 16);
+  const bits = v128.load(masks, 32);
+  const scale = v128.load(masks, 48);
+  const x1 = k << 2;
+  const x2 = rows > 2 ? x1 * 2 : x1;
+  const x3 = rows > 3 ? x1 * 3 : x2;
   const rest = <i32>(k & (chunk<T>() - 1));
   const end = x + ((k - rest) << 2);
   let a0 = f32x4.splat(0);
@@ -177,33 +185,33 @@ function fourRows<T>(x: usize, k: usize, p: usize, sums: usize, masks: usize): v
   for (; x < end; x += chunk<T>() << 2) {
     const v0 = v128.load(p);
     const v1 = v128.load(p, 16);
-    let w0 = firstFour<T>(v0, places, bits, scale);
-    let w1 = firstFour<T>(v1, places, bits, scale);
+    let w0 = firstFour<T>(v0, evens, bits, scale);
+    let w1 = firstFour<T>(v1, evens, bits, scale);
     let u = v128.load(x);
     a0 = mulAdd(a0, w0, u);
     a1 = mulAdd(a1, w1, u);
-    u = v128.load(x + stride);
+    u = v128.load(x + x1);
     b0 = mulAdd(b0, w0, u);
     b1 = mulAdd(b1, w1, u);
-    u = v128.load(x + stride * 2);
+    u = v128.load(x + x2);
     c0 = mulAdd(c0, w0, u);
     c1 = mulAdd(c1, w1, u);
-    u = v128.load(x + stride * 3);
+    u = v128.load(x + x3);
     d0 = mulAdd(d0, w0, u);
     d1 = mulAdd(d1, w1, u);
     if (sizeof<T>() == 2) {
-      w0 = oddBy<T>(v0, bits, scale);
-      w1 = oddBy<T>(v1, bits, scale);
+      w0 = oddBy<T>(v0, odds, bits, scale);
+      w1 = oddBy<T>(v1, odds, bits, scale);
       u = v128.load(x, 16);
       a0 = mulAdd(a0, w0, u);
       a1 = mulAdd(a1, w1, u);
-      u = v128.load(x + stride, 16);
+      u = v128.load(x + x1, 16);
       b0 = mulAdd(b0, w0, u);
       b1 = mulAdd(b1, w1, u);
-      u = v128.load(x + stride * 2, 16);
+      u = v128.load(x + x2, 16);
       c0 = mulAdd(c0, w0, u);
       c1 = mulAdd(c1, w1, u);
-      u = v128.load(x + stride * 3, 16);
+      u = v128.load(x + x3, 16);
       d0 = mulAdd(d0, w0, u);
       d1 = mulAdd(d1, w1, u);
     }
@@ -213,22 +221,22 @@ function fourRows<T>(x: usize, k: usize, p: usize, sums: usize, masks: usize): v
     const w0 = v128.load(p);
     const w1 = v128.load(p, 16);
     for (let row = 0; row < 4; row++) {
-      const u = loadFloats(x, rest);
-      const v = rest > 4 ? loadFloats(x + 16, rest - 4) : f32x4.splat(0);
+      const at = x + (row == 0 ? 0 : row == 1 ? x1 : row == 2 ? x2 : x3);
+      const u = loadFloats(at, rest);
+      const v = rest > 4 ? loadFloats(at + 16, rest - 4) : f32x4.splat(0);
       if (row == 0) {
-        a0 = addChunk<T>(a0, w0, u, v, places, bits, scale);
-        a1 = addChunk<T>(a1, w1, u, v, places, bits, scale);
+        a0 = addChunk<T>(a0, w0, u, v, evens, odds, bits, scale);
+        a1 = addChunk<T>(a1, w1, u, v, evens, odds, bits, scale);
       } else if (row == 1) {
-        b0 = addChunk<T>(b0, w0, u, v, places, bits, scale);
-        b1 = addChunk<T>(b1, w1, u, v, places, bits, scale);
+        b0 = addChunk<T>(b0, w0, u, v, evens, odds, bits, scale);
+        b1 = addChunk<T>(b1, w1, u, v, evens, odds, bits, scale);
       } else if (row == 2) {
-        c0 = addChunk<T>(c0, w0, u, v, places, bits, scale);
-        c1 = addChunk<T>(c1, w1, u, v, places, bits, scale);
+        c0 = addChunk<T>(c0, w0, u, v, evens, odds, bits, scale);
+        c1 = addChunk<T>(c1, w1, u, v, evens, odds, bits, scale);
       } else {
-        d0 = addChunk<T>(d0, w0, u, v, places, bits, scale);
-        d1 = addChunk<T>(d1, w1, u, v, places, bits, scale);
+        d0 = addChunk<T>(d0, w0, u, v, evens, odds, bits, scale);
+        d1 = addChunk<T>(d1, w1, u, v, evens, odds, bits, scale);
       }
-      x += stride;
     }
   }
   const ab = sum4(a0, a1, b0, b1);

@@ -1,7 +1,17 @@
 import { oneBlock } from "./block_q";
 import { finish } from "./finish";
 import { blocksOf, bytesOfBlock, numbersBytes, rowBytes, storeMasks } from "./format_q";
-import { fourRows } from "./tile_q";
+import { twoRows } from "./tile_q";
+import { UNPACKED_BLOCKS, unpack } from "./unpack_q";
+
+/** Byte offsets in the scratch: of one row its sums, then constants, then what many rows share. */
+enum MatmulWork {
+  masks = 256,
+  unpacked = 400,
+  sums = 10640,
+  /** rows whose sums there is room for */
+  Rows = 64,
+}
 
 /**
  * y[rows, n] = x[rows, k] · wᵀ + bias + residual, for the panels `first` to `last` of w.
@@ -27,30 +37,39 @@ export function matmulQ<N, S>(
 ): void {
   const yStride = n << 2;
   const xStride = rowBytes<N>(k);
-  storeMasks(scratch + 256);
+  storeMasks(scratch + MatmulWork.masks);
   if (rows == 1) {
     panels<N, S>(y, x, w, bias, residual, n, k, first, last, streams, scratch);
     return;
   }
   const panelBytes = blocksOf(k) * bytesOfBlock<N, S>();
+  const sums = scratch + MatmulWork.sums;
   for (let panel = first; panel < last; panel++) {
-    let row: usize = 0;
-    for (; row + 4 <= rows; row += 4) {
-      const out = row * yStride;
-      for (let half: usize = 0; half < 2 && (panel << 4) + (half << 3) < n; half++) {
-        fourRows<N, S>(x + row * xStride, k, w + panel * panelBytes, half, scratch, scratch + 256);
-        for (let i: usize = 0; i < 4; i++) {
-          const column = (panel << 4) + (half << 3);
-          const at = out + i * yStride;
-          finish(y + at, bias, residual ? residual + at : 0, column, n, scratch + (i << 5), 2);
-        }
+    for (let row: usize = 0; row < rows; row += MatmulWork.Rows) {
+      const some = min<usize>(rows - row, MatmulWork.Rows);
+      rowsOfPanel<N, S>(sums, x + row * xStride, some, k, w + panel * panelBytes, scratch);
+      for (let i: usize = 0; i < some; i++) {
+        const at = (row + i) * yStride;
+        finish(y + at, bias, residual ? residual + at : 0, panel << 4, n, sums + (i << 6), 4);
       }
     }
-    for (; row < rows; row++) {
-      const at = row * yStride;
-      const added = residual ? residual + at : 0;
-      panels<N, S>(y + at, x + row * xStride, w, bias, added, n, k, panel, panel + 1, 1, scratch);
+  }
+}
+
+/** sums[rows][16] of rows of x through the panel p. */
+function rowsOfPanel<N, S>(sums: usize, x: usize, rows: usize, k: usize, p: usize, scratch: usize): void {
+  const unpacked = scratch + MatmulWork.unpacked;
+  const masks = scratch + MatmulWork.masks;
+  const blocks = blocksOf(k);
+  memory.fill(sums, 0, rows << 6);
+  for (let block: usize = 0; block < blocks; block += UNPACKED_BLOCKS) {
+    const some = min(blocks - block, UNPACKED_BLOCKS);
+    unpack<N, S>(unpacked, p, some, masks);
+    for (let row: usize = 0; row < rows; row += 2) {
+      const two = min<usize>(rows - row, 2);
+      twoRows<N, S>(sums + (row << 6), x + row * rowBytes<N>(k), two, k, block, some, p, unpacked, masks, scratch);
     }
+    p += some * bytesOfBlock<N, S>();
   }
 }
 
@@ -68,6 +87,8 @@ function panels<N, S>(
   streams: usize,
   scratch: usize,
 ): void {
+  const masks = scratch + MatmulWork.masks;
+  const work = scratch + MatmulWork.unpacked;
   const blocks = blocksOf(k);
   const each = (last - first + streams - 1) / streams;
   const apart = each * blocks * bytesOfBlock<N, S>();
@@ -83,7 +104,7 @@ function panels<N, S>(
       const sums = v128.load32_splat(scales + (blocks << 2));
       let q = p;
       for (let stream: usize = 0; stream < active; stream++) {
-        oneBlock<N, S>(scratch + (stream << 6), q, numbersAt, factor, sums, scratch + 256);
+        oneBlock<N, S>(scratch + (stream << 6), q, numbersAt, factor, sums, masks, work);
         q += apart;
       }
       p += bytesOfBlock<N, S>();

@@ -1,203 +1,105 @@
-import { pairDots, quadDots, upperHalves } from "./dots";
-import {
-  blocksOf,
-  bytesOfBlock,
-  bytesOfScales,
-  hasMinimum,
-  numbersBytes,
-  partsOf,
-  rowBytes,
-  startOf,
-  wholeSums,
-  withFifth,
-} from "./format_q";
-import { addScaled, addShifted, evenMinimums, evenScales, oddMinimums, oddScales, totalOf } from "./scales_q";
+import { pairDots, quadDots } from "./dots";
+import { blocksOf, bytesOfScales, numbersBytes, partsOf, rowBytes, startOf, wholeSums } from "./format_q";
+import { addBlock, ScaleWork, totalOf } from "./scales_q";
+import { isUnpacked, Unpacked } from "./unpack_q";
 
 /**
- * acc[4, 8] = four rows of x through half of the panel p of 16 rows: eight sums stay in registers while four rows share each
- * load of a weight.
+ * acc[rows][16] += one or two rows of x times a panel's 16 rows, for `blocks` blocks from `first` on: eight sums stay in
+ * registers while both rows share each load of weights. p: the first block; unpacked: what unpack makes of them; work: 128
+ * bytes.
  */
-export function fourRows<N, S>(x: usize, k: usize, p: usize, half: usize, acc: usize, masks: usize): void {
-  const blocks = blocksOf(k);
-  const stride = rowBytes<N>(k);
-  const end = p + blocks * bytesOfBlock<N, S>();
-  memory.fill(acc, 0, 128);
-  let scales = x + blocks * numbersBytes<N>();
-  for (; p < end; p += bytesOfBlock<N, S>()) {
-    tile<N, S>(acc, p, half, 0, x, stride, scales, blocks << 2, masks);
-    if (partsOf<S>() == 2) {
-      tile<N, S>(acc, p, half, 1, x + numbersBytes<N>() / 2, stride, scales, blocks << 2, masks);
-    }
-    x += numbersBytes<N>();
-    scales += 4;
-  }
-}
-
-/**
- * The same for one part of the columns of a block. Rows of x are `stride` bytes apart; the sums of a block's activations are
- * `behind` bytes behind its scale.
- */
-function tile<N, S>(
+export function twoRows<N, S>(
   acc: usize,
-  p: usize,
-  half: usize,
-  part: usize,
   x: usize,
-  stride: usize,
-  scales: usize,
-  behind: usize,
+  rows: usize,
+  k: usize,
+  first: usize,
+  blocks: usize,
+  p: usize,
+  unpacked: usize,
   masks: usize,
+  work: usize,
 ): void {
   const ones = v128.load(masks);
-  const low = v128.load(masks, 16);
-  const upper = v128.load(masks, 32);
-  const factor = v128.load(masks, 48);
-  const at = x;
-  const bytes = (bytesOfBlock<N, S>() - bytesOfScales<S>()) / partsOf<S>();
-  let q = p + bytesOfScales<S>() + part * bytes + (half << 5);
-  const sums = scales + behind;
-  let a0 = startOf<N, S>(v128.load32_splat(sums));
-  let a1 = a0;
-  let b0 = startOf<N, S>(v128.load32_splat(sums + stride));
-  let b1 = b0;
-  let c0 = startOf<N, S>(v128.load32_splat(sums + stride * 2));
-  let c1 = c0;
-  let d0 = startOf<N, S>(v128.load32_splat(sums + stride * 3));
-  let d1 = d0;
-  const stop = x + numbersBytes<N>() / partsOf<S>();
-  if (sizeof<N>() == 4) {
-    for (; x < stop; x += 4) {
-      const w0 = v128.load_ext<i8>(q);
-      const w1 = v128.load_ext<i8>(q, 16);
-      let v = v128.load32_splat(x);
-      a0 = i32x4.add(a0, i32x4.dot_i16x8_s(w0, v));
-      a1 = i32x4.add(a1, i32x4.dot_i16x8_s(w1, v));
-      v = v128.load32_splat(x + stride);
-      b0 = i32x4.add(b0, i32x4.dot_i16x8_s(w0, v));
-      b1 = i32x4.add(b1, i32x4.dot_i16x8_s(w1, v));
-      v = v128.load32_splat(x + stride * 2);
-      c0 = i32x4.add(c0, i32x4.dot_i16x8_s(w0, v));
-      c1 = i32x4.add(c1, i32x4.dot_i16x8_s(w1, v));
-      v = v128.load32_splat(x + stride * 3);
-      d0 = i32x4.add(d0, i32x4.dot_i16x8_s(w0, v));
-      d1 = i32x4.add(d1, i32x4.dot_i16x8_s(w1, v));
-      // Columns 4j + 2 and 4j + 3 are 8 bytes after 4j and 4j + 1.
-      q += (stop - x) & 4 ? 56 : 8;
-    }
-  } else if (sizeof<N>() == 1) {
-    for (; x < stop; x += 4) {
-      const w0 = v128.load(q);
-      const w1 = v128.load(q, 16);
-      let v = v128.load32_splat(x);
-      a0 = quadDots<N>(a0, v, w0, ones);
-      a1 = quadDots<N>(a1, v, w1, ones);
-      v = v128.load32_splat(x + stride);
-      b0 = quadDots<N>(b0, v, w0, ones);
-      b1 = quadDots<N>(b1, v, w1, ones);
-      v = v128.load32_splat(x + stride * 2);
-      c0 = quadDots<N>(c0, v, w0, ones);
-      c1 = quadDots<N>(c1, v, w1, ones);
-      v = v128.load32_splat(x + stride * 3);
-      d0 = quadDots<N>(d0, v, w0, ones);
-      d1 = quadDots<N>(d1, v, w1, ones);
-      q += 64;
-    }
-  } else {
-    const fifth = v128.load(masks, 64);
-    // The fifth bits of the lower halves, and of the upper: doubling moves the next ones into their place.
-    let h0 = fifth;
-    let h1 = fifth;
-    let g0 = fifth;
-    let g1 = fifth;
-    if (!isSigned<N>()) {
-      h0 = v128.load(q, 256);
-      h1 = v128.load(q, 272);
-      g0 = upperHalves(h0, low, upper, factor);
-      g1 = upperHalves(h1, low, upper, factor);
-    }
-    for (; x < stop; x += 8) {
-      if (!isSigned<N>()) {
-        h0 = i8x16.add(h0, h0);
-        h1 = i8x16.add(h1, h1);
-        g0 = i8x16.add(g0, g0);
-        g1 = i8x16.add(g1, g1);
+  // A single row is computed twice, and added once.
+  const x1 = rows > 1 ? rowBytes<N>(k) : 0;
+  const behind = blocksOf(k) << 2;
+  let at = x + blocksOf(k) * numbersBytes<N>() + (first << 2);
+  x += first * numbersBytes<N>();
+  let q = isUnpacked<N>() ? unpacked + Unpacked.numbers : p + bytesOfScales<S>();
+  let scales = unpacked;
+  for (const end = at + (blocks << 2); at < end; at += 4) {
+    for (let part: usize = 0; part < partsOf<S>(); part++) {
+      const begin = x;
+      const stop = x + numbersBytes<N>() / partsOf<S>();
+      let a0 = startOf<N, S>(v128.load32_splat(at + behind));
+      let a1 = a0;
+      let a2 = a0;
+      let a3 = a0;
+      let b0 = startOf<N, S>(v128.load32_splat(at + behind + x1));
+      let b1 = b0;
+      let b2 = b0;
+      let b3 = b0;
+      for (; x < stop; x += 4) {
+        const u = v128.load32_splat(x);
+        const v = v128.load32_splat(x + x1);
+        let w = v128.load(q);
+        a0 = addDots<N>(a0, u, w, ones);
+        b0 = addDots<N>(b0, v, w, ones);
+        w = v128.load(q, 16);
+        a1 = addDots<N>(a1, u, w, ones);
+        b1 = addDots<N>(b1, v, w, ones);
+        w = v128.load(q, 32);
+        a2 = addDots<N>(a2, u, w, ones);
+        b2 = addDots<N>(b2, v, w, ones);
+        w = v128.load(q, 48);
+        a3 = addDots<N>(a3, u, w, ones);
+        b3 = addDots<N>(b3, v, w, ones);
+        q += 64;
       }
-      const v0 = v128.load(q);
-      const v1 = v128.load(q, 16);
-      let w0 = withFifth<N>(v128.and(v0, low), h0, fifth);
-      let w1 = withFifth<N>(v128.and(v1, low), h1, fifth);
-      let v = v128.load32_splat(x);
-      a0 = i16x8.add(a0, pairDots(v, w0));
-      a1 = i16x8.add(a1, pairDots(v, w1));
-      v = v128.load32_splat(x + stride);
-      b0 = i16x8.add(b0, pairDots(v, w0));
-      b1 = i16x8.add(b1, pairDots(v, w1));
-      v = v128.load32_splat(x + stride * 2);
-      c0 = i16x8.add(c0, pairDots(v, w0));
-      c1 = i16x8.add(c1, pairDots(v, w1));
-      v = v128.load32_splat(x + stride * 3);
-      d0 = i16x8.add(d0, pairDots(v, w0));
-      d1 = i16x8.add(d1, pairDots(v, w1));
-      w0 = withFifth<N>(upperHalves(v0, low, upper, factor), g0, fifth);
-      w1 = withFifth<N>(upperHalves(v1, low, upper, factor), g1, fifth);
-      const next = x + 4;
-      v = v128.load32_splat(next);
-      a0 = i16x8.add(a0, pairDots(v, w0));
-      a1 = i16x8.add(a1, pairDots(v, w1));
-      v = v128.load32_splat(next + stride);
-      b0 = i16x8.add(b0, pairDots(v, w0));
-      b1 = i16x8.add(b1, pairDots(v, w1));
-      v = v128.load32_splat(next + stride * 2);
-      c0 = i16x8.add(c0, pairDots(v, w0));
-      c1 = i16x8.add(c1, pairDots(v, w1));
-      v = v128.load32_splat(next + stride * 3);
-      d0 = i16x8.add(d0, pairDots(v, w0));
-      d1 = i16x8.add(d1, pairDots(v, w1));
-      q += 64;
+      v128.store(work, a0);
+      v128.store(work, a1, 16);
+      v128.store(work, a2, 32);
+      v128.store(work, a3, 48);
+      v128.store(work, b0, 64);
+      v128.store(work, b1, 80);
+      v128.store(work, b2, 96);
+      v128.store(work, b3, 112);
+      for (let row: usize = 0; row < rows; row++) {
+        const apart = row ? x1 : 0;
+        const scale = v128.load32_splat(at + apart);
+        const sums = v128.load32_splat(at + apart + behind);
+        addSums<N, S>(acc + (row << 6), work + (row << 6), begin + apart, scale, sums, scales, ones);
+      }
+      scales += ScaleWork.Bytes;
     }
-    let s = v128.load32_splat(sums);
-    a0 = wholeSums<N, S>(a0, s, ones);
-    a1 = wholeSums<N, S>(a1, s, ones);
-    s = v128.load32_splat(sums + stride);
-    b0 = wholeSums<N, S>(b0, s, ones);
-    b1 = wholeSums<N, S>(b1, s, ones);
-    s = v128.load32_splat(sums + stride * 2);
-    c0 = wholeSums<N, S>(c0, s, ones);
-    c1 = wholeSums<N, S>(c1, s, ones);
-    s = v128.load32_splat(sums + stride * 3);
-    d0 = wholeSums<N, S>(d0, s, ones);
-    d1 = wholeSums<N, S>(d1, s, ones);
+    if (!isUnpacked<N>()) q += bytesOfScales<S>();
   }
-  const first = evenScales<S>(p, half, part, masks);
-  const second = oddScales<S>(p, half, part, masks);
-  const m0 = hasMinimum<S>() ? evenMinimums<S>(p, half, part, masks) : first;
-  const m1 = hasMinimum<S>() ? oddMinimums<S>(p, half, part, masks) : second;
-  tileRow<S>(acc, a0, a1, at, scales, sums, first, second, m0, m1);
-  tileRow<S>(acc + 32, b0, b1, at + stride, scales + stride, sums + stride, first, second, m0, m1);
-  tileRow<S>(acc + 64, c0, c1, at + stride * 2, scales + stride * 2, sums + stride * 2, first, second, m0, m1);
-  tileRow<S>(acc + 96, d0, d1, at + stride * 3, scales + stride * 3, sums + stride * 3, first, second, m0, m1);
 }
 
-/** acc[8] += the sums of one block of one row, as addEight does. */
-function tileRow<S>(
+/** The products of two columns of i16, or of four columns of i8, added to those of the columns before. */
+function addDots<N>(sums: v128, x: v128, w: v128, ones: v128): v128 {
+  if (sizeof<N>() == 4) return i32x4.add(sums, i32x4.dot_i16x8_s(w, x));
+  if (sizeof<N>() == 1) return quadDots<N>(sums, x, w, ones);
+  return i16x8.add(sums, pairDots(x, w));
+}
+
+/**
+ * acc[16] += the sums d[16] of a part of a block of one row of x. x: the part's activations; scale, sums: theirs; scales:
+ * what unpackScales makes.
+ */
+export function addSums<N, S>(
   acc: usize,
-  d0: v128,
-  d1: v128,
+  d: usize,
   x: usize,
-  scaleAt: usize,
-  sums: usize,
-  first: v128,
-  second: v128,
-  m0: v128,
-  m1: v128,
+  scale: v128,
+  sums: v128,
+  scales: usize,
+  ones: v128,
 ): void {
-  const scale = v128.load32_splat(scaleAt);
-  if (hasMinimum<S>()) {
-    const total = totalOf<S>(x, v128.load32_splat(sums), scale);
-    addShifted(acc, d0, scale, first, total, m0);
-    addShifted(acc + 16, d1, scale, second, total, m1);
-  } else {
-    addScaled(acc, d0, scale, first);
-    addScaled(acc + 16, d1, scale, second);
-  }
+  const total = totalOf<S>(x, sums, scale);
+  addBlock<S>(acc, wholeSums<N, S>(v128.load(d), sums, ones), scale, total, scales);
+  addBlock<S>(acc + 16, wholeSums<N, S>(v128.load(d, 16), sums, ones), scale, total, scales + 16);
+  addBlock<S>(acc + 32, wholeSums<N, S>(v128.load(d, 32), sums, ones), scale, total, scales + 32);
+  addBlock<S>(acc + 48, wholeSums<N, S>(v128.load(d, 48), sums, ones), scale, total, scales + 48);
 }

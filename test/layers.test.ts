@@ -13,9 +13,11 @@ const LAYERS: ReadonlyMap<string, number> = new Map(
 const FORMER = ["src/index.ts", "src/generate.ts", "src/model/index.ts"];
 /** Evaluations, over the library: what is computed, then its commands. */
 const RESEARCH = ["research/eval", "research/cli"];
-/** What the library may import beside itself. The command line may use one more, and Node's modules anywhere. */
+/** What the library may import beside itself. The command line may use two more, and Node's modules anywhere. */
 const LIBRARY = ["@huggingface/tokenizers"];
-const COMMAND_LINE = ["commander"];
+const COMMAND_LINE = ["commander", "@hono/node-server"];
+/** What the server may, which is an entry of its own. */
+const SERVER = ["hono", "zod"];
 /** What evaluations may: the plots are theirs. */
 const PLOTS = ["commander", "vega", "vega-lite"];
 /** The longest file that can be read in one sitting. */
@@ -37,6 +39,7 @@ function imports(file: string): string[] {
 
 const roomOf = (file: string) => relative("src", file).split("/")[0] as string;
 const layerOf = (file: string) => LAYERS.get(roomOf(file)) ?? Number.NaN;
+const packageOf = (name: string) => name.match(/^(?:@[^/]+\/)?[^/]+/)?.[0] as string;
 const inFolder = (file: string) => (name: string) => join(dirname(file), name);
 
 test("every file of src is in a room of the table, and every room has files", () => {
@@ -110,21 +113,26 @@ test("the kernels import each other only", () => {
   expect(wrong).toEqual([]);
 });
 
-test("the library imports one package, the command line one more, and Node's modules stay in runtime, sources and cli", () => {
+test("the library imports one package, command line and server two more each, and Node's modules stay in runtime, sources and cli", () => {
   const wrong: string[] = [];
   for (const file of files("src")) {
     const room = roomOf(file);
     for (const name of imports(file).filter((name) => !name.startsWith("."))) {
       const allowed = name.startsWith("node:")
         ? ["runtime", "sources", "cli"].includes(room)
-        : [...LIBRARY, ...(room === "cli" ? COMMAND_LINE : [])].includes(name);
+        : [...LIBRARY, ...(room === "cli" ? COMMAND_LINE : []), ...(room === "server" ? SERVER : [])].includes(
+            packageOf(name),
+          );
       if (!allowed) wrong.push(`${file}: ${name}`);
     }
   }
   expect(wrong).toEqual([]);
   const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
   expect(Object.keys(manifest.dependencies)).toEqual(LIBRARY);
-  expect(Object.keys(manifest.optionalDependencies)).toEqual(COMMAND_LINE);
+  expect(Object.keys(manifest.optionalDependencies)).toEqual(["commander"]);
+  const served = [...COMMAND_LINE, ...SERVER].filter((name) => name !== "commander").sort();
+  expect(Object.keys(manifest.peerDependencies)).toEqual(served);
+  expect(Object.values(manifest.peerDependenciesMeta)).toEqual(served.map(() => ({ optional: true })));
 });
 
 test(`no file of src, research or assembly is longer than ${MOST_LINES} lines`, () => {

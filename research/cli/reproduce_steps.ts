@@ -112,38 +112,40 @@ function shortSteps({ texts, latex, trainedLength: p, streamTokens, quick }: Set
 }
 
 /**
- * Of a model trained at long texts, whose window is much shorter: to twice their length. What a policy loses is compared
- * with Λ, and Λ with re-truncation in windows as long as its own.
+ * Of a model trained at long texts, whose window is much shorter: on one of them to twice that length, on three behind it.
+ * What a policy loses is compared with Λ, and Λ with re-truncation in windows as long as its own.
  */
 function longSteps({ texts, trainedLength: p, quick }: Setting): Part[] {
   const first = ["--text", ...texts.slice(0, 1)];
   const length = quick ? SHORT : 2 * p;
   const few = ["--text", ...texts.slice(0, quick ? 1 : 3)];
   const window = Math.min(SHORT, length / 4);
+  // Keys and values of all tokens are attended under `full`: a length beyond the trained one that takes no hour per text.
+  const beyond = quick ? length : (9 / 8) * p;
   const parts = ["full", "window", "sinks", "lambda-only", "ceiling-only"];
   const windows = ["lambda", ...[window / 4, window / 8].map((nLocal) => `lambda:${nLocal}`)];
   const readings = ["--policies", [...windows, ...parts].join(), "--n-local", `${window}`];
   const again = ["--window", `${window}`, "--stride", `${window / 2}`, "--n-local", `${window}`];
-  const keys = quick ? [length / 4] : [window / 2, p / 4, (5 / 4) * p];
+  const keys = quick ? [length / 4] : [window / 2, p / 4, beyond];
   return [
+    step("end", "nll", [
+      ...[...NLL, ...few, ...fromTheEnd(beyond, quick ? length / 2 : p / 8)],
+      ...["--policies", "lambda,full,retruncation", ...again],
+    ]),
     step("curve", "nll", [...NLL, ...first, "--length", `${length}`, ...readings], {
       "nll.svg": "Fig. 3, Fig. 5: NLL by position",
     }),
-    step("end", "nll", [
-      ...[...NLL, ...few, ...fromTheEnd(length, length / 2)],
-      ...["--policies", "lambda,full,retruncation", ...again],
-    ]),
     step(
       "diagnose",
       "diagnose",
-      ["diagnose", ...first, "--length", `${quick ? length : (5 / 4) * p}`, "--policies", "full,lambda"],
+      ["diagnose", ...first, "--length", `${beyond}`, "--policies", "full,lambda"],
       DIAGNOSIS,
     ),
     step(
       "passkey",
       "passkey",
       [
-        ...["eval", "passkey", "--key-digits", "4", "--trials", "2", "--depths", "0,0.5", "--lengths", keys.join()],
+        ...["eval", "passkey", "--key-digits", "4", "--trials", "1", "--depths", "0,0.5", "--lengths", keys.join()],
         ...["--policies", "lambda,lambda+middle,full", "--max-middle", `${2 * p}`],
       ],
       { "passkey.svg": "Fig. 4, Table 2: keys found by length and depth" },

@@ -10,6 +10,7 @@ import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
 import { addLogits } from "./logits.ts";
 import { addQuantize } from "./quantize.ts";
+import { addServe } from "./serve.ts";
 import { lostOutput, warn, watchOutputs } from "./streams.ts";
 
 /** Adds commands to a program; they stop when `signal` is aborted. */
@@ -36,7 +37,8 @@ export async function runCommandLine(addMore: AddCommands): Promise<void> {
     .version(VERSION)
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  for (const add of [addGenerate, addChat, addEmbed, addLogits, addInspect, addQuantize]) add(program, abort.signal);
+  const all = [addGenerate, addChat, addServe, addEmbed, addLogits, addInspect, addQuantize];
+  for (const add of all) add(program, abort.signal);
   try {
     if (!program.commands.some((command) => command.name() === process.argv[2])) await addMore(program, abort.signal);
     await program.parseAsync();

@@ -1,0 +1,117 @@
+import { type Command, Option } from "commander";
+import { LambentError } from "../base/errors.ts";
+import type { LogEntry, Server } from "../server/server.ts";
+import { load } from "../session/model.ts";
+import { listen } from "./listen.ts";
+import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, real, whole } from "./options.ts";
+import { Stages } from "./progress.ts";
+import { warn } from "./streams.ts";
+
+interface ServeFlags extends ModelFlags {
+  readonly host: string;
+  readonly port: number;
+  readonly alias?: string[];
+  readonly parallel: number;
+  readonly queue: number;
+  readonly maxSeconds: number;
+  readonly maxNewTokens: number;
+  readonly maxBody: number;
+  readonly drainSeconds: number;
+  readonly apiKey?: string[];
+  readonly corsOrigin?: string[];
+  readonly log: "json" | "none";
+}
+
+const several = (text: string, all: string[] = []) => [...all, text];
+
+/** Adds the command `serve`; `signal` ends it, after the answers that are being written. */
+export function addServe(program: Command, signal: AbortSignal): void {
+  const command = program
+    .command("serve")
+    .description("answer HTTP requests as OpenAI's API does")
+    .option("--host <address>", "address to listen on", "127.0.0.1")
+    .option("--port <n>", "port to listen on, 0: any that is free", whole(0, 65_535), 8080);
+  modelOptions(command)
+    .option("--alias <name>", "name that the model answers to (default: that of its folder or id); repeatable", several)
+    .option("--parallel <n>", "sessions at once; each takes its memory once", whole(1, 2 ** 16), 16)
+    .option("--queue <n>", "requests that may wait for a session; others get 429", whole(0), 64)
+    .option("--max-seconds <n>", "longest time of an answer, in seconds", whole(1), 600)
+    .option("-n, --max-new-tokens <n>", "most tokens of an answer, if the request does not say", whole(1), 4096)
+    .option("--max-body <MiB>", "largest body", real(0.001, 4096), 16)
+    .option("--drain-seconds <n>", "at the end, wait so long for answers that are being written", whole(0), 30)
+    .option("--api-key <key>", "key that requests have to bring (or LAMBENT_API_KEY); repeatable", several)
+    .option(
+      "--cors-origin <origin>",
+      'origin of pages that may ask, "*": all (default: this machine\'s); repeatable',
+      several,
+    )
+    .addOption(new Option("--log <form>", "requests on stderr").choices(["json", "none"]).default("json"))
+    .action((flags: ServeFlags) => serve(flags, signal));
+}
+
+async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
+  const where = flags.model ?? DEFAULT_MODEL;
+  const { createServer } = await serverModule();
+  const stages = new Stages();
+  // The engine is in a worker, so that requests are heard while steps run.
+  const model = await load(where, { ...loadOptions(flags, signal, stages), maxSessions: flags.parallel, worker: true });
+  stages.end();
+  try {
+    for (const warning of model.warnings) warn(warning);
+    const names = flags.alias ?? [nameOf(where)];
+    const fromEnvironment = process.env.LAMBENT_API_KEY;
+    const server = createServer(Object.fromEntries(names.map((name) => [name, model])), {
+      apiKeys: flags.apiKey ?? (fromEnvironment ? [fromEnvironment] : []),
+      maxSessions: flags.parallel,
+      maxQueued: flags.queue,
+      maxSeconds: flags.maxSeconds,
+      maxNewTokens: flags.maxNewTokens,
+      maxBodyBytes: Math.floor(flags.maxBody * 2 ** 20),
+      origins: flags.corsOrigin,
+      log: flags.log === "json" ? logLine : undefined,
+    });
+    await serveUntil(server, flags, signal);
+  } finally {
+    model.dispose();
+  }
+}
+
+/** The server with the packages that it needs, which only those who serve install. */
+async function serverModule(): Promise<typeof import("../server/server.ts")> {
+  return import("../server/server.ts").catch((error) => {
+    if (error?.code !== "ERR_MODULE_NOT_FOUND") throw error;
+    const packages = "hono, @hono/node-server and zod";
+    throw new LambentError(`lambent serve needs ${packages}: npm install hono @hono/node-server zod`);
+  });
+}
+
+/** Listens until the signal or SIGTERM, then turns new requests away and waits for those that are being answered. */
+async function serveUntil(server: Server, flags: ServeFlags, signal: AbortSignal): Promise<void> {
+  const listening = await listen(server.fetch, flags);
+  warn(`listening on ${listening.url}`, "");
+  await new Promise<void>((resolve) => {
+    signal.addEventListener("abort", () => resolve(), { once: true });
+    process.once("SIGTERM", () => resolve());
+    if (signal.aborted) resolve();
+  });
+  warn("finishing what is being answered", "");
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, 1000 * flags.drainSeconds);
+  });
+  const finished = server.drain().then(() => listening.finish());
+  await Promise.race([finished, late]).finally(() => clearTimeout(timer));
+  await listening.close();
+}
+
+/** What clients call a model: a Hugging Face id as it is, else the last part of its place. */
+function nameOf(where: string): string {
+  if (/^[\w.-]+\/[\w.-]+(:[\w.-]+)?$/.test(where) && !where.startsWith(".")) return where;
+  const last = where.replace(/[/\\]+$/, "").match(/[^/\\]+$/)?.[0] ?? where;
+  return last.replace(/\.gguf$/i, "");
+}
+
+function logLine(entry: LogEntry): void {
+  const line = { time: new Date().toISOString(), ...entry, ms: Math.round(entry.ms) };
+  process.stderr.write(`${JSON.stringify(line)}\n`);
+}

@@ -1,0 +1,109 @@
+import type { Model } from "../session/model.ts";
+import { Admission } from "./admission.ts";
+import { type Answer, answer } from "./answer.ts";
+import { asApiError } from "./errors.ts";
+import { labelsOf, type Metrics } from "./metrics.ts";
+import type { ReplyEnd, ReplyEvent, Task } from "./task.ts";
+
+/** Limits of what a model does at once, and for how long. */
+export interface CoreLimits {
+  readonly maxSessions: number;
+  readonly maxQueued: number;
+  readonly maxSeconds: number;
+}
+
+/** A model as it is served: tasks in, events out, as many at once as it has sessions. */
+export class Core {
+  readonly name: string;
+  readonly model: Model;
+  readonly admission: Admission;
+  readonly #metrics: Metrics;
+  readonly #maxSeconds: number;
+
+  constructor(name: string, model: Model, metrics: Metrics, { maxSessions, maxQueued, maxSeconds }: CoreLimits) {
+    this.name = name;
+    this.model = model;
+    this.admission = new Admission({ seats: maxSessions, queue: maxQueued });
+    this.#metrics = metrics;
+    this.#maxSeconds = maxSeconds;
+  }
+
+  /**
+   * Answers a task. Aborted by `signal`, it gives its session back within a step, even if nobody reads on; after
+   * maxSeconds it ends with the reason `length`.
+   */
+  async *reply(task: Task, signal: AbortSignal): AsyncGenerator<ReplyEvent, void, undefined> {
+    const started = performance.now();
+    const ending = AbortSignal.any([signal, AbortSignal.timeout(1000 * this.#maxSeconds)]);
+    const leave = await this.admission.enter(ending);
+    const source = answer(this.model, task, ending);
+    const tokens = source.tokens();
+    const release = () => {
+      leave();
+      void tokens.return?.();
+    };
+    ending.addEventListener("abort", release, { once: true });
+    try {
+      const ids: number[] = [];
+      let text = "";
+      for await (const token of tokens) {
+        if (ids.length === 0) this.#metrics.firstToken.add((performance.now() - started) / 1000, this.#labels(task));
+        ids.push(token.id);
+        text += token.text;
+        const logprobs = token.likely ? [token.likely] : [];
+        if (token.text !== "" || logprobs.length > 0) yield { type: "text", text: token.text, logprobs };
+      }
+      yield await this.#end(source, task, ids, text);
+    } catch (error) {
+      throw asApiError(error, [this.model.tokenizer.name, this.name]);
+    } finally {
+      ending.removeEventListener("abort", release);
+      release();
+      this.#metrics.duration.add((performance.now() - started) / 1000, this.#labels(task));
+    }
+  }
+
+  /** The vectors f32[hiddenSize] of texts, and how many tokens they are. */
+  async embed(texts: readonly (string | readonly number[])[], signal: AbortSignal) {
+    const ending = AbortSignal.any([signal, AbortSignal.timeout(1000 * this.#maxSeconds)]);
+    const inputs = texts.map((text) => (typeof text === "string" ? this.model.tokenizer.encode(text) : text));
+    const tokens = inputs.reduce((sum, { length }) => sum + length, 0);
+    const leave = await this.admission.enter(ending);
+    try {
+      const vectors = await this.model.embed(inputs, { wait: true, signal: ending });
+      this.#metrics.promptTokens.add(tokens, labelsOf(this.name));
+      return { vectors, tokens };
+    } finally {
+      leave();
+    }
+  }
+
+  async #end(source: Answer, task: Task, ids: readonly number[], text: string): Promise<ReplyEnd> {
+    const { finishReason, usage, prefillSeconds, decodeSeconds } = await source.result;
+    const { completionTokens, promptTokens, cachedTokens } = usage;
+    const labels = labelsOf(this.name);
+    this.#metrics.promptTokens.add(promptTokens, labels);
+    this.#metrics.cachedTokens.add(cachedTokens, labels);
+    this.#metrics.outputTokens.add(completionTokens, labels);
+    if (completionTokens > 1) this.#metrics.perToken.add(decodeSeconds / (completionTokens - 1), this.#labels(task));
+    return {
+      type: "end",
+      reason: finishReason === "stop" ? "stop" : "length",
+      stopString: finishReason === "stop" ? this.#stopString(task, ids, text) : undefined,
+      usage,
+      prefillMs: 1000 * prefillSeconds,
+      decodeMs: 1000 * decodeSeconds,
+    };
+  }
+
+  /** The stop string behind a text, by the tokens that it was cut from. */
+  #stopString({ options }: Task, ids: readonly number[], text: string): string | undefined {
+    if (!options.stopStrings?.length) return undefined;
+    const whole = this.model.tokenizer.decode(ids, { skipSpecialTokens: false });
+    return options.stopStrings.find((stop) => whole.includes(text + stop) || whole.endsWith(stop));
+  }
+
+  #labels({ operation }: Task) {
+    return labelsOf(this.name, operation);
+  }
+}

@@ -1,0 +1,76 @@
+import * as z from "zod/mini";
+import type { Message } from "../tokenizer/chat.ts";
+import { refused } from "./errors.ts";
+import { maybe, text } from "./schemas.ts";
+
+/** Parts of a message's content; only text can be read. */
+const parts = z.array(z.looseObject({ type: text(), text: maybe(text()) }), "a list of parts");
+
+/** A call of a tool in an assistant's message. */
+const toolCall = z.looseObject({
+  id: maybe(text()),
+  type: maybe(text()),
+  function: z.looseObject({
+    name: text(),
+    arguments: maybe(z.union([text(), z.looseObject({})], "JSON as a string")),
+  }),
+});
+
+/** OpenAI's messages. */
+export const messages = z
+  .array(
+    z.looseObject({
+      role: z.enum(
+        ["system", "developer", "user", "assistant", "tool", "function"],
+        "system, developer, user, assistant or tool",
+      ),
+      content: maybe(z.union([text(), parts], "a string, a list of parts or null")),
+      tool_calls: maybe(z.array(toolCall, "a list of tool calls")),
+      tool_call_id: maybe(text()),
+      name: maybe(text()),
+      reasoning_content: maybe(text()),
+    }),
+    "a list of messages",
+  )
+  .check(z.minLength(1, "at least one message"));
+
+/** OpenAI's messages as chat templates read them: text as one string, arguments as an object. */
+export function messagesOf(list: z.output<typeof messages>): Message[] {
+  return list.map((message, i) => {
+    const { role, content, tool_calls, tool_call_id, name, reasoning_content } = message;
+    const calls = tool_calls?.map(({ function: { name, arguments: given }, ...rest }) => {
+      return { ...rest, type: "function", function: { name, arguments: argumentsOf(given) } };
+    });
+    return {
+      role: role === "developer" ? "system" : role === "function" ? "tool" : role,
+      content: textOf(content, `messages[${i}].content`),
+      ...(calls?.length ? { tool_calls: calls } : {}),
+      ...(tool_call_id ? { tool_call_id } : {}),
+      ...(name ? { name } : {}),
+      ...(reasoning_content ? { reasoning_content } : {}),
+    };
+  });
+}
+
+/** The text of a content; "" of none. Throws ApiError for a part that is no text. */
+export function textOf(content: string | z.output<typeof parts> | null | undefined, path: string): string {
+  if (typeof content === "string") return content;
+  return (content ?? [])
+    .map((part, i) => {
+      if (/^(input_|output_)?text$/.test(part.type) && typeof part.text === "string") return part.text;
+      if (part.type === "refusal") return "";
+      throw refused(`${path}[${i}].type`, "text, as the model reads nothing else", part.type, "unsupported_value");
+    })
+    .join("");
+}
+
+/** Arguments as an object where they are JSON of one, otherwise as they were said. */
+export function argumentsOf(given: unknown): unknown {
+  if (typeof given !== "string") return given ?? {};
+  try {
+    const parsed: unknown = JSON.parse(given);
+    return typeof parsed === "object" && parsed !== null ? parsed : given;
+  } catch {
+    return given === "" ? {} : given;
+  }
+}

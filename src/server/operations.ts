@@ -1,0 +1,24 @@
+import type { Metrics } from "./metrics.ts";
+import type { Service } from "./service.ts";
+
+/** GET /health: 200 while requests are taken, 503 while the server shuts down. */
+export function health({ cores }: Service): Response {
+  const closing = [...cores.values()].some(({ admission }) => admission.closed);
+  return Response.json({ status: closing ? "shutting down" : "ok" }, { status: closing ? 503 : 200 });
+}
+
+/** GET /metrics, in Prometheus' text format. */
+export async function metricsText({ cores }: Service, metrics: Metrics): Promise<Response> {
+  const models = [...new Set(cores.values())];
+  const memory = await Promise.all(models.map(async ({ name, model }) => [name, await model.memory()] as const));
+  const by = (value: (core: (typeof models)[number]) => number) => {
+    return new Map(models.map((core) => [core.name, value(core)]));
+  };
+  const text = metrics.text([
+    ["lambent_sessions_open", "Requests that have a session.", by(({ admission }) => admission.active)],
+    ["lambent_sessions_most", "Sessions that there may be.", by(({ admission }) => admission.seats)],
+    ["lambent_requests_waiting", "Requests that wait for a session.", by(({ admission }) => admission.waiting)],
+    ["lambent_memory_bytes", "WebAssembly memory.", new Map(memory)],
+  ]);
+  return new Response(text, { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } });
+}

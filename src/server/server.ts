@@ -1,0 +1,159 @@
+import { Hono } from "hono";
+import { cors } from "hono/cors";
+import { routePath } from "hono/route";
+import { mismatch, OptionError } from "../base/errors.ts";
+import type { Model } from "../session/model.ts";
+import { Core } from "./core.ts";
+import { ApiError, asApiError, openaiError } from "./errors.ts";
+import { isAllowed } from "./keys.ts";
+import { Metrics } from "./metrics.ts";
+import { chatCompletions } from "./openai_chat.ts";
+import { completions } from "./openai_completions.ts";
+import { embeddings } from "./openai_embeddings.ts";
+import { model, models } from "./openai_models.ts";
+import { health, metricsText } from "./operations.ts";
+import type { Service } from "./service.ts";
+
+/** Who may ask a server, and how much. */
+export interface ServerOptions {
+  /** Keys of which each request has to bring one, as `Authorization: Bearer KEY` or `x-api-key`; none by default. */
+  readonly apiKeys?: readonly string[] | undefined;
+  /** Requests that a model works on at once, at most its own maxSessions: 16 by default, as there. */
+  readonly maxSessions?: number | undefined;
+  /** Requests that may wait for a session beyond that, 64 by default; others get 429. */
+  readonly maxQueued?: number | undefined;
+  /** Seconds after which an answer ends (`length`), its waiting included; 600 by default. */
+  readonly maxSeconds?: number | undefined;
+  /** Tokens of an answer where the request does not say; 4096 by default. */
+  readonly maxNewTokens?: number | undefined;
+  /** 16 MiB by default. */
+  readonly maxBodyBytes?: number | undefined;
+  /** The most time that a body may take, in ms; 30,000 by default. */
+  readonly maxBodyMs?: number | undefined;
+  /** Origins of pages that may ask, "*" for all; by default those of this machine (localhost, 127.0.0.1, [::1]). */
+  readonly origins?: readonly string[] | undefined;
+  /** Called with every request when its response starts. */
+  readonly log?: ((entry: LogEntry) => void) | undefined;
+}
+
+/** A request, as it was answered. */
+export interface LogEntry {
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+  /** Until the response started. */
+  readonly ms: number;
+  /** What went wrong. */
+  readonly error?: string | undefined;
+}
+
+/** Models behind HTTP. */
+export interface Server {
+  /** Answers a request; it never rejects. */
+  readonly fetch: (request: Request) => Promise<Response>;
+  /** Turns new requests away (503); done when those that are being answered are. */
+  drain(): Promise<void>;
+}
+
+const LOCAL_ORIGIN = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
+
+/**
+ * Models behind the APIs that clients speak (docs/SERVE.md), by the names that they answer to, the first one by default.
+ * Runs wherever there are Request and Response.
+ *
+ * @example
+ * const server = createServer({ "lambent-llama-5m": await load("models/lambent-llama-5m") });
+ * Bun.serve({ port: 8080, fetch: server.fetch });
+ *
+ * @throws OptionError for an option out of its range
+ */
+export function createServer(served: Readonly<Record<string, Model>>, options: ServerOptions = {}): Server {
+  const metrics = new Metrics();
+  const service = serviceOf(served, options, metrics);
+  const faults = new WeakMap<Request, string>();
+  const app = new Hono();
+  app.use(cors({ origin: originsOf(options.origins), exposeHeaders: ["retry-after"], maxAge: 86_400 }));
+  app.use(async (context, next) => {
+    const started = performance.now();
+    await next();
+    const { method, path, raw } = context.req;
+    const { status } = context.res;
+    metrics.requests.add(1, { route: routePath(context, -1), status: `${status}` });
+    options.log?.({ method, path, status, ms: performance.now() - started, error: faults.get(raw) });
+  });
+  app.use(async (context, next) => {
+    if (context.req.path === "/health" || (await isAllowed(context.req.raw.headers, options.apiKeys))) return next();
+    throw new ApiError(401, "expected an API key, found none that is known", { code: "invalid_api_key" });
+  });
+  addRoutes(app, service, metrics);
+  app.notFound((context) => {
+    const { method, path } = context.req;
+    return errorResponse(
+      new ApiError(404, mismatch("path", "one of the API", `${method} ${path}`), { code: "not_found" }),
+    );
+  });
+  app.onError((error, context) => {
+    const known = asApiError(error);
+    faults.set(context.req.raw, known.status === 500 ? `${error.stack}` : known.message);
+    return errorResponse(known);
+  });
+  return {
+    fetch: async (request) => app.fetch(request),
+    async drain() {
+      await Promise.all([...new Set(service.cores.values())].map(({ admission }) => admission.close()));
+    },
+  };
+}
+
+function addRoutes(app: Hono, service: Service, metrics: Metrics): void {
+  app.get("/health", () => health(service));
+  app.get("/metrics", () => metricsText(service, metrics));
+  app.get("/v1/models", () => models(service));
+  app.get("/v1/models/:model{.+}", (context) => model(service, context.req.param("model")));
+  app.post("/v1/chat/completions", (context) => chatCompletions(context.req.raw, service));
+  app.post("/v1/completions", (context) => completions(context.req.raw, service));
+  app.post("/v1/embeddings", (context) => embeddings(context.req.raw, service));
+}
+
+/** Whether pages of an origin may ask. */
+function originsOf(allowed: readonly string[] | undefined): (origin: string) => string | null {
+  if (!allowed) return (origin) => (LOCAL_ORIGIN.test(origin) ? origin : null);
+  return (origin) => (allowed.includes("*") || allowed.includes(origin) ? origin : null);
+}
+
+function errorResponse(error: ApiError): Response {
+  const { retryAfter } = error.facts;
+  const headers: Record<string, string> = retryAfter === undefined ? {} : { "retry-after": `${retryAfter}` };
+  return Response.json(openaiError(error), { status: error.status, headers });
+}
+
+/** The models, each with its limits; names of the same model share them. */
+function serviceOf(served: Readonly<Record<string, Model>>, options: ServerOptions, metrics: Metrics): Service {
+  const limits = {
+    maxSessions: count("maxSessions", options.maxSessions ?? 16, 1),
+    maxQueued: count("maxQueued", options.maxQueued ?? 64, 0),
+    maxSeconds: count("maxSeconds", options.maxSeconds ?? 600, 1),
+  };
+  const cores = new Map<string, Core>();
+  const known = new Map<Model, Core>();
+  for (const [name, model] of Object.entries(served)) {
+    const core = known.get(model) ?? new Core(name, model, metrics, limits);
+    known.set(model, core);
+    cores.set(name, core);
+  }
+  if (cores.size === 0) throw new OptionError(mismatch("models", "at least one", "none"));
+  return {
+    cores,
+    limits: {
+      maxBodyBytes: count("maxBodyBytes", options.maxBodyBytes ?? 2 ** 24, 1),
+      maxBodyMs: count("maxBodyMs", options.maxBodyMs ?? 30_000, 1),
+    },
+    maxNewTokens: count("maxNewTokens", options.maxNewTokens ?? 4096, 1),
+    created: Math.floor(Date.now() / 1000),
+  };
+}
+
+function count(name: string, value: number, least: number): number {
+  if (Number.isSafeInteger(value) && value >= least) return value;
+  throw new OptionError(mismatch(name, `a whole number from ${least} on`, value));
+}

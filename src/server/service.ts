@@ -1,0 +1,28 @@
+import { show } from "../base/errors.ts";
+import type { BodyLimits } from "./body.ts";
+import type { Core } from "./core.ts";
+import { ApiError } from "./errors.ts";
+
+/** What the dialects share: the models, and the limits. */
+export interface Service {
+  /** Models by the names that they answer to, the first one by default. */
+  readonly cores: ReadonlyMap<string, Core>;
+  readonly limits: BodyLimits;
+  /** The most tokens of an answer, where the request does not say. */
+  readonly maxNewTokens: number;
+  /** Seconds since 1970 at which the server started. */
+  readonly created: number;
+}
+
+/** The model that a request names, the first one if it names none. Throws ApiError 404 for an unknown name. */
+export function coreOf({ cores }: Service, name: string | null | undefined): Core {
+  const core = name ? cores.get(name) : cores.values().next().value;
+  if (core) return core;
+  const known = [...cores.keys()].join(", ");
+  throw new ApiError(404, `model: expected ${known}, found ${show(name)}`, { param: "model", code: "model_not_found" });
+}
+
+/** A name that no other answer has. */
+export function newId(prefix: string): string {
+  return `${prefix}${crypto.randomUUID().replaceAll("-", "")}`;
+}
