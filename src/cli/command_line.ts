@@ -4,6 +4,7 @@ import { messageOf } from "../base/realm.ts";
 import { VERSION } from "../base/version.ts";
 import { detectHost } from "../runtime/detect.ts";
 import { provideRuntime } from "../runtime/index.ts";
+import { addChat } from "./chat.ts";
 import { addEmbed } from "./embed.ts";
 import { addGenerate } from "./generate.ts";
 import { addInspect } from "./inspect.ts";
@@ -36,7 +37,8 @@ export async function runCommandLine(addMore: AddCommands): Promise<void> {
     .version(VERSION)
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  for (const add of [addGenerate, addEmbed, addLogits, addInspect, addQuantize, addServe]) add(program, abort.signal);
+  const all = [addGenerate, addChat, addServe, addEmbed, addLogits, addInspect, addQuantize];
+  for (const add of all) add(program, abort.signal);
   try {
     if (!program.commands.some((command) => command.name() === process.argv[2])) await addMore(program, abort.signal);
     await program.parseAsync();

@@ -1,5 +1,4 @@
-import type { Command } from "commander";
-import { InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { mismatch } from "../base/errors.ts";
 import { drawSeed } from "../base/random.ts";
 import { LocalService } from "../service/local.ts";
@@ -9,57 +8,18 @@ import { loadEngine, withCheckpoint } from "../session/load.ts";
 import { requireTokenizer } from "../session/load_tokenizer.ts";
 import { Model, type ModelInfo } from "../session/model.ts";
 import { resolveSettings } from "../session/settings.ts";
-import {
-  DEFAULT_MODEL,
-  describeMiddle,
-  loadOptions,
-  type ModelFlags,
-  modelOptions,
-  real,
-  usageError,
-  whole,
-} from "./options.ts";
+import { type ChoosingFlags, choosingOf, choosingOptions } from "./choosing.ts";
+import { DEFAULT_MODEL, describeMiddle, loadOptions, type ModelFlags, modelOptions, usageError } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { readStdin, warn, warnUnused, write } from "./streams.ts";
 
 /** The prompt if none is given. */
 const DEFAULT_PROMPT = "It was late in the evening when the old captain came home.";
 
-interface GenerateFlags extends ModelFlags {
+interface GenerateFlags extends ModelFlags, ChoosingFlags {
   readonly prompt?: string;
-  readonly maxNewTokens?: number;
-  readonly temperature?: number;
-  readonly topK?: number;
-  readonly topP?: number;
-  readonly minP?: number;
-  readonly repetitionPenalty?: number;
-  readonly repeatLastN?: number;
-  readonly noRepeatNgramSize?: number;
-  readonly minNewTokens?: number;
-  readonly badWord?: string[];
-  readonly logitBias?: (readonly [number, number])[];
-  readonly lookup?: number;
-  readonly seed?: number;
-  readonly stop?: string[];
-  readonly ignoreEos?: boolean;
   readonly output: "text" | "jsonl";
   readonly stats?: boolean | "text" | "json";
-}
-
-const several = (text: string, all: string[] = []) => [...all, text];
-
-/** Not the negation of a flag --repeat-ngram-size, as commander would have it. */
-function noRepeatNgramSize(): Option {
-  const option = new Option("--no-repeat-ngram-size <n>", "no n tokens in a row occur twice, 0: off");
-  option.negate = false;
-  return option.argParser(whole(0));
-}
-
-function biases(text: string, all: (readonly [number, number])[] = []): (readonly [number, number])[] {
-  const [id = "", bias = ""] = text.split("=");
-  const pair = [Number(id), Number(bias)] as const;
-  if (/^\d+$/.test(id) && bias.trim() !== "" && pair[1] < Infinity) return [...all, pair];
-  throw new InvalidArgumentError(`expected an id=bias, found ${text}`);
 }
 
 /** Adds the command `generate`; `signal` aborts it. */
@@ -69,26 +29,7 @@ export function addGenerate(program: Command, signal: AbortSignal): void {
     .description("continue a text; with no argument, tell a story")
     .argument("[prompt]", "text to continue (or --prompt, or standard input)")
     .option("--prompt <text>", "text to continue");
-  modelOptions(command)
-    .option("-n, --max-new-tokens <n>", "most tokens to add, -1: until stopped", whole(-1))
-    .option("--temperature <t>", "divides the logits, 0: greedy", real(0))
-    .option("--top-k <k>", "sample from the k most likely tokens, 0: all", whole(0))
-    .option("--top-p <p>", "sample from the fewest tokens whose probabilities add up to this", real(0, 1))
-    .option("--min-p <p>", "leave out tokens less likely than this times the most likely one", real(0, 1))
-    .option("--repetition-penalty <x>", "above 1: avoid what occurs among the last repeat-last-n tokens", real(0))
-    .option(
-      "--repeat-last-n <n>",
-      "latest tokens that the penalty and no-repeat-ngram-size count (default: n-local)",
-      whole(1),
-    )
-    .addOption(noRepeatNgramSize())
-    .option("--min-new-tokens <n>", "minimum of new tokens before a stop token may end the text", whole(0))
-    .option("--bad-word <text>", "never write this; repeatable", several)
-    .option("--logit-bias <id=bias>", "add this to a token's logit; repeatable", biases)
-    .option("--lookup <n>", "read up to n tokens ahead where the text repeats itself; the same text, faster", whole(0))
-    .option("-s, --seed <n>", "the same seed gives the same text (default: random, printed)", whole(0))
-    .option("--stop <text>", "end before this text; repeatable", several)
-    .option("--ignore-eos", "do not stop at the model's stop tokens")
+  choosingOptions(modelOptions(command))
     .addOption(new Option("--output <form>", "what to print").choices(["text", "jsonl"]).default("text"))
     .addOption(new Option("--stats [form]", "print counts and times to stderr at the end").choices(["text", "json"]))
     .addHelpText("after", "\nDefaults: the model's generation_config.json, then Hugging Face's.")
@@ -104,19 +45,7 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
   const where = flags.model ?? DEFAULT_MODEL;
   const stages = new Stages();
   const generating: GenerateOptions = {
-    maxNewTokens: flags.maxNewTokens,
-    temperature: flags.temperature,
-    topK: flags.topK,
-    topP: flags.topP,
-    minP: flags.minP,
-    repetitionPenalty: flags.repetitionPenalty,
-    noRepeatNgramSize: flags.noRepeatNgramSize,
-    minNewTokens: flags.minNewTokens,
-    badWords: flags.badWord,
-    logitBias: flags.logitBias,
-    stopStrings: flags.stop,
-    ignoreEos: flags.ignoreEos,
-    promptLookupNumTokens: flags.lookup,
+    ...choosingOf(flags),
     signal,
     onProgress: (read, total) => stages.update("reading the prompt", read, total),
   };

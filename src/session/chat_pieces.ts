@@ -21,9 +21,11 @@ export function cutChat(tokenizer: Tokenizer, messages: readonly Message[], opti
   const text = renderChat(tokenizer, messages, options);
   const places = locate(text, messages);
   const cuts: number[] = [];
+  // Between most messages is the same text.
+  const specials = new Map<string, Special | undefined>();
   const shown = places.filter((place) => place !== undefined);
   for (const [i, { end }] of shown.entries()) {
-    const at = cutOf(tokenizer, text.slice(0, shown[i + 1]?.begin), end);
+    const at = cutOf(tokenizer, text.slice(0, shown[i + 1]?.begin), end, specials);
     if (at !== undefined && at > (cuts.at(-1) ?? 0)) cuts.push(at);
   }
   const texts = [0, ...cuts].map((from, i) => text.slice(from, cuts[i]));
@@ -48,9 +50,15 @@ function locate(text: string, messages: readonly Message[]): ({ begin: number; e
 }
 
 /** Where a text is cut behind `end`; undefined: nowhere. */
-function cutOf(tokenizer: Tokenizer, text: string, end: number): number | undefined {
+function cutOf(
+  tokenizer: Tokenizer,
+  text: string,
+  end: number,
+  specials: Map<string, Special | undefined>,
+): number | undefined {
   const between = text.slice(end);
-  const special = firstSpecial(tokenizer, between);
+  if (!specials.has(between)) specials.set(between, firstSpecial(tokenizer, between));
+  const special = specials.get(between);
   if (special) return end + special.at;
   const [, before = "", lines = ""] = between.match(/^([^\n]*)(\n+)/) ?? [];
   if (lines === "") return undefined;
@@ -67,8 +75,14 @@ function cutOf(tokenizer: Tokenizer, text: string, end: number): number | undefi
   return [to, to - 1, from].find(keeps);
 }
 
+/** A special token in a text. */
+interface Special {
+  readonly at: number;
+  readonly token: string;
+}
+
 /** The first special token that is written in a text. */
-function firstSpecial(tokenizer: Tokenizer, text: string): { readonly at: number; readonly token: string } | undefined {
+function firstSpecial(tokenizer: Tokenizer, text: string): Special | undefined {
   const id = tokenizer.encode(text, { addSpecialTokens: false }).find((id) => tokenizer.isSpecial(id));
   const token = id === undefined ? undefined : tokenizer.token(id);
   const at = token ? text.indexOf(token) : -1;

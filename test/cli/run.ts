@@ -31,6 +31,52 @@ export function start<Input extends "pipe" | "ignore" | Uint8Array>(args: readon
   return child;
 }
 
+/** A command line in a pseudo terminal of 100 columns. */
+export class Terminal {
+  readonly child: Bun.Subprocess;
+  #text = "";
+  #heard: () => void = () => {};
+
+  constructor(args: readonly string[]) {
+    const decoder = new TextDecoder();
+    const data = (_: unknown, bytes: Uint8Array) => {
+      this.#text += decoder.decode(bytes, { stream: true });
+      this.#heard();
+    };
+    this.child = Bun.spawn([process.execPath, MAIN, ...args], {
+      env: { ...ENVIRONMENT, TERM: "xterm" },
+      cwd: ROOT,
+      terminal: { cols: 100, rows: 40, data },
+    });
+    running.add(this.child);
+    this.child.exited.finally(() => {
+      running.delete(this.child);
+      this.#heard();
+    });
+  }
+
+  type(keys: string): void {
+    this.child.terminal?.write(keys);
+  }
+
+  /** What is written up to and with the next `end`, without escape sequences. */
+  async until(end: string): Promise<string> {
+    for (;;) {
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: escape sequences begin with one
+      const clean = this.#text.replace(/\x1b\[[0-9;]*[A-Za-z]/g, "").replaceAll("\r", "");
+      const at = clean.indexOf(end);
+      if (at >= 0) {
+        this.#text = clean.slice(at + end.length);
+        return clean.slice(0, at + end.length);
+      }
+      if (this.child.exitCode !== null) throw new Error(`it ended before ${JSON.stringify(end)}: ${clean}`);
+      await new Promise<void>((resolve) => {
+        this.#heard = resolve;
+      });
+    }
+  }
+}
+
 /** Runs it to its end. */
 export async function lambent(args: readonly string[], stdin?: string | Uint8Array): Promise<Run> {
   const input = stdin === undefined ? "ignore" : typeof stdin === "string" ? new TextEncoder().encode(stdin) : stdin;

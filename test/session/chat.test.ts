@@ -27,6 +27,8 @@ const NOTHING: ChatStore = { latest: async () => undefined, put() {} };
 /** A template that drops what is between <| and |> from earlier answers, as those of reasoning models do. */
 const REWRITING = `{% for m in messages %}<{{ m.role }}>{% if m.role == 'assistant' and not loop.last %}{{ m.content.split(' ')[-1] }}{% else %}{{ m.content }}{% endif %}<|end|>
 {% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}`;
+/** That of the embedded models: between turns are a quote and two line ends, which meet in tokens. */
+const NOVEL = readFileSync(join(MODELS, "recipe/chat_template.jinja"), "utf8");
 /** Answers that differ with what was read, quickly. */
 const BRIEF = { maxNewTokens: 6, temperature: 2, topK: 0 } as const;
 
@@ -61,37 +63,40 @@ const step = fc.oneof(
   }),
 );
 
-describe.each(Object.entries({ ...TEMPLATES, rewriting: REWRITING }))("the template %s", (_, template) => {
-  test("lives of a chat answer as fresh sessions do, in and beyond the window", async () => {
-    const { folder } = folderOf(template);
-    const options = { nLocal: 48, nGlobal: 40 };
-    using model = await load(folder, options);
-    using other = await load(folder, { ...options, chatStore: NOTHING });
-    const life = fc.asyncProperty(fc.array(step, { minLength: 2, maxLength: 10 }), async (steps) => {
-      let chat: Chat = model.chat({ ...BRIEF, messages: [user("Hello.")] });
-      for (const [seed, { kind, text, ...rest }] of steps.entries()) {
-        const answers = kind === "send" || kind === "regenerate";
-        if (kind === "edit") {
-          const { at } = rest as { at: number };
-          chat.edit(at % chat.messages.length, text);
+describe.each(Object.entries({ ...TEMPLATES, rewriting: REWRITING, novel: NOVEL }))(
+  "the template %s",
+  (_, template) => {
+    test("lives of a chat answer as fresh sessions do, in and beyond the window", async () => {
+      const { folder } = folderOf(template);
+      const options = { nLocal: 48, nGlobal: 40 };
+      using model = await load(folder, options);
+      using other = await load(folder, { ...options, chatStore: NOTHING });
+      const life = fc.asyncProperty(fc.array(step, { minLength: 2, maxLength: 10 }), async (steps) => {
+        let chat: Chat = model.chat({ ...BRIEF, messages: [user("Hello.")] });
+        for (const [seed, { kind, text, ...rest }] of steps.entries()) {
+          const answers = kind === "send" || kind === "regenerate";
+          if (kind === "edit") {
+            const { at } = rest as { at: number };
+            chat.edit(at % chat.messages.length, text);
+          }
+          if (kind === "undo" && chat.messages.length > 2) expect(chat.undo()).toMatchObject({ role: "user" });
+          if (kind === "system") chat.setSystem(text);
+          if (kind === "fork") chat = chat.fork();
+          if (kind === "save") chat = model.restoreChat(await chat.save(), BRIEF);
+          if (!answers || chat.messages.every(({ role }) => role === "system")) continue;
+          const result = await ended(kind === "send" ? chat.send(text, { seed }) : chat.regenerate({ seed }));
+          const asked = chat.messages.slice(0, -1);
+          expect(chat.messages.at(-1)).toEqual({ role: "assistant", content: result.text });
+          const { text: expected, logitsHash, usage } = await fresh(other, asked, seed);
+          expect(result).toMatchObject({ text: expected, logitsHash });
+          expect(result.usage.promptTokens).toBe(usage.promptTokens);
         }
-        if (kind === "undo" && chat.messages.length > 2) expect(chat.undo()).toMatchObject({ role: "user" });
-        if (kind === "system") chat.setSystem(text);
-        if (kind === "fork") chat = chat.fork();
-        if (kind === "save") chat = model.restoreChat(await chat.save(), BRIEF);
-        if (!answers || chat.messages.every(({ role }) => role === "system")) continue;
-        const result = await ended(kind === "send" ? chat.send(text, { seed }) : chat.regenerate({ seed }));
-        const asked = chat.messages.slice(0, -1);
-        expect(chat.messages.at(-1)).toEqual({ role: "assistant", content: result.text });
-        const { text: expected, logitsHash, usage } = await fresh(other, asked, seed);
-        expect(result).toMatchObject({ text: expected, logitsHash });
-        expect(result.usage.promptTokens).toBe(usage.promptTokens);
-      }
+      });
+      await fc.assert(life, { numRuns: 8 });
+      expect(await freeSlots(model)).toBe(16);
     });
-    await fc.assert(life, { numRuns: 8 });
-    expect(await freeSlots(model)).toBe(16);
-  });
-});
+  },
+);
 
 test("200 turns: constant memory and states, only new turns are read, by a chat and by a client that resends all", async () => {
   const states: number[] = [];
@@ -289,10 +294,9 @@ describe("a chat", () => {
 });
 
 test("the embedded models talk as in a novel: an answer ends where the other would speak", async () => {
-  const template = readFileSync(join(MODELS, "recipe/chat_template.jinja"), "utf8");
   for (const name of ["lambent-llama-5m", "lambent-gptj-6m", "lambent-mpt-5m"]) {
     using model = await load(join(MODELS, name));
-    expect(model.tokenizer.chatTemplate).toBe(template);
+    expect(model.tokenizer.chatTemplate).toBe(NOVEL);
     const chat = model.chat({ seed: 2 });
     for (const question of ["Good evening.", "Where have you been?"]) {
       const { finishReason, text } = await ended(chat.send(question));
