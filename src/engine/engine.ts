@@ -1,6 +1,7 @@
 import { mismatch, OptionError } from "../base/errors.ts";
 import { drawSeed } from "../base/random.ts";
 import type { Checkpoint } from "../formats/checkpoint.ts";
+import type { Grammar } from "../grammar/index.ts";
 import type { Bank } from "../machine/bank.ts";
 import { Xxh64 } from "../machine/hash.ts";
 import type { Kernels } from "../machine/kernels.ts";
@@ -12,6 +13,7 @@ import { type Planned, type PlanningOptions, planCheckpoint } from "../plan/plan
 import { loadMachine, type ReadingOptions } from "../plan/read_weights.ts";
 import { Batch, type Work, type WorkRows } from "./batch.ts";
 import { Caches } from "./caches.ts";
+import { formatNow, formatOf } from "./format.ts";
 import { Logits } from "./logits.ts";
 import { Lookup } from "./lookup.ts";
 import { type Choice, type Choosing, checkSampling, Sampler } from "./sampler.ts";
@@ -150,11 +152,11 @@ export class Engine {
     this.slots.give(session.slot);
   }
 
-  /** Begins a generation: what it chooses by, its own random numbers, if a seed is given, and its own logits hash. */
-  begin(id: number, seed: number | undefined, choosing: Choosing): void {
+  /** Begins a generation: what it chooses by, random numbers of a seed, its own logits hash, the grammar of its text. */
+  begin(id: number, seed: number | undefined, choosing: Choosing, grammar?: Grammar): void {
     checkSampling(choosing);
     const session = this.state(id);
-    session.generation = { choosing, promptTokens: -1 };
+    session.generation = { choosing, promptTokens: -1, format: grammar && formatOf(grammar, this.kernels) };
     session.hash = new Xxh64(this.kernels);
     if (seed !== undefined) this.reseed(id, seed);
   }
@@ -238,8 +240,10 @@ export class Engine {
       if (!session.hasLogits) throw new OptionError(`session ${id} has no logits to choose from: append tokens first`);
       const logits = this.logits(session);
       session.hash.update(new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength));
-      const choice = this.#sampler.choose(logits, ...chosenBy(session, alone), session.random);
+      const format = alone ? undefined : formatNow(session);
+      const choice = this.#sampler.choose(logits, ...chosenBy(session, alone), session.random, format?.mask);
       hold(session, choice.id);
+      format?.take(choice.id);
       return { ...choice, position: session.position };
     });
   }

@@ -1,6 +1,7 @@
 import { mismatch, OptionError } from "../base/errors.ts";
 import { exp, log } from "../base/math.ts";
 import { draw, type Random } from "../base/random.ts";
+import type { ResponseFormat } from "../grammar/index.ts";
 import { type Cuts, cutRest, cutTopH, TOP_H_TOKENS } from "./cuts.ts";
 import { type History, type Processing, Processors } from "./processors.ts";
 
@@ -22,6 +23,8 @@ export interface Sampling {
 
 /** Everything that a token is chosen by: plain data, which crosses to a worker once per generation. */
 export interface Choosing extends Sampling, Processing, Cuts {
+  /** What the text has to be. */
+  readonly responseFormat?: ResponseFormat | undefined;
   /** The most tokens that a step reads ahead because they may be chosen next; changes nothing but the time that it takes. */
   readonly promptLookupNumTokens?: number | undefined;
 }
@@ -63,9 +66,13 @@ export class Sampler {
     this.#weights = new Float64Array(vocabSize);
   }
 
-  /** `logits` f32[vocab], all finite. Throws OptionError if every token is forbidden. */
-  choose(logits: Float32Array, choosing: Choosing, history: History, random: Random): Choice {
+  /**
+   * `logits` f32[vocab], all finite; `mask`: the tokens that may be chosen, bit id % 32 of word id >> 5. Throws OptionError
+   * if every token is forbidden.
+   */
+  choose(logits: Float32Array, choosing: Choosing, history: History, random: Random, mask?: Uint32Array): Choice {
     const scores = this.process(logits, choosing, history);
+    if (mask) applyMask(scores, mask);
     const best = argmax(scores);
     if (!((scores[best] as number) > -Infinity))
       throw new OptionError(mismatch("next token", "one that may be chosen", "none, as all are forbidden"));
@@ -167,6 +174,17 @@ function cut(weights: Float64Array, count: number, choosing: Choosing): readonly
   }
   while (count > 1 && (weights[count - 1] as number) < minP) count--;
   return cutRest(weights, count, choosing);
+}
+
+/** Forbids tokens whose bit is not set, and those behind the mask's end. */
+function applyMask(scores: Float32Array, mask: Uint32Array): void {
+  for (let word = 0; 32 * word < scores.length; word++) {
+    const bits = mask[word] ?? 0;
+    if (bits === 0) scores.fill(-Infinity, 32 * word, 32 * word + 32);
+    else if (bits !== 0xffffffff) {
+      for (let bit = 0; bit < 32; bit++) if (((bits >>> bit) & 1) === 0) scores[32 * word + bit] = -Infinity;
+    }
+  }
 }
 
 /** The index of the largest value, the first of equals. */

@@ -1,5 +1,5 @@
 import { ModelError, mismatch } from "../base/errors.ts";
-import { parseSafetensors, safetensorsHeader, type TensorInfo } from "../formats/safetensors.ts";
+import { parseSafetensors, safetensorsHeader } from "../formats/safetensors.ts";
 import { Xxh64 } from "../machine/hash.ts";
 import { attentionOf } from "../models/program.ts";
 import { CACHE_PARTS } from "../plan/cache.ts";
@@ -7,6 +7,21 @@ import { MIDDLE_QUERIES, POLICIES, type Policy } from "../plan/policy.ts";
 import { StopStrings } from "../tokenizer/stop.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import type { Engine } from "./engine.ts";
+import {
+  ascii,
+  bigInts,
+  bytesOf,
+  expectSame,
+  type Field,
+  formatFields,
+  hex,
+  integers,
+  NAME,
+  padded,
+  type Reader,
+  readFormat,
+  sameShape,
+} from "./snapshot_fields.ts";
 import { NO_TEXT, type SessionState, type TextState, TURNS, type Turn } from "./state.ts";
 
 /**
@@ -14,18 +29,7 @@ import { NO_TEXT, type SessionState, type TextState, TURNS, type Turn } from "./
  * layer_policies, and is read as what it is where all layers have one policy.
  */
 const VERSION = 2;
-const NAME = "snapshot";
 const TAIL_BYTES = StopStrings.MAX_BYTES;
-
-/** Copies a field of so many values out of a snapshot. */
-type Reader = (name: string, dtype: Field["dtype"], length: number) => Uint8Array<ArrayBuffer>;
-
-interface Field {
-  readonly name: string;
-  readonly dtype: "F32" | "BF16" | "I32" | "I64" | "U8" | "U64";
-  readonly shape: readonly number[];
-  readonly bytes: Uint8Array;
-}
 
 /** What the cache's formats are in a snapshot; a head's int8 numbers and their scales are bytes. */
 const CACHE_TENSORS = { f32: "F32", bf16: "BF16", int8: "U8" } as const;
@@ -87,6 +91,7 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
   const id = engine.open(0, 0);
   try {
     const state = restoreNumbers(engine, id, read);
+    if (tensors.has("format")) state.format = readFormat(read);
     for (const field of memory(engine, state)) field.bytes.set(sameShape(field, tensors.get(field.name), snapshot));
     if (state.hasLogits && !engine.logits(state).every(Number.isFinite)) {
       throw new ModelError(mismatch(`${NAME}: logits`, "finite numbers", "others"));
@@ -105,6 +110,7 @@ function numbers(engine: Engine, session: SessionState, text: TextState): Field[
   const middle = middleNumbers(engine.plan.policy);
   const own = layerPolicies(engine);
   const progress = [position, origin, pending, hasLogits ? 1 : 0, random.seed, random.counter];
+  const { format } = session;
   return [
     bigInts("version", [VERSION]),
     { name: "model_hash", dtype: "U64", shape: [1], bytes: bytesOf(BigUint64Array.of(engine.modelHash)) },
@@ -115,6 +121,7 @@ function numbers(engine: Engine, session: SessionState, text: TextState): Field[
     ...(middle ? [bigInts("middle", middle)] : []),
     bigInts("progress", progress),
     { name: "recent", dtype: "I32", shape: [session.recent.length], bytes: bytesOf(session.recent) },
+    ...(format ? formatFields(format) : []),
     ...textFields(text),
   ];
 }
@@ -218,17 +225,6 @@ function readTail(name: string, read: Reader): string {
   }
 }
 
-function sameShape(field: Omit<Field, "bytes">, tensor: TensorInfo | undefined, snapshot: Uint8Array): Uint8Array {
-  const expected = `${field.dtype} [${field.shape}]`;
-  const found = tensor ? `${tensor.dtype} [${tensor.shape}]` : "none";
-  if (!tensor || expected !== found) throw new ModelError(mismatch(`${NAME}: ${field.name}`, expected, found));
-  return snapshot.subarray(tensor.begin, tensor.end);
-}
-
-function expectSame(field: string, expected: string, found: string): void {
-  if (expected !== found) throw new ModelError(mismatch(`${NAME}: ${field}`, expected, found));
-}
-
 /** The formats of the matrices, such as "bf16" or "bf16,f32"; `short`: "kept" for all that keep numbers as stored. */
 export function dtypesOf({ plan }: Pick<Engine, "plan">, short = false): string {
   const matrices = plan.weights.filter(({ weight }) => weight.shape.length === 2 && !weight.dtype);
@@ -268,30 +264,4 @@ function showMiddle(numbers: readonly number[] | undefined): string {
   const [middleK, middleDistance, firstLayer, maxMiddle, queries] = numbers;
   const name = MIDDLE_QUERIES[queries as number] ?? "another";
   return `middleK ${middleK}, middleDistance ${middleDistance}, firstLayer ${firstLayer}, maxMiddle ${maxMiddle}, middleQueries ${name}`;
-}
-
-function bigInts(name: string, values: readonly number[]): Field {
-  return { name, dtype: "I64", shape: [values.length], bytes: bytesOf(BigInt64Array.from(values.map(BigInt))) };
-}
-
-function integers(bytes: Uint8Array): number[] {
-  return [...new BigInt64Array(bytes.buffer as ArrayBuffer)].map(Number);
-}
-
-function padded(text: string, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
-  bytes.set(new TextEncoder().encode(text).subarray(0, length));
-  return bytes;
-}
-
-function ascii(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes).replace(/\0+$/, "");
-}
-
-function hex(value: bigint): string {
-  return value.toString(16).padStart(16, "0");
-}
-
-function bytesOf(array: ArrayBufferView): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
 }

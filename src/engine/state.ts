@@ -1,14 +1,31 @@
 import { OptionError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
+import type { Grammar, GrammarState } from "../grammar/index.ts";
 import type { Xxh64 } from "../machine/hash.ts";
 import { NO_TAIL, type Tail } from "../tokenizer/shown_stops.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import type { History } from "./processors.ts";
 import { type Choosing, GREEDY } from "./sampler.ts";
 
+/** A grammar, and XXH64 of what it was compiled from, which tells grammars apart in snapshots. */
+export interface Format {
+  readonly grammar: Grammar;
+  readonly hash: bigint;
+}
+
+/** How far a session's text has come in a grammar, by its hash; of constant size. */
+export interface FormatState {
+  readonly hash: bigint;
+  /** Of the token that is chosen next, if nothing else is read before. */
+  readonly position: number;
+  readonly state: GrammarState;
+}
+
 /** What the tokens of a session are chosen by. */
 export interface ChoosingState {
   readonly choosing: Choosing;
+  /** What the text has to be, if anything is asked of it. */
+  readonly format?: Format | undefined;
   /** Tokens of the session before the first that was chosen by it: the prompt. −1: none was chosen yet. */
   readonly promptTokens: number;
 }
@@ -34,6 +51,8 @@ export interface SessionState {
   /** Of every logits row that chose a token since generation began. */
   hash: Xxh64;
   generation: ChoosingState;
+  /** How far the last text has come of which a format was asked. */
+  format: FormatState | undefined;
 }
 
 /**
@@ -56,13 +75,14 @@ export function started(slot: number, origin: number, seed: number, remembered: 
     recent: new Int32Array(remembered).fill(-1),
     random: { seed, counter: 0 },
     generation: { choosing: GREEDY, promptTokens: -1 },
+    format: undefined,
   };
 }
 
 /** The session is at its first token again. */
 export function restart(session: SessionState): void {
   session.recent.fill(-1);
-  Object.assign(session, { position: session.origin, pending: -1, hasLogits: false });
+  Object.assign(session, { position: session.origin, pending: -1, hasLogits: false, format: undefined });
 }
 
 /** The session has read these tokens; its slot is theirs already. */

@@ -1,4 +1,5 @@
 import { mismatch, OptionError } from "../base/errors.ts";
+import type { StringTable } from "../base/string_table.ts";
 import { POOLINGS } from "../engine/embed.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Choosing } from "../engine/sampler.ts";
@@ -6,6 +7,7 @@ import type { Waited } from "../engine/slots.ts";
 import { dtypesOf, readSnapshot, writeSnapshot } from "../engine/snapshot.ts";
 import type { TextState } from "../engine/state.ts";
 import { embedAll } from "./embedding.ts";
+import { Grammars } from "./grammars.ts";
 import type {
   ChosenToken,
   EmbedOptions,
@@ -23,12 +25,15 @@ export class LocalService implements EngineService {
   readonly #sessions = new Set<number>();
   /** End the waiting for a slot. No AbortController: in workerd, one of another request may not be touched. */
   readonly #leaves = new Set<(reason: unknown) => void>();
+  readonly #grammars: Grammars;
   #closed: OptionError | undefined;
   #engine: Engine | undefined;
   #threads: number;
 
-  constructor(engine: Engine) {
+  /** @param tokens the bytes of every token by id, for what asks for a format */
+  constructor(engine: Engine, tokens?: () => StringTable) {
     this.facts = factsOf(engine);
+    this.#grammars = new Grammars(tokens);
     this.#engine = engine;
     this.#threads = engine.threads;
   }
@@ -101,7 +106,9 @@ export class LocalService implements EngineService {
   }
 
   async begin(id: number, seed: number | undefined, choosing: Choosing): Promise<void> {
-    this.#open.begin(id, seed, choosing);
+    const { responseFormat, stopTokens } = choosing;
+    const grammar = responseFormat && this.#grammars.of(responseFormat, stopTokens);
+    this.#open.begin(id, seed, choosing, grammar);
   }
 
   async append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Sampling } from "../engine/sampler.ts";
+import type { ResponseFormat } from "../grammar/index.ts";
 import type { ChatOptions } from "../tokenizer/chat.ts";
 
 type OptionalSampling = { readonly [K in keyof Sampling]?: Sampling[K] | undefined };
@@ -34,6 +35,12 @@ export interface GenerateOptions extends ChoosingOptions, ChatOptions {
   readonly seed?: number | undefined;
   /** The text ends before the first of these. */
   readonly stopStrings?: readonly string[] | undefined;
+  /**
+   * What the text has to be: `{ type: "json_schema", schema }`, `{ type: "json_object" }`, `{ type: "regex", pattern }` or
+   * `{ type: "grammar", grammar }`. Only tokens that it allows are chosen, and a stop token where it is complete; one that
+   * maxNewTokens cuts off goes on in the next generation without a prompt.
+   */
+  readonly responseFormat?: ResponseFormat | undefined;
   /** Continue past the model's stop tokens. */
   readonly ignoreEos?: boolean | undefined;
   /** Leave BOS, EOS and the like out of the text, true by default. Stop strings match them in either case. */

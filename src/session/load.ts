@@ -13,6 +13,7 @@ import type { Runtime } from "../runtime/types.ts";
 import { LocalService } from "../service/local.ts";
 import { RemoteService } from "../service/remote.ts";
 import type { EngineService } from "../service/types.ts";
+import { tokenTable } from "../tokenizer/token_table.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { ChatStore } from "./chat.ts";
 import { chooseKernels, type EngineOptions, locateKernels, threadsOf } from "./engine_info.ts";
@@ -172,7 +173,7 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
       const files = await tokenizerFiles(checkpoint);
       // Before the weights, so that a faulty one is reported early.
       const tokenizer = tokenizerOf(files);
-      const service = new LocalService(await loadEngine(checkpoint, runtime, options));
+      const service = new LocalService(await loadEngine(checkpoint, runtime, options), () => tokenTable(tokenizer));
       const { config, generationConfig } = checkpoint;
       return { runtime: runtime.name, config, generationConfig, service, tokenizer, files };
     },

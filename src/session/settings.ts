@@ -35,6 +35,7 @@ export function resolveSettings(
     ...samplingOf(options, file),
     ...fileProcessing(file),
     ...ends,
+    ...formatOf(options),
     sequenceBias: sequenceBias(options, file, isToken),
     badWordsIds: badWordsIds(options, file, ends.stopTokens, isToken, tokenizer),
     suppressTokens: suppressTokens(options, file, isToken),
@@ -62,6 +63,8 @@ export function withPrompt(settings: Settings, promptTokens: number): Settings {
 
 /** The settings for choosing a single token, which is neither the start nor the end of a text. */
 export function withoutEnds(settings: Settings): Settings {
+  if (settings.responseFormat)
+    throw new OptionError(mismatch("responseFormat", "none for a single token: use generate", settings.responseFormat));
   const none = { minNewTokens: undefined, beginSuppressTokens: undefined, forcedEosTokenId: undefined };
   return { ...settings, ...none };
 }
@@ -115,6 +118,14 @@ function fileProcessing(file: GenerationConfig) {
     exponentialDecayLengthPenalty: file.exponentialDecay(),
     beginSuppressTokens: file.ids("begin_suppress_tokens"),
   };
+}
+
+/** What the text has to be. Tokens that the file forces at its ends would break it. */
+function formatOf({ responseFormat }: GenerateOptions) {
+  if (responseFormat === undefined) return {};
+  if (typeof responseFormat !== "object" || responseFormat === null)
+    throw new OptionError(mismatch("responseFormat", "an object with a type", responseFormat));
+  return { responseFormat, forcedBosTokenId: undefined, forcedEosTokenId: undefined };
 }
 
 /** Minimum and maximum length of the text. Limits on new tokens take precedence over limits on all tokens. */

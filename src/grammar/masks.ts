@@ -1,0 +1,89 @@
+import { type Automaton, DEAD } from "./automaton.ts";
+import type { TokenTrie } from "./trie.ts";
+
+/** Bytes of masks that are kept for each definition. */
+const MOST_BYTES = 2 ** 23;
+
+/** Words of a mask over so many tokens: bit id % 32 of word id >> 5. */
+export function maskWords(tokens: number): number {
+  return (tokens + 31) >> 5;
+}
+
+/** Which tokens an automaton's states allow, the last ones asked for kept. */
+export class Masks {
+  readonly #automaton: Automaton;
+  readonly #trie: TokenTrie;
+  readonly #stopTokens: readonly number[];
+  /** By state, in the order of their last use. */
+  readonly #kept = new Map<number, Uint32Array>();
+  /** i32[longest + 1]: the state before each depth of the walk. */
+  readonly #path: Int32Array;
+  /** That of an ended text: nothing but stop tokens. */
+  readonly end: Uint32Array;
+  #epoch = 0;
+
+  constructor(automaton: Automaton, trie: TokenTrie, stopTokens: readonly number[]) {
+    this.#automaton = automaton;
+    this.#trie = trie;
+    this.#stopTokens = stopTokens;
+    this.#path = new Int32Array(trie.longest + 1);
+    this.end = new Uint32Array(maskWords(trie.size));
+    this.#setStops(this.end, true);
+  }
+
+  /** The mask of a state, u32[words], not to be changed. Stop tokens are allowed exactly where the text may end. */
+  of(state: number): Uint32Array {
+    const kept = this.#kept;
+    if (this.#epoch !== this.#automaton.epoch) kept.clear();
+    this.#epoch = this.#automaton.epoch;
+    const blurred = this.#automaton.blur(state);
+    const mask = kept.get(blurred) ?? this.#make(blurred);
+    kept.delete(blurred);
+    kept.set(blurred, mask);
+    if (kept.size * mask.byteLength > MOST_BYTES && kept.size > 1) kept.delete(kept.keys().next().value!);
+    return mask;
+  }
+
+  #make(state: number): Uint32Array {
+    const mask = new Uint32Array(maskWords(this.#trie.size));
+    this.#walk(state, mask);
+    this.#setStops(mask, this.#automaton.accepts(state));
+    return mask;
+  }
+
+  #setStops(mask: Uint32Array, accepts: boolean): void {
+    for (const id of this.#stopTokens) {
+      if (id >= this.#trie.size) continue;
+      if (accepts) mask[id >> 5]! |= 1 << (id & 31);
+      else mask[id >> 5]! &= ~(1 << (id & 31));
+    }
+  }
+
+  #walk(state: number, mask: Uint32Array): void {
+    const automaton = this.#automaton;
+    const { nodes, byte, depth, after, first, order } = this.#trie;
+    const { classes, classCount } = automaton;
+    const path = this.#path;
+    let { transitions } = automaton;
+    path[0] = state;
+    for (let node = 0; node < nodes; ) {
+      const at = depth[node]!;
+      const before = path[at]!;
+      let next = transitions[before * classCount + classes[byte[node]!]!]!;
+      if (next < DEAD) {
+        next = automaton.step(before, byte[node]!);
+        transitions = automaton.transitions;
+      }
+      if (next === DEAD) {
+        node = after[node]!;
+        continue;
+      }
+      path[at + 1] = next;
+      const end = first[++node]!;
+      for (let i = first[node - 1]!; i < end; i++) {
+        const id = order[i]!;
+        mask[id >> 5]! |= 1 << (id & 31);
+      }
+    }
+  }
+}
