@@ -27,6 +27,8 @@ export interface ServerOptions {
   readonly maxNewTokens?: number | undefined;
   /** Responses that are kept, to be gone on from by `previous_response_id`; 1000 by default. */
   readonly maxResponses?: number | undefined;
+  /** The text of a chat template, instead of the model's. */
+  readonly chatTemplate?: string | undefined;
   /** 16 MiB by default. */
   readonly maxBodyBytes?: number | undefined;
   /** The most time that a body may take, in ms; 30,000 by default. */
@@ -139,6 +141,7 @@ function serviceOf(served: Readonly<Record<string, Model>>, options: ServerOptio
     maxSessions: count("maxSessions", options.maxSessions ?? 16, 1),
     maxQueued: count("maxQueued", options.maxQueued ?? 64, 0),
     maxSeconds: count("maxSeconds", options.maxSeconds ?? 600, 1),
+    chatTemplate: options.chatTemplate,
   };
   const cores = new Map<string, Core>();
   const known = new Map<Model, Core>();
