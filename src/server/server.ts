@@ -58,6 +58,9 @@ export interface Server {
   drain(): Promise<void>;
 }
 
+/** Paths that ask for no key. */
+const FREE = ["/", "/health"];
+
 const LOCAL_ORIGIN = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
 
 /**
@@ -85,7 +88,7 @@ export function createServer(served: Readonly<Record<string, Model>>, options: S
     options.log?.({ method, path, status, ms: performance.now() - started, error: faults.get(raw) });
   });
   app.use(async (context, next) => {
-    if (context.req.path === "/health" || (await isAllowed(context.req.raw.headers, options.apiKeys))) return next();
+    if (FREE.includes(context.req.path) || (await isAllowed(context.req.raw.headers, options.apiKeys))) return next();
     throw new ApiError(401, "expected an API key, found none that is known", { code: "invalid_api_key" });
   });
   const routes = routesOf(service, metrics);
