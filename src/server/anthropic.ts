@@ -3,7 +3,7 @@ import type { Message } from "../tokenizer/chat.ts";
 import { messagesOfBlocks, systemBlocks, turns } from "./anthropic_input.ts";
 import { readBody } from "./body.ts";
 import type { Core } from "./core.ts";
-import { type ApiError, refused, typeOf } from "./errors.ts";
+import { type ApiError, typeOf } from "./errors.ts";
 import { argumentsOf } from "./messages.ts";
 import { maybe, real, stopsOf, strings, text, whole } from "./schemas.ts";
 import { coreOf, newId, type Service } from "./service.ts";
@@ -22,7 +22,9 @@ export const countBody = z.looseObject({
       "a list of tools",
     ),
   ),
-  tool_choice: maybe(z.looseObject({ type: text() })),
+  tool_choice: maybe(
+    z.looseObject({ type: z.enum(["auto", "any", "tool", "none"], "auto, any, tool or none"), name: maybe(text()) }),
+  ),
 });
 
 /** The body of /v1/messages. */
@@ -104,9 +106,7 @@ function toolsFrom({ tools, tool_choice }: CountBody) {
     if (!name || !parameters) return [];
     return [{ type: "function", function: { name, ...(description ? { description } : {}), parameters } }];
   });
-  const { type, name } = tool_choice ?? { type: "auto", name: undefined };
-  if (!["auto", "none", "any", "tool"].includes(type))
-    throw refused("tool_choice.type", "auto, any, tool or none", type);
+  const { type, name } = tool_choice ?? { type: "auto" as const, name: undefined };
   return toolsOf(list, type === "any" ? "required" : type === "tool" ? { type: "function", name } : type);
 }
 

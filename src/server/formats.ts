@@ -1,19 +1,21 @@
 import * as z from "zod/mini";
 import type { ResponseFormat } from "../grammar/index.ts";
 import { refused } from "./errors.ts";
-import { maybe, text } from "./schemas.ts";
+import { maybe } from "./schemas.ts";
 import type { Tool } from "./task.ts";
 
 const schema = z.union([z.looseObject({}), z.boolean()], "a JSON schema");
 
+const type = z.enum(["text", "json_object", "json_schema"], "text, json_object or json_schema");
+
 /** OpenAI's response_format of chats. */
 export const chatFormat = z.looseObject({
-  type: text(),
+  type,
   json_schema: maybe(z.looseObject({ schema: maybe(schema) })),
 });
 
 /** OpenAI's text.format of responses. */
-export const responseTextFormat = z.looseObject({ type: text(), schema: maybe(schema) });
+export const responseTextFormat = z.looseObject({ type, schema: maybe(schema) });
 
 /** The format that a text has to have, of OpenAI's `type` and the schema beside it; `path` is where it stands. */
 export function formatOf(
