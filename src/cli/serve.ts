@@ -102,12 +102,15 @@ async function serveUntil(server: Server, flags: ServeFlags, signal: AbortSignal
   });
   warn("finishing what is being answered", "");
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, 1000 * flags.drainSeconds);
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), 1000 * flags.drainSeconds);
   });
-  const finished = server.drain().then(() => listening.finish());
-  await Promise.race([finished, late]).finally(() => clearTimeout(timer));
-  await listening.close();
+  const finished = server.drain().then(async () => {
+    await listening.finish();
+    return true;
+  });
+  const done = await Promise.race([finished, late]).finally(() => clearTimeout(timer));
+  if (!done) await listening.close();
 }
 
 /** What clients call a model: a Hugging Face id as it is, else the last part of its place. */
