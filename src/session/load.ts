@@ -113,7 +113,11 @@ async function openAll(where: Where, options: LoadOptions, runtime: Runtime): Pr
   try {
     for (const [i, { path, scale = 1 }] of lora.entries()) {
       if (!Number.isFinite(scale)) throw new OptionError(mismatch(`lora[${i}].scale`, "a finite number", scale));
-      const files = await findModel(path, { offline, cacheDir, signal, onProgress }, runtime, ADAPTER_FILES);
+      const found = findModel(path, { offline, cacheDir, signal, onProgress }, runtime, ADAPTER_FILES);
+      const files = await found.catch((error: Error) => {
+        error.message = error.message.replace(/^model: /, `lora[${i}].path: `);
+        throw error;
+      });
       adapters.push(await openAdapter(files, scale, checkpoint.config));
     }
   } catch (error) {
