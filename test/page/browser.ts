@@ -1,4 +1,5 @@
 /** A page in the machine's Chromium, and what its reader does there. */
+import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { installTools, launchChromium } from "../platforms/tools.ts";
 
@@ -7,6 +8,9 @@ export async function launch(): Promise<Browser> {
   await installTools();
   return launchChromium<Browser>();
 }
+
+/** A text without the breaks of paragraphs, and without the marks of a story's end. */
+export const words = (text: string) => text.replace(/\s+/g, " ").replaceAll("⁂ ", "").trim();
 
 /** What the page shows and takes; everything goes through what a reader sees. */
 export class Reader {
@@ -87,5 +91,55 @@ export class Reader {
 
   async status(): Promise<string> {
     return (await this.page.locator("#status").textContent()) ?? "";
+  }
+
+  /** Drags a file or folder of this machine over the page and drops it there. */
+  async drop(path: string): Promise<void> {
+    const devtools = await this.page.context().newCDPSession(this.page);
+    for (const type of ["dragEnter", "dragOver", "drop"] as const) {
+      const data = { items: [], files: [path], dragOperationsMask: 1 };
+      await devtools.send("Input.dispatchDragEvent", { type, x: 300, y: 300, data });
+    }
+    await devtools.detach();
+  }
+
+  /** Has the tools of developers call a worker, which may block in its kernels; nothing if there is none, or it ends just then. */
+  async callWorker(script: string, methods: Readonly<Record<string, object>>): Promise<void> {
+    const devtools = await this.#devtools();
+    const { targetInfos } = await devtools.send("Target.getTargets");
+    const targetId = targetInfos.find(({ url }) => url.endsWith(script))?.targetId;
+    try {
+      if (targetId === undefined) return;
+      const { sessionId } = await devtools.send("Target.attachToTarget", { targetId, flatten: false });
+      for (const [id, [method, params]] of Object.entries(methods).entries()) {
+        await devtools.send("Target.sendMessageToTarget", {
+          sessionId,
+          message: JSON.stringify({ id, method, params }),
+        });
+      }
+    } catch (error) {
+      if (!/No target with given id|No session with given id/.test(`${error}`)) throw error;
+    } finally {
+      await devtools.detach();
+    }
+  }
+
+  /** Bytes of the page's process that are in memory, without what is garbage; others draw what is around the page. */
+  async processMemory(): Promise<number> {
+    await this.page.requestGC();
+    await this.callWorker("browser_worker.js", { "HeapProfiler.enable": {}, "HeapProfiler.collectGarbage": {} });
+    await Bun.sleep(1000);
+    const devtools = await this.#devtools();
+    const { processInfo } = await devtools.send("SystemInfo.getProcessInfo");
+    await devtools.detach();
+    const renderers = processInfo.filter(({ type }) => type === "renderer");
+    const bytes = renderers.map(({ id }) => {
+      return 1024 * Number(readFileSync(`/proc/${id}/smaps_rollup`, "utf8").match(/^Pss: +(\d+) kB/m)?.[1]);
+    });
+    return Math.max(...bytes);
+  }
+
+  #devtools() {
+    return (this.page.context().browser() as Browser).newBrowserCDPSession();
   }
 }

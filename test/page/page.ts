@@ -12,7 +12,7 @@ import { serveSite } from "../../examples/browser/server.ts";
 import { buildSite } from "../../examples/browser/site.ts";
 import { load } from "../../src/entry/index.ts";
 import { GGUF, ROOT } from "../setup.ts";
-import { launch, Reader } from "./browser.ts";
+import { launch, Reader, words } from "./browser.ts";
 
 const LONG = process.env.FULL ? 20_000 : 2_000;
 const MODEL = "models/lambent-llama-5m";
@@ -56,47 +56,11 @@ async function expected(tokens: number, seed: number): Promise<string> {
   return text;
 }
 
-/** Has the tools of developers call a worker, which may block in its kernels; nothing if there is none, or it ends just then. */
-async function callWorker(script: string, methods: Readonly<Record<string, object>>): Promise<void> {
-  const devtools = await browser.newBrowserCDPSession();
-  const { targetInfos } = await devtools.send("Target.getTargets");
-  const targetId = targetInfos.find(({ url }) => url.endsWith(script))?.targetId;
-  try {
-    if (targetId === undefined) return;
-    const { sessionId } = await devtools.send("Target.attachToTarget", { targetId, flatten: false });
-    for (const [id, [method, params]] of Object.entries(methods).entries()) {
-      await devtools.send("Target.sendMessageToTarget", { sessionId, message: JSON.stringify({ id, method, params }) });
-    }
-  } catch (error) {
-    if (!/No target with given id|No session with given id/.test(`${error}`)) throw error;
-  } finally {
-    await devtools.detach();
-  }
-}
-
-/** Bytes of the page's process that are in memory, without what is garbage; others draw what is around the page. */
-async function processMemory(): Promise<number> {
-  await reader.page.requestGC();
-  await callWorker("browser_worker.js", { "HeapProfiler.enable": {}, "HeapProfiler.collectGarbage": {} });
-  await Bun.sleep(1000);
-  const devtools = await browser.newBrowserCDPSession();
-  const { processInfo } = await devtools.send("SystemInfo.getProcessInfo");
-  await devtools.detach();
-  const renderers = processInfo.filter(({ type }) => type === "renderer");
-  const bytes = renderers.map(({ id }) => {
-    return 1024 * Number(readFileSync(`/proc/${id}/smaps_rollup`, "utf8").match(/^Pss: +(\d+) kB/m)?.[1]);
-  });
-  return Math.max(...bytes);
-}
-
 /** A folder that is there as long as its name. */
 function temporary() {
   const path = mkdtempSync(join(tmpdir(), "lambent-page-"));
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
 }
-
-/** A text without the breaks of paragraphs, and without the marks of a story's end. */
-const words = (text: string) => text.replace(/\s+/g, " ").replaceAll("⁂ ", "").trim();
 
 for (const [name, server, engine] of [
   ["isolated", () => isolated, /shared-relaxed.*threads: as asked for/],
@@ -188,11 +152,11 @@ test(`memory stays flat over ${LONG.toLocaleString("en")} tokens, and so does th
   await reader.set("seed", "1");
   await reader.write(LONG / 4);
   const gauge = await reader.number("memory");
-  const before = await processMemory();
+  const before = await reader.processMemory();
   await reader.write(LONG, "Continue");
   expect(await reader.number("memory")).toBe(gauge);
   expect(gauge).toBeGreaterThan(10);
-  const after = await processMemory();
+  const after = await reader.processMemory();
   console.log(
     `      ${(before / 1e6).toFixed(1)} MB at ${LONG / 4} tokens, ${(after / 1e6).toFixed(1)} MB at ${LONG}, in the page's process`,
   );
@@ -257,22 +221,14 @@ describe("another model", () => {
 
   test("dropped as a folder", async () => {
     await reader.open(plain.url);
-    const devtools = await context.newCDPSession(reader.page);
-    for (const type of ["dragEnter", "dragOver", "drop"] as const) {
-      const data = { items: [], files: [GPTJ], dragOperationsMask: 1 };
-      await devtools.send("Input.dispatchDragEvent", { type, x: 300, y: 300, data });
-    }
+    await reader.drop(GPTJ);
     await reader.page.getByText("is ready").filter({ hasNotText: "llama" }).waitFor();
     await reader.write(60);
   });
 
   test("a GGUF file, dropped or chosen, and a split set", async () => {
     await reader.open(isolated.url);
-    const devtools = await context.newCDPSession(reader.page);
-    for (const type of ["dragEnter", "dragOver", "drop"] as const) {
-      const data = { items: [], files: [join(GGUF, "gemma3-text.gguf")], dragOperationsMask: 1 };
-      await devtools.send("Input.dispatchDragEvent", { type, x: 300, y: 300, data });
-    }
+    await reader.drop(join(GGUF, "gemma3-text.gguf"));
     await reader.page.getByText("gemma3-text.gguf is ready").waitFor();
     await reader.write(40);
     const parts = readdirSync(GGUF).filter((name) => name.startsWith("split-"));
@@ -387,7 +343,7 @@ test("a thread that ends in the midst of a step is told in words, and Start work
   // A thread that ends between two steps is replaced without an error.
   const shown = reader.page.locator("#error:not(:empty)").waitFor();
   for (let writing = true; writing; ) {
-    await callWorker("browser_thread.js", {
+    await reader.callWorker("browser_thread.js", {
       "Runtime.terminateExecution": {},
       "Runtime.evaluate": { expression: "close()" },
     });
