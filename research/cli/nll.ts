@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { mismatch, OptionError } from "../../src/base/errors.ts";
 import { whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
@@ -61,7 +61,11 @@ export function addNll(evaluation: Command, signal: AbortSignal): void {
     .option("--from <position>", "score only from this position on; earlier tokens are still read", whole(1), 1)
     .option("--lengths <list>", "lengths of the perplexity table (default: powers of two)", wholes(2))
     .option("--documents <n>", "use only the first n texts", whole(1))
-    .option("--models <where...>", "several models, instead of --model; each gets its own directory")
+    .addOption(
+      new Option("--models <where...>", "several models, instead of --model; each gets its own directory").conflicts(
+        "model",
+      ),
+    )
     .option("--window <n>", "re-truncation: tokens per window (default: the trained length)", whole(2))
     .option("--stride <n>", "re-truncation: tokens between two windows (default: half of the window)", whole(1))
     .addHelpText("after", HELP)

@@ -14,7 +14,8 @@ export function whole(min: number, max = Infinity): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (text.trim() !== "" && Number.isSafeInteger(value) && value >= min && value <= max) return value;
-    throw new InvalidArgumentError(`expected a whole number from ${range(min, max)}, found ${text}`);
+    const most = value > Number.MAX_SAFE_INTEGER ? Math.min(max, Number.MAX_SAFE_INTEGER) : max;
+    throw new InvalidArgumentError(`expected a whole number from ${range(min, most)}, found ${text}`);
   };
 }
 

@@ -25,8 +25,11 @@ export async function openGguf(files: Files, file: string): Promise<Checkpoint> 
     for (const name of splitNames(file)) {
       const source = await files.open(name);
       if (!source) {
-        const expected = name === file ? `${file} there` : `${name} in the same folder as ${file}`;
-        throw new ModelError(mismatch(files.name, expected, "no such file"));
+        if (name !== file)
+          throw new ModelError(mismatch(files.name, `${name} in the same folder as ${file}`, "no such file"));
+        const others = ((await files.list?.()) ?? []).filter((other) => /\.gguf$/i.test(other)).sort();
+        // All of them: mismatch would cut the list off.
+        throw new ModelError(`${files.name}: expected ${file} there, found ${others.join(", ") || "no such file"}`);
       }
       sources.push(source);
       parts.push(await readGguf(source, ROPE_TENSORS));

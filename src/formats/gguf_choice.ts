@@ -44,8 +44,8 @@ export function splitNames(file: string): string[] {
   return Array.from({ length: count }, (_, i) => `${name}-${number(i + 1)}-of-${last}.gguf`);
 }
 
-/** The GGUF files among these that are models, of a split set the first one, sorted. */
+/** The GGUF files among these that are models, of a split set the first one, even where it is missing, sorted. */
 export function ggufModels(names: readonly string[]): string[] {
   const ggufs = names.filter((name) => /\.gguf$/i.test(name) && !COMPANION.test(name));
-  return ggufs.filter((name) => splitNames(name)[0] === name).sort();
+  return [...new Set(ggufs.map((name) => splitNames(name)[0] as string))].sort();
 }

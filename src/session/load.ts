@@ -124,10 +124,10 @@ async function openAll(where: Where, options: LoadOptions, runtime: Runtime): Pr
   const adapters: Adapter[] = [];
   try {
     for (const [i, { path, scale = 1 }] of lora.entries()) {
-      const finding = findModel(path, { offline, cacheDir, signal, onProgress }, runtime, ADAPTER_FILES);
-      const files = await finding.catch((error) => {
-        if (!(error instanceof OptionError)) throw error;
-        throw new OptionError(error.message.replace(/^model:/, `lora[${i}].path:`));
+      const found = findModel(path, { offline, cacheDir, signal, onProgress }, runtime, ADAPTER_FILES);
+      const files = await found.catch((error: Error) => {
+        error.message = error.message.replace(/^model: /, `lora[${i}].path: `);
+        throw error;
       });
       adapters.push(await openAdapter(files, scale, checkpoint.config));
     }

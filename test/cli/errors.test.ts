@@ -35,6 +35,11 @@ const usage: [string, string[], RegExp][] = [
   ["a number that is not whole", ["generate", "--top-k", "1.5"], /--top-k.*'1.5' is invalid/],
   ["a number that is too small", ["inspect", "--n-local", "0"], /--n-local.*'0' is invalid.*from 1 on/],
   ["a number that is too large", ["generate", "--min-p", "1.5"], /--min-p.*'1.5' is invalid.*from 0 to 1/],
+  [
+    "a number beyond the exact ones",
+    ["generate", "--seed", "9".repeat(20)],
+    /--seed.*from 0 to 9007199254740991, found 9/,
+  ],
   ["a number that is none", ["generate", "--temperature", "NaN"], /--temperature.*'NaN' is invalid/],
   [
     "a number without end",

@@ -134,6 +134,7 @@ describe("eval nll", () => {
       [["--text", texts[0]!, "--policies", "lambda:0"], "expected a whole number from 1 on, found 0", 2],
       [["--text", texts[0]!, "--stride", "512"], "stride: expected less than the window (512), found 512", 1],
       [["--text", texts[0]!, "--models", LLAMA, `${LLAMA}/`], "--models: expected a name of its own for each", 1],
+      [["--text", texts[0]!, "--model", LLAMA, "--models", LLAMA], "cannot be used with option '-m, --model", 2],
       [["--text", texts[0]!, "--length", "1"], "expected a whole number from 2 on, found 1", 2],
       [[], "required option '--text <paths...>' not specified", 2],
     ];

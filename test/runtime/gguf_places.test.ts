@@ -65,7 +65,7 @@ describe("a directory", () => {
     );
     expect(await hashOf(await find(folder, { file: "b.gguf" }))).toBe(await rightHash());
     expect(await refusal(openCheckpoint(await find(folder, { file: "c.gguf" })))).toBe(
-      `${folder}: expected c.gguf there, found no such file`,
+      `${folder}: expected c.gguf there, found a.gguf, b.gguf`,
     );
     cpSync(join(FIXTURES, "qwen2"), folder, { recursive: true });
     expect(await hashOf(await find(folder))).toBe((await openEngine(join(FIXTURES, "qwen2"))).modelHash);
@@ -79,6 +79,12 @@ describe("a directory", () => {
     expect(await refusal(openCheckpoint(await find(folder)))).toBe(
       `${folder}: expected ${SECOND} in the same folder as ${FIRST}, found no such file`,
     );
+    cpSync(join(GGUF, SECOND), join(folder, SECOND));
+    rmSync(join(folder, FIRST));
+    expect(await refusal(openCheckpoint(await find(folder)))).toBe(
+      `${folder}: expected ${FIRST} there, found ${SECOND}, ${SPLITS[2]}`,
+    );
+    cpSync(join(GGUF, FIRST), join(folder, FIRST));
     cpSync(join(GGUF, FIRST), join(folder, SECOND));
     expect(await refusal(openCheckpoint(await find(folder)))).toBe(
       `${folder}/${SECOND}: expected part 2 of 3, named NAME-00001-of-0000N.gguf, found part 1 of 3`,

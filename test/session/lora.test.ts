@@ -318,6 +318,10 @@ describe("what is not computed is refused by name", () => {
       load(join(FIXTURES, LLAMA), { lora: [at("llama-all", NaN)], worker: true }),
     );
     expect(error.message).toContain("lora[0].scale");
+    await refused(
+      "lora[0].path: expected a directory, a GGUF file, a URL or a Hugging Face id",
+      join(ADAPTERS, "no/ne:x"),
+    );
     await refused("projections of this model's layers, found gpt_neox.layers.0", join(ADAPTERS, "neox-regrouped"));
     const packed = temporaryFolder();
     const files = await withCheckpoint(join(FIXTURES, LLAMA), {}, async (checkpoint) =>
