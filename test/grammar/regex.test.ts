@@ -200,7 +200,7 @@ test("numbers are accepted exactly within their bounds", () => {
         };
         if (low === high && (above || below)) return;
         const automaton = schemaAutomaton({ type: "number", ...schema });
-        for (const text of [...texts, `${low}`, `${high}`, `${low}00`, `${high + 0.001}`]) {
+        for (const text of [...texts, `${low}`, "0", "0.5", "-0.5", `${high}`, `${low}00`, `${high + 0.001}`]) {
           if (/^-0*(\.0*)?$/.test(text) || /^-?\d+00$/.test(text)) continue;
           const value = Number(text);
           const within = (above ? value > low : value >= low) && (below ? value < high : value <= high);
