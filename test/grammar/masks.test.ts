@@ -43,6 +43,9 @@ const PIECES = [
   "\n  ",
   "\\n",
   "aaaaaaaa",
+  "b".repeat(11),
+  // As many characters as bytes, and more than any other has of either.
+  "a".repeat(24),
   "日本日本日本",
 ];
 /** Texts, pieces of characters, and both together. */
