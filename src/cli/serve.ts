@@ -1,5 +1,5 @@
 import { type Command, Option } from "commander";
-import { createServer, type LogEntry, type Server } from "../server/server.ts";
+import type { LogEntry, Server } from "../server/server.ts";
 import { inspect, type LoadOptions } from "../session/load.ts";
 import { load } from "../session/model.ts";
 import { readText } from "./chat.ts";
@@ -67,6 +67,8 @@ async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
     for (const warning of model.warnings) warn(warning);
     const names = flags.alias ?? [nameOf(where)];
     const fromEnvironment = process.env.LAMBENT_API_KEY;
+    // Other commands start without its packages.
+    const { createServer } = await import("../server/server.ts");
     const server = createServer(Object.fromEntries(names.map((name) => [name, model])), {
       apiKeys: flags.apiKey ?? (fromEnvironment ? [fromEnvironment] : []),
       maxSessions: flags.parallel,
