@@ -18,7 +18,8 @@ const FORGOTTEN = 1.005;
  * that changes nothing, at once where steps have become slower. Changes no result.
  */
 export class ThreadChoice {
-  readonly #most: number;
+  /** Threads that there are. */
+  readonly most: number;
   readonly #now: () => number;
   #threads: number;
   #trial: number | undefined;
@@ -31,9 +32,9 @@ export class ThreadChoice {
   #trials = 0;
   #begun = 0;
 
-  /** `most`: threads that there are; `now`: a clock in ms. */
+  /** `now`: a clock in ms. */
   constructor(most: number, now: () => number = () => performance.now()) {
-    this.#most = most;
+    this.most = most;
     this.#now = now;
     this.#threads = most;
     this.#tried = now();
@@ -60,7 +61,7 @@ export class ThreadChoice {
       return;
     }
     const better = time < BETTER * median(this.#times);
-    const latest = this.#threads < this.#most ? LATEST : LATEST_OF_ALL;
+    const latest = this.#threads < this.most ? LATEST : LATEST_OF_ALL;
     this.#interval = better ? SOONEST : Math.min(latest, 2 * this.#interval);
     this.#tried = this.#now();
     if (!better) return;
@@ -71,9 +72,9 @@ export class ThreadChoice {
   }
 
   #due(): boolean {
-    if (this.#most === 1 || this.#times.length < COMPARED) return false;
+    if (this.most === 1 || this.#times.length < COMPARED) return false;
     const time = median(this.#times);
-    if (this.#threads === this.#most && time > SLOWER * this.#least) {
+    if (this.#threads === this.most && Math.min(...this.#times) > SLOWER * this.#least) {
       // Once: whether it was the threads is known behind the trial, and then these times are the usual ones.
       this.#least = time;
       this.#interval = SOONEST;
@@ -85,7 +86,7 @@ export class ThreadChoice {
   /** Half as many threads, one, or twice as many, in turn. */
   #candidate(): number {
     const threads = this.#threads;
-    const others = [Math.ceil(threads / 2), 1, Math.min(this.#most, 2 * threads)].filter((other) => other !== threads);
+    const others = [Math.ceil(threads / 2), 1, Math.min(this.most, 2 * threads)].filter((other) => other !== threads);
     return others[this.#trials++ % others.length] as number;
   }
 }

@@ -55,7 +55,7 @@ const cases: [string, LoadingOptions][] = [
   ["mpt-heads6", { dtype: "q4" }],
   ["gptj", { dtype: "q8", cacheDtype: "int8" }],
   ["llama-untied", { attention: "full", maxPositions: 100_000 }],
-  ["llama-untied", { bankBytes: 450_000, chunkSize: 1 }],
+  ["llama-untied", { bankBytes: 1_350_000, chunkSize: 1 }],
 ];
 
 describe.each(cases)("%s %o", (name, more) => {

@@ -1,9 +1,10 @@
 /** What is computed does not depend on how many threads compute it, nor on what else their pool does. */
-import { afterEach, expect, test } from "bun:test";
+import { afterAll, afterEach, expect, mock, spyOn, test } from "bun:test";
 import { join } from "node:path";
 import type { Engine, LoadingOptions } from "../../src/engine/engine.ts";
 import { GREEDY } from "../../src/engine/sampler.ts";
 import { Mail } from "../../src/machine/mailbox.ts";
+import { ThreadChoice } from "../../src/machine/thread_choice.ts";
 import { planModel } from "../../src/plan/plan_checkpoint.ts";
 import { bun } from "../../src/runtime/bun.ts";
 import { Crew } from "../machine/crew.ts";
@@ -18,6 +19,13 @@ async function crewOf(...args: Parameters<typeof Crew.open>): Promise<Crew> {
   crews.push(crew);
   return crew;
 }
+
+// How many take part depends on the time that steps take; here all of them do.
+spyOn(ThreadChoice.prototype, "begin").mockImplementation(function (this: ThreadChoice) {
+  return this.most;
+});
+
+afterAll(() => mock.restore());
 
 afterEach(() => {
   for (const crew of crews.splice(0)) crew.stop();
