@@ -76,6 +76,8 @@ export async function findModel(
   only?: readonly string[],
 ): Promise<Files> {
   const { file } = options;
+  if (file !== undefined && (typeof file !== "string" || file === ""))
+    throw new OptionError(mismatch("file", "the name of a GGUF file", file === "" ? '""' : file));
   if (areFiles(where)) return withFile(where, file);
   const { revision, offline, cacheDir, signal, onProgress } = options;
   return runtime.find(`${where}`, {
@@ -104,9 +106,17 @@ export async function withCheckpoint<T>(
   }
 }
 
+/** The adapters that are asked for; throws OptionError if that is no list of them. */
+function adaptersOf({ lora = [] }: LoadOptions): readonly LoraOptions[] {
+  const isList = Array.isArray(lora) && lora.every((adapter) => typeof adapter === "object" && adapter !== null);
+  if (!isList) throw new OptionError(mismatch("lora", "a list of { path, scale }", JSON.stringify(lora)));
+  return lora;
+}
+
 /** Opens a checkpoint and its adapters. */
 async function openAll(where: Where, options: LoadOptions, runtime: Runtime): Promise<Checkpoint> {
-  const { lora = [], offline, cacheDir, signal, onProgress } = options;
+  const { offline, cacheDir, signal, onProgress } = options;
+  const lora = adaptersOf(options);
   const checkpoint = await openCheckpoint(await findModel(where, options, runtime));
   if (lora.length === 0) return checkpoint;
   const adapters: Adapter[] = [];
@@ -135,7 +145,7 @@ const engines = new Map<string, WeakRef<Engine>>();
  * memory once.
  */
 export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
-  const { onProgress, signal, threads: _, kernels: __, ...rest } = options;
+  const { onProgress, signal, threads: _, kernels: __, lora = [], ...rest } = options;
   const { kernels, threads } = await chooseKernels(options, runtime);
   signal?.throwIfAborted();
   for (const [key, engine] of engines) if (!engine.deref()) engines.delete(key);
@@ -146,6 +156,7 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
     config,
     kernels.build,
     threads,
+    lora,
     ...given.map((entry) => JSON.stringify(entry)).sort(),
   ]);
   const shared = version === undefined ? undefined : engines.get(key)?.deref();
@@ -189,7 +200,8 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
 export async function loadRemotely(where: Where, options: LoadOptions, runtime: Runtime): Promise<Loaded> {
   if (!runtime.startEngine)
     throw new OptionError(mismatch("worker", `false, as ${runtime.name} cannot start workers`, true));
-  const { onProgress, signal, lora = [], ...rest } = { ...options, kernels: locateKernels(options, runtime) };
+  const { onProgress, signal, lora: _, ...rest } = { ...options, kernels: locateKernels(options, runtime) };
+  const lora = adaptersOf(options);
   const places = [where, ...lora.map(({ path }) => path)].map((place) => {
     return areFiles(place) ? place : runtime.locate(`${place}`);
   });

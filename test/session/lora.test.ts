@@ -310,6 +310,17 @@ describe("what is not computed is refused by name", () => {
       "lora[0].path: expected a directory, a GGUF file, a URL or a Hugging Face id",
       join(ADAPTERS, "no/ne:x"),
     );
+    for (const [lora, found] of [
+      ["x", '"x"'],
+      [[null], "[null]"],
+      [{}, "{}"],
+    ] as const) {
+      for (const worker of [false, true]) {
+        const wrong = { lora: lora as never, worker };
+        const { message } = await failure(OptionError, () => load(join(FIXTURES, LLAMA), wrong));
+        expect(message).toBe(`lora: expected a list of { path, scale }, found ${found}`);
+      }
+    }
     await refused("projections of this model's layers, found gpt_neox.layers.0", join(ADAPTERS, "neox-regrouped"));
     const packed = temporaryFolder();
     const files = await withCheckpoint(join(FIXTURES, LLAMA), {}, async (checkpoint) =>
