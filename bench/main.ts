@@ -6,6 +6,7 @@ import { banks } from "./suites/banks.ts";
 import { batch } from "./suites/batch.ts";
 import { decode } from "./suites/decode.ts";
 import { gemma } from "./suites/gemma.ts";
+import { grammar } from "./suites/grammar.ts";
 import { kernels } from "./suites/kernels.ts";
 import { lambda } from "./suites/lambda.ts";
 import { lookup } from "./suites/lookup.ts";
@@ -50,6 +51,9 @@ suite("lookup", "prompt lookup: tokens per second beside none, of a text that re
   .option("--threads <n>", "threads", Number, 2)
   .option("--num-tokens <counts>", "tokens that are looked up at most", numbers, [4, 10, 20])
   .action(lookup);
+suite("grammar", "masks of schemas, patterns and grammars: time per token of a tokenizer, and to compile them")
+  .option("--model <dir or file>", "checkpoint, of which the tokenizer is read", EMBEDDED)
+  .action(grammar);
 suite("runtimes", "the same steps in Bun, Node 24 and Deno, each in a process of its own")
   .option("--model <dir>", "checkpoint", EMBEDDED)
   .option("--dtypes <names>", "weight formats (default: all)", names)

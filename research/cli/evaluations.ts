@@ -7,6 +7,7 @@ import { addNll } from "./nll.ts";
 import { addPasskey } from "./passkey.ts";
 import { addReproduce } from "./reproduce.ts";
 import { addStream } from "./stream.ts";
+import { addSystemTurn } from "./system_turn.ts";
 
 /** The paper's tables and figures: `eval nll`, `eval passkey` and so on, `diagnose` and `reproduce`. */
 export function addEvaluations(program: Command, signal: AbortSignal): void {
@@ -20,6 +21,7 @@ export function addEvaluations(program: Command, signal: AbortSignal): void {
   addContinuation(evaluation, signal);
   addStream(evaluation, signal);
   addPasskey(evaluation, signal);
+  addSystemTurn(evaluation, signal);
   addDiagnose(program, signal);
   addReproduce(program, signal);
 }

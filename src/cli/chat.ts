@@ -79,7 +79,8 @@ async function reserved(
   return pinned > (attention === "sinks" ? 4 : 10) ? pinned : undefined;
 }
 
-async function readText(file: string): Promise<string> {
+/** The text of a file. Throws LambentError if it cannot be read, or is no UTF-8. */
+export async function readText(file: string): Promise<string> {
   try {
     return decodeUtf8(await readFile(file), file);
   } catch (error) {

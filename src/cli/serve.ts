@@ -1,7 +1,9 @@
 import { type Command, Option } from "commander";
 import { LambentError } from "../base/errors.ts";
 import type { LogEntry, Server } from "../server/server.ts";
+import { inspect, type LoadOptions } from "../session/load.ts";
 import { load } from "../session/model.ts";
+import { readText } from "./chat.ts";
 import { listen } from "./listen.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, real, whole } from "./options.ts";
 import { Stages } from "./progress.ts";
@@ -19,8 +21,12 @@ interface ServeFlags extends ModelFlags {
   readonly drainSeconds: number;
   readonly apiKey?: string[];
   readonly corsOrigin?: string[];
+  readonly template?: string;
   readonly log: "json" | "none";
 }
+
+/** The most first tokens that are kept for system turns by default. */
+const MOST_PINNED = 512;
 
 const several = (text: string, all: string[] = []) => [...all, text];
 
@@ -39,6 +45,7 @@ export function addServe(program: Command, signal: AbortSignal): void {
     .option("-n, --max-new-tokens <n>", "most tokens of an answer, if the request does not say", whole(1), 4096)
     .option("--max-body <MiB>", "largest body", real(0.001, 4096), 16)
     .option("--drain-seconds <n>", "at the end, wait so long for answers that are being written", whole(0), 30)
+    .option("--template <file>", "chat template (Jinja), instead of the model's")
     .option("--api-key <key>", "key that requests have to bring (or LAMBENT_API_KEY); repeatable", several)
     .option(
       "--cors-origin <origin>",
@@ -53,8 +60,10 @@ async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
   const where = flags.model ?? DEFAULT_MODEL;
   const { createServer } = await serverModule();
   const stages = new Stages();
+  const chatTemplate = flags.template === undefined ? undefined : await readText(flags.template);
+  const loading = { ...loadOptions(flags, signal, stages), maxSessions: flags.parallel };
   // The engine is in a worker, so that requests are heard while steps run.
-  const model = await load(where, { ...loadOptions(flags, signal, stages), maxSessions: flags.parallel, worker: true });
+  const model = await load(where, { ...loading, nGlobal: await pinnedTokens(where, loading), worker: true });
   stages.end();
   try {
     for (const warning of model.warnings) warn(warning);
@@ -66,6 +75,7 @@ async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
       maxQueued: flags.queue,
       maxSeconds: flags.maxSeconds,
       maxNewTokens: flags.maxNewTokens,
+      chatTemplate,
       maxBodyBytes: Math.floor(flags.maxBody * 2 ** 20),
       origins: flags.corsOrigin,
       log: flags.log === "json" ? logLine : undefined,
@@ -85,6 +95,13 @@ async function serverModule(): Promise<typeof import("../server/server.ts")> {
   });
 }
 
+/** First tokens that stay when a chat is longer than the window, for its system turn: a quarter of the window. */
+async function pinnedTokens(where: string, options: LoadOptions): Promise<number | undefined> {
+  if (options.nGlobal !== undefined || options.attention !== "lambda") return options.nGlobal;
+  const { nLocal } = (await inspect(where, options)).plan.policy;
+  return Math.max(10, Math.min(MOST_PINNED, Math.floor(nLocal / 4)));
+}
+
 /** Listens until the signal or SIGTERM, then turns new requests away and waits for those that are being answered. */
 async function serveUntil(server: Server, flags: ServeFlags, signal: AbortSignal): Promise<void> {
   const listening = await listen(server.fetch, flags);
@@ -96,12 +113,15 @@ async function serveUntil(server: Server, flags: ServeFlags, signal: AbortSignal
   });
   warn("finishing what is being answered", "");
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, 1000 * flags.drainSeconds);
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), 1000 * flags.drainSeconds);
   });
-  const finished = server.drain().then(() => listening.finish());
-  await Promise.race([finished, late]).finally(() => clearTimeout(timer));
-  await listening.close();
+  const finished = server.drain().then(async () => {
+    await listening.finish();
+    return true;
+  });
+  const done = await Promise.race([finished, late]).finally(() => clearTimeout(timer));
+  if (!done) await listening.close();
 }
 
 /** What clients call a model: a Hugging Face id as it is, else the last part of its place. */

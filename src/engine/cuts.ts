@@ -1,8 +1,9 @@
 /**
- * Which tokens are left to draw from. Weights are probabilities up to a common factor, in falling order; what is left of
- * them is always a range, so a cut is two numbers. In f64; ties of weights are not told apart.
+ * Which tokens are left to draw from. Of a ranking, what is left is always a range, so a cut is two numbers: the first place,
+ * and that behind the last, Infinity for the end. In f64; ties of weights are not told apart.
  */
 import { exp, log } from "../base/math.ts";
+import type { Ranking } from "./ranking.ts";
 
 /** Cuts beside topK, topP and minP; what is absent cuts nothing. Names are Hugging Face's. */
 export interface Cuts {
@@ -25,55 +26,60 @@ interface Distribution {
   readonly entropy: number;
 }
 
-function distribution(weights: Float64Array, from: number, to: number): Distribution {
-  let total = 0;
-  let sum = 0;
-  for (let i = from; i < to; i++) {
-    const weight = weights[i] as number;
-    total += weight;
-    if (weight > 0) sum += weight * log(weight);
-  }
-  return { total, entropy: log(total) - sum / total };
+function distribution(ranking: Ranking, from: number, to: number): Distribution {
+  const total = ranking.total(from, to);
+  return { total, entropy: log(total) - ranking.logs(from, to) / total };
 }
 
-/** How many are kept, at least one. see: HF TopHLogitsWarper */
-export function cutTopH(weights: Float64Array, to: number, topH: number): number {
-  const { total, entropy } = distribution(weights, 0, to);
+/** How many are kept of `to`, at least one. see: HF TopHLogitsWarper */
+export function cutTopH(ranking: Ranking, to: number, topH: number): number {
+  const { total, entropy } = distribution(ranking, 0, to);
   let sum = 0;
-  for (let i = 0; i < to; i++) {
-    const share = (weights[i] as number) / total;
+  for (let i = 0; i < to && ranking.has(i); i++) {
+    const share = ranking.weight(i) / total;
     if (share > 0) sum -= share * log(share);
     if (i > 0 && !(share > 0 && sum <= topH * entropy)) return i;
   }
   return to;
 }
 
+/** How many are kept of `to`. see: HF TopPLogitsWarper */
+export function cutTopP(ranking: Ranking, to: number, topP: number): number {
+  const wanted = topP * ranking.total(0, to);
+  let sum = 0;
+  for (let i = 0; i < to && ranking.has(i); i++) {
+    sum += ranking.weight(i);
+    if (sum >= wanted) return i + 1;
+  }
+  return to;
+}
+
 /** The range that typicalP, epsilonCutoff and etaCutoff leave of the first `to`, in this order. */
-export function cutRest(weights: Float64Array, to: number, cuts: Cuts): readonly [from: number, to: number] {
+export function cutRest(ranking: Ranking, to: number, cuts: Cuts): readonly [from: number, to: number] {
   let range: readonly [number, number] = [0, to];
-  if (cuts.typicalP !== undefined) range = cutTypical(weights, to, cuts.typicalP);
+  if (cuts.typicalP !== undefined) range = cutTypical(ranking, to, cuts.typicalP);
   if (cuts.epsilonCutoff !== undefined) {
-    const { total } = distribution(weights, ...range);
-    range = cutBelow(weights, ...range, cuts.epsilonCutoff * total);
+    range = cutBelow(ranking, ...range, cuts.epsilonCutoff * ranking.total(...range));
   }
   if (cuts.etaCutoff !== undefined) {
-    const { total, entropy } = distribution(weights, ...range);
+    const { total, entropy } = distribution(ranking, ...range);
     const eta = Math.min(cuts.etaCutoff, Math.sqrt(cuts.etaCutoff) * exp(-entropy));
-    range = cutBelow(weights, ...range, eta * total);
+    range = cutBelow(ranking, ...range, eta * total);
   }
   return range;
 }
 
 /** Surprise falls and then rises along the order, so the closest ones are around the place where it is as expected. */
-function cutTypical(weights: Float64Array, to: number, mass: number): readonly [number, number] {
-  const { total, entropy } = distribution(weights, 0, to);
+function cutTypical(ranking: Ranking, to: number, mass: number): readonly [number, number] {
+  const { total, entropy } = distribution(ranking, 0, to);
   const expected = log(total) - entropy;
+  const weigh = (i: number) => (i >= 0 && i < to && ranking.has(i) ? ranking.weight(i) : 0);
   const distance = (i: number) => {
-    const weight = i < 0 || i >= to ? 0 : (weights[i] as number);
+    const weight = weigh(i);
     return weight > 0 ? Math.abs(expected - log(weight)) : Infinity;
   };
   let high = 0;
-  while (high < to && (weights[high] as number) > 0 && log(weights[high] as number) > expected) high++;
+  while (weigh(high) > 0 && log(weigh(high)) > expected) high++;
   let low = high;
   let sum = 0;
   let farthest = 0;
@@ -82,13 +88,13 @@ function cutTypical(weights: Float64Array, to: number, mass: number): readonly [
     const nearest = Math.min(left, right);
     if (nearest === Infinity || (sum >= mass * total && nearest > farthest)) return [low, high];
     farthest = nearest;
-    sum += weights[left <= right ? --low : high++] as number;
+    sum += weigh(left <= right ? --low : high++);
   }
 }
 
-/** see: HF EpsilonLogitsWarper, EtaLogitsWarper: those as likely as the most likely one stay */
-function cutBelow(weights: Float64Array, from: number, to: number, least: number): readonly [number, number] {
-  const kept = Math.min(least, weights[from] as number);
-  while (to > from + 1 && (weights[to - 1] as number) < kept) to--;
+/** see: HF MinPLogitsWarper, EpsilonLogitsWarper, EtaLogitsWarper: those as likely as the most likely one stay */
+export function cutBelow(ranking: Ranking, from: number, to: number, least: number): readonly [number, number] {
+  const kept = Math.min(least, ranking.weight(from));
+  for (let i = from + 1; i < to && ranking.has(i); i++) if (ranking.weight(i) < kept) return [from, i];
   return [from, to];
 }

@@ -76,7 +76,7 @@ export class Engine {
     this.#logits = new Logits(planned.plan, planned.program, machine.banks);
     this.#caches = new Caches(planned.plan, planned.program, machine.banks);
     this.#lookup = new Lookup(planned.plan, this.#caches, this.#logits);
-    this.#sampler = new Sampler(planned.program.vocabSize);
+    this.#sampler = new Sampler(this.#logits.scores());
     const fits = (slot: number) => machine.banks.every((bank) => bank.reserve(bank.slot(slot + 1)));
     this.slots = new Slots(planned.plan.options.maxSessions, fits);
   }

@@ -1,5 +1,6 @@
 import { ModelError, mismatch } from "../base/errors.ts";
 import type { Bank } from "../machine/bank.ts";
+import { Scores } from "../machine/scores.ts";
 import { hasHead } from "../models/headless.ts";
 import type { Program } from "../models/program.ts";
 import type { Plan } from "../plan/plan.ts";
@@ -9,13 +10,13 @@ import type { SessionState } from "./state.ts";
 /** Where an engine's logits are: those of a step's rows, and the last ones of every session. */
 export class Logits {
   readonly #bank: Bank;
-  readonly #address: number;
+  readonly #head: Plan["head"];
   /** Of a row: the vocabulary, or 0 without a head. */
   readonly size: number;
 
   constructor({ head }: Plan, program: Program, banks: readonly Bank[]) {
     this.#bank = banks[head.bank] as Bank;
-    this.#address = head.logits;
+    this.#head = head;
     this.size = hasHead(program) ? program.vocabSize : 0;
   }
 
@@ -26,7 +27,12 @@ export class Logits {
 
   /** Row `row` of those that wanted logits in the last step, f32[vocab]: a view of Wasm memory. */
   row(row: number): Float32Array {
-    return this.#bank.floats(this.#address + 4 * row * this.size, this.size);
+    return this.#bank.floats(this.#head.logits + 4 * row * this.size, this.size);
+  }
+
+  /** Where tokens are chosen. */
+  scores(): Scores {
+    return new Scores(this.#bank, this.#head.scores, this.size);
   }
 
   /** Checks those of a step; `last`: the last row's become the session's. */

@@ -50,24 +50,24 @@ const LARGEST = 3.4028234663852886e38;
 
 /** Buffers are made once, as large as the vocabulary and the history. Ids that the model does not have are ignored. */
 export class Processors {
-  readonly #bias: Float32Array;
   readonly #seen: Uint32Array;
   #round = 0;
   #text = new Int32Array(0);
 
   constructor(vocabSize: number) {
-    this.#bias = new Float32Array(vocabSize);
     this.#seen = new Uint32Array(vocabSize);
   }
 
   /**
-   * Changes scores f32[vocab] in place, in f32 arithmetic as there. see: HF GenerationMixin._get_logits_processor, whose
-   * order this is, and the LogitsProcessors that it names
+   * Changes scores f32[vocab] in place, in f32 arithmetic as there; false: none. see: HF
+   * GenerationMixin._get_logits_processor, whose order this is, and the LogitsProcessors that it names
    */
-  apply(scores: Float32Array, processing: Processing, history: History): void {
+  apply(scores: Float32Array, processing: Processing, history: History): boolean {
     const { sequenceBias, encoderRepetitionPenalty: reward, repetitionPenalty: penalty, badWordsIds } = processing;
     const { noRepeatNgramSize, encoderNoRepeatNgramSize } = processing;
-    if (sequenceBias || reward || penalty !== 1 || noRepeatNgramSize || encoderNoRepeatNgramSize || badWordsIds) {
+    const looksBack =
+      sequenceBias || reward || penalty !== 1 || noRepeatNgramSize || encoderNoRepeatNgramSize || badWordsIds;
+    if (looksBack) {
       const text = this.#unroll(history);
       const prompt = text.subarray(0, Math.max(0, text.length - history.newTokens));
       if (sequenceBias) this.#addBias(scores, sequenceBias, text);
@@ -77,7 +77,7 @@ export class Processors {
       if (encoderNoRepeatNgramSize) forbidNgrams(scores, encoderNoRepeatNgramSize, text, prompt);
       if (badWordsIds) for (const word of badWordsIds) if (isNext(word, text)) forbid(scores, word.slice(-1));
     }
-    shapeLength(scores, processing, history);
+    return shapeLength(scores, processing, history) || Boolean(looksBack);
   }
 
   /** The tokens of the history, oldest first. */
@@ -91,12 +91,12 @@ export class Processors {
 
   /** see: HF SequenceBiasLogitsProcessor */
   #addBias(scores: Float32Array, biases: NonNullable<Processing["sequenceBias"]>, text: Int32Array): void {
-    const sums = this.#bias.fill(0);
+    const sums = new Map<number, number>();
     for (const [sequence, bias] of biases) {
       const last = sequence.at(-1) as number;
-      if (isNext(sequence, text)) sums[last] = (sums[last] as number) + Math.fround(bias);
+      if (isNext(sequence, text)) sums.set(last, Math.fround((sums.get(last) ?? 0) + Math.fround(bias)));
     }
-    for (let id = 0; id < scores.length; id++) scores[id] = (scores[id] as number) + (sums[id] as number);
+    for (const [id, sum] of sums) if (id in scores) scores[id] = (scores[id] as number) + sum;
   }
 
   /** see: HF RepetitionPenaltyLogitsProcessor, EncoderRepetitionPenaltyLogitsProcessor */
@@ -132,25 +132,30 @@ function forbidNgrams(scores: Float32Array, n: number, text: Int32Array, known: 
 }
 
 /**
- * What depends on how long the text is. see: HF MinLengthLogitsProcessor, MinNewTokensLengthLogitsProcessor,
- * ForcedBOSTokenLogitsProcessor, ForcedEOSTokenLogitsProcessor, InfNanRemoveLogitsProcessor,
- * ExponentialDecayLengthPenalty, SuppressTokensLogitsProcessor, SuppressTokensAtBeginLogitsProcessor
+ * What depends on how long the text is; whether anything changed. see: HF MinLengthLogitsProcessor,
+ * MinNewTokensLengthLogitsProcessor, ForcedBOSTokenLogitsProcessor, ForcedEOSTokenLogitsProcessor,
+ * InfNanRemoveLogitsProcessor, ExponentialDecayLengthPenalty, SuppressTokensLogitsProcessor,
+ * SuppressTokensAtBeginLogitsProcessor
  */
-function shapeLength(scores: Float32Array, processing: Processing, { length, newTokens }: History): void {
+function shapeLength(scores: Float32Array, processing: Processing, { length, newTokens }: History): boolean {
   const { minLength = 0, minNewTokens = 0, maxNewTokens = Infinity, stopTokens = [] } = processing;
-  const { forcedBosTokenId, forcedEosTokenId } = processing;
-  if (length < minLength || newTokens < minNewTokens) forbid(scores, stopTokens);
-  if (forcedBosTokenId !== undefined && length === 1) allowOnly(scores, [forcedBosTokenId]);
-  if (forcedEosTokenId && newTokens === maxNewTokens - 1) allowOnly(scores, forcedEosTokenId);
-  if (processing.removeInvalidValues) makeFinite(scores);
-  if (processing.exponentialDecayLengthPenalty) {
-    const [start, factor] = processing.exponentialDecayLengthPenalty;
-    if (newTokens > start) favour(scores, stopTokens, factor, newTokens - start);
-  }
-  if (processing.suppressTokens) forbid(scores, processing.suppressTokens);
+  const { forcedBosTokenId, forcedEosTokenId, exponentialDecayLengthPenalty: decay } = processing;
+  const { suppressTokens, beginSuppressTokens } = processing;
+  const early = length < minLength || newTokens < minNewTokens;
+  const opens = forcedBosTokenId !== undefined && length === 1;
+  const closes = forcedEosTokenId !== undefined && newTokens === maxNewTokens - 1;
+  const decays = decay !== undefined && newTokens > decay[0];
   // Where the start of the text is forced, what follows it is the first that is chosen.
-  const first = length - newTokens > 1 || forcedBosTokenId === undefined ? 0 : 1;
-  if (processing.beginSuppressTokens && newTokens === first) forbid(scores, processing.beginSuppressTokens);
+  const begins = newTokens === (length - newTokens > 1 || forcedBosTokenId === undefined ? 0 : 1);
+  if (early) forbid(scores, stopTokens);
+  if (opens) allowOnly(scores, [forcedBosTokenId]);
+  if (closes) allowOnly(scores, forcedEosTokenId);
+  if (processing.removeInvalidValues) makeFinite(scores);
+  if (decays) favour(scores, stopTokens, decay[1], newTokens - decay[0]);
+  if (suppressTokens) forbid(scores, suppressTokens);
+  if (begins && beginSuppressTokens) forbid(scores, beginSuppressTokens);
+  const always = processing.removeInvalidValues || suppressTokens;
+  return early || opens || closes || decays || Boolean(always || (begins && beginSuppressTokens));
 }
 
 function forbid(scores: Float32Array, ids: Iterable<number>): void {

@@ -1,9 +1,12 @@
+import { Survey } from "../../assembly/survey.ts";
 import { mismatch, OptionError } from "../base/errors.ts";
 import { exp, log } from "../base/math.ts";
 import { draw, type Random } from "../base/random.ts";
 import type { ResponseFormat } from "../grammar/index.ts";
-import { type Cuts, cutRest, cutTopH, TOP_H_TOKENS } from "./cuts.ts";
+import type { Scores } from "../machine/scores.ts";
+import { type Cuts, cutBelow, cutRest, cutTopH, cutTopP, TOP_H_TOKENS } from "./cuts.ts";
 import { type History, type Processing, Processors } from "./processors.ts";
+import { Ranking } from "./ranking.ts";
 
 /** How the next token is chosen. Names and order of application are Hugging Face's. */
 export interface Sampling {
@@ -55,135 +58,82 @@ export interface Choice {
 /** Chooses tokens from logits; equal ones in the order of their ids. Buffers are made once. */
 export class Sampler {
   readonly #processors: Processors;
-  readonly #scores: Float32Array;
-  readonly #keys: Float64Array;
+  readonly #scores: Scores;
   readonly #weights: Float64Array;
 
-  constructor(vocabSize: number) {
-    this.#processors = new Processors(vocabSize);
-    this.#scores = new Float32Array(vocabSize);
-    this.#keys = new Float64Array(vocabSize);
-    this.#weights = new Float64Array(vocabSize);
+  constructor(scores: Scores) {
+    this.#processors = new Processors(scores.size);
+    this.#scores = scores;
+    this.#weights = new Float64Array(scores.size);
   }
 
   /**
-   * `logits` f32[vocab], all finite; `mask`: the tokens that may be chosen, bit id % 32 of word id >> 5. Throws OptionError
-   * if every token is forbidden.
+   * @param logits f32[vocab], all finite
+   * @param mask a bit for each token, id % 32 of word id >> 5: 1: it may be chosen
+   * @returns with a logprob within 1e-6
+   * @throws OptionError if every token is forbidden
    */
   choose(logits: Float32Array, choosing: Choosing, history: History, random: Random, mask?: Uint32Array): Choice {
-    const scores = this.process(logits, choosing, history);
-    if (mask) applyMask(scores, mask);
-    const best = argmax(scores);
-    if (!((scores[best] as number) > -Infinity))
+    const logSum = this.#process(logits, choosing, history, mask);
+    const best = this.#best();
+    if (!((this.#scores.values[best] as number) > -Infinity))
       throw new OptionError(mismatch("next token", "one that may be chosen", "none, as all are forbidden"));
     const id = choosing.doSample ? this.#sample(choosing, random) : best;
-    return { id, logprob: (logits[id] as number) - logSumExp(logits) };
+    return { id, logprob: (logits[id] as number) - logSum };
   }
 
   /** The scores f32[vocab] that a token is chosen by, before temperature and cuts; valid until the next call. */
-  process(logits: Float32Array, processing: Processing, history: History): Float32Array {
-    this.#scores.set(logits);
-    this.#processors.apply(this.#scores, processing, history);
-    return this.#scores;
+  process(logits: Float32Array, processing: Processing, history: History, mask?: Uint32Array): Float32Array {
+    this.#process(logits, processing, history, mask);
+    return this.#scores.values;
+  }
+
+  /** Makes the scores; returns ln Σ e^logit. */
+  #process(logits: Float32Array, processing: Processing, history: History, mask: Uint32Array | undefined): number {
+    const logSum = this.#scores.take(logits);
+    const changed = this.#processors.apply(this.#scores.values, processing, history);
+    if (mask) this.#scores.allowOnly(mask);
+    if (changed || mask) this.#scores.changed();
+    return logSum;
+  }
+
+  /** The id of the largest score, the first of equals. */
+  #best(): number {
+    const first = argmax(this.#scores.maxima) * Survey.Block;
+    return first + argmax(this.#scores.values.subarray(first, first + Survey.Block));
   }
 
   #sample(choosing: Choosing, random: Random): number {
-    const { ids, weights } = this.kept(choosing);
-    let total = 0;
-    for (const weight of weights) total += weight;
-    const target = draw(random) * total;
-    let sum = 0;
-    for (let i = 0; i < ids.length; i++) {
-      sum += weights[i] as number;
-      if (sum > target) return ids[i] as number;
-    }
-    return ids.at(-1) as number;
+    const { ranking, from, to } = this.#cut(choosing);
+    const target = draw(random) * ranking.total(from, to);
+    let sum = ranking.weight(from);
+    let place = from;
+    while (sum <= target && place + 1 < to && ranking.has(place + 1)) sum += ranking.weight(++place);
+    return ranking.id(place);
+  }
+
+  /** The ids that a token is drawn from, the most likely first, by the scores of the last call of `process`. */
+  kept(choosing: Choosing): number[] {
+    const { ranking, from, to } = this.#cut(choosing);
+    const ids: number[] = [];
+    for (let place = from; place < to && ranking.has(place); place++) ids.push(ranking.id(place));
+    return ids;
   }
 
   /**
-   * The ids that a token is drawn from, the most likely first, by the scores of the last call of `process`, and their
-   * probabilities up to a common factor; valid until the next call.
+   * The places of the ranking that are left. see: HF TopHLogitsWarper, TopKLogitsWarper, TopPLogitsWarper,
+   * MinPLogitsWarper, TypicalLogitsWarper, EpsilonLogitsWarper, EtaLogitsWarper, in this order
    */
-  kept(choosing: Choosing): { readonly ids: Float64Array; readonly weights: Float64Array } {
-    const scores = this.#scores;
-    const weights = this.#weights;
-    const ids = this.#candidates(choosing.topH === undefined ? choosing.topK : TOP_H_TOKENS);
-    const largest = scores[ids[0] as number] as number;
-    for (let i = 0; i < ids.length; i++) {
-      const score = scores[ids[i] as number] as number;
-      weights[i] = score === largest ? 1 : exp((score - largest) / choosing.temperature);
-    }
-    let count = ids.length;
-    while (count > 1 && scores[ids[count - 1] as number] === -Infinity) count--;
-    const [from, to] = cut(weights, count, choosing);
-    return { ids: ids.subarray(from, to), weights: weights.subarray(from, to) };
-  }
-
-  /** The ids of the topK (0: all) highest scores, highest first. */
-  #candidates(topK: number): Float64Array {
-    // One number sorts by falling score, then by rising id: the score's order as 32 bits, then 21 bits of id.
-    const keys = this.#keys;
-    const order = new Int32Array(this.#scores.buffer);
-    const key = (id: number): number => {
-      const bits = (order[id] as number) === -0x80000000 ? 0 : (order[id] as number); // −0 equals 0
-      return (bits < 0 ? bits & 0x7fffffff : -bits - 1) * 2 ** 21 + id;
-    };
-    let kept: Float64Array;
-    if (topK === 0 || topK >= keys.length) {
-      for (let id = 0; id < keys.length; id++) keys[id] = key(id);
-      kept = keys.sort();
-    } else {
-      kept = keys.subarray(0, topK).fill(Infinity);
-      for (let id = 0; id < this.#scores.length; id++) {
-        const candidate = key(id);
-        if (candidate >= (kept[topK - 1] as number)) continue;
-        let low = 0;
-        for (let high = topK - 1; low < high; ) {
-          const middle = (low + high) >> 1;
-          if ((kept[middle] as number) < candidate) low = middle + 1;
-          else high = middle;
-        }
-        kept.copyWithin(low + 1, low, topK - 1);
-        kept[low] = candidate;
-      }
-    }
-    for (let i = 0; i < kept.length; i++) {
-      const value = kept[i] as number;
-      kept[i] = value - Math.floor(value / 2 ** 21) * 2 ** 21;
-    }
-    return kept;
-  }
-}
-
-/**
- * The range of candidates that is left of the first `count`. see: HF TopHLogitsWarper, TopKLogitsWarper,
- * TopPLogitsWarper, MinPLogitsWarper, TypicalLogitsWarper, EpsilonLogitsWarper, EtaLogitsWarper, in this order
- */
-function cut(weights: Float64Array, count: number, choosing: Choosing): readonly [from: number, to: number] {
-  const { topH, topK, topP, minP } = choosing;
-  if (topH !== undefined) count = cutTopH(weights, count, topH);
-  if (topK > 0) count = Math.min(count, topK);
-  if (topP < 1) {
-    let total = 0;
-    for (let i = 0; i < count; i++) total += weights[i] as number;
-    let sum = 0;
-    for (let i = 0; i < count; i++) {
-      sum += weights[i] as number;
-      if (sum >= topP * total) count = i + 1;
-    }
-  }
-  while (count > 1 && (weights[count - 1] as number) < minP) count--;
-  return cutRest(weights, count, choosing);
-}
-
-/** Forbids tokens whose bit is not set, and those behind the mask's end. */
-function applyMask(scores: Float32Array, mask: Uint32Array): void {
-  for (let word = 0; 32 * word < scores.length; word++) {
-    const bits = mask[word] ?? 0;
-    if (bits === 0) scores.fill(-Infinity, 32 * word, 32 * word + 32);
-    else if (bits !== 0xffffffff) {
-      for (let bit = 0; bit < 32; bit++) if (((bits >>> bit) & 1) === 0) scores[32 * word + bit] = -Infinity;
-    }
+  #cut(choosing: Choosing): { readonly ranking: Ranking; readonly from: number; readonly to: number } {
+    const { topH, topK, topP, minP, temperature } = choosing;
+    const wanted = topH === undefined ? topK : TOP_H_TOKENS;
+    const ranking = new Ranking(this.#scores, this.#weights, temperature, wanted);
+    let last = topH === undefined ? Infinity : cutTopH(ranking, TOP_H_TOKENS, topH);
+    if (topK > 0) last = Math.min(last, topK);
+    if (topP < 1) last = cutTopP(ranking, last, topP);
+    if (minP > 0) [, last] = cutBelow(ranking, 0, last, minP);
+    const [from, to] = cutRest(ranking, last, choosing);
+    return { ranking, from, to };
   }
 }
 

@@ -1,19 +1,17 @@
-import { ModelError, mismatch } from "../base/errors.ts";
 import { type Edges, type Instruction, MOST_FRAMES, type Program } from "./program.ts";
 import { Stacks } from "./stacks.ts";
+import { type Ends, restoreEnds, STORED_LENGTH, storeEnds } from "./stored.ts";
 
 /** No text goes on so. */
 export const DEAD = -1;
 const UNKNOWN = -2;
+/** Edges that are searched one by one. */
+const FEW = 16;
 /** The most states that are kept; then all are forgotten but those in use. */
 const MOST_STATES = 1 << 14;
-/** The most numbers of a stored state: see Automaton.store. */
-export const STORED_LENGTH = 2048;
 
-/** The places that an automaton may be at, each with its stack, in ascending order. */
-interface State {
-  readonly places: readonly number[];
-  readonly stacks: readonly number[];
+/** The places that an automaton may be at, in ascending order. */
+interface State extends Ends {
   readonly accepts: boolean;
 }
 
@@ -30,9 +28,13 @@ export class Automaton {
   readonly classCount: number;
   /** How often all states were forgotten; numbers of another epoch mean nothing. */
   epoch = 0;
+  /** Of places with many edges: where each byte leads. */
+  readonly #tables = new Map<number, number[][]>();
   #stacks = new Stacks();
   #states: State[] = [];
   #numbers = new Map<string, number>();
+  /** States of one place, by stack and place. */
+  #singles = new Map<number, number>();
   #blurred = new Map<number, number>();
   /** i32[states, classes] */
   #transitions = new Int32Array(0);
@@ -81,6 +83,33 @@ export class Automaton {
     return blurred;
   }
 
+  /**
+   * Where more bytes lead that each do what some bytes did between two states: count an item of one repetition. They may
+   * be repeated `times` until a bound is met; 0: they did something else.
+   */
+  repeated(from: number, to: number): { readonly times: number; readonly state: number } {
+    const none = { times: 0, state: to };
+    const [a, b] = [this.#states[from]!, this.#states[to]!];
+    if (a.places.length !== b.places.length || !a.places.every((place, i) => place === b.places[i])) return none;
+    const changed = b.stacks.findIndex((stack, i) => stack !== a.stacks[i]);
+    if (changed < 0) return none;
+    const [before, after] = [a.stacks[changed]!, b.stacks[changed]!];
+    const [one, other] = [this.#stacks.top(before), this.#stacks.top(after)];
+    const counts = one.place === other.place && one.below === other.below && other.most === one.most - 1;
+    const same = b.stacks.every((stack, i) => (a.stacks[i] === before ? stack === after : stack === a.stacks[i]));
+    if (!counts || !same || other.least !== Math.max(0, one.least - 1)) return none;
+    const times = one.least === 0 ? other.most : Math.min(other.most, other.least);
+    if (times === 0 || times === Infinity) return none;
+    const last = this.#stacks.push(other.place, Math.max(0, other.least - times), other.most - times, other.below);
+    return {
+      times,
+      state: this.#make(
+        b.places,
+        b.stacks.map((stack) => (stack === after ? last : stack)),
+      ),
+    };
+  }
+
   /** The only byte that may follow; −1 if the text may end or several may follow. */
   onlyByte(state: number): number {
     const { places, accepts } = this.#states[state]!;
@@ -101,49 +130,20 @@ export class Automaton {
     this.#stacks = new Stacks();
     this.#states = [];
     this.#numbers = new Map();
+    this.#singles = new Map();
     this.#blurred = new Map();
     this.#transitions = new Int32Array(0);
   }
 
-  /** A state as numbers that mean the same in every epoch and process: frames, each below those above it, and places. */
+  /** A state as numbers that mean the same in every epoch and process. */
   store(state: number): Int32Array {
-    const { places, stacks } = this.#states[state]!;
-    const frames = new Map<number, number>([[0, 0]]);
-    const numbers: number[] = [];
-    const visit = (stack: number): number => {
-      const known = frames.get(stack);
-      if (known !== undefined) return known;
-      const { place, least, most, below } = this.#stacks.top(stack);
-      numbers.push(place, stored(least), stored(most), visit(below));
-      frames.set(stack, frames.size);
-      return frames.size - 1;
-    };
-    const ends = places.flatMap((place, i) => [place, visit(stacks[i]!)]);
-    return Int32Array.from([frames.size - 1, places.length, ...numbers, ...ends]);
+    return storeEnds(this.#states[state]!, this.#stacks);
   }
 
   /** The state of such numbers. Throws ModelError if they are none of this program. */
   restore(numbers: Int32Array): number {
-    const [frameCount = 0, placeCount = 0] = numbers;
-    const stacks = [0];
-    const isPlace = (place: number) => place >= 0 && place < this.#program.instructions.length;
-    let good = numbers.length === 2 + 4 * frameCount + 2 * placeCount && placeCount > 0;
-    for (let i = 0, at = 2; good && i < frameCount; i++, at += 4) {
-      const [place, least, most, below] = numbers.subarray(at, at + 4) as unknown as [number, number, number, number];
-      good = isPlace(place) && least >= -1 && most >= -1 && stacks[below] !== undefined;
-      if (good) stacks.push(this.#stacks.push(place, restored(least), restored(most), stacks[below]!));
-    }
-    const places: number[] = [];
-    const tops: number[] = [];
-    for (let i = 0, at = 2 + 4 * frameCount; good && i < placeCount; i++, at += 2) {
-      const [place, stack] = [numbers[at]!, stacks[numbers[at + 1]!]];
-      good =
-        isPlace(place) && stack !== undefined && ["byte", "accept"].includes(this.#program.instructions[place]!.op);
-      places.push(place);
-      tops.push(stack!);
-    }
-    if (!good) throw new ModelError(mismatch("state of responseFormat", "one of this definition", "another"));
-    return this.#make(places, tops);
+    const ends = restoreEnds(numbers, this.#stacks, this.#program.instructions);
+    return this.#make(ends.places, ends.stacks);
   }
 
   #edges(place: number): Edges {
@@ -151,15 +151,33 @@ export class Automaton {
     return instruction.op === "byte" ? instruction.edges : [];
   }
 
+  /** Where a place goes by a byte. */
+  #targets(place: number, byte: number): readonly number[] {
+    const edges = this.#edges(place);
+    if (edges.length <= FEW) return edges.flatMap(([first, last, to]) => (byte >= first && byte <= last ? [to] : []));
+    let table = this.#tables.get(place);
+    if (!table) {
+      table = Array.from({ length: 256 }, () => []);
+      for (const [first, last, to] of edges) for (let byte = first; byte <= last; byte++) table[byte]!.push(to);
+      this.#tables.set(place, table);
+    }
+    return table[byte]!;
+  }
+
   #next(state: number, byte: number): number {
     const { places, stacks } = this.#states[state]!;
     const reached: [place: number, stack: number][] = [];
     for (const [i, place] of places.entries()) {
-      for (const [first, last, to] of this.#edges(place)) {
-        if (byte >= first && byte <= last) reached.push([to, stacks[i]!]);
-      }
+      for (const to of this.#targets(place, byte)) reached.push([to, stacks[i]!]);
     }
-    return reached.length > 0 ? this.#close(reached) : DEAD;
+    if (reached.length === 0) return DEAD;
+    // Most often inside of a character.
+    const [[place, stack]] = reached as [[number, number]];
+    if (reached.length > 1 || this.#program.instructions[place]!.op !== "byte") return this.#close(reached);
+    const key = stack * this.#program.instructions.length + place;
+    const known = this.#singles.get(key) ?? this.#make([place], [stack]);
+    this.#singles.set(key, known);
+    return known;
   }
 
   /** The state of these places and all that can be reached from them without a byte. */
@@ -258,12 +276,4 @@ function classesOf(instructions: readonly Instruction[]): [classes: Uint8Array, 
   const classes = new Uint8Array(256);
   for (let byte = 1; byte < 256; byte++) classes[byte] = classes[byte - 1]! + starts[byte]!;
   return [classes, classes[255]! + 1];
-}
-
-function stored(count: number): number {
-  return count === Infinity ? -1 : count;
-}
-
-function restored(count: number): number {
-  return count === -1 ? Infinity : count;
 }

@@ -9,7 +9,9 @@ const DATE_PART = `(?:${COUNT}Y(?:${COUNT}M(?:${COUNT}D)?)?|${COUNT}M(?:${COUNT}
 const TIME_PART = `T(?:${COUNT}H(?:${COUNT}M(?:${COUNT}S)?)?|${COUNT}M(?:${COUNT}S)?|${COUNT}S)`;
 const LABEL = "[A-Za-z0-9]{1,20}(?:-[A-Za-z0-9]{1,9}){0,4}";
 const NAME = `${LABEL}(?:\\.${LABEL}){0,3}`;
-const ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,15}";
+const ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+";
+/** Of a name that is not bounded. */
+const PART = "[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*";
 const BYTE = "(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
 const IPV4 = `${BYTE}(?:\\.${BYTE}){3}`;
 const H16 = "[0-9A-Fa-f]{1,4}";
@@ -21,7 +23,7 @@ const IPV6 = [
   "::",
 ].join("|");
 const PATH_CHARACTER = "(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})";
-const URI = `[A-Za-z][A-Za-z0-9+.-]*://${NAME}(?::\\d{1,5})?(?:/${PATH_CHARACTER}*)*(?:\\?(?:${PATH_CHARACTER}|[/?])*)?(?:#(?:${PATH_CHARACTER}|[/?])*)?`;
+const URI = `[A-Za-z][A-Za-z0-9+.-]*://${PART}(?:\\.${PART})*(?::\\d{1,5})?(?:/${PATH_CHARACTER}*)*(?:\\?(?:${PATH_CHARACTER}|[/?])*)?(?:#(?:${PATH_CHARACTER}|[/?])*)?`;
 const HEX = "[0-9A-Fa-f]";
 
 const PATTERNS: Readonly<Record<string, string>> = {
@@ -29,7 +31,7 @@ const PATTERNS: Readonly<Record<string, string>> = {
   time: TIME,
   "date-time": `${DATE}T${TIME}`,
   duration: `P(?:${COUNT}W|${DATE_PART}(?:${TIME_PART})?|${TIME_PART})`,
-  email: `${ATOM}(?:\\.${ATOM}){0,3}@${LABEL}(?:\\.${LABEL}){1,2}`,
+  email: `${ATOM}(?:\\.${ATOM})*@${PART}(?:\\.${PART})+`,
   hostname: NAME,
   ipv4: IPV4,
   ipv6: IPV6,

@@ -1,5 +1,6 @@
 import { type Automaton, DEAD } from "./automaton.ts";
-import type { TokenTrie } from "./trie.ts";
+import { PlainText } from "./plain.ts";
+import type { TokenTrie, Tree } from "./trie.ts";
 
 /** Bytes of masks that are kept for each definition. */
 const MOST_BYTES = 2 ** 23;
@@ -14,6 +15,7 @@ export class Masks {
   readonly #automaton: Automaton;
   readonly #trie: TokenTrie;
   readonly #stopTokens: readonly number[];
+  readonly #plain: PlainText;
   /** By state, in the order of their last use. */
   readonly #kept = new Map<number, Uint32Array>();
   /** i32[longest + 1]: the state before each depth of the walk. */
@@ -26,6 +28,7 @@ export class Masks {
     this.#automaton = automaton;
     this.#trie = trie;
     this.#stopTokens = stopTokens;
+    this.#plain = new PlainText(automaton);
     this.#path = new Int32Array(trie.longest + 1);
     this.end = new Uint32Array(maskWords(trie.size));
     this.#setStops(this.end, true);
@@ -45,8 +48,9 @@ export class Masks {
   }
 
   #make(state: number): Uint32Array {
-    const mask = new Uint32Array(maskWords(this.#trie.size));
-    this.#walk(state, mask);
+    const run = this.#plain.run(state, this.#trie.longest);
+    const mask = run < 0 ? new Uint32Array(maskWords(this.#trie.size)) : this.#trie.plain(run).slice();
+    this.#walk(state, run < 0 ? this.#trie.all : this.#trie.others, mask);
     this.#setStops(mask, this.#automaton.accepts(state));
     return mask;
   }
@@ -59,9 +63,9 @@ export class Masks {
     }
   }
 
-  #walk(state: number, mask: Uint32Array): void {
+  #walk(state: number, tree: Tree, mask: Uint32Array): void {
     const automaton = this.#automaton;
-    const { nodes, byte, depth, after, first, order } = this.#trie;
+    const { nodes, byte, depth, after, first, order } = tree;
     const { classes, classCount } = automaton;
     const path = this.#path;
     let { transitions } = automaton;

@@ -45,7 +45,8 @@ export function compileRules(rules: Rules): Program {
   const depths = depthsOf(rules);
   const [depth] = depths as [number];
   if (depth === Infinity) throw new OptionError(mismatch(rules.names[0]!, "what some text is", "what none is"));
-  if (depth > MOST_FRAMES) throw new OptionError(mismatch(rules.names[0]!, `at most ${MOST_FRAMES} levels`, depth));
+  // The first rule is called, too.
+  if (depth >= MOST_FRAMES) throw new OptionError(mismatch(rules.names[0]!, `less than ${MOST_FRAMES} levels`, depth));
   const nullables = nullablesOf(rules);
   const recursive = leftRecursive(rules, nullables);
   if (recursive >= 0) {
@@ -166,11 +167,10 @@ class Compiler {
   }
 
   #set(set: CodePoints, next: number): number {
-    const { starts, tails } = utf8Of(set);
     const places: number[] = [];
-    const edge = ([first, last, tail]: ByteEdge) => [first, last, tail < 0 ? next : places[tail]!] as const;
-    for (const tail of tails) places.push(this.#add({ op: "byte", edges: [edge(tail)] }));
-    return this.#add({ op: "byte", edges: starts.map(edge) });
+    const edge = ([first, last, node]: ByteEdge) => [first, last, node < 0 ? next : places[node]!] as const;
+    for (const edges of utf8Of(set)) places.push(this.#add({ op: "byte", edges: edges.map(edge) }));
+    return places.at(-1)!;
   }
 }
 

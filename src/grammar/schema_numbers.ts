@@ -7,20 +7,23 @@ import { type Node, refused } from "./schema_nodes.ts";
 import { enforced } from "./schema_strings.ts";
 import { count } from "./schema_values.ts";
 
+/** Formats of whole numbers. */
+const WHOLE = ["int32", "int64"];
 const INT32: Bounds = { least: -(2 ** 31), most: 2 ** 31 - 1, above: false, below: false };
 
 /** A number of which these nodes are asked. Throws OptionError for bounds and steps of too many digits. */
 export function numberOf(nodes: readonly Node[], path: string, isInteger: boolean): Expression {
-  const bounds = boundsOf(nodes);
-  const steps = nodes.flatMap(({ schema, path }) =>
-    schema.multipleOf === undefined ? [] : [{ step: schema.multipleOf as number, path: `${path}/multipleOf` }],
-  );
-  const unbounded = bounds.least === -Infinity && bounds.most === Infinity;
-  const whole = isInteger || steps.length > 0;
-  const plain = unbounded ? (whole ? ANY_INTEGER : ANY_NUMBER) : whole ? integersWithin(bounds) : numbersWithin(bounds);
-  if (!plain) throw refused(path, "bounds of fewer digits", [bounds.least, bounds.most]);
+  const steps = nodes.flatMap(({ schema, path }) => {
+    return schema.multipleOf === undefined ? [] : [{ step: schema.multipleOf as number, path: `${path}/multipleOf` }];
+  });
   for (const { step, path } of steps) if (!Number.isInteger(step)) throw refused(path, "a whole number", step);
   const step = steps.reduce((all, { step }) => (all * step) / greatestDivisor(all, step), 1);
+  const bounds = boundsOf(nodes, step > 1);
+  const isWhole = isInteger || steps.length > 0 || nodes.some(({ schema }) => WHOLE.includes(schema.format as string));
+  const isFree = bounds.least === -Infinity && bounds.most === Infinity;
+  const within = isWhole ? integersWithin : numbersWithin;
+  const plain = isFree ? (isWhole ? ANY_INTEGER : ANY_NUMBER) : within(bounds);
+  if (!plain) throw refused(path, "bounds of fewer digits", [bounds.least, bounds.most]);
   if (step === 1) return plain;
   const states = enforced(steps[0]!.path, () => common(machineOf(plain), multiples(step)));
   return { kind: "machine", states, write: oneOf };
@@ -30,8 +33,10 @@ function greatestDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestDivisor(b, a % b);
 }
 
-function boundsOf(nodes: readonly Node[]): Bounds {
-  let bounds: Bounds = { least: -Infinity, most: Infinity, above: false, below: false };
+/** `exact`: numbers of so many digits that none is rounded. */
+function boundsOf(nodes: readonly Node[], exact: boolean): Bounds {
+  const most = exact ? 10 ** 15 - 1 : Infinity;
+  let bounds: Bounds = { least: -most, most, above: false, below: false };
   for (const { schema } of nodes) {
     const [least, above] = [count(schema.minimum, -Infinity), count(schema.exclusiveMinimum, -Infinity)];
     const [most, below] = [count(schema.maximum, Infinity), count(schema.exclusiveMaximum, Infinity)];

@@ -1,16 +1,68 @@
 import type { StringTable } from "../base/string_table.ts";
+import { plainLength } from "./plain.ts";
 
 /** Longer tokens are never allowed; the longest in use have about 100 bytes. */
 const MOST_BYTES = 1024;
 /** Bytes that a whole number holds exactly. */
 const HEAD = 6;
 
-/** The bytes of all tokens as a tree whose nodes are in depth-first order; made once for each tokenizer. */
+/** The bytes of all tokens of a vocabulary; made once for each tokenizer. */
 export class TokenTrie {
-  /** Tokens of the vocabulary, those without bytes included. */
+  /** Tokens, those without bytes included. */
   readonly size: number;
   /** Bytes of the longest token. */
   readonly longest: number;
+  /** All tokens, and those that are not plain text. */
+  readonly all: Tree;
+  readonly others: Tree;
+  readonly #table: StringTable;
+  /** i16[tokens]: how many plain characters a token is; −1: it is anything else. */
+  readonly #lengths: Int16Array;
+  /** Masks of the tokens of at most so many plain characters. */
+  readonly #plain: (Uint32Array | undefined)[] = [];
+
+  /** @param table the bytes of each token by id; none: a token that gives no text */
+  constructor(table: StringTable) {
+    this.size = table.count;
+    this.#table = table;
+    const ids = sorted(table);
+    const { bytes, offsets } = table;
+    this.#lengths = new Int16Array(table.count).fill(-1);
+    let longest = 0;
+    for (const id of ids) {
+      this.#lengths[id] = plainLength(bytes, offsets[id]!, offsets[id + 1]!);
+      longest = Math.max(longest, offsets[id + 1]! - offsets[id]!);
+    }
+    this.longest = longest;
+    this.all = treeOf(table, ids);
+    this.others = treeOf(
+      table,
+      ids.filter((id) => this.#lengths[id]! < 0),
+    );
+  }
+
+  /** The bytes of a token; none if it gives no text. */
+  bytes(id: number): Uint8Array {
+    const { bytes, offsets } = this.#table;
+    return bytes.subarray(offsets[id], offsets[id + 1]);
+  }
+
+  /** The tokens of at most so many plain characters: bit id % 32 of word id >> 5, not to be changed. */
+  plain(most: number): Uint32Array {
+    const known = this.#plain[most];
+    if (known) return known;
+    const mask = new Uint32Array((this.size + 31) >> 5);
+    for (let id = 0; id < this.size; id++) {
+      const length = this.#lengths[id]!;
+      if (length > 0 && length <= most) mask[id >> 5]! |= 1 << (id & 31);
+    }
+    this.#plain[most] = mask;
+    return mask;
+  }
+}
+
+/** Tokens as a tree whose nodes are in depth-first order. */
+export interface Tree {
   readonly nodes: number;
   /** u8[nodes]: the byte that leads to a node. */
   readonly byte: Uint8Array;
@@ -20,61 +72,39 @@ export class TokenTrie {
   readonly after: Uint32Array;
   /** u32[nodes + 1]: the tokens that end at a node are order[first[node], first[node + 1]). */
   readonly first: Uint32Array;
-  /** u32[tokens with bytes]: their ids, sorted by their bytes. */
+  /** u32[tokens]: their ids, sorted by their bytes. */
   readonly order: Uint32Array;
-  readonly #table: StringTable;
+}
 
-  /** @param table the bytes of each token by id; none: a token that gives no text */
-  constructor(table: StringTable) {
-    this.size = table.count;
-    this.#table = table;
-    this.order = sorted(table);
-    const { bytes, offsets } = table;
-    const lengthOf = (id: number) => offsets[id + 1]! - offsets[id]!;
-    const most = this.order.reduce((sum, id) => sum + lengthOf(id), 0);
-    const byte = new Uint8Array(most);
-    const depth = new Uint16Array(most);
-    const first = new Uint32Array(most + 1);
-    let longest = 0;
-    let nodes = 0;
-    let last = -1;
-    for (const [i, id] of this.order.entries()) {
-      const start = offsets[id]!;
-      const length = lengthOf(id);
-      longest = Math.max(longest, length);
-      let same = 0;
-      if (last >= 0) {
-        const before = offsets[last]!;
-        const shorter = Math.min(length, lengthOf(last));
-        while (same < shorter && bytes[before + same] === bytes[start + same]) same++;
-      }
-      for (let at = same; at < length; at++, nodes++) {
-        byte[nodes] = bytes[start + at]!;
-        depth[nodes] = at;
-        // The node of its last byte comes last.
-        first[nodes] = i;
-      }
-      last = id;
+/** The tree of tokens that are sorted by their bytes. */
+function treeOf({ bytes, offsets }: StringTable, order: Uint32Array): Tree {
+  const most = order.reduce((sum, id) => sum + offsets[id + 1]! - offsets[id]!, 0);
+  const byte = new Uint8Array(most);
+  const depth = new Uint16Array(most);
+  const first = new Uint32Array(most + 1);
+  const after = new Uint32Array(most);
+  const path: number[] = [];
+  let nodes = 0;
+  let [before, beforeEnd] = [0, 0];
+  for (let i = 0; i < order.length; i++) {
+    const start = offsets[order[i]!]!;
+    const end = offsets[order[i]! + 1]!;
+    let same = 0;
+    while (start + same < end && before + same < beforeEnd && bytes[before + same] === bytes[start + same]) same++;
+    if (start + same < end) while (path.length > same) after[path.pop()!] = nodes;
+    for (let at = start + same; at < end; at++) {
+      byte[nodes] = bytes[at]!;
+      depth[nodes] = at - start;
+      // The node of its last byte comes last.
+      first[nodes] = i;
+      path.push(nodes++);
     }
-    first[nodes] = this.order.length;
-    this.nodes = nodes;
-    this.longest = longest;
-    this.byte = byte.slice(0, nodes);
-    this.depth = depth.slice(0, nodes);
-    this.first = first.slice(0, nodes + 1);
-    this.after = new Uint32Array(nodes).fill(nodes);
-    const path: number[] = [];
-    for (let node = 0; node < nodes; node++) {
-      for (let above = path.length; above > this.depth[node]!; above--) this.after[path.pop()!] = node;
-      path.push(node);
-    }
+    [before, beforeEnd] = [start, end];
   }
-
-  /** The bytes of a token; none if it gives no text. */
-  bytes(id: number): Uint8Array {
-    const { bytes, offsets } = this.#table;
-    return bytes.subarray(offsets[id], offsets[id + 1]);
-  }
+  for (const node of path) after[node] = nodes;
+  first[nodes] = order.length;
+  const cut = { byte: byte.slice(0, nodes), depth: depth.slice(0, nodes), after: after.slice(0, nodes) };
+  return { ...cut, nodes, order, first: first.slice(0, nodes + 1) };
 }
 
 /** The ids of tokens with bytes, by their bytes and then by id. */

@@ -3,43 +3,42 @@ import type { CodePoints } from "./code_points.ts";
 /** A range of values for each byte of a character. */
 type ByteRanges = readonly (readonly [first: number, last: number])[];
 
-/** A byte from `first` to `last`, and the tail that has to follow; −1: the character is complete. */
-export type ByteEdge = readonly [first: number, last: number, tail: number];
+/** Bytes from `first` to `last` lead to a node; −1: the character is complete. No two of one node have a byte in common. */
+export type ByteEdge = readonly [first: number, last: number, node: number];
 
-/** The UTF-8 of a set of characters: first bytes, and what follows them, of which no two tails are the same. */
-export interface Utf8 {
-  readonly starts: readonly ByteEdge[];
-  /** A tail refers only to those before it. */
-  readonly tails: readonly ByteEdge[];
-}
+/** The UTF-8 of a set of characters as nodes, each with its edges; they lead to nodes before it. The last one is the start. */
+export type Utf8 = readonly (readonly ByteEdge[])[];
 
 const known = new WeakMap<CodePoints, Utf8>();
 
 /** The UTF-8 of a set. */
 export function utf8Of(set: CodePoints): Utf8 {
-  const found = known.get(set) ?? shared(utf8Ranges(set));
+  const found = known.get(set) ?? nodesOf(utf8Ranges(set));
   known.set(set, found);
   return found;
 }
 
-function shared(sequences: readonly ByteRanges[]): Utf8 {
-  const tails: ByteEdge[] = [];
-  const numbers = new Map<number, number>();
-  const starts = new Map<number, ByteEdge>();
-  for (const sequence of sequences) {
-    let tail = -1;
-    for (let i = sequence.length - 1; i >= 0; i--) {
-      const [first, last] = sequence[i]!;
-      const key = ((tail + 1) * 256 + first) * 256 + last;
-      if (i === 0) starts.set(key, [first, last, tail]);
-      else {
-        const number = numbers.get(key) ?? tails.push([first, last, tail]) - 1;
-        numbers.set(key, number);
-        tail = number;
-      }
+function nodesOf(sequences: readonly ByteRanges[]): Utf8 {
+  const nodes: ByteEdge[][] = [];
+  const numbers = new Map<string, number>();
+  /** The node of the sequences in [from, to), at byte `at` of each. */
+  const visit = (from: number, to: number, at: number): number => {
+    const edges: ByteEdge[] = [];
+    for (let start = from; start < to; ) {
+      // Sequences are in order, and ranges of first bytes are the same or have nothing in common.
+      const [first, last] = sequences[start]![at]!;
+      let end = start + 1;
+      while (end < to && sequences[end]![at]![0] === first) end++;
+      edges.push([first, last, at + 1 < sequences[start]!.length ? visit(start, end, at + 1) : -1]);
+      start = end;
     }
-  }
-  return { starts: [...starts.values()], tails };
+    const key = edges.join(";");
+    const node = numbers.get(key) ?? nodes.push(edges) - 1;
+    numbers.set(key, node);
+    return node;
+  };
+  visit(0, sequences.length, 0);
+  return nodes;
 }
 
 /** Where the number of bytes changes. */

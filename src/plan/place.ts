@@ -1,5 +1,6 @@
 import { Size } from "../../assembly/layout.ts";
 import { Arena, align } from "../machine/arena.ts";
+import { Scores } from "../machine/scores.ts";
 import { LOGITS_BUFFERS } from "../models/buffers.ts";
 import { hasHead } from "../models/headless.ts";
 import { turns } from "../models/positions.ts";
@@ -61,6 +62,8 @@ export interface Placement {
   /** Byte offsets of the layers' caches in a session slot, and its size. */
   readonly offsets: ReadonlyMap<number, number>;
   readonly slotBytes: number;
+  /** Where tokens are chosen, if the head is here. */
+  readonly scores: number;
   /** Where weights are staged while they are read: the first address that no weight takes, and the number of bytes. */
   readonly staging: number;
   readonly stagingBytes: number;
@@ -111,6 +114,7 @@ export function placeBank(draft: Draft, bank: number, units: readonly Unit[]): P
   };
   const observed = new Map(units.map(({ number }) => [number, placeObserved(arena, number, program, draft)]));
   const { offsets, slotBytes } = placeSlot(draft, units);
+  const scores = arena.take(hasHeadHere(program, units) ? Scores.bytes(program.vocabSize) : 0);
   const stagingBytes = Math.max(0, ...[...weights.values()].map(stagedBytes));
   const all = {
     weights: [...weights.values()],
@@ -119,6 +123,7 @@ export function placeBank(draft: Draft, bank: number, units: readonly Unit[]): P
     observed,
     offsets,
     slotBytes,
+    scores,
     staging,
     stagingBytes,
   };
@@ -172,14 +177,17 @@ function nameOf({ positions, clamp, limit }: AngleKey): string {
 /** A session slot: the last row of logits if the head is here, then the caches of the bank's layers. */
 function placeSlot({ program, layers }: Draft, units: readonly Unit[]) {
   const offsets = new Map<number, number>();
-  const head = units.some(({ number }) => number === program.layers.length + 1);
-  let slotBytes = head && hasHead(program) ? align(4 * program.vocabSize) : 0;
+  let slotBytes = hasHeadHere(program, units) ? align(4 * program.vocabSize) : 0;
   for (const { layer } of units) {
     if (layer === undefined) continue;
     offsets.set(layer, slotBytes);
     slotBytes += layers[layer]?.cache.bytes ?? 0;
   }
   return { offsets, slotBytes };
+}
+
+function hasHeadHere(program: Program, units: readonly Unit[]): boolean {
+  return hasHead(program) && units.some(({ number }) => number === program.layers.length + 1);
 }
 
 /** The step: its header, the row table, the rows that want logits. */

@@ -54,10 +54,10 @@ export interface Plan extends MachinePlan {
   /** The windows in tokens that layers keep under every policy, where windowed and global layers mix; null: a global one. */
   readonly windows: readonly (number | null)[] | undefined;
   /**
-   * The bank and address of logits[logitsRows, vocab]; a session's slot there starts with its last row of logits. Unused if
-   * the program makes none.
+   * The bank, and the addresses of logits[logitsRows, vocab] and of what a token is chosen by (machine/scores.ts); a
+   * session's slot there starts with its last row of logits. Unused if the program makes none.
    */
-  readonly head: { readonly bank: number; readonly logits: number };
+  readonly head: { readonly bank: number; readonly logits: number; readonly scores: number };
   /**
    * In the head's bank: the hidden states f32[rows, hiddenSize], the records that put them through the final norm, and the
    * vectors of that norm which are folded elsewhere.
@@ -129,7 +129,11 @@ export function plan(
       const bank = bankOf(number);
       return { ...linked[bank]?.placement.observed.get(number), bank };
     }),
-    head: { bank: head, logits: linked[head]?.placement.at.buffer(LOGITS) ?? Offset.Unused },
+    head: {
+      bank: head,
+      logits: linked[head]?.placement.at.buffer(LOGITS) ?? Offset.Unused,
+      scores: linked[head]?.placement.scores as number,
+    },
     hiddenStates: {
       bank: head,
       address: linked[head]?.placement.at.buffer(HIDDEN) as number,

@@ -2,7 +2,8 @@ import * as z from "zod/mini";
 import type { Message } from "../tokenizer/chat.ts";
 import { messagesOfBlocks, systemBlocks, turns } from "./anthropic_input.ts";
 import { readBody } from "./body.ts";
-import { type ApiError, refused, typeOf } from "./errors.ts";
+import type { Core } from "./core.ts";
+import { type ApiError, typeOf } from "./errors.ts";
 import { argumentsOf } from "./messages.ts";
 import { maybe, real, stopsOf, strings, text, whole } from "./schemas.ts";
 import { coreOf, newId, type Service } from "./service.ts";
@@ -21,7 +22,9 @@ export const countBody = z.looseObject({
       "a list of tools",
     ),
   ),
-  tool_choice: maybe(z.looseObject({ type: text() })),
+  tool_choice: maybe(
+    z.looseObject({ type: z.enum(["auto", "any", "tool", "none"], "auto, any, tool or none"), name: maybe(text()) }),
+  ),
 });
 
 /** The body of /v1/messages. */
@@ -52,7 +55,7 @@ export async function anthropicMessages(request: Request, service: Service): Pro
     error: (error: ApiError) => named(anthropicError(error)),
   };
   return streamed(
-    chunks(events, head, () => core.countTokens(task)),
+    chunks(events, head, () => countOf(core, task)),
     form,
     () => leaving.abort(),
   );
@@ -62,7 +65,11 @@ export async function anthropicMessages(request: Request, service: Service): Pro
 export async function anthropicCount(request: Request, service: Service): Promise<Response> {
   const body = await readBody(request, countBody, service.limits);
   const task = taskOf({ ...body, max_tokens: 1 });
-  return Response.json({ input_tokens: await coreOf(service, body.model).countTokens(task) });
+  return Response.json({ input_tokens: await countOf(coreOf(service, body.model), task) });
+}
+
+function countOf(core: Core, { prompt, tools }: Task): Promise<number> {
+  return core.countTokens(prompt as readonly Message[], tools ? { tools } : {});
 }
 
 /** The error object of Anthropic's bodies and streams. */
@@ -71,15 +78,14 @@ export function anthropicError({ status, message }: ApiError) {
 }
 
 function taskOf(body: MessagesBody): Task {
-  const tools = toolsFrom(body);
+  const { tools, forced } = toolsFrom(body);
   const { temperature, top_p, top_k } = body;
   const system = systemOf(body);
   return {
     operation: "chat",
     prompt: [...system, ...messagesOfBlocks(body.messages)],
-    tools,
+    ...{ tools, forced },
     options: {
-      ...(tools ? { tools } : {}),
       maxNewTokens: body.max_tokens,
       temperature: temperature ?? undefined,
       topP: top_p === 0 ? Number.MIN_VALUE : (top_p ?? undefined),
@@ -100,10 +106,8 @@ function toolsFrom({ tools, tool_choice }: CountBody) {
     if (!name || !parameters) return [];
     return [{ type: "function", function: { name, ...(description ? { description } : {}), parameters } }];
   });
-  const choice = tool_choice?.type ?? "auto";
-  if (choice !== "auto" && choice !== "none")
-    throw refused("tool_choice.type", "auto or none", choice, "unsupported_value");
-  return toolsOf(list, choice);
+  const { type, name } = tool_choice ?? { type: "auto" as const, name: undefined };
+  return toolsOf(list, type === "any" ? "required" : type === "tool" ? { type: "function", name } : type);
 }
 
 interface Head {

@@ -36,9 +36,9 @@ export async function readBody<T extends z.ZodMiniType>(
 export function check<T extends z.ZodMiniType>(value: unknown, schema: T): z.output<T> {
   const { success, data, error } = z.safeParse(schema, value, { reportInput: true });
   if (success) return data;
-  const { path, message, found } = deepest(error.issues[0] as z.core.$ZodIssue);
+  const { path, message, found, code } = deepest(error.issues[0] as z.core.$ZodIssue);
   const param = pathOf(path) || "body";
-  throw new ApiError(400, `${param}: expected ${message}, found ${brief(found)}`, { param });
+  throw new ApiError(400, `${param}: expected ${message}, found ${brief(found)}`, { param, code });
 }
 
 /** A value as errors show it; lists and objects by their kind alone, as they may be of any size. */
@@ -66,11 +66,14 @@ interface Fault {
   readonly path: readonly PropertyKey[];
   readonly message: string;
   readonly found: unknown;
+  /** Where only certain values are supported. */
+  readonly code: string | undefined;
 }
 
 /** Of a union's faults, that of the kind which got farthest: the others are not meant. */
 function deepest(issue: z.core.$ZodIssue): Fault {
-  const own = { path: issue.path, message: expectationOf(issue), found: issue.input };
+  const code = issue.code === "invalid_value" ? "unsupported_value" : undefined;
+  const own = { path: issue.path, message: expectationOf(issue), found: issue.input, code };
   if (issue.code !== "invalid_union" || issue.message !== "Invalid input") return own;
   const faults = issue.errors.filter((errors) => errors.length > 0).map((errors) => deepest(errors[0]!));
   const best = faults.reduce<Fault | undefined>(

@@ -1,11 +1,13 @@
 import type { Model } from "../session/model.ts";
-import type { Message } from "../tokenizer/chat.ts";
+import type { ChatOptions, Message } from "../tokenizer/chat.ts";
 import { Admission } from "./admission.ts";
 import { type Answer, answer } from "./answer.ts";
 import { asApiError, refused } from "./errors.ts";
+import { callSchema } from "./formats.ts";
 import { labelsOf, type Metrics } from "./metrics.ts";
 import type { ReplyEnd, ReplyEvent, Task, Tool } from "./task.ts";
 import { callFormat } from "./tool_formats.ts";
+import { JsonCall } from "./tool_json.ts";
 import { type CallFormat, ToolReader } from "./tool_reader.ts";
 
 /** Limits of what a model does at once, and for how long. */
@@ -13,6 +15,8 @@ export interface CoreLimits {
   readonly maxSessions: number;
   readonly maxQueued: number;
   readonly maxSeconds: number;
+  /** Instead of the model's own. */
+  readonly chatTemplate?: string | undefined;
 }
 
 /** A model as it is served: tasks in, events out, as many at once as it has sessions. */
@@ -22,13 +26,16 @@ export class Core {
   readonly admission: Admission;
   readonly #metrics: Metrics;
   readonly #maxSeconds: number;
+  readonly #rendering: { readonly chatTemplate?: string };
 
-  constructor(name: string, model: Model, metrics: Metrics, { maxSessions, maxQueued, maxSeconds }: CoreLimits) {
+  constructor(name: string, model: Model, metrics: Metrics, limits: CoreLimits) {
+    const { maxSessions, maxQueued, maxSeconds, chatTemplate } = limits;
     this.name = name;
     this.model = model;
     this.admission = new Admission({ seats: maxSessions, queue: maxQueued });
     this.#metrics = metrics;
     this.#maxSeconds = maxSeconds;
+    this.#rendering = chatTemplate === undefined ? {} : { chatTemplate };
   }
 
   /**
@@ -37,11 +44,15 @@ export class Core {
    */
   async *reply(task: Task, signal: AbortSignal): AsyncGenerator<ReplyEvent, void, undefined> {
     const started = performance.now();
-    const reader = task.tools ? new ToolReader(this.#callFormat(task.tools)) : undefined;
+    const { tools, forced } = task;
+    const reader = tools ? new ToolReader(this.#callFormat(tools), forced ? new JsonCall() : undefined) : undefined;
+    // A call that has to be is all of the answer: its form is that of the text.
+    const responseFormat = forced && tools ? callSchema(tools) : task.options.responseFormat;
+    const options = { ...this.#rendering, ...task.options, ...(tools ? { tools } : {}), responseFormat };
     const special = reader ? this.#seen(reader.format.special) : new Map<number, string>();
     const ending = AbortSignal.any([signal, AbortSignal.timeout(1000 * this.#maxSeconds)]);
     const leave = await this.admission.enter(ending);
-    const source = answer(this.model, task, ending);
+    const source = answer(this.model, { ...task, options }, ending);
     const tokens = source.tokens();
     const release = () => {
       leave();
@@ -72,24 +83,29 @@ export class Core {
     }
   }
 
-  /** Tokens of a task's prompt. */
-  async countTokens({ prompt, options }: Task): Promise<number> {
-    const { tokenizer } = this.model;
-    if (typeof prompt === "string") return tokenizer.count(prompt);
+  /** Messages as the text that the model reads. */
+  async render(messages: readonly Message[], options: ChatOptions = {}): Promise<string> {
     try {
-      const [first] = prompt;
-      if (typeof first !== "object") return prompt.length;
-      const text = await this.model.renderChat(prompt as readonly Message[], options);
-      return tokenizer.encode(text, { addSpecialTokens: false }).length;
+      return await this.model.renderChat(messages, { ...this.#rendering, ...options });
     } catch (error) {
-      throw asApiError(error, [tokenizer.name, this.name]);
+      throw asApiError(error, [this.model.tokenizer.name, this.name]);
     }
+  }
+
+  /** Tokens of messages. */
+  async countTokens(messages: readonly Message[], options?: ChatOptions): Promise<number> {
+    return this.model.tokenizer.encode(await this.render(messages, options), { addSpecialTokens: false }).length;
+  }
+
+  /** The template of chats with tools. */
+  get template(): string {
+    const { chatTemplates } = this.model.tokenizer;
+    return this.#rendering.chatTemplate ?? chatTemplates.get("tool_use") ?? chatTemplates.get("default") ?? "";
   }
 
   /** How the model writes calls. Throws ApiError if it knows no tools. */
   #callFormat(tools: readonly Tool[]): CallFormat {
-    const { chatTemplates } = this.model.tokenizer;
-    const format = callFormat(chatTemplates.get("tool_use") ?? chatTemplates.get("default") ?? "", tools);
+    const format = callFormat(this.template, tools);
     if (format) return format;
     const expected = "none, as the chat template has no place for them that is known";
     throw refused("tools", expected, `${tools.length}`, "unsupported_value");

@@ -38,7 +38,9 @@ export function asApiError(error: unknown, hide: readonly [place: string, name: 
     const message = hide[0] === "" ? error.message : error.message.replaceAll(...hide);
     if (error instanceof ContextLengthError) return new ApiError(400, message, { code: error.code });
     const gone = /^the (model was disposed|engine's worker ended)/.test(message);
-    return new ApiError(gone ? 503 : 400, message);
+    // What a grammar cannot enforce is told with its place in the schema.
+    const param = /^(schema #|responseFormat)/.test(message) ? "response_format" : undefined;
+    return new ApiError(gone ? 503 : 400, message, { param });
   }
   const { name } = error as Error;
   if (name === "TimeoutError") return new ApiError(503, "no session was free in time", { code: "timeout" });

@@ -1,10 +1,9 @@
 import * as z from "zod/mini";
 import { readBody } from "./body.ts";
-import { asApiError } from "./errors.ts";
 import { messages, messagesOf } from "./messages.ts";
 import { maybe, text, whole } from "./schemas.ts";
 import { coreOf, type Service } from "./service.ts";
-import { toolChoice, tools, toolsOf } from "./tools.ts";
+import { toolChoice, tools as toolList, toolsOf } from "./tools.ts";
 
 /** The body of /tokenize. */
 export const tokenizeBody = z.looseObject({
@@ -21,21 +20,21 @@ export const detokenizeBody = z.looseObject({ model: maybe(text()), tokens: z.ar
 export const templateBody = z.looseObject({
   model: maybe(text()),
   messages,
-  tools: maybe(tools),
+  tools: maybe(toolList),
   tool_choice: maybe(toolChoice),
   chat_template_kwargs: maybe(z.record(z.string(), z.unknown(), "variables of the chat template")),
 });
 
 /** GET /props. see: llama-server's README, as for all here */
 export function props(service: Service): Response {
-  const { name, model, admission } = coreOf(service, undefined);
+  const { name, model, admission, template } = coreOf(service, undefined);
   const { nLocal, trainedLength, attention, nGlobal } = model.info;
   const { tokenizer } = model;
   return Response.json({
     default_generation_settings: { n_ctx: Number.isFinite(nLocal) ? nLocal : trainedLength, params: {} },
     total_slots: admission.seats,
     model_alias: name,
-    chat_template: tokenizer.chatTemplate ?? "",
+    chat_template: template,
     ...{ bos_token: tokenizer.bosToken ?? "", eos_token: tokenizer.eosToken ?? "" },
     ...{ modalities: { vision: false, audio: false }, attention, n_global: nGlobal },
   });
@@ -82,16 +81,8 @@ export async function detokenize(request: Request, service: Service): Promise<Re
 /** POST /apply-template */
 export async function applyTemplate(request: Request, service: Service): Promise<Response> {
   const body = await readBody(request, templateBody, service.limits);
-  const { model, name } = coreOf(service, body.model);
-  const given = toolsOf(body.tools, body.tool_choice);
+  const { tools } = toolsOf(body.tools, body.tool_choice);
   const variables = body.chat_template_kwargs ? { templateVariables: body.chat_template_kwargs } : {};
-  try {
-    const prompt = await model.renderChat(messagesOf(body.messages), {
-      ...(given ? { tools: given } : {}),
-      ...variables,
-    });
-    return Response.json({ prompt });
-  } catch (error) {
-    throw asApiError(error, [model.tokenizer.name, name]);
-  }
+  const options = { ...(tools ? { tools } : {}), ...variables };
+  return Response.json({ prompt: await coreOf(service, body.model).render(messagesOf(body.messages), options) });
 }

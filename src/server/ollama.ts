@@ -21,12 +21,12 @@ export async function chat(request: Request, service: Service): Promise<Response
   const body = await readBody(request, ollamaChat, service.limits);
   const core = coreOf(service, body.model);
   if (body.messages.length === 0) return loaded(body.model, { message: { role: "assistant", content: "" } });
-  const tools = toolsOf(body.tools, "auto");
+  const { tools } = toolsOf(body.tools, "auto");
   const task: Task = {
     operation: "chat",
     prompt: body.messages.map(messageOf),
     tools,
-    options: { ...(tools ? { tools } : {}), ...ollamaOptions(body, service.maxNewTokens) },
+    options: ollamaOptions(body, service.maxNewTokens, tools),
   };
   const show = (content: string, calls: readonly Call[] = []) => {
     const said = calls.map(({ name, arguments: json }) => ({ function: { name, arguments: argumentsOf(json) } }));
@@ -133,9 +133,8 @@ export async function embed(request: Request, service: Service): Promise<Respons
 /** POST /api/show */
 export async function show(request: Request, service: Service): Promise<Response> {
   const body = await readBody(request, ollamaShow, service.limits);
-  const { model } = coreOf(service, body.model ?? body.name);
+  const { model, template } = coreOf(service, body.model ?? body.name);
   const { modelType, trainedLength } = model.info;
-  const template = model.tokenizer.chatTemplate ?? "";
   const info = { "general.architecture": modelType, [`${modelType}.context_length`]: trainedLength };
   const capabilities = ["completion", "embedding", ...(/\btools\b/.test(template) ? ["tools"] : [])];
   return Response.json({

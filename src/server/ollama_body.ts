@@ -1,6 +1,8 @@
 import * as z from "zod/mini";
 import { refused } from "./errors.ts";
+import { formatOf } from "./formats.ts";
 import { maybe, real, stopsOf, strings, text, whole } from "./schemas.ts";
+import type { Tool } from "./task.ts";
 import { tools } from "./tools.ts";
 
 /** How tokens are chosen, in Ollama's names. What only concerns its own loading of models has no effect. */
@@ -67,15 +69,23 @@ export const ollamaShow = z.looseObject({ model: maybe(text()), name: maybe(text
 export function ollamaOptions(
   { options, format }: { options?: z.output<typeof choosing> | null | undefined; format?: unknown },
   maxNewTokens: number,
+  tools?: readonly Tool[],
 ) {
   const given = options ?? {};
-  if (format) throw refused("format", "none", format, "unsupported_value");
+  const type = !format
+    ? undefined
+    : typeof format !== "string"
+      ? "json_schema"
+      : format === "json"
+        ? "json_object"
+        : format;
   for (const name of ["presence_penalty", "frequency_penalty"] as const) {
     if (given[name]) throw refused(`options.${name}`, "0 (use repeat_penalty)", given[name], "unsupported_value");
   }
   const { temperature, top_k, top_p, min_p, seed, num_predict, repeat_penalty } = given;
   const most = num_predict ?? maxNewTokens;
   return {
+    responseFormat: formatOf("format", type, format, tools),
     temperature: temperature ?? undefined,
     topK: top_k === null || top_k === undefined ? undefined : Math.max(0, top_k),
     topP: top_p === 0 ? Number.MIN_VALUE : (top_p ?? undefined),

@@ -1,9 +1,10 @@
 import * as z from "zod/mini";
 import { readBody } from "./body.ts";
 import { openaiError, refused } from "./errors.ts";
+import { chatFormat, formatOf } from "./formats.ts";
 import { messages, messagesOf } from "./messages.ts";
 import { chatLogprobs, finishReason, timingsOf, usageOf } from "./openai_usage.ts";
-import { maybe, sampling, samplingOptions, text, whole } from "./schemas.ts";
+import { maybe, sampling, samplingOptions, whole } from "./schemas.ts";
 import { coreOf, newId, type Service } from "./service.ts";
 import { SSE_PING, SSE_TYPE, sse, streamed } from "./stream.ts";
 import { type Gathered, gather, type ReplyEvent, type Task } from "./task.ts";
@@ -17,7 +18,7 @@ export const chatBody = z.looseObject({
   max_completion_tokens: maybe(whole(1)),
   logprobs: maybe(z.boolean("true or false")),
   top_logprobs: maybe(whole(0, 20)),
-  response_format: maybe(z.looseObject({ type: text() })),
+  response_format: maybe(chatFormat),
   tools: maybe(tools),
   tool_choice: maybe(toolChoice),
   parallel_tool_calls: maybe(z.boolean("true or false")),
@@ -42,16 +43,16 @@ export async function chatCompletions(request: Request, service: Service): Promi
 
 /** What a body asks for. Throws ApiError for what is not supported. */
 function taskOf(body: ChatBody, service: Service): Task {
-  const tools = toolsOf(body.tools, body.tool_choice);
-  const format = body.response_format?.type ?? "text";
-  if (format !== "text") throw refused("response_format.type", "text", format, "unsupported_value");
+  const { tools, forced } = toolsOf(body.tools, body.tool_choice);
+  const { type, json_schema } = body.response_format ?? {};
+  const responseFormat = formatOf("response_format", type, json_schema?.schema, tools);
   if (body.top_logprobs && !body.logprobs) throw refused("top_logprobs", "logprobs: true with it", body.top_logprobs);
   return {
     operation: "chat",
     prompt: messagesOf(body.messages),
-    tools,
+    ...{ tools, forced },
     options: {
-      ...(tools ? { tools } : {}),
+      responseFormat,
       ...samplingOptions(body),
       maxNewTokens: body.max_completion_tokens ?? body.max_tokens ?? service.maxNewTokens,
       ...(body.chat_template_kwargs ? { templateVariables: body.chat_template_kwargs } : {}),

@@ -20,7 +20,7 @@ export const completionBody = z.looseObject({
   logprobs: maybe(whole(0, 20)),
   echo: maybe(z.boolean("true or false")),
   suffix: maybe(text()),
-  best_of: maybe(whole(1)),
+  best_of: maybe(z.literal(1, "1")),
 });
 
 type CompletionBody = z.output<typeof completionBody>;
@@ -44,7 +44,6 @@ export async function completions(request: Request, service: Service): Promise<R
 
 function taskOf(body: CompletionBody): Task {
   if (body.suffix) throw refused("suffix", "none, as text is only continued", body.suffix, "unsupported_value");
-  if ((body.best_of ?? 1) !== 1) throw refused("best_of", "1", body.best_of, "unsupported_value");
   if (body.echo && typeof body.logprobs === "number")
     throw refused("logprobs", "none with echo", body.logprobs, "unsupported_value");
   return {

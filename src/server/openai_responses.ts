@@ -2,6 +2,7 @@ import * as z from "zod/mini";
 import type { Message } from "../tokenizer/chat.ts";
 import { readBody } from "./body.ts";
 import { ApiError, asApiError, openaiError, refused } from "./errors.ts";
+import { formatOf, responseTextFormat } from "./formats.ts";
 import { historyOf, type Turn } from "./response_store.ts";
 import { type OutputItem, type ResponseEvent, ResponseItems } from "./responses_events.ts";
 import { addCall, messagesOfInput, responseInput } from "./responses_input.ts";
@@ -28,7 +29,7 @@ export const responseBody = z.looseObject({
   top_logprobs: maybe(whole(0, 20)),
   tools: maybe(flatTools),
   tool_choice: maybe(toolChoice),
-  text: maybe(z.looseObject({ format: maybe(z.looseObject({ type: text() })) })),
+  text: maybe(z.looseObject({ format: maybe(responseTextFormat) })),
   metadata: maybe(z.record(z.string(), z.unknown(), "an object")),
 });
 
@@ -86,17 +87,17 @@ function previous({ previous_response_id: id, conversation }: ResponseBody, { re
 
 function taskOf(body: ResponseBody, { before, messages }: Asked, service: Service): Task {
   if (body.background) throw refused("background", "false", true, "unsupported_value");
-  const format = body.text?.format?.type ?? "text";
-  if (format !== "text") throw refused("text.format.type", "text", format, "unsupported_value");
-  const tools = toolsOfFlat(body.tools, body.tool_choice);
+  const { tools, forced } = toolsOfFlat(body.tools, body.tool_choice);
+  const { type, schema } = body.text?.format ?? {};
+  const responseFormat = formatOf("text.format", type, schema, tools);
   const system = body.instructions ? [{ role: "system", content: body.instructions }] : [];
   const likely = body.include?.includes("message.output_text.logprobs") || body.top_logprobs;
   return {
     operation: "chat",
     prompt: [...system, ...historyOf(before), ...messages],
-    tools,
+    ...{ tools, forced },
     options: {
-      ...(tools ? { tools } : {}),
+      responseFormat,
       ...samplingOptions(body),
       maxNewTokens: body.max_output_tokens ?? service.maxNewTokens,
       truncation: body.truncation ?? "disabled",
@@ -114,7 +115,11 @@ function describe(body: ResponseBody, model: string) {
     ...{ max_output_tokens: body.max_output_tokens ?? null, metadata: body.metadata ?? {} },
     ...{ previous_response_id: body.previous_response_id ?? null, store: body.store ?? true },
     ...{ parallel_tool_calls: true, tools: body.tools ?? [], tool_choice: body.tool_choice ?? "auto" },
-    ...{ temperature: body.temperature ?? null, top_p: body.top_p ?? null, text: { format: { type: "text" } } },
+    ...{
+      temperature: body.temperature ?? null,
+      top_p: body.top_p ?? null,
+      text: { format: body.text?.format ?? { type: "text" } },
+    },
     ...{ truncation: body.truncation ?? "disabled", reasoning: { effort: null, summary: null } },
   };
 }

@@ -1,10 +1,16 @@
 import type { Metrics } from "./metrics.ts";
 import type { Service } from "./service.ts";
 
-/** GET /health: 200 while requests are taken, 503 while the server shuts down. */
-export function health({ cores }: Service): Response {
-  const closing = [...cores.values()].some(({ admission }) => admission.closed);
-  return Response.json({ status: closing ? "shutting down" : "ok" }, { status: closing ? 503 : 200 });
+/** GET /health: 200 while requests are taken, 503 while the server shuts down or an engine has ended. */
+export async function health({ cores }: Service): Promise<Response> {
+  const all = [...new Set(cores.values())];
+  const ended = await Promise.all(all.map(({ model }) => model.memory())).then(
+    () => false,
+    () => true,
+  );
+  const closing = all.some(({ admission }) => admission.closed);
+  const status = closing ? "shutting down" : ended ? "error" : "ok";
+  return Response.json({ status }, { status: status === "ok" ? 200 : 503 });
 }
 
 /** GET /metrics, in Prometheus' text format. */

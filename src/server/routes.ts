@@ -10,6 +10,7 @@ import { embeddings, embeddingsBody } from "./openai_embeddings.ts";
 import { model, models } from "./openai_models.ts";
 import { deleteResponse, responseBody, responses, storedResponse } from "./openai_responses.ts";
 import { health, metricsText } from "./operations.ts";
+import { page } from "./page.ts";
 import type { Service } from "./service.ts";
 
 /** What a server answers: the table that requests are dispatched by, and that /openapi.json describes. */
@@ -50,6 +51,7 @@ export function routesOf(service: Service, metrics: Metrics): readonly Route[] {
     };
   };
   return [
+    { ...get("/", "A page to chat in", page), types: ["text/html"] },
     get("/health", "Whether requests are taken", () => health(service)),
     { ...get("/metrics", "Prometheus metrics", () => metricsText(service, metrics)), types: ["text/plain"] },
     get("/v1/models", "The models", () => models(service)),

@@ -1,5 +1,4 @@
 import * as z from "zod/mini";
-import { refused } from "./errors.ts";
 
 /** A field that may be missing or null, which are the same. */
 export const maybe = <T extends z.ZodMiniType>(schema: T) => z.nullish(schema);
@@ -43,24 +42,17 @@ export const sampling = {
   ignore_eos: maybe(z.boolean("true or false")),
   stream: maybe(z.boolean("true or false")),
   stream_options: maybe(z.looseObject({ include_usage: maybe(z.boolean("true or false")) })),
-  n: maybe(z.number("1")),
-  presence_penalty: maybe(z.number("a number")),
-  frequency_penalty: maybe(z.number("a number")),
+  n: maybe(z.literal(1, "1, as one answer is given")),
+  presence_penalty: maybe(z.literal(0, "0 (use repetition_penalty)")),
+  frequency_penalty: maybe(z.literal(0, "0 (use repetition_penalty)")),
 };
 
 /** The fields of `sampling`, parsed. */
 export type SamplingBody = z.output<ReturnType<typeof samplingObject>>;
 const samplingObject = () => z.looseObject(sampling);
 
-/**
- * The library's options of those fields. Throws ApiError for what is not supported: several choices, and penalties that
- * are not Hugging Face's.
- */
+/** The library's options of those fields. */
 export function samplingOptions(body: SamplingBody) {
-  if ((body.n ?? 1) !== 1) throw refused("n", "1, as one answer is given", body.n, "unsupported_value");
-  for (const name of ["presence_penalty", "frequency_penalty"] as const) {
-    if (body[name]) throw refused(name, "0 (use repetition_penalty)", body[name], "unsupported_value");
-  }
   const { temperature, top_p, top_k, min_p, seed } = body;
   return {
     temperature: temperature ?? undefined,

@@ -27,6 +27,8 @@ export interface ServerOptions {
   readonly maxNewTokens?: number | undefined;
   /** Responses that are kept, to be gone on from by `previous_response_id`; 1000 by default. */
   readonly maxResponses?: number | undefined;
+  /** The text of a chat template, instead of the model's. */
+  readonly chatTemplate?: string | undefined;
   /** 16 MiB by default. */
   readonly maxBodyBytes?: number | undefined;
   /** The most time that a body may take, in ms; 30,000 by default. */
@@ -56,6 +58,9 @@ export interface Server {
   drain(): Promise<void>;
 }
 
+/** Paths that ask for no key. */
+const FREE = ["/", "/health"];
+
 const LOCAL_ORIGIN = /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
 
 /**
@@ -83,7 +88,7 @@ export function createServer(served: Readonly<Record<string, Model>>, options: S
     options.log?.({ method, path, status, ms: performance.now() - started, error: faults.get(raw) });
   });
   app.use(async (context, next) => {
-    if (context.req.path === "/health" || (await isAllowed(context.req.raw.headers, options.apiKeys))) return next();
+    if (FREE.includes(context.req.path) || (await isAllowed(context.req.raw.headers, options.apiKeys))) return next();
     throw new ApiError(401, "expected an API key, found none that is known", { code: "invalid_api_key" });
   });
   const routes = routesOf(service, metrics);
@@ -139,6 +144,7 @@ function serviceOf(served: Readonly<Record<string, Model>>, options: ServerOptio
     maxSessions: count("maxSessions", options.maxSessions ?? 16, 1),
     maxQueued: count("maxQueued", options.maxQueued ?? 64, 0),
     maxSeconds: count("maxSeconds", options.maxSeconds ?? 600, 1),
+    chatTemplate: options.chatTemplate,
   };
   const cores = new Map<string, Core>();
   const known = new Map<Model, Core>();

@@ -19,6 +19,8 @@ export interface Task {
   readonly options: Omit<ReplyOptions, "signal" | "wait" | "onProgress">;
   /** Tools that may be called, by a chat. */
   readonly tools?: readonly Tool[] | undefined;
+  /** Whether one of them has to be. */
+  readonly forced?: boolean | undefined;
   /** Logarithms of probabilities, and how many other tokens with each; none by default. */
   readonly topLogprobs?: number | undefined;
 }

@@ -23,7 +23,7 @@ class Scan {
       return this.#level === 0 ? "last" : "more";
     } else if (this.#level === 0) {
       if (this.#bare && /[\s,]/.test(char)) return "before";
-      this.#bare = true;
+      this.#bare ||= !/\s/.test(char);
     }
     return "more";
   }

@@ -46,8 +46,10 @@ export class ToolReader {
   /** Whether text was given. */
   #spoken = false;
 
-  constructor(format: CallFormat) {
+  /** @param body reads the start of the answer, where that has to be a call */
+  constructor(format: CallFormat, body?: BodyReader) {
     this.format = format;
+    this.#body = body;
   }
 
   /** Calls that were begun. */

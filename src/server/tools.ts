@@ -26,27 +26,43 @@ export const flatTools = z.array(
 /** Which of them are called. */
 export const toolChoice = z.union([text(), z.looseObject({ type: text() })], "none, auto, or an object");
 
-/** The tools that a model is told of; undefined if none. Throws ApiError for a choice that cannot be enforced. */
+/** The tools that a model is told of, and whether one of them has to be called. */
+export interface Chosen {
+  readonly tools?: readonly Tool[];
+  readonly forced?: boolean;
+}
+
+/** The tools that a model is told of; none if they are not to be called. Throws ApiError for an unknown choice. */
 export function toolsOf(
   list: z.output<typeof tools> | null | undefined,
   choice: z.output<typeof toolChoice> | null | undefined,
-): readonly Tool[] | undefined {
+): Chosen {
   const given = (list ?? []).flatMap((tool, i) => {
     if (tool.type !== "function") return [];
     if (!tool.function) throw refused(`tools[${i}].function`, "an object", tool.function);
     return [{ ...tool, type: "function", function: tool.function } as Tool];
   });
-  if (choice === "none" || given.length === 0) return undefined;
-  if ((choice ?? "auto") === "auto") return given;
-  const found = typeof choice === "string" ? choice : choice?.type;
-  throw refused("tool_choice", "none or auto", found, "unsupported_value");
+  if (choice === "none" || given.length === 0) return {};
+  if ((choice ?? "auto") === "auto") return { tools: given };
+  if (choice === "required") return { tools: given, forced: true };
+  const name = typeof choice === "string" ? choice : nameOf(choice);
+  const named = given.filter((tool) => tool.function.name === name);
+  if (typeof choice !== "string" && named.length > 0) return { tools: named, forced: true };
+  const expected = "none, auto, required, or the name of a function that is given";
+  throw refused("tool_choice", expected, name, "unsupported_value");
+}
+
+/** The function that a choice names, in chats or, one level less deep, in responses. */
+function nameOf(choice: Exclude<z.output<typeof toolChoice>, string> | null | undefined): unknown {
+  const { name, function: deep } = choice as { name?: unknown; function?: { name?: unknown } };
+  return deep?.name ?? name;
 }
 
 /** The same of a response's tools. */
 export function toolsOfFlat(
   list: z.output<typeof flatTools> | null | undefined,
   choice: z.output<typeof toolChoice> | null | undefined,
-): readonly Tool[] | undefined {
+): Chosen {
   const deep = (list ?? []).map(({ type, name, ...rest }, i) => {
     if (type !== "function") return { type };
     if (!name) throw refused(`tools[${i}].name`, "a string", name);

@@ -42,11 +42,17 @@ export async function embedAll(job: EmbeddingJob, first: number): Promise<Float3
     }
   };
   const lanes: Promise<void>[] = [];
+  const start = (id: number) => {
+    const started = lane(id);
+    // Another one may be waited for when it fails: unheard, its error would end a worker.
+    started.catch(() => {});
+    lanes.push(started);
+  };
   const widen = () => {
     const id = another();
-    if (id !== undefined) lanes.push(lane(id));
+    if (id !== undefined) start(id);
   };
-  lanes.push(lane(first));
+  start(first);
   // Lanes may open others while they are waited for; all have ended, so every slot is free, before an error is told.
   for (let i = 0; i < lanes.length; i++) await Promise.allSettled([lanes[i]]);
   await Promise.all(lanes);

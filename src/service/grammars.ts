@@ -29,7 +29,7 @@ export class Grammars {
 
   #tree(): TokenTrie {
     this.#trie ??= this.#tokens && new TokenTrie(this.#tokens());
-    if (this.#trie && this.#trie.nodes > 0) return this.#trie;
+    if (this.#trie && this.#trie.longest > 0) return this.#trie;
     throw new OptionError(mismatch("responseFormat", "a model with a tokenizer", "none"));
   }
 }

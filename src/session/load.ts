@@ -59,13 +59,13 @@ export interface LoadProgress {
 export type Where = string | URL | Files;
 
 /**
- * Whether a source of files was given rather than a name. Throws OptionError for anything else, such as an omitted
- * argument.
+ * Whether a source of files was given rather than a name. Throws OptionError, which names `option`, for anything else,
+ * such as an omitted argument.
  */
-export function areFiles(where: Where): where is Files {
+export function areFiles(where: Where, option = "model"): where is Files {
   if (typeof where === "object" && where && "open" in where) return true;
   if (typeof where === "string" || isOf("URL", where)) return false;
-  throw new OptionError(mismatch("model", "a directory, a GGUF file, a URL, a Hugging Face id, or files", where));
+  throw new OptionError(mismatch(option, "a directory, a GGUF file, a URL, a Hugging Face id, or files", where));
 }
 
 /** The files of a model, or those of them that are needed, given directly or by name. */
@@ -106,10 +106,14 @@ export async function withCheckpoint<T>(
   }
 }
 
-/** The adapters that are asked for; throws OptionError if that is no list of them. */
+/** The adapters that are asked for. Throws OptionError for what is none. */
 function adaptersOf({ lora = [] }: LoadOptions): readonly LoraOptions[] {
-  const isList = Array.isArray(lora) && lora.every((adapter) => typeof adapter === "object" && adapter !== null);
-  if (!isList) throw new OptionError(mismatch("lora", "a list of { path, scale }", JSON.stringify(lora)));
+  if (!Array.isArray(lora)) throw new OptionError(mismatch("lora", "a list of adapters", lora));
+  for (const [i, adapter] of (lora as readonly LoraOptions[]).entries()) {
+    areFiles(adapter?.path, `lora[${i}].path`);
+    const { scale = 1 } = adapter;
+    if (!Number.isFinite(scale)) throw new OptionError(mismatch(`lora[${i}].scale`, "a finite number", scale));
+  }
   return lora;
 }
 
@@ -122,7 +126,6 @@ async function openAll(where: Where, options: LoadOptions, runtime: Runtime): Pr
   const adapters: Adapter[] = [];
   try {
     for (const [i, { path, scale = 1 }] of lora.entries()) {
-      if (!Number.isFinite(scale)) throw new OptionError(mismatch(`lora[${i}].scale`, "a finite number", scale));
       const found = findModel(path, { offline, cacheDir, signal, onProgress }, runtime, ADAPTER_FILES);
       const files = await found.catch((error: Error) => {
         error.message = error.message.replace(/^model: /, `lora[${i}].path: `);

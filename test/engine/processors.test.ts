@@ -4,8 +4,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { exp } from "../../src/base/math.ts";
 import { draw } from "../../src/base/random.ts";
-import { type Choosing, GREEDY, Sampler } from "../../src/engine/sampler.ts";
+import { type Choosing, GREEDY } from "../../src/engine/sampler.ts";
 import { Lcg, type Run, replay, type Step } from "../wild/generation_runs.ts";
+import { samplerOf } from "./samplers.ts";
 
 type Golden = Run & { readonly expected: readonly Step[] };
 const golden: Golden[] = JSON.parse(readFileSync(join(import.meta.dir, "../wild/generation.json"), "utf8"));
@@ -16,7 +17,7 @@ test("tokens, bits of the scores and what the cuts keep are those of transformer
 });
 
 test("a token is drawn from what is kept, by its share, as a literal definition draws it", () => {
-  const sampler = new Sampler(40);
+  const sampler = samplerOf(40);
   const random = new Lcg(3);
   const history = { recent: Int32Array.of(5, 6, 7), position: 3, length: 3, newTokens: 1 };
   const cuts: Partial<Choosing>[] = [{ typicalP: 0.4 }, { typicalP: 0.2, topK: 9 }, { topH: 0.5 }, { etaCutoff: 0.05 }];
@@ -28,7 +29,7 @@ test("a token is drawn from what is kept, by its share, as a literal definition 
     };
     const { id } = sampler.choose(logits, choosing, history, { seed, counter: 0 });
     sampler.process(logits, choosing, history);
-    const ids = [...sampler.kept(choosing).ids].map(Number);
+    const ids = sampler.kept(choosing);
     const weights = ids.map((kept) => exp((logits[kept] as number) / 1.5));
     const target = draw({ seed, counter: 0 }) * weights.reduce((a, b) => a + b);
     let sum = 0;
@@ -46,7 +47,7 @@ describe("history", () => {
     newTokens = 0,
   ) => {
     const history = { recent: Int32Array.from(recent), position, length, newTokens };
-    const scores = new Sampler(8).process(flat, { ...GREEDY, ...choosing }, history);
+    const scores = samplerOf(8).process(flat, { ...GREEDY, ...choosing }, history);
     return [...scores.keys()].filter((id) => scores[id] === -Infinity);
   };
 
@@ -87,7 +88,7 @@ test("where every token is forbidden, that is an error and no token", () => {
   const history = { recent: Int32Array.of(0), position: 1, length: 1, newTokens: 0 };
   for (const doSample of [false, true]) {
     const choosing = { ...GREEDY, doSample, suppressTokens: [0, 1, 2] };
-    const choose = () => new Sampler(3).choose(new Float32Array(3), choosing, history, { seed: 1, counter: 0 });
+    const choose = () => samplerOf(3).choose(new Float32Array(3), choosing, history, { seed: 1, counter: 0 });
     expect(choose).toThrow("next token: expected one that may be chosen, found none, as all are forbidden");
   }
 });
@@ -97,5 +98,5 @@ test("what grows out of range stays a number", () => {
   const stopTokens = new Set([1, 3_000_000]);
   const choosing: Choosing = { ...GREEDY, doSample: true, stopTokens, exponentialDecayLengthPenalty: [0, 1.9] };
   const random = { seed: 1, counter: 0 };
-  expect(new Sampler(3).choose(Float32Array.of(5, 2, 5), choosing, history, random)).toMatchObject({ id: 1 });
+  expect(samplerOf(3).choose(Float32Array.of(5, 2, 5), choosing, history, random)).toMatchObject({ id: 1 });
 });

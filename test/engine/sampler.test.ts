@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { exp } from "../../src/base/math.ts";
 import { draw } from "../../src/base/random.ts";
 import type { History } from "../../src/engine/processors.ts";
-import { argmax, GREEDY, logSumExp, Sampler, type Sampling } from "../../src/engine/sampler.ts";
+import { argmax, GREEDY, logSumExp, type Sampling } from "../../src/engine/sampler.ts";
+import { samplerOf } from "./samplers.ts";
 import { PATIENCE } from "./tiny.ts";
 
 setDefaultTimeout(PATIENCE);
@@ -56,7 +57,7 @@ describe("the token of a literal implementation", () => {
     fc.assert(
       fc.property(logitsOf, (logits) => {
         const random = { seed: 1, counter: 0 };
-        const { id } = new Sampler(logits.length).choose(logits, GREEDY, NONE, random);
+        const { id } = samplerOf(logits.length).choose(logits, GREEDY, NONE, random);
         const values = [...logits].map((value) => value + 0); // −0 + 0 is 0
         return id === values.indexOf(Math.max(...values)) && id === argmax(logits) && random.counter === 0;
       }),
@@ -81,7 +82,7 @@ describe("the token of a literal implementation", () => {
         fc.pre(sampling.repetitionPenalty === 1 || logits.every((value) => Math.abs(value) < 1e38));
         const ids = Int32Array.from(recent.filter((id) => id < logits.length));
         const before = logits.slice();
-        const { id } = new Sampler(logits.length).choose(logits, sampling, historyOf(ids), { seed, counter: 0 });
+        const { id } = samplerOf(logits.length).choose(logits, sampling, historyOf(ids), { seed, counter: 0 });
         expect(logits).toEqual(before);
         expect(id).toBe(literal(logits, sampling, ids, seed));
       }),
@@ -91,7 +92,7 @@ describe("the token of a literal implementation", () => {
 
   test("a vocabulary of 50 000 ids full of ties", () => {
     const logits = Float32Array.from({ length: 50_000 }, (_, id) => ((id * 7919) % 97) / 8 - 6);
-    const sampler = new Sampler(logits.length);
+    const sampler = samplerOf(logits.length);
     for (const topK of [1, 50, 600]) {
       for (let seed = 0; seed < 10; seed++) {
         const sampling = sampled({ topK, topP: 0.95 });
@@ -104,7 +105,7 @@ describe("the token of a literal implementation", () => {
 
 describe("the penalty is Hugging Face's", () => {
   const chosen = (logits: number[], repetitionPenalty: number, recent: number[]) =>
-    new Sampler(logits.length).choose(
+    samplerOf(logits.length).choose(
       Float32Array.from(logits),
       { ...GREEDY, repetitionPenalty },
       historyOf(Int32Array.from(recent)),
@@ -122,20 +123,20 @@ describe("the penalty is Hugging Face's", () => {
   test("logprob is of the model itself, before the penalty", () => {
     const { id, logprob } = chosen([4, 3, 0], 1.5, [0]);
     expect(id).toBe(1);
-    expect(logprob).toBeCloseTo(3 - Math.log(Math.exp(4) + Math.exp(3) + 1), 13);
+    expect(logprob).toBeCloseTo(3 - Math.log(Math.exp(4) + Math.exp(3) + 1), 6);
   });
 });
 
 describe("logprob", () => {
-  test("is the log of the softmax, within 1e-12 · (1 + |logprob|)", () => {
+  test("is the log of the softmax, within 1e-6", () => {
     const logits = fc.array(fc.float({ min: -200, max: 200, noNaN: true }), { minLength: 1, maxLength: 60 });
     fc.assert(
       fc.property(logits, fc.nat(), (values, seed) => {
         const row = Float32Array.from(values);
-        const { id, logprob } = new Sampler(row.length).choose(row, sampled(), NONE, { seed, counter: 0 });
+        const { id, logprob } = samplerOf(row.length).choose(row, sampled(), NONE, { seed, counter: 0 });
         const largest = Math.max(...row);
         const wanted = (row[id] as number) - largest - Math.log(row.reduce((sum, x) => sum + Math.exp(x - largest), 0));
-        expect(Math.abs(logprob - wanted)).toBeLessThanOrEqual(1e-12 * (1 + Math.abs(wanted)));
+        expect(Math.abs(logprob - wanted)).toBeLessThanOrEqual(1e-6);
       }),
     );
     expect(logSumExp(Float32Array.of(0, 0, 0, 0))).toBeCloseTo(Math.log(4), 15);
@@ -145,7 +146,7 @@ describe("logprob", () => {
 describe("sampling", () => {
   /** Σ (found − expected)² / expected over the ids that can occur; the others must not. */
   function chiSquare(logits: Float32Array, sampling: Sampling, shares: number[], draws: number): number {
-    const sampler = new Sampler(logits.length);
+    const sampler = samplerOf(logits.length);
     const counts = shares.map(() => 0);
     const random = { seed: 42, counter: 0 };
     for (let i = 0; i < draws; i++) counts[sampler.choose(logits, sampling, NONE, random).id]!++;
@@ -220,7 +221,7 @@ describe("sampling", () => {
 
   test("the same seed gives the same ids, another seed others", () => {
     const run = (seed: number) => {
-      const sampler = new Sampler(logits.length);
+      const sampler = samplerOf(logits.length);
       const random = { seed, counter: 0 };
       return Array.from({ length: 200 }, () => sampler.choose(logits, sampled(), NONE, random).id);
     };

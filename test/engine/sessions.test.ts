@@ -2,7 +2,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { tick } from "../../src/base/tick.ts";
 import type { NextToken } from "../../src/engine/engine.ts";
-import { GREEDY, Sampler, type Sampling } from "../../src/engine/sampler.ts";
+import { GREEDY, type Sampling } from "../../src/engine/sampler.ts";
+import { samplerOf } from "./samplers.ts";
 import { engineOf, firstDifference, oneByOne, PATIENCE, randomIds, rowOf, sameBits, VOCAB } from "./tiny.ts";
 
 setDefaultTimeout(PATIENCE);
@@ -74,7 +75,7 @@ test("the penalty counts the last nLocal tokens, of the prompt and chosen, whate
   const session = engine.open(0, 3);
   const text = randomIds(40, 18);
   await engine.append(session, text);
-  const sampler = new Sampler(VOCAB);
+  const sampler = samplerOf(VOCAB);
   const strong = { ...sampling, repetitionPenalty: 3 };
   const random = { seed: 3, counter: 0 };
   for (let i = 0; i < 40; i++) {

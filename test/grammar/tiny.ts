@@ -69,7 +69,7 @@ export function randomText(automaton: Automaton, random: () => number, most = 20
   const bytes: number[] = [];
   for (let state = automaton.start(); bytes.length < most; ) {
     const next = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => automaton.step(state, byte) !== DEAD);
-    const text = () => new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(bytes));
+    const text = () => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes));
     const ends = automaton.accepts(state);
     if (ends && (next.length === 0 || random() < 0.3)) return text();
     if (next.length === 0) throw new Error(`stuck behind ${text()}`);

@@ -7,9 +7,13 @@ const RUNS = process.env.FULL ? 10_000 : 100;
 
 let started: Started;
 beforeAll(async () => {
-  started = await start({ maxSessions: 2, maxSeconds: 5, maxNewTokens: 2 });
+  // In a worker, as `lambent serve` has it: what is not caught there ends it.
+  started = await start({ maxSessions: 2, maxSeconds: 5, maxNewTokens: 2 }, { worker: true });
 });
-afterAll(() => started.stop());
+afterAll(async () => {
+  expect((await started.model.generate("a", { maxNewTokens: 1 }).text()).length).toBeGreaterThan(0);
+  await started.stop();
+});
 
 /** What each route takes, the fields in their plainest form. */
 const ROUTES: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {

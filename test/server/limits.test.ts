@@ -162,6 +162,16 @@ test("draining: what is being answered is finished, new requests get 503, health
   await drained;
 });
 
+test("an engine that has ended: 503 and nothing else, and health says so", async () => {
+  started = await start();
+  const { url, model } = started;
+  expect(await json(fetch(`${url}/health`))).toEqual({ status: "ok" });
+  model.dispose();
+  expect((await fetch(`${url}/health`)).status).toBe(503);
+  for (const stream of [true, false])
+    expect((await post(`${url}/v1/completions`, { prompt: "A", stream })).status).toBe(503);
+});
+
 test("answers in company are those that each gets alone, while others abort or are refused", async () => {
   started = await start({ maxSessions: 8 }, { maxSessions: 8 });
   const { url } = started;

@@ -21,6 +21,7 @@ const FAMILIES: Readonly<Record<string, { template: string; answers: Readonly<Re
     answers: {
       one: 'Let me see.\n<tool_call>\n{"name": "weather", "arguments": {"city": "Köln \\"C\\" {", "days": 2}}\n</tool_call>',
       two: '<tool_call>\n{"name": "a", "arguments": {}}\n</tool_call>\n<tool_call>\n{"arguments": {"x": [1, {"y": "}"}]}, "name": "b"}\n</tool_call>',
+      lines: '<tool_call>{\n  "name" :\n  "a",\n  "id": 7,\n  "arguments":\n  {\n    "k": 1\n  }\n}</tool_call>',
       text: '<tool_call>\n{"name": "a", "arguments": "{\\"k\\": 1}"}\n</tool_call>',
     },
   },
@@ -64,6 +65,7 @@ const FAMILIES: Readonly<Record<string, { template: string; answers: Readonly<Re
 const EXPECTED: Readonly<Record<string, unknown>> = {
   "hermes one": ["Let me see.\n", ["weather", { city: 'Köln "C" {', days: 2 }]],
   "hermes two": ["", ["a", {}], ["b", { x: [1, { y: "}" }] }]],
+  "hermes lines": ["", ["a", { k: 1 }]],
   "hermes text": ["", ["a", { k: 1 }]],
   "qwen-coder one": ["", ["weather", { city: "12", days: 3 }]],
   "qwen-coder lines": ["So.", ["other", { text: "a\nb", list: [1, 2] }]],

@@ -204,6 +204,16 @@ test("what is wrong is said, here and from a worker, and no session is lost", as
   }
 });
 
+test.each([false, true])(
+  "several texts that cannot be read are one error, and the engine goes on (worker: %p)",
+  async (worker) => {
+    using model = await small("llama-gqa-tied", { worker, maxSessions: 3 });
+    const error = await failure(OptionError, () => model.embed([[999], [998], [5]], { wait: true }));
+    expect(error.message).toMatch(/^token 0: expected an id/);
+    expect((await model.embed([[5]], { wait: true })).length).toBe(1);
+  },
+);
+
 test.each([false, true])("an abort ends it, and progress is told (worker: %p)", async (worker) => {
   using model = await small("llama-gqa-tied", { worker, maxSessions: 3 });
   const stop = new AbortController();

@@ -1,6 +1,7 @@
 /** Runs of the choice of tokens: random settings on logits that both sides compute, as ours does them. */
-import { argmax, Sampler } from "../../src/engine/sampler.ts";
+import { argmax, type Sampler } from "../../src/engine/sampler.ts";
 import { resolveSettings, type Settings, withPrompt } from "../../src/session/settings.ts";
+import { samplerOf } from "../engine/samplers.ts";
 
 export const VOCAB = 200;
 /** As far back as choosing looks; longer than any run. */
@@ -92,14 +93,14 @@ function checksum(bits: Uint32Array): number {
 function idsLeft(sampler: Sampler, settings: Settings, scores: Float32Array): ArrayLike<number> {
   const largest = scores[argmax(scores)] as number;
   if (!(largest > -Infinity) || largest >= 3.4028234663852886e38) return [];
-  if (settings.doSample) return sampler.kept(settings).ids;
+  if (settings.doSample) return sampler.kept(settings);
   return Array.from(scores.keys()).filter((id) => (scores[id] as number) > -Infinity);
 }
 
 /** What ours does in a run. */
 export function replay({ file, prompt, seed, steps }: Run): Step[] {
   const settings = withPrompt(resolveSettings({}, { vocab_size: VOCAB }, file), prompt.length);
-  const sampler = new Sampler(VOCAB);
+  const sampler = samplerOf(VOCAB);
   const random = new Lcg(seed);
   const recent = new Int32Array(WINDOW).fill(-1);
   recent.set(prompt);
