@@ -76,6 +76,8 @@ export async function findModel(
   only?: readonly string[],
 ): Promise<Files> {
   const { file } = options;
+  if (file !== undefined && (typeof file !== "string" || file === ""))
+    throw new OptionError(mismatch("file", "the name of a GGUF file", file === "" ? '""' : file));
   if (areFiles(where)) return withFile(where, file);
   const { revision, offline, cacheDir, signal, onProgress } = options;
   return runtime.find(`${where}`, {
@@ -146,7 +148,7 @@ const engines = new Map<string, WeakRef<Engine>>();
  * memory once.
  */
 export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
-  const { onProgress, signal, threads: _, kernels: __, ...rest } = options;
+  const { onProgress, signal, threads: _, kernels: __, lora = [], ...rest } = options;
   const { kernels, threads } = await chooseKernels(options, runtime);
   signal?.throwIfAborted();
   for (const [key, engine] of engines) if (!engine.deref()) engines.delete(key);
@@ -157,6 +159,7 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
     config,
     kernels.build,
     threads,
+    lora,
     ...given.map((entry) => JSON.stringify(entry)).sort(),
   ]);
   const shared = version === undefined ? undefined : engines.get(key)?.deref();

@@ -53,6 +53,16 @@ test("the files of the tokenizer are not kept", async () => {
   expect(model.tokenizer.encode("a b").length).toBeGreaterThan(0);
 });
 
+test("the name of a file is one", async () => {
+  for (const [file, found] of [
+    ["", '""'],
+    [5, "5"],
+  ] as const) {
+    const error = await failure(OptionError, () => load(EMBEDDED, { file: file as string }));
+    expect(error.message).toBe(`file: expected the name of a GGUF file, found ${found}`);
+  }
+});
+
 test("as many sessions as maxSessions says, 16 by default", async () => {
   expect(await freeSlots(await small("gptj"))).toBe(16);
   expect(await freeSlots(await small("gptj", { maxSessions: 3 }))).toBe(3);
@@ -63,7 +73,12 @@ test("two of the same files and options share their memory while one is in use; 
   const options = { nLocal: 8, maxSessions: 2 };
   const first = await load(folder, options);
   const told: LoadProgress[] = [];
-  const again = await load(`${folder}/.`, { ...options, cacheDtype: undefined, onProgress: (now) => told.push(now) });
+  const again = await load(`${folder}/.`, {
+    ...options,
+    cacheDtype: undefined,
+    lora: [],
+    onProgress: (now) => told.push(now),
+  });
   expect(told).toEqual([]);
   const session = await first.session();
   expect(await freeSlots(again)).toBe(1);
