@@ -119,10 +119,13 @@ test("200 turns: constant memory and states, only new turns are read, by a chat 
     if (turn > 0) expect(fresh).toBeLessThan(48);
     expect(window.position).toBe(usage.promptTokens + usage.completionTokens);
     resent.push(user(question));
-    const again = await ended(model.respond(resent, { ...BRIEF, seed: turn }));
-    expect(again.text).toBe(chat.messages.at(-1)?.content as string);
-    expect(again.usage.cachedTokens).toBeGreaterThanOrEqual(usage.cachedTokens);
-    resent.push({ role: "assistant", content: again.text });
+    const content = chat.messages.at(-1)?.content as string;
+    if (turn % 5 === 0) {
+      const again = await ended(model.respond(resent, { ...BRIEF, seed: turn }));
+      expect(again.text).toBe(content);
+      expect(again.usage.cachedTokens).toBeGreaterThanOrEqual(usage.cachedTokens);
+    }
+    resent.push({ role: "assistant", content });
     if (turn === 2) memory = await model.memory();
   }
   expect(chat.window?.position).toBeGreaterThan(10 * 64);
