@@ -32,6 +32,18 @@ function layout(address: number, size: number) {
   return { blocks, values, maxima, sums, table, mask, counts, entries, work, end: work + 8 * size };
 }
 
+type Views = ReturnType<typeof viewsOf>;
+
+function viewsOf({ memory: { buffer } }: Bank, at: ReturnType<typeof layout>, size: number) {
+  return {
+    buffer,
+    values: new Float32Array(buffer, at.values, size),
+    maxima: new Float32Array(buffer, at.maxima, at.blocks),
+    sums: new Float64Array(buffer, at.sums, 2 * at.blocks),
+    mask: new Uint32Array(buffer, at.mask, Math.ceil(size / 32)),
+  };
+}
+
 /**
  * The scores f32[size] that a token is chosen by, in a bank, and what the kernels say of them (assembly/choose.ts).
  * Its views of Wasm memory are valid until the memory grows.
@@ -40,12 +52,14 @@ export class Scores {
   readonly size: number;
   readonly #bank: Bank;
   readonly #at: ReturnType<typeof layout>;
+  #views: Views;
 
   /** @param address of `Scores.bytes(size)` bytes, none where there is no vocabulary */
   constructor(bank: Bank, address: number, size: number) {
     this.size = size;
     this.#bank = bank;
     this.#at = layout(address, size);
+    this.#views = viewsOf(bank, this.#at, size);
     if (size > 0) bank.floats(this.#at.table, TERMS.length).set(TERMS);
   }
 
@@ -54,14 +68,20 @@ export class Scores {
     return layout(0, size).end;
   }
 
+  /** Made anew only when the memory has grown: a token would leave several of them to the collector. */
+  get #now(): Views {
+    if (this.#views.buffer !== this.#bank.memory.buffer) this.#views = viewsOf(this.#bank, this.#at, this.size);
+    return this.#views;
+  }
+
   /** f32[size]. After a change, call `changed`. */
   get values(): Float32Array {
-    return this.#bank.floats(this.#at.values, this.size);
+    return this.#now.values;
   }
 
   /** The largest score of every block of Survey.Block scores, f32[blocks]. */
   get maxima(): Float32Array {
-    return this.#bank.floats(this.#at.maxima, this.#at.blocks);
+    return this.#now.maxima;
   }
 
   /** Takes a copy of logits f32[size]; returns ln Σ e^logit in nats, within 1e-6. */
@@ -73,10 +93,13 @@ export class Scores {
       from = values;
     }
     this.#bank.kernels.survey(values, from, this.size, maxima, sums, table, 0, blocks);
-    const parts = new Float64Array(this.#bank.memory.buffer, sums, 2 * blocks);
-    const most = this.maxima.reduce((a, b) => Math.max(a, b));
+    const { sums: parts, maxima: largest } = this.#now;
+    let most = -Infinity;
+    for (let block = 0; block < blocks; block++) most = Math.max(most, largest[block] as number);
     let sum = 0;
-    for (const [block, largest] of this.maxima.entries()) sum += (parts[2 * block] as number) * exp(largest - most);
+    for (let block = 0; block < blocks; block++) {
+      sum += (parts[2 * block] as number) * exp((largest[block] as number) - most);
+    }
     return most + log(sum);
   }
 
@@ -87,7 +110,7 @@ export class Scores {
 
   /** Forbids every id that is not allowed by `mask`: bit id % 32 of word id >> 5 is 1. */
   allowOnly(mask: Uint32Array): void {
-    const words = new Uint32Array(this.#bank.memory.buffer, this.#at.mask, Math.ceil(this.size / 32)).fill(0);
+    const words = this.#now.mask.fill(0);
     words.set(mask.subarray(0, words.length));
     this.#bank.kernels.forbidOthers(this.#at.values, this.size, this.#at.mask);
   }
@@ -96,7 +119,7 @@ export class Scores {
   below(above: number, largest: number, temperature: number): Sums {
     const { blocks, values, sums, table } = this.#at;
     this.#bank.kernels.sumBelow(values, blocks, largest, 1 / (LN2 * temperature), above, table, sums);
-    const parts = new Float64Array(this.#bank.memory.buffer, sums, 2 * blocks);
+    const parts = this.#now.sums;
     let [weights, logs] = [0, 0];
     for (let i = 0; i < parts.length; i += 2) {
       weights += parts[i] as number;

@@ -25,7 +25,8 @@ export class ThreadChoice {
   #trial: number | undefined;
   #rows = 0;
   /** Times of the last steps of #rows rows with #threads threads, in ms, and the least of them and those before. */
-  #times: number[] = [];
+  readonly #times = new Float64Array(COMPARED);
+  #count = 0;
   #least = Infinity;
   #interval = SOONEST;
   #tried: number;
@@ -44,7 +45,7 @@ export class ThreadChoice {
   begin(rows: number): number {
     if (rows !== this.#rows) {
       this.#rows = rows;
-      this.#times = [];
+      this.#count = 0;
       this.#least = Infinity;
     }
     this.#begun = this.#now();
@@ -56,7 +57,7 @@ export class ThreadChoice {
   end(): void {
     const time = this.#now() - this.#begun;
     if (this.#trial === undefined) {
-      this.#times = [...this.#times.slice(1 - COMPARED), time];
+      this.#times[this.#count++ % COMPARED] = time;
       this.#least = Math.min(time, this.#least * FORGOTTEN);
       return;
     }
@@ -67,12 +68,12 @@ export class ThreadChoice {
     if (!better) return;
     this.#threads = this.#trial;
     this.#trials = 0;
-    this.#times = [];
+    this.#count = 0;
     this.#least = Infinity;
   }
 
   #due(): boolean {
-    if (this.most === 1 || this.#times.length < COMPARED) return false;
+    if (this.most === 1 || this.#count < COMPARED) return false;
     const time = median(this.#times);
     if (this.#threads === this.most && Math.min(...this.#times) > SLOWER * this.#least) {
       // Once: whether it was the threads is known behind the trial, and then these times are the usual ones.
@@ -91,6 +92,8 @@ export class ThreadChoice {
   }
 }
 
-function median(times: readonly number[]): number {
-  return [...times].sort((a, b) => a - b)[times.length >> 1] as number;
+/** The one in the middle of three. */
+function median(times: Float64Array): number {
+  const [a, b, c] = [times[0] as number, times[1] as number, times[2] as number];
+  return Math.max(Math.min(a, b), Math.min(Math.max(a, b), c));
 }

@@ -1,4 +1,3 @@
-import { logSumExp } from "../engine/sampler.ts";
 import type { Usage, WindowUse } from "../session/chat.ts";
 import type { GeneratedToken, GenerationResult } from "../session/generation.ts";
 import type { Model } from "../session/model.ts";
@@ -65,7 +64,7 @@ function withTop(model: Model, { prompt, options }: Task, count: number, signal:
         let logits = await session.logits();
         const generation = session.generate(undefined, { ...options, signal });
         for await (const token of generation.tokens()) {
-          const top = logits ? mostLikely(model.tokenizer, logits, count) : [];
+          const top = logits ? mostLikely(model.tokenizer, logits, count, token) : [];
           yield { ...token, likely: { ...likely(model.tokenizer, token.id, token.logprob), top } };
           // Reads the token, so that the logits are those that the next one is chosen from.
           await session.append([]);
@@ -89,8 +88,13 @@ function likely(tokenizer: Tokenizer, id: number, logprob: number): Likely {
   return { id, token: new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes), logprob, bytes: [...bytes] };
 }
 
-/** The `count` most likely tokens, the most likely first. */
-function mostLikely(tokenizer: Tokenizer, logits: Float32Array, count: number): Likely[] {
+/** The `count` most likely tokens, the most likely first; `chosen`: the one that was chosen from these logits. */
+function mostLikely(
+  tokenizer: Tokenizer,
+  logits: Float32Array,
+  count: number,
+  chosen: { readonly id: number; readonly logprob: number },
+): Likely[] {
   const best: number[] = [];
   for (let id = 0; id < logits.length; id++) {
     const value = logits[id] as number;
@@ -99,6 +103,6 @@ function mostLikely(tokenizer: Tokenizer, logits: Float32Array, count: number): 
     best.splice(at, 0, id);
     if (best.length > count) best.pop();
   }
-  const sum = logSumExp(logits);
-  return best.map((id) => likely(tokenizer, id, (logits[id] as number) - sum));
+  const sum = (logits[chosen.id] as number) - chosen.logprob;
+  return best.map((id) => likely(tokenizer, id, id === chosen.id ? chosen.logprob : (logits[id] as number) - sum));
 }
