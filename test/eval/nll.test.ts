@@ -76,7 +76,7 @@ describe("eval nll", () => {
   });
 
   test("an interrupted run goes on, and finds what an unbroken one finds", async () => {
-    const args = ["--model", LLAMA, "--length", "900", "--policies", "lambda,window", "--text", ...texts];
+    const args = ["--model", LLAMA, "--length", "560", "--policies", "lambda,window", "--text", ...texts];
     await good(nll("whole", ...args));
     const child = start(nll("cut", ...args), "ignore");
     const journal = join(scratch, "cut/nll.partial/journal.jsonl");
@@ -84,9 +84,9 @@ describe("eval nll", () => {
     child.kill("SIGINT");
     expect(await child.exited).toBe(130);
     expect(await new Response(child.stderr).text()).toContain("the same command goes on");
-    const other = await lambent(nll("cut", ...args, "--length", "899"));
+    const other = await lambent(nll("cut", ...args, "--length", "559"));
     expect(other).toMatchObject({ code: 1 });
-    expect(other.err).toContain("found one with length 900");
+    expect(other.err).toContain("found one with length 560");
     await good(nll("cut", ...args));
     expect(await readFile(join(scratch, "cut/nll.safetensors"))).toEqual(
       await readFile(join(scratch, "whole/nll.safetensors")),

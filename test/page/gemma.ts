@@ -2,7 +2,7 @@
  * Gemma 3 270M in the page of examples/browser: its GGUF dropped, and a story. The file is in the folder that
  * LAMBENT_MODELS names, see test/real; it is too large and its terms are too narrow for it to be part of the project.
  *
- *     LAMBENT_MODELS=DIR FULL=1 bun test ./test/page/gemma.ts     # FULL=1: 1,500 tokens instead of 150
+ *     LAMBENT_MODELS=DIR bun test ./test/page/gemma.ts     # with FULL=1: 1,500 tokens instead of 150
  */
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
