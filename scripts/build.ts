@@ -22,10 +22,6 @@ for (const file of globSync("**/*.{js,d.ts}", { cwd: dist })) {
   const rewritten = text.replace(/((?:from |import\(|new URL\(|codeAt\()"\.{1,2}\/[^"]+)\.ts"/g, '$1.js"');
   if (rewritten !== text) writeFileSync(join(dist, file), rewritten);
 }
-// The command is one file, as 200 take longer to load than it takes to write a token; it is where its workers expect it.
-const command = join(dist, "src/cli");
-await Bun.build({ entrypoints: [join(command, "main.js")], outdir: command, target: "node", packages: "external" });
-for (const file of globSync("*.{js,d.ts}", { cwd: command })) if (file !== "main.js") rmSync(join(command, file));
 // What the command line continues when no model is named.
 cpSync(join(root, "models/lambent-llama-5m"), join(dist, "models/lambent-llama-5m"), { recursive: true });
 mkdirSync(join(dist, "build"));
