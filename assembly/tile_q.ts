@@ -4,14 +4,13 @@ import { addBlock, ScaleWork, totalOf } from "./scales_q";
 import { isUnpacked, Unpacked } from "./unpack_q";
 
 /**
- * acc[rows][16] += one or two rows of x times a panel's 16 rows, for `blocks` blocks from `first` on: eight sums stay in
+ * acc[2][16] += two rows of x times a panel's 16 rows, for `blocks` blocks from `first` on: eight sums stay in
  * registers while both rows share each load of weights. p: the first block; unpacked: what unpack makes of them; work: 128
  * bytes.
  */
 export function twoRows<N, S>(
   acc: usize,
   x: usize,
-  rows: usize,
   k: usize,
   first: usize,
   blocks: usize,
@@ -21,8 +20,7 @@ export function twoRows<N, S>(
   work: usize,
 ): void {
   const ones = v128.load(masks);
-  // A single row is computed twice, and added once.
-  const x1 = rows > 1 ? rowBytes<N>(k) : 0;
+  const x1 = rowBytes<N>(k);
   const behind = blocksOf(k) << 2;
   let at = x + blocksOf(k) * numbersBytes<N>() + (first << 2);
   x += first * numbersBytes<N>();
@@ -65,7 +63,7 @@ export function twoRows<N, S>(
       v128.store(work, b1, 80);
       v128.store(work, b2, 96);
       v128.store(work, b3, 112);
-      for (let row: usize = 0; row < rows; row++) {
+      for (let row: usize = 0; row < 2; row++) {
         const apart = row ? x1 : 0;
         const scale = v128.load32_splat(at + apart);
         const sums = v128.load32_splat(at + apart + behind);

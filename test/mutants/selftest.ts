@@ -9,15 +9,15 @@ const BROKEN: readonly (Mutation & { readonly what: string })[] = [
   {
     what: "matmul subtracts in one place",
     file: "matmul_f.ts",
-    from: "c1 = mulAdd(c1, w1, u);\n    u = v128.load(x + stride * 3);",
-    to: "c1 = f32x4.sub(c1, f32x4.mul(w1, u));\n    u = v128.load(x + stride * 3);",
+    from: "c1 = mulAdd(c1, w1, u);\n    u = v128.load(x + x3);",
+    to: "c1 = f32x4.sub(c1, f32x4.mul(w1, u));\n    u = v128.load(x + x3);",
   },
   { what: "a quantised block uses another's scale", file: "matmul_q.ts", from: "scales += 4;", to: "" },
   {
     what: "a tile mistakes its sums",
     file: "tile_q.ts",
-    from: "let c0 = startOf<N, S>(v128.load32_splat(sums + stride * 2))",
-    to: "let c0 = startOf<N, S>(v128.load32_splat(sums + stride))",
+    from: "let b0 = startOf<N, S>(v128.load32_splat(at + behind + x1))",
+    to: "let b0 = startOf<N, S>(v128.load32_splat(at + behind))",
   },
   {
     what: "a fifth bit is doubled once less",
@@ -28,8 +28,8 @@ const BROKEN: readonly (Mutation & { readonly what: string })[] = [
   {
     what: "a minimum is another row's",
     file: "scales_q.ts",
-    from: "(sizeof<S>() == 4 ? 84 : 100)",
-    to: "(sizeof<S>() == 4 ? 80 : 96)",
+    from: "factors<S>(minimums + 4)",
+    to: "factors<S>(minimums)",
   },
   {
     what: "a nibble is not masked",
