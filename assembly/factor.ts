@@ -1,3 +1,5 @@
+import { F16, storeMasks } from "./half";
+
 /**
  * Factors of the formats that keep a file's numbers: f16 whose exponent is biased by 25 instead of 15, without infinities.
  * Every finite f16 below 128 is such a number, exactly, and none is subnormal. Subnormal f16 are common in files (Q6_K of
@@ -24,14 +26,9 @@ export function factorAt(p: usize): f32 {
   return reinterpret<f32>(((bits & 0x8000) << 16) | (magnitude ? (magnitude + (BIAS << 10)) << 13 : 0));
 }
 
-/**
- * Constants of evenFactors and oddFactors, stored in memory from `masks` on: a product with 2^13 is a shift, which costs
- * JavaScriptCore four instructions.
- */
+/** Constants of evenFactors and oddFactors, stored in memory from `masks` on: those of f16 but for the bias. */
 export function storeFactorMasks(masks: usize): void {
-  v128.store(masks, i32x4.splat(1 << 13));
-  v128.store(masks, i32x4.splat(1 << 29), 16);
-  v128.store(masks, i32x4.splat(0x8fffe000), 32);
+  storeMasks<F16>(masks);
   v128.store(masks, i32x4.splat((BIAS + 127) << 23), 48);
 }
 

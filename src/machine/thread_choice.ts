@@ -75,7 +75,7 @@ export class ThreadChoice {
   #due(): boolean {
     if (this.most === 1 || this.#count < COMPARED) return false;
     const time = median(this.#times);
-    if (this.#threads === this.most && Math.min(...this.#times) > SLOWER * this.#least) {
+    if (this.#threads === this.most && this.#times.every((one) => one > SLOWER * this.#least)) {
       // Once: whether it was the threads is known behind the trial, and then these times are the usual ones.
       this.#least = time;
       this.#interval = SOONEST;
