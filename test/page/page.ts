@@ -336,25 +336,48 @@ test("an engine whose worker ends is told in words, and Start works again", asyn
 });
 
 test("a thread that ends in the midst of a step is told in words, and Start works again", async () => {
-  // Where steps seem to take no time, all threads take part, however busy the machine is.
-  const still = new TextEncoder().encode("{ let ms = 0; performance.now = () => Math.floor((ms += 0.001)); }\n");
   const site = new Map(await buildSite(true));
-  const engine = [...site.keys()].find((path) => path.endsWith("browser_worker.js")) as string;
-  site.set(engine, Buffer.concat([still, site.get(engine) as Uint8Array]));
+  const change = (script: string, first: string) => {
+    const path = [...site.keys()].find((path) => path.endsWith(script)) as string;
+    const whole = site.get(path) as Uint8Array;
+    site.set(path, Buffer.concat([Buffer.from(first), whole]));
+    return () => site.set(path, whole);
+  };
+  // Where steps seem to take no time, all threads take part, however busy the machine is.
+  change("browser_worker.js", "{ let ms = 0; performance.now = () => Math.floor((ms += 0.001)); }\n");
+  // A thread that ends between two steps is replaced without an error, so it says when it is in one, and stays there.
+  const heal = change(
+    "browser_thread.js",
+    `{
+      const { Instance } = WebAssembly;
+      let steps = 0;
+      WebAssembly.Instance = function (module, imports) {
+        const { exports } = new Instance(module, imports);
+        const run = (...step) => {
+          if (++steps === 100) {
+            new BroadcastChannel("steps").postMessage(steps);
+            Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+          }
+          return exports.run(...step);
+        };
+        return { exports: { ...exports, run } };
+      };
+    }\n`,
+  );
   using server = serveSite(site, true, 0);
   await reader.open(server.url);
+  const inStep = reader.page.evaluate(() => {
+    return new Promise<void>((resolve) => new BroadcastChannel("steps").addEventListener("message", () => resolve()));
+  });
   await reader.set("threads", "2");
   await reader.button("Start").click();
-  await reader.waitFor(50);
-  // A thread that ends between two steps is replaced without an error.
-  const shown = reader.page.locator("#error:not(:empty)").waitFor();
-  for (let writing = true; writing; ) {
-    await reader.callWorker("browser_thread.js", {
-      "Runtime.terminateExecution": {},
-      "Runtime.evaluate": { expression: "close()" },
-    });
-    writing = await Promise.race([shown.then(() => false), Bun.sleep(300).then(() => true)]);
-  }
+  await inStep;
+  heal();
+  await reader.callWorker("browser_thread.js", {
+    "Runtime.terminateExecution": {},
+    "Runtime.evaluate": { expression: "close()" },
+  });
+  await reader.page.locator("#error:not(:empty)").waitFor();
   expect(await reader.error()).toBe("the step lost thread 1 of 2");
   await reader.write(50);
   expect(await reader.error()).toBe("");
