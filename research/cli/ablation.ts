@@ -4,7 +4,7 @@ import type { TopLevelSpec } from "vega-lite";
 import { whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { write } from "../../src/cli/streams.ts";
-import { between, edgesOf, tailOf } from "../eval/nll.ts";
+import { between, edgesOf, positionsOf, spansOf, tailOf } from "../eval/nll.ts";
 import type { Interval } from "../eval/statistics.ts";
 import { nllChart } from "./nll_chart.ts";
 import { type EvalFlags, evalOptions, wholes } from "./options.ts";
@@ -89,7 +89,7 @@ async function run(flags: AblationFlags, signal: AbortSignal): Promise<void> {
       const edges = edgesOf(1, length, []);
       const [from, to] = [tailOf(1, length), length];
       await write(`${name}: ${documents.length} documents of ${length} tokens, trained length ${trainedLength}\n`);
-      const scored = await scoreAll(subject, documents, variants, edges, results, stages, signal);
+      const scored = await scoreAll(subject, documents, variants, edges, spansOf(1, length), results, stages, signal);
       const base = scored.find(({ variant }) => variant.retruncation) as Scored;
       const rows = scored.map((one) => {
         const { policy, variant, documents: found } = one;
@@ -149,8 +149,7 @@ async function chart(
     `What each part of Λ-attention does: ${basename(subject.name)}`,
     scored.filter(({ variant }) => !(variant as Swept).sweep),
     subject,
-    1,
-    length,
+    positionsOf(spansOf(1, length)),
   );
   const missing = (name: string) => rows.filter((row) => row.sweep === name && Number.isNaN(row.nll));
   const sweep = (name: string, what: string): object => ({

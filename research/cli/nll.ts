@@ -4,8 +4,19 @@ import { mismatch, OptionError } from "../../src/base/errors.ts";
 import { whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { write } from "../../src/cli/streams.ts";
+import type { Tokenizer } from "../../src/tokenizer/tokenizer.ts";
 import { textBytes } from "../eval/document.ts";
-import { between, edgesOf, READINGS, type Reading, tailOf } from "../eval/nll.ts";
+import {
+  between,
+  countIn,
+  edgesOf,
+  positionsOf,
+  READINGS,
+  type Reading,
+  type Span,
+  spansOf,
+  tailOf,
+} from "../eval/nll.ts";
 import { nllChart } from "./nll_chart.ts";
 import { nllCsv, nllTensors } from "./nll_files.ts";
 import { type EvalFlags, evalOptions, names, ownNames, wholes } from "./options.ts";
@@ -19,6 +30,7 @@ import { type TextFile, textFiles } from "./texts.ts";
 export interface NllFlags extends EvalFlags {
   readonly length?: number;
   readonly from: number;
+  readonly every: number;
   readonly lengths?: number[];
   readonly policies?: readonly NamedReading[];
   readonly models?: readonly string[];
@@ -59,6 +71,12 @@ export function addNll(evaluation: Command, signal: AbortSignal): void {
       readings,
     )
     .option("--from <position>", "score only from this position on; earlier tokens are still read", whole(1), 1)
+    .option(
+      "--every <n>",
+      "score only the last of every n spans of 1,024 tokens, counted from the end; all tokens are still read",
+      whole(1),
+      1,
+    )
     .option("--lengths <list>", "lengths of the perplexity table (default: powers of two)", wholes(2))
     .option("--documents <n>", "use only the first n texts", whole(1))
     .addOption(
@@ -74,8 +92,8 @@ export function addNll(evaluation: Command, signal: AbortSignal): void {
 
 const HELP = `
 A document is BOS and a file's first tokens. Its NLL at position p ≥ 1 is that of token p given all tokens before it, in
-nats; none is left out at chunk boundaries, and NaN stays NaN. Writes nll.safetensors (one F32 tensor [documents, length − 1] per
-policy), nll.json, nll.csv and nll.svg.`;
+nats; none is left out at chunk boundaries, and NaN stays NaN. Writes nll.safetensors (one F32 tensor [documents, scored tokens]
+per policy), nll.json, nll.csv and nll.svg.`;
 
 async function run(flags: NllFlags, signal: AbortSignal): Promise<void> {
   const stages = new Stages();
@@ -99,19 +117,23 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
     const usual = new Set<Reading>([flags.attention ?? "lambda", "full", "retruncation"]);
     const policies = flags.policies ?? [...usual].map((reading) => ({ name: reading, reading }));
     const variants = policies.map((reading) => variantOf(reading, flags, subject));
-    const { from } = flags;
+    const { from, every } = flags;
     if (from >= length) throw new OptionError(mismatch("from", `less than the length (${length})`, from));
-    const all = [
-      ...new Set([...(flags.lengths ?? powersOfTwo(length)).filter((n) => n > from && n <= length), length]),
-    ];
-    const parameters = { ...scoringParameters(flags, subject, files, variants, length), from, lengths: all };
+    if (every > 1 && variants.some(({ retruncation }) => retruncation)) {
+      throw new OptionError(mismatch("every", "1 with retruncation, which reads only what it scores", every));
+    }
+    const spans = spansOf(from, length, every);
+    const positions = positionsOf(spans);
+    const scorable = (n: number) => n <= length && countIn(spans, from, n) > 0;
+    const all = [...new Set([...(flags.lengths ?? powersOfTwo(length)).filter(scorable), length])];
+    const parameters = { ...scoringParameters(flags, subject, files, variants, length), from, every, lengths: all };
     return withResults(flags, "nll", parameters, signal, async (results) => {
       const documents = await readDocuments(files, subject, length, stages, signal);
       const edges = edgesOf(from, length, all);
       await write(`${name}: ${documents.length} documents of ${length} tokens, trained length ${trainedLength}\n`);
-      const scored = await scoreAll(subject, documents, variants, edges, results, stages, signal);
+      const scored = await scoreAll(subject, documents, variants, edges, spans, results, stages, signal);
       const bytes = all.map((n) =>
-        documents.reduce((sum, { ids }) => sum + textBytes(tokenizer, ids.slice(from, n)), 0),
+        documents.reduce((sum, { ids }) => sum + scoredBytes(tokenizer, ids.slice(0, n), spans), 0),
       );
       const perplexities = scored.map(({ variant, documents: found }) => ({
         policy: variant.name,
@@ -139,16 +161,21 @@ function measure(flags: NllFlags, files: readonly TextFile[], stages: Stages, si
       }));
       await write(`\nperplexity of whole texts by length\n${table(rows)}`);
       await results.write("nll.json", `${JSON.stringify(result, null, 2)}\n`);
-      await results.write("nll.safetensors", nllTensors(scored, from, length));
-      await results.write("nll.csv", nllCsv(scored, from, length));
+      await results.write("nll.safetensors", nllTensors(scored, positions.length));
+      await results.write("nll.csv", nllCsv(scored, positions));
       await results.write(
         "nll.svg",
-        await svg(await nllChart(`NLL by position: ${basename(name)}`, scored, subject, from, length)),
+        await svg(await nllChart(`NLL by position: ${basename(name)}`, scored, subject, positions)),
       );
       await write(`\nwritten to ${flags.out}: nll.json, nll.csv, nll.svg, nll.safetensors\n${verdict}\n`);
       return rows;
     });
   });
+}
+
+/** UTF-8 bytes of the tokens of spans. */
+function scoredBytes(tokenizer: Tokenizer, ids: readonly number[], spans: readonly Span[]): number {
+  return spans.reduce((sum, { from, to }) => sum + textBytes(tokenizer, ids.slice(from, to)), 0);
 }
 
 /** Of texts from token `from` to `length`, which have these bytes together. */

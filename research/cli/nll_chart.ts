@@ -16,18 +16,18 @@ export async function nllChart(
   title: string,
   scored: readonly Scored[],
   { trainedLength }: Subject,
-  from: number,
-  length: number,
+  positions: Uint32Array,
 ): Promise<TopLevelSpec> {
-  const every = Math.ceil((length - from) / POINTS);
+  const every = Math.ceil(positions.length / POINTS);
   const values: { position: number; attention: string; nll: number }[] = [];
   const missing: string[] = [];
   for (const { variant, files } of scored) {
-    const means = await meanAt(files, from, from, length);
+    const means = await meanAt(files, 0, positions.length);
     const first = means.findIndex(Number.isNaN);
-    if (first >= 0) missing.push(`; ${variant.name} is NaN from position ${from + first} on`);
-    for (const [i, nll] of movingAverage(means, 1 - 1 / Math.max(16, length / 64)).entries()) {
-      if (i % every === 0 && !Number.isNaN(nll)) values.push({ position: from + i, attention: variant.name, nll });
+    if (first >= 0) missing.push(`; ${variant.name} is NaN from position ${positions[first]} on`);
+    for (const [i, nll] of movingAverage(means, 1 - 1 / Math.max(16, positions.length / 64)).entries()) {
+      const position = positions[i] as number;
+      if (i % every === 0 && !Number.isNaN(nll)) values.push({ position, attention: variant.name, nll });
     }
   }
   const names = {

@@ -132,7 +132,7 @@ function longSteps({ texts, trainedLength: p, quick }: Setting): Part[] {
       ...[...NLL, ...few, ...fromTheEnd(beyond, quick ? length / 2 : p / 8)],
       ...["--policies", "lambda,full,retruncation", ...again],
     ]),
-    step("curve", "nll", [...NLL, ...first, "--length", `${length}`, ...readings], {
+    step("curve", "nll", [...NLL, ...first, "--length", `${length}`, "--every", quick ? "1" : "8", ...readings], {
       "nll.svg": "Fig. 3, Fig. 5: NLL by position",
     }),
     step(

@@ -3,7 +3,16 @@ import { write } from "../../src/cli/streams.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import type { Policy, PolicyOptions } from "../../src/plan/policy.ts";
 import { type Document, documentOf } from "../eval/document.ts";
-import { Bands, between, type Retruncation, scoreDocument, scoreRetruncated, tailOf } from "../eval/nll.ts";
+import {
+  type BandSums,
+  Bands,
+  between,
+  type Retruncation,
+  type Span,
+  scoreDocument,
+  scoreRetruncated,
+  tailOf,
+} from "../eval/nll.ts";
 import { bootstrapRatio, type Interval } from "../eval/statistics.ts";
 import type { EvalFlags } from "./options.ts";
 import { FloatFile, type Json, type Results } from "./results.ts";
@@ -54,9 +63,8 @@ export function scoringParameters(
 export interface Scored {
   readonly variant: Variant;
   readonly policy: Policy;
-  /** For each document: sums of NLL and counts of NaN by band. */
-  readonly documents: readonly { readonly sums: number[]; readonly nans: number[] }[];
-  /** For each document: the NLL from position edges[0] on, f32. */
+  readonly documents: readonly BandSums[];
+  /** For each document: the NLL of the tokens of its spans, f32. */
   readonly files: readonly FloatFile[];
 }
 
@@ -79,39 +87,39 @@ export async function readDocuments(
 }
 
 /**
- * The NLL of every document's tokens from position edges[0] on, under every variant. A document under a variant is a
- * unit of work, which is not computed again after an interruption. Prints a line for each variant.
+ * The NLL of every document's tokens in the spans, under every variant. A document under a variant is a unit of work, which is not computed again after an interruption. Prints a line for each variant.
  */
 export async function scoreAll(
   subject: Subject,
   documents: readonly Document[],
   variants: readonly Variant[],
   edges: readonly number[],
+  spans: readonly Span[],
   results: Results,
   stages: Stages,
   signal: AbortSignal,
 ): Promise<Scored[]> {
   const all: Scored[] = [];
   const length = documents[0]?.ids.length ?? 0;
-  const from = edges[0] as number;
+  const from = spans[0]?.from as number;
   let done = 0;
   for (const variant of variants) {
     const { retruncation } = variant;
     // A variant whose documents are all in the journal is not loaded.
     let engine: Engine | undefined;
-    const found: { sums: number[]; nans: number[] }[] = [];
+    const found: BandSums[] = [];
     const files: FloatFile[] = [];
     for (const { name, ids } of documents) {
       const unit = JSON.stringify([subject.name, variant.name, name]);
       const file = new FloatFile(results, unit);
       files.push(file);
-      const kept = results.get(unit) as { sums: number[]; nans: number[] } | undefined;
+      const kept = results.get(unit) as BandSums | undefined;
       if (kept) {
         found.push(kept);
         done += length;
         continue;
       }
-      const bands = new Bands(edges);
+      const bands = new Bands(edges, spans);
       let read = 0;
       const onNll = async (nll: Float32Array) => {
         bands.add(nll);
@@ -122,11 +130,11 @@ export async function scoreAll(
       engine ??= await subject.engine({ ...optionsOf(variant, length), observe: { nll: true } });
       try {
         if (retruncation) await scoreRetruncated(engine, ids, subject.bos, retruncation, from, onNll, signal);
-        else await scoreDocument(engine, ids, from, onNll, signal);
+        else await scoreDocument(engine, ids, spans, onNll, signal);
       } finally {
         await file.close();
       }
-      const unitFound = { sums: bands.sums, nans: bands.nans };
+      const unitFound = { counts: bands.counts, sums: bands.sums, nans: bands.nans };
       await results.keep(unit, unitFound);
       found.push(unitFound);
       done += length;

@@ -14,20 +14,54 @@ export type Reading = PolicyName | "retruncation";
 /** Receives NLLs in nats per token as they are computed, of consecutive tokens. NaN where a logit was not finite. */
 export type OnNll = (nll: Float32Array) => void | Promise<void>;
 
-/** The NLL of every token of a document from position `from` (1 or more) on, given all tokens before it. */
+/** Positions that are scored, from `from` to before `to`. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Tokens of a span, where not all positions are scored. */
+const SPAN = 1024;
+
+/** What is scored of a text of `length` tokens from position `from` on: all, or of every `every` spans of 1,024 tokens the last. */
+export function spansOf(from: number, length: number, every = 1): Span[] {
+  if (every === 1) return [{ from, to: length }];
+  const spans: Span[] = [];
+  for (let to = length; to > from; to -= every * SPAN) spans.unshift({ from: Math.max(from, to - SPAN), to });
+  return spans;
+}
+
+/** How many tokens of spans are from position `from` to before `to`. */
+export function countIn(spans: readonly Span[], from: number, to: number): number {
+  return spans.reduce((sum, span) => sum + Math.max(0, Math.min(to, span.to) - Math.max(from, span.from)), 0);
+}
+
+/** All positions of spans. */
+export function positionsOf(spans: readonly Span[]): Uint32Array {
+  return Uint32Array.from(spans.flatMap(({ from, to }) => Array.from({ length: to - from }, (_, i) => from + i)));
+}
+
+/**
+ * The NLL of every token of a document's spans, given all tokens before it. Spans are in ascending order, from position 1 on, with
+ * tokens between them.
+ */
 export async function scoreDocument(
   engine: Engine,
   ids: readonly number[],
-  from: number,
+  spans: readonly Span[],
   onNll: OnNll,
   signal?: AbortSignal,
 ): Promise<void> {
   const session = engine.open(0, 0);
   try {
-    // Context wants no logits, which may not be finite.
-    await engine.read(session, ids.slice(0, from - 1), { wants: () => false }, signal);
-    hold(engine.state(session), ids[from - 1] as number);
-    await score(engine, session, ids.slice(from), onNll, signal);
+    let next = 0;
+    for (const { from, to } of spans) {
+      // Context wants no logits, which may not be finite.
+      await engine.read(session, ids.slice(next, from - 1), { wants: () => false }, signal);
+      hold(engine.state(session), ids[from - 1] as number);
+      await score(engine, session, ids.slice(from, to), onNll, signal);
+      next = to;
+    }
   } finally {
     engine.dispose(session);
   }
@@ -61,7 +95,7 @@ export async function scoreRetruncated(
     if (begin > 0 && bos !== undefined) tokens[0] = bos;
     // Tokens that the window before has scored, or that are not wanted, are context.
     const context = Math.max(begin === 0 ? 1 : window - stride, from - begin);
-    await scoreDocument(engine, tokens, context, onNll, signal);
+    await scoreDocument(engine, tokens, spansOf(context, tokens.length), onNll, signal);
   }
 }
 
@@ -77,22 +111,28 @@ export interface Stretch {
 /** Running sums of NLLs by band: band i is from position edges[i] to before edges[i + 1]. */
 export class Bands {
   readonly #edges: readonly number[];
+  readonly #spans: readonly Span[];
+  readonly counts: number[];
   readonly sums: number[];
   readonly nans: number[];
+  #span = 0;
   #position: number;
   #band = 0;
 
-  /** `edges`: ascending; the first is the position of the first token that is added. */
-  constructor(edges: readonly number[]) {
+  /** `edges`: ascending, from the first position on; `spans`: the positions of the tokens that are added. */
+  constructor(edges: readonly number[], spans: readonly Span[]) {
     this.#edges = edges;
+    this.#spans = spans;
+    this.counts = edges.slice(1).map((to, i) => countIn(spans, edges[i] as number, to));
     this.sums = Array(edges.length - 1).fill(0);
     this.nans = Array(edges.length - 1).fill(0);
-    this.#position = edges[0] as number;
+    this.#position = spans[0]?.from as number;
   }
 
   /** Adds the NLLs of the next tokens. */
   add(nll: Float32Array): void {
     for (const value of nll) {
+      if (this.#position === this.#spans[this.#span]?.to) this.#position = this.#spans[++this.#span]?.from as number;
       while (this.#position >= (this.#edges[this.#band + 1] as number)) this.#band++;
       if (Number.isFinite(value)) (this.sums[this.#band] as number) += value;
       else (this.nans[this.#band] as number)++;
@@ -101,20 +141,17 @@ export class Bands {
   }
 }
 
+/** What is known of a document by band: tokens that were scored, the sum of their NLLs, how many of these are not numbers. */
+export type BandSums = Readonly<Record<"counts" | "sums" | "nans", readonly number[]>>;
+
 /** The mean between two edges, over one document or several. */
-export function between(
-  documents: readonly { readonly sums: readonly number[]; readonly nans: readonly number[] }[],
-  edges: readonly number[],
-  from: number,
-  to: number,
-): Stretch {
+export function between(documents: readonly BandSums[], edges: readonly number[], from: number, to: number): Stretch {
   const begin = edges.indexOf(from);
   const end = edges.indexOf(to);
-  const add = (values: readonly number[]) => values.slice(begin, end).reduce((sum, value) => sum + value, 0);
-  const sum = documents.reduce((total, { sums }) => total + add(sums), 0);
-  const nan = documents.reduce((total, { nans }) => total + add(nans), 0);
-  const tokens = documents.length * (to - from);
-  return { mean: nan > 0 || tokens === 0 ? Number.NaN : sum / tokens, tokens, nan };
+  const add = (of: keyof BandSums) =>
+    documents.flatMap((document) => document[of].slice(begin, end)).reduce((sum, value) => sum + value, 0);
+  const [tokens, nan] = [add("counts"), add("nans")];
+  return { mean: nan > 0 || tokens === 0 ? Number.NaN : add("sums") / tokens, tokens, nan };
 }
 
 /**

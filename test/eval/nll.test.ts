@@ -52,7 +52,12 @@ describe("eval nll", () => {
       const engine = await loadEngine(checkpoint, runtime, { attention: "full", threads: 1, observe: { nll: true } });
       const { scoreDocument } = await import("../../research/eval/nll.ts");
       const all: number[] = [];
-      await scoreDocument(engine, [0, ...ids.slice(begin + 1, begin + 64)], 1, (some) => void all.push(...some));
+      await scoreDocument(
+        engine,
+        [0, ...ids.slice(begin + 1, begin + 64)],
+        [{ from: 1, to: 64 }],
+        (some) => void all.push(...some),
+      );
       return all;
     });
     expect([...found.slice(begin + 47, begin + 63)]).toEqual(window.slice(47, 63));
@@ -73,6 +78,30 @@ describe("eval nll", () => {
         ]);
       }
     }
+  });
+
+  test("where one of several spans is scored, its numbers, and the table is of these tokens", async () => {
+    const args = ["--model", LLAMA, "--length", "2600", "--policies", "lambda,window", "--text", texts[1]!];
+    await good(nll("each", ...args));
+    await good(nll("every", ...args, "--every", "2"));
+    const spans = [
+      [1, 552],
+      [1576, 2600],
+    ] as const;
+    const positions = spans.flatMap(([from, to]) => Array.from({ length: to - from }, (_, i) => from + i));
+    for (const [policy, { shape, data }] of tensorsOf("every")) {
+      const each = tensorsOf("each").get(policy)!.data;
+      expect(shape).toEqual([1, positions.length]);
+      expect([...data]).toEqual(positions.map((position) => each[position - 1] as number));
+    }
+    const lines = (await readFile(join(scratch, "every/nll.csv"), "utf8")).trim().split("\n").slice(1);
+    expect(lines.map((line) => Number(line.split(",")[0]))).toEqual(positions);
+    const { perplexities } = await jsonOf("every");
+    const data = tensorsOf("every").get("lambda")!.data;
+    expect(perplexities[0].lengths.at(-1).nll).toBeCloseTo(
+      data.reduce((sum, value) => sum + value, 0) / data.length,
+      6,
+    );
   });
 
   test("an interrupted run goes on, and finds what an unbroken one finds", async () => {
@@ -127,6 +156,7 @@ describe("eval nll", () => {
   test("what is wrong is named", async () => {
     await writeFile(join(scratch, "short.txt"), "Once upon a time");
     const cases: [string[], string, number][] = [
+      [["--text", texts[0]!, "--every", "2"], "every: expected 1 with retruncation", 1],
       [["--text", join(scratch, "short.txt")], "short.txt: expected at least 4096 tokens, BOS included, found", 1],
       [["--text", join(scratch, "none.txt")], "none.txt: expected a text file or a directory of them, found ENOENT", 1],
       [["--text", texts[0]!, "--policies", "lambda,alibi"], "expected some of lambda, full", 2],
@@ -151,8 +181,8 @@ describe("bands", () => {
     const edges = edgesOf(1, 8, []);
     expect(edges).toEqual([1, 4, 8]);
     const documents = [
-      { sums: [3, 8], nans: [0, 0] },
-      { sums: [9, 6], nans: [0, 1] },
+      { counts: [3, 4], sums: [3, 8], nans: [0, 0] },
+      { counts: [3, 4], sums: [9, 6], nans: [0, 1] },
     ];
     expect(between(documents, edges, 1, 4)).toEqual({ mean: 2, tokens: 6, nan: 0 });
     expect(between(documents, edges, 4, 8)).toEqual({ mean: Number.NaN, tokens: 8, nan: 1 });
