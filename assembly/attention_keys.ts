@@ -89,13 +89,14 @@ export function setRange(work: usize, i: u32): void {
   const origin = load<u64>(work, Work.origin);
   const position = positionOf(work, i);
   const nLocal = <u64>word(record, Attention.nLocal);
-  const localBegin = position - origin >= nLocal ? position - nLocal + 1 : origin;
+  const row = entryOf(work, i);
+  const localBegin = max(position - origin >= nLocal ? position - nLocal + 1 : origin, load<u64>(row, Row.begin));
   let begin = localBegin;
   let end = position + 1;
   if (part == Part.Middle) {
     const most = min(<u64>word(record, Attention.maxMiddle), localBegin - origin);
     begin = max(origin + <u64>word(record, Attention.nGlobal), localBegin - most);
-    end = skipsMiddle(work, i) ? begin : max(begin, localBegin);
+    end = load<u32>(row, Row.skipsMiddle) ? begin : max(begin, localBegin);
   } else {
     if (part == Part.Pinned) {
       begin = origin;
@@ -111,9 +112,9 @@ export function setRange(work: usize, i: u32): void {
   if (headOf(work, i) % group == 0) store<u64>(work, load<u64>(work, Work.visited) + (end - begin), Work.visited);
 }
 
-function skipsMiddle(work: usize, i: u32): bool {
-  const row = load<u32>(work, Work.row) + (rowOf(work, i) - rowOf(work, 0)) * Size.RowBytes;
-  return load<u32>(row, Row.skipsMiddle) != 0;
+/** Query i's entry in the row table. */
+function entryOf(work: usize, i: u32): usize {
+  return load<u32>(work, Work.row) + (rowOf(work, i) - rowOf(work, 0)) * Size.RowBytes;
 }
 
 /** Keys before this position meet the query at the fixed distance. */

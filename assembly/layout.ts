@@ -34,6 +34,8 @@ export enum Row {
   origin = 24,
   /** u32: 1: the row attends no middle keys (Attention.middleK) */
   skipsMiddle = 32,
+  /** u64: position before which the row attends no local keys, as whole turns of a chat leave the window; 0: none such */
+  begin = 40,
 }
 
 /** Byte offsets in the control block that threads meet at. */
@@ -53,7 +55,7 @@ export enum Size {
   /** spans of a step's rows: those of the enum Span */
   Spans = 2,
   StepHeaderBytes = 24,
-  RowBytes = 40,
+  RowBytes = 48,
   ControlBytes = 64,
   /** keys per block of attention; blocks begin at positions divisible by it */
   KeyBlock = 64,
@@ -283,10 +285,8 @@ export enum ActivationBytes {
 }
 
 export function activationBytes(format: Format): ActivationBytes {
-  if (isQuantized(format)) {
-    return numbersOf(format) == Numbers.Bytes ? ActivationBytes.Wide : ActivationBytes.Narrow;
-  }
-  return format == Format.F32 ? ActivationBytes.F32 : ActivationBytes.Half;
+  if (!isQuantized(format)) return format == Format.F32 ? ActivationBytes.F32 : ActivationBytes.Half;
+  return numbersOf(format) == Numbers.Bytes ? ActivationBytes.Wide : ActivationBytes.Narrow;
 }
 
 /** The largest of these whole numbers. Those of the formats that keep 8-bit blocks are as fine as i16 can be. */

@@ -1,6 +1,8 @@
 import { tick } from "../base/tick.ts";
 import type { Machine, StepRow } from "../machine/machine.ts";
+import type { Plan } from "../plan/plan.ts";
 import { advance, requireOpen, type SessionState } from "./state.ts";
+import { beginOf, kept, type TurnStarts } from "./turn_starts.ts";
 
 /** Tokens that a session reads, in as many steps as they take. */
 export interface Work {
@@ -12,6 +14,8 @@ export interface Work {
    * does not advance by them.
    */
   readonly drafts?: number | undefined;
+  /** Indices of tokens that turns of a chat start with, ascending; undefined: these tokens belong to the turn before. */
+  readonly turnStarts?: readonly number[] | undefined;
   /** Whether the logits after token `index` are wanted. */
   wants(index: number): boolean;
   /** Whether token `index` attends middle tokens, where the policy has some. */
@@ -69,26 +73,14 @@ interface Share {
  */
 export class Batch {
   readonly #machine: Machine;
-  readonly #rows: number;
-  readonly #logitsRows: number;
-  readonly #finalNorm: () => void;
+  readonly #plan: Plan;
   #queue: Queued[] = [];
   /** Made so far. */
   #steps = 0;
 
-  /**
-   * @param limits the rows that a step may have, and how many of them may want logits
-   * @param finalNorm puts the hidden states of a step's rows through the final norm
-   */
-  constructor(
-    machine: Machine,
-    { rows, logitsRows }: { readonly rows: number; readonly logitsRows: number },
-    finalNorm: () => void,
-  ) {
+  constructor(machine: Machine, plan: Plan) {
     this.#machine = machine;
-    this.#rows = rows;
-    this.#logitsRows = logitsRows;
-    this.#finalNorm = finalNorm;
+    this.#plan = plan;
   }
 
   /** Done when every token is read. On abort, or if the session is disposed of, what was read so far stays read. */
@@ -139,7 +131,7 @@ export class Batch {
   #deal(): Share[] {
     const first = this.#queue[0] as Queued;
     const open = first.work.alone ? [first] : this.#queue.filter(({ work }) => !work.alone);
-    const left = { rows: this.#rows, logitsRows: this.#logitsRows };
+    const left = { rows: this.#plan.options.chunkSize, logitsRows: this.#plan.options.logitsRows };
     const shares: Share[] = [];
     for (const queued of open) {
       const share = { queued, count: 0 };
@@ -160,7 +152,7 @@ export class Batch {
     const rows: StepRow[] = [];
     let logitsRow = 0;
     for (const { queued, count } of shares) {
-      const mine = rowsOf(queued, count);
+      const mine = rowsOf(queued, count, this.#plan.policy.nLocal);
       const logitsCount = mine.filter(({ wantsLogits }) => wantsLogits).length;
       const { position } = queued.work.session;
       parts.push({ queued, rows: { index: queued.read, position, count, row: rows.length, logitsRow, logitsCount } });
@@ -171,7 +163,7 @@ export class Batch {
     for (const { queued } of parts) queued.work.session.broken = true;
     try {
       this.#machine.run(rows);
-      if (parts.some(({ queued }) => queued.work.takesHidden)) this.#finalNorm();
+      if (parts.some(({ queued }) => queued.work.takesHidden)) this.#machine.runMore(this.#plan.hiddenStates);
     } catch (error) {
       for (const { queued } of parts) this.#fail(queued, error);
       return;
@@ -179,7 +171,9 @@ export class Batch {
     for (const { queued, rows } of parts) {
       const { session, tokens } = queued.work;
       session.broken = false;
+      const starts = startsWith(queued, rows.count);
       advance(session, tokens.slice(rows.index, Math.min(rows.index + rows.count, neededOf(queued.work))));
+      session.turnStarts = starts && kept(starts, session.position, this.#plan.policy.nLocal);
       queued.read += rows.count;
     }
     for (const { queued, rows } of parts) this.#tell(queued, rows);
@@ -230,8 +224,18 @@ function grow(share: Share, more: number, left: { rows: number; logitsRows: numb
   return share.count > 0;
 }
 
-function rowsOf({ work, read }: Queued, count: number): StepRow[] {
+/** Where turns start, those included that the next `count` tokens start. */
+function startsWith({ work: { session, turnStarts }, read }: Queued, count: number): TurnStarts {
+  const more = turnStarts?.filter((index) => index >= read && index < read + count);
+  return more
+    ? [...(session.turnStarts ?? []), ...more.map((index) => session.position + index - read)]
+    : session.turnStarts;
+}
+
+function rowsOf(queued: Queued, count: number, nLocal: number): StepRow[] {
+  const { work, read } = queued;
   const { session, tokens } = work;
+  const starts = startsWith(queued, count);
   return tokens.slice(read, read + count).map((token, i) => ({
     token,
     slot: session.slot,
@@ -239,5 +243,6 @@ function rowsOf({ work, read }: Queued, count: number): StepRow[] {
     origin: session.origin,
     wantsLogits: work.wants(read + i),
     skipsMiddle: !work.asksMiddle(read + i),
+    begin: beginOf(starts, { origin: session.origin, position: session.position + i, nLocal }),
   }));
 }

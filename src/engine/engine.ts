@@ -32,6 +32,8 @@ export interface NextToken extends Choice {
 export interface Reading {
   /** Whether a row wants logits; `left`: how many there are from it on. */
   readonly wants: (left: number) => boolean;
+  /** Indices, ascending, of the tokens that turns of a chat start with. */
+  readonly turnStarts?: readonly number[] | undefined;
   /** After each step, with what it did for this call; it lies in the memories until the first await. */
   readonly after?: ((rows: WorkRows) => void | Promise<void>) | undefined;
   /** Whether steps hold no rows of other sessions. */
@@ -59,6 +61,7 @@ export class Engine {
   readonly #sessions = new Map<number, SessionState>();
   #nextId = 1;
   #busy = new Set<number>();
+
   get threads(): number {
     return this.#machine.threads;
   }
@@ -70,9 +73,7 @@ export class Engine {
     this.kernels = kernels;
     this.modelHash = modelHash;
     this.#machine = machine;
-    const { chunkSize, logitsRows } = planned.plan.options;
-    const finalNorm = () => machine.runMore(planned.plan.hiddenStates);
-    this.#batch = new Batch(machine, { rows: chunkSize, logitsRows }, finalNorm);
+    this.#batch = new Batch(machine, planned.plan);
     this.#logits = new Logits(planned.plan, planned.program, machine.banks);
     this.#caches = new Caches(planned.plan, planned.program, machine.banks);
     this.#lookup = new Lookup(planned.plan, this.#caches, this.#logits);
@@ -167,8 +168,8 @@ export class Engine {
   }
 
   /** Reads tokens, so that the next one can be chosen. On abort, what was read so far stays read. */
-  append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void> {
-    return this.read(id, tokens, { wants: (left) => left === 1 }, signal);
+  append(id: number, tokens: readonly number[], signal?: AbortSignal, turnStarts?: readonly number[]): Promise<void> {
+    return this.read(id, tokens, { wants: (left) => left === 1, turnStarts }, signal);
   }
 
   /** Reads tokens and gives the logits f32[vocab] after each of them, one row at a time. */
@@ -186,7 +187,7 @@ export class Engine {
     return this.read(id, tokens, { wants: () => true, after }, signal);
   }
 
-  /** Reads the token chosen last, if any, and tokens: what the calls above are ways of. */
+  /** What the calls above are ways of. */
   read(id: number, tokens: readonly number[], reading: Reading, signal?: AbortSignal): Promise<void> {
     return this.run(id, tokens, (session, all) => this.#reading(session, all, reading, signal));
   }
@@ -210,6 +211,7 @@ export class Engine {
     return {
       session,
       tokens,
+      turnStarts: reading.turnStarts?.map((index) => index + (session.pending < 0 ? 0 : 1)),
       wants: (index) => reading.wants(tokens.length - index),
       asksMiddle: this.asksMiddle(session, tokens.length - 1),
       after: (rows) => {

@@ -20,15 +20,18 @@ import {
   padded,
   type Reader,
   readFormat,
+  readTurnStarts,
   sameShape,
+  turnFields,
 } from "./snapshot_fields.ts";
 import { NO_TEXT, type SessionState, type TextState, TURNS, type Turn } from "./state.ts";
 
 /**
  * The format of the fields below; a snapshot of another one is refused. Version 1 has the same fields but for
- * layer_policies, and is read as what it is where all layers have one policy.
+ * layer_policies, and is read as what it is where all layers have one policy. Version 3 is that of chats: it has turn_starts.
  */
 const VERSION = 2;
+const CHAT_VERSION = 3;
 const TAIL_BYTES = StopStrings.MAX_BYTES;
 
 /** What the cache's formats are in a snapshot; a head's int8 numbers and their scales are bytes. */
@@ -71,7 +74,8 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
   const read: Reader = (name, dtype, length) =>
     new Uint8Array(sameShape({ name, dtype, shape: [length] }, tensors.get(name), snapshot));
   const version = integers(read("version", "I64", 1)).join();
-  if (version !== "1" || layerPolicies(engine)) expectSame("version", `${VERSION}`, version);
+  const expected = tensors.has("turn_starts") ? CHAT_VERSION : VERSION;
+  if (version !== "1" || layerPolicies(engine)) expectSame("version", `${expected}`, version);
   expectSame(
     "model_hash",
     hex(engine.modelHash),
@@ -92,6 +96,8 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
   try {
     const state = restoreNumbers(engine, id, read);
     if (tensors.has("format")) state.format = readFormat(read);
+    const { nLocal } = engine.plan.policy;
+    if (expected === CHAT_VERSION) state.turnStarts = readTurnStarts(read, { ...state, nLocal });
     for (const field of memory(engine, state)) field.bytes.set(sameShape(field, tensors.get(field.name), snapshot));
     if (state.hasLogits && !engine.logits(state).every(Number.isFinite)) {
       throw new ModelError(mismatch(`${NAME}: logits`, "finite numbers", "others"));
@@ -110,9 +116,9 @@ function numbers(engine: Engine, session: SessionState, text: TextState): Field[
   const middle = middleNumbers(engine.plan.policy);
   const own = layerPolicies(engine);
   const progress = [position, origin, pending, hasLogits ? 1 : 0, random.seed, random.counter];
-  const { format } = session;
+  const { format, turnStarts } = session;
   return [
-    bigInts("version", [VERSION]),
+    bigInts("version", [turnStarts ? CHAT_VERSION : VERSION]),
     { name: "model_hash", dtype: "U64", shape: [1], bytes: bytesOf(BigUint64Array.of(engine.modelHash)) },
     { name: "weight_dtype", dtype: "U8", shape: [32], bytes: padded(dtypesOf(engine, true), 32) },
     { name: "cache_dtype", dtype: "U8", shape: [8], bytes: padded(engine.plan.options.cacheDtype, 8) },
@@ -122,6 +128,7 @@ function numbers(engine: Engine, session: SessionState, text: TextState): Field[
     bigInts("progress", progress),
     { name: "recent", dtype: "I32", shape: [session.recent.length], bytes: bytesOf(session.recent) },
     ...(format ? formatFields(format) : []),
+    ...turnFields(turnStarts, position, engine.plan.policy.nLocal),
     ...textFields(text),
   ];
 }

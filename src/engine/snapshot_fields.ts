@@ -2,6 +2,7 @@ import { ModelError, mismatch } from "../base/errors.ts";
 import type { TensorInfo } from "../formats/safetensors.ts";
 import { STORED_LENGTH, storedState } from "../grammar/index.ts";
 import type { FormatState } from "./state.ts";
+import { kept, type TurnStarts, type Window } from "./turn_starts.ts";
 
 /** What errors about snapshots call them. */
 export const NAME = "snapshot";
@@ -81,4 +82,28 @@ export function readFormat(read: Reader): FormatState {
   const hash = new BigUint64Array(read("format_hash", "U64", 1).buffer)[0] ?? 0n;
   const [position = 0, length = 0, ...numbers] = integers(read("format", "I64", 2 + STORED_LENGTH));
   return { hash, position, state: storedState(Int32Array.from(numbers.slice(0, Math.max(0, length)))) };
+}
+
+/** In a snapshot: a bit for each place of the window's ring. */
+export function turnFields(starts: TurnStarts, position: number, nLocal: number): Field[] {
+  if (!starts) return [];
+  const bytes = new Uint8Array(Math.ceil(nLocal / 8));
+  for (const start of kept(starts, position, nLocal)) {
+    const place = start % nLocal;
+    bytes[place >> 3] = (bytes[place >> 3] as number) | (1 << (place & 7));
+  }
+  return [{ name: "turn_starts", dtype: "U8", shape: [bytes.length], bytes }];
+}
+
+/** What turnFields has written. Throws ModelError if it is of no session at this position. */
+export function readTurnStarts(read: Reader, { origin, position, nLocal }: Window): readonly number[] {
+  const bytes = read("turn_starts", "U8", Math.ceil(nLocal / 8));
+  const starts: number[] = [];
+  for (let start = Math.max(origin, position - nLocal + 1); start < position; start++) {
+    const place = start % nLocal;
+    if (((bytes[place >> 3] as number) >> (place & 7)) & 1) starts.push(start);
+  }
+  const bits = bytes.reduce((sum, byte) => sum + (byte.toString(2).match(/1/g)?.length ?? 0), 0);
+  if (bits === starts.length) return starts;
+  throw new ModelError(mismatch(`${NAME}: turn_starts`, `places of the last ${nLocal} tokens`, "others"));
 }

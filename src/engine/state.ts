@@ -6,6 +6,7 @@ import { NO_TAIL, type Tail } from "../tokenizer/shown_stops.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import type { History } from "./processors.ts";
 import { type Choosing, GREEDY } from "./sampler.ts";
+import type { TurnStarts } from "./turn_starts.ts";
 
 /** A grammar, and XXH64 of what it was compiled from, which tells grammars apart in snapshots. */
 export interface Format {
@@ -51,6 +52,7 @@ export interface SessionState {
   /** Of every logits row that chose a token since generation began. */
   hash: Xxh64;
   generation: ChoosingState;
+  turnStarts: TurnStarts;
   /** How far the last text has come of which a format was asked. */
   format: FormatState | undefined;
 }
@@ -75,6 +77,7 @@ export function started(slot: number, origin: number, seed: number, remembered: 
     recent: new Int32Array(remembered).fill(-1),
     random: { seed, counter: 0 },
     generation: { choosing: GREEDY, promptTokens: -1 },
+    turnStarts: undefined,
     format: undefined,
   };
 }
@@ -82,7 +85,13 @@ export function started(slot: number, origin: number, seed: number, remembered: 
 /** The session is at its first token again. */
 export function restart(session: SessionState): void {
   session.recent.fill(-1);
-  Object.assign(session, { position: session.origin, pending: -1, hasLogits: false, format: undefined });
+  Object.assign(session, {
+    position: session.origin,
+    pending: -1,
+    hasLogits: false,
+    turnStarts: undefined,
+    format: undefined,
+  });
 }
 
 /** The session has read these tokens; its slot is theirs already. */

@@ -37,6 +37,8 @@ export interface StepRow {
   readonly wantsLogits: boolean;
   /** Whether it attends no middle tokens. */
   readonly skipsMiddle?: boolean | undefined;
+  /** Position before which it attends no local keys, at most its own; 0 by default. */
+  readonly begin?: number | undefined;
 }
 
 /**
@@ -151,6 +153,7 @@ export class Machine {
         writeRow(view, step, i, {
           ...{ token: row.token, slot: bank.slot(row.slot), runStart, runRows: runEnd - runStart },
           ...{ position: BigInt(row.position), origin: BigInt(row.origin), skipsMiddle: row.skipsMiddle === true },
+          begin: BigInt(row.begin ?? 0),
         });
         if (row.wantsLogits) view.setUint32(index + 4 * logitsRows++, i, true);
       }

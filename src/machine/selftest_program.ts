@@ -292,7 +292,7 @@ export class TestProgram {
         const origin = 2n ** 53n - 200n + 7n * BigInt(session);
         const position = origin + BigInt(i) + (session ? 4n : 90n);
         const run = { slot: this.slot + session * this.slotBytes, runStart: row - i, runRows: rows };
-        writeRow(view, step, row, { token: row * 7 + 2, ...run, origin, position, skipsMiddle: false });
+        writeRow(view, step, row, { token: row * 7 + 2, ...run, origin, position, skipsMiddle: false, begin: 0n });
       }
     }
     return step;

@@ -13,6 +13,7 @@ export interface RowEntry {
   readonly position: bigint;
   readonly origin: bigint;
   readonly skipsMiddle: boolean;
+  readonly begin: bigint;
 }
 
 /** Says which rows a span of the step at `step` has. */
@@ -31,4 +32,5 @@ export function writeRow(view: DataView, step: number, index: number, row: RowEn
   view.setBigUint64(at + Row.position, row.position, true);
   view.setBigUint64(at + Row.origin, row.origin, true);
   view.setUint32(at + Row.skipsMiddle, row.skipsMiddle ? 1 : 0, true);
+  view.setBigUint64(at + Row.begin, row.begin, true);
 }

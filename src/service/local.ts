@@ -111,8 +111,13 @@ export class LocalService implements EngineService {
     this.#open.begin(id, seed, choosing, grammar);
   }
 
-  async append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void> {
-    return this.#open.append(id, tokens, signal);
+  async append(
+    id: number,
+    tokens: readonly number[],
+    signal?: AbortSignal,
+    turnStarts?: readonly number[],
+  ): Promise<void> {
+    return this.#open.append(id, tokens, signal, turnStarts);
   }
 
   async *generate(id: number, { most }: Pick<StreamOptions, "most">): AsyncGenerator<ChosenToken, void, undefined> {

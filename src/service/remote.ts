@@ -123,8 +123,8 @@ export class RemoteService implements EngineService {
     return this.#ask("begin", id, [seed, choosing]);
   }
 
-  append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void> {
-    return this.#ask("append", id, [tokens], signal);
+  append(id: number, tokens: readonly number[], signal?: AbortSignal, turnStarts?: readonly number[]): Promise<void> {
+    return this.#ask("append", id, [tokens, turnStarts], signal);
   }
 
   generate(id: number, { most, ahead }: StreamOptions): TokenStream {

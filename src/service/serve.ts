@@ -72,7 +72,9 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
     restore: opens((signal, snapshot: Uint8Array, wait?: boolean) => service.restore(snapshot, { wait, signal })),
     fork: opens((signal, id: number, wait?: boolean) => service.fork(id, { wait, signal })),
     begin: of((_, id, seed: number | undefined, choosing: Choosing) => service.begin(id, seed, choosing)),
-    append: of((signal, id, tokens: readonly number[]) => service.append(id, tokens, signal)),
+    append: of((signal, id, tokens: readonly number[], turnStarts?: readonly number[]) =>
+      service.append(id, tokens, signal, turnStarts),
+    ),
     async generate({ wanted, tell }: Call, id: number): Promise<void> {
       while (await wanted()) {
         const token = await service.next(id);

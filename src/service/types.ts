@@ -95,7 +95,7 @@ export interface EngineService {
   fork(id: number, options?: OpenOptions): Promise<Opened>;
   /** What is chosen by crosses here, once for all tokens of a generation. */
   begin(id: number, seed: number | undefined, choosing: Choosing): Promise<void>;
-  append(id: number, tokens: readonly number[], signal?: AbortSignal): Promise<void>;
+  append(id: number, tokens: readonly number[], signal?: AbortSignal, turnStarts?: readonly number[]): Promise<void>;
   /** The tokens of the generation that was begun. */
   generate(id: number, options: StreamOptions): TokenStream;
   /** One token, chosen by settings of its own; `seed` starts the session's random numbers anew. */

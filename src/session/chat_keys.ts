@@ -35,3 +35,24 @@ export function leading(messages: readonly Message[]): number {
   const first = messages.findIndex(({ role }) => role !== "system" && role !== "developer");
   return first < 0 ? messages.length : first;
 }
+
+/** The pieces that turns start in, those of the user's messages; `of`: each message's piece. */
+export function turnsOf(messages: readonly Message[], of: readonly number[]): ReadonlySet<number> {
+  return new Set(of.filter((_, i) => messages[i]?.role === "user"));
+}
+
+/** Tokens in lists that an abort is heard between, with the places in them of pieces that are starts of turns. */
+export function* parts(pieces: readonly (readonly number[])[], isTurn: (piece: number) => boolean, chunkSize: number) {
+  let length = 0;
+  const starts: number[] = [];
+  for (const [i, { length: more }] of pieces.entries()) {
+    if (isTurn(i)) starts.push(length);
+    length += more;
+  }
+  const ids = pieces.flat();
+  const size = 16 * chunkSize;
+  for (let i = 0; i < length; i += size) {
+    const turnStarts = starts.filter((start) => start >= i && start < i + size).map((start) => start - i);
+    yield { ids: ids.slice(i, i + size), turnStarts };
+  }
+}

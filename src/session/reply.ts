@@ -10,7 +10,7 @@ import {
   type Usage,
   type WindowUse,
 } from "./chat.ts";
-import { chain, encodePiece, leading, link } from "./chat_keys.ts";
+import { chain, encodePiece, leading, link, parts, turnsOf } from "./chat_keys.ts";
 import type { Pieces } from "./chat_pieces.ts";
 import { type GeneratedToken, Generation, type Tally } from "./generation.ts";
 import { Session, type SessionModel } from "./session.ts";
@@ -107,6 +107,7 @@ export class Answer implements Reply {
       reading = await this.#open(messages, signal);
       const room = await this.#room(reading);
       await this.#read(reading, signal);
+      tally.prefilled();
       yield* this.#answer(reading, room, tally, signal);
     } catch (error) {
       if (!signal.aborted || error !== signal.reason) throw error;
@@ -169,23 +170,25 @@ export class Answer implements Reply {
     throw new ContextLengthError(mismatch("system turn and tools", expected, pinned), pinned, nGlobal);
   }
 
-  /** Reads all pieces but the last, and keeps the state behind the system's turn and before the answer. */
+  /** Reads the pieces, and keeps the state behind the system's turn and before the last piece. */
   async #read({ messages, pieces, keys, session, done, ids }: Reading, signal: AbortSignal): Promise<void> {
     const { onProgress, store = true } = this.#options;
     const total = ids.reduce((sum, { length }) => sum + length, 0);
     const system = pieces.of[leading(messages) - 1] ?? -1;
-    const last = pieces.texts.length - 2;
+    const last = pieces.texts.length - 1;
+    const turns = turnsOf(messages, pieces.of);
     let read = 0;
     for (let piece = done; piece <= last; ) {
-      const end = piece <= system && system < last ? system : last;
-      const some = ids.slice(piece - done, end + 1 - done).flat();
+      const end = [system, last - 1].find((stop) => piece <= stop) ?? last;
+      const some = ids.slice(piece - done, end + 1 - done);
       const before = read;
-      for (const part of parts(some, this.#model.parts.service.facts.chunkSize)) {
-        await session.append(part, { signal });
-        read += part.length;
+      for (const part of parts(some, (i) => turns.has(piece + i), this.#model.parts.service.facts.chunkSize)) {
+        await session.append(part.ids, { signal, turnStarts: part.turnStarts });
+        read += part.ids.length;
         onProgress?.(read, total);
       }
-      if (read > before && store) await this.#model.store.put(keys[end] as string, await session.snapshot());
+      if (end < last && read > before && store)
+        await this.#model.store.put(keys[end] as string, await session.snapshot());
       piece = end + 1;
     }
   }
@@ -197,20 +200,15 @@ export class Answer implements Reply {
     signal: AbortSignal,
   ): AsyncGenerator<GeneratedToken, void, undefined> {
     const { tokenizer } = this.#model.parts;
-    const { onProgress, ...options } = this.#options;
-    const { promptTokens } = this.#usage;
+    const { onProgress: _, ...options } = this.#options;
     const prompt = ids.at(-1) as readonly number[];
     const { answerEnds } = await pieces();
     const ends = options.ignoreEos ? [] : answerEnds(tokenizer, options);
     const stopStrings = [...(options.stopStrings ?? stopStringsOf(this.#model.parts)), ...ends];
     const how = { ...options, maxNewTokens, stopStrings, seed: this.#seed, signal };
-    const generation = session.generate(prompt, how);
+    const generation = session.generate(undefined, how);
     const chosen: number[] = [];
     for await (const token of generation.tokens()) {
-      if (chosen.length === 0) {
-        tally.prefilled();
-        onProgress?.(promptTokens, promptTokens);
-      }
       chosen.push(token.id);
       this.#text += token.text;
       this.#usage = { ...this.#usage, completionTokens: chosen.length };
@@ -239,14 +237,19 @@ export class Answer implements Reply {
       this.#window = { position, window: limit, pinned: Math.min(nGlobal, position), unseen: 0 };
       return;
     }
+    const turns = turnsOf(messages, pieces.of);
+    // Tokens of the window before a piece, and the first piece that is in it as a whole, or as a turn.
     let left = limit - this.#usage.completionTokens;
-    let piece = pieces.texts.length;
-    while (piece > 0 && left >= 0) {
-      piece--;
+    let seen = pieces.texts.length;
+    let turn: number | undefined;
+    for (let piece = seen - 1; piece >= 0; piece--) {
       const text = pieces.texts[piece] as string;
       left -= ids[piece - done]?.length ?? encodePiece(this.#model.parts.tokenizer, text, piece === 0).length;
+      if (left < 0) break;
+      seen = piece;
+      if (turns.has(piece)) turn = piece;
     }
-    const seen = piece + 1;
+    seen = turn ?? seen;
     const unseen = pieces.of.filter((piece, i) => i >= first && piece >= 0 && piece < seen).length;
     this.#window = { position, window: limit, pinned: Math.min(nGlobal, position), unseen };
   }
@@ -255,18 +258,12 @@ export class Answer implements Reply {
 /** What a chain of keys starts with: states of other engines are none of this one's. */
 function originOf({ service }: SessionModel): string {
   const { modelType, dtype, cacheDtype, attention, nGlobal, nLocal, limit, middleK } = service.facts;
-  return [modelType, dtype, cacheDtype, attention, nGlobal, nLocal, limit, middleK].join(" ");
+  return ["whole turns", modelType, dtype, cacheDtype, attention, nGlobal, nLocal, limit, middleK].join(" ");
 }
 
 /** Those of generation_config.json; resolveSettings checks them where they are used alone. */
 function stopStringsOf({ generationConfig }: SessionModel): string[] {
   return [generationConfig.stop_strings ?? []].flat() as string[];
-}
-
-/** Tokens in lists that an abort is heard between. */
-function* parts(ids: readonly number[], chunkSize: number): Generator<readonly number[]> {
-  const size = 16 * chunkSize;
-  for (let i = 0; i < ids.length; i += size) yield ids.slice(i, i + size);
 }
 
 /** Throws OptionError for what generate does not check. */

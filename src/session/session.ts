@@ -22,6 +22,11 @@ export interface SessionModel {
 
 /** How a prompt is read. */
 export interface AppendOptions extends ChatOptions {
+  /**
+   * Of a prompt that is token ids: the indices, ascending, of those that turns of a chat start with. From then on whole turns
+   * leave the window: those before the first one that it has as a whole are not attended.
+   */
+  readonly turnStarts?: readonly number[] | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -78,8 +83,11 @@ export class Session {
    * chat; if more of them follow before an answer, pass `addGenerationPrompt: false`.
    */
   async append(prompt: Prompt, options: AppendOptions = {}): Promise<void> {
+    const { turnStarts, signal } = options;
     const { ids, turn } = await this.#encode(prompt, options);
-    await this.#read(ids, turn, options.signal);
+    if (turnStarts) checkTurnStarts(turnStarts, prompt, ids.length);
+    // Where nothing leaves, no turn does.
+    await this.#read(ids, turn, signal, this.#model.service.facts.nLocal < Infinity ? turnStarts : undefined);
   }
 
   /**
@@ -205,10 +213,15 @@ export class Session {
   }
 
   /** Reads tokens; on abort, those that were read stay read. */
-  async #read(ids: readonly number[], turn: Turn, signal: AbortSignal | undefined): Promise<void> {
+  async #read(
+    ids: readonly number[],
+    turn: Turn,
+    signal: AbortSignal | undefined,
+    turnStarts?: readonly number[],
+  ): Promise<void> {
     const before = this.length;
     try {
-      await this.#model.service.append(this.#id, ids, signal);
+      await this.#model.service.append(this.#id, ids, signal, turnStarts);
     } finally {
       this.#text.read(ids.slice(0, this.length - before), turn);
     }
@@ -272,6 +285,13 @@ export class Session {
     const open = options.addGenerationPrompt !== false || options.continueFinalMessage;
     return { ids, turn: open ? "answer" : "turns" };
   }
+}
+
+/** Throws OptionError for indices of none of so many token ids, or for a prompt that is none. */
+function checkTurnStarts(starts: readonly number[], prompt: Prompt, length: number): void {
+  const good = starts.every((start, i) => Number.isInteger(start) && start >= (starts[i - 1] ?? 0) && start < length);
+  if (good && typeof prompt !== "string" && prompt.every((item) => typeof item === "number")) return;
+  throw new OptionError(mismatch("turnStarts", "ascending indices of a prompt of token ids", starts));
 }
 
 function isAbort(signal: AbortSignal | undefined, error: unknown): boolean {

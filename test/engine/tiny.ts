@@ -98,11 +98,16 @@ export function randomIds(count: number, seed: number): number[] {
 const references = new Map<string, { config: Config; tensors: Tensors }>();
 
 /** Logits [n][vocab] of a fixture in f64, by attention whose mask is written out pair by pair. */
-export function dense(name: string, ids: readonly number[], options: PolicyOptions, watch?: Watch): Float64Array[] {
+export function dense(
+  name: string,
+  ids: readonly number[],
+  { begin, ...options }: PolicyOptions & Pick<Policy, "begin">,
+  watch?: Watch,
+): Float64Array[] {
   const found = references.get(name) ?? { config: fixture(name).config, tensors: readTensors(join(FIXTURES, name)) };
   references.set(name, found);
   const { attention = "lambda", nGlobal = 0, nLocal = Infinity, limit = nLocal } = options;
-  const policy: Policy = { policy: attention, nGlobal, nLocal, limit };
+  const policy: Policy = { policy: attention, nGlobal, nLocal, limit, ...(begin && { begin }) };
   return forward(found.config, found.tensors, ids, policy, watch);
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { POLICIES, type PolicyOptions, resolvePolicy } from "../../src/plan/policy.ts";
 import { Bench, Dice, words, worst } from "./harness.ts";
-import { attend, chunksOf, draw, expected, type Setup } from "./session.ts";
+import { attend, beginsOf, chunksOf, draw, expected, type Setup } from "./session.ts";
 
 const bench = await Bench.open();
 const POSITIONS = ["half", "interleaved", "alibi"] as const;
@@ -64,12 +64,15 @@ describe.each(POLICIES)("%s", (attention) => {
           const setup = setupOf({ ...wanted, position, attention, limit, maxPositions: n });
           const dice = new Dice(seed);
           const tokens = draw(dice, setup, n);
-          const one = attend(bench, setup, tokens, chunksOf(dice, n, 20), { origin });
-          const { out, pairs } = expected(setup, tokens);
+          // Whole turns leave a window, now and then.
+          const begins = beginsOf(dice, seed % 2 && setup.policy.nLocal < Infinity ? n : 0);
+          const begin = (p: number) => begins[p] ?? 0;
+          const one = attend(bench, setup, tokens, chunksOf(dice, n, 20), { origin, begin });
+          const { out, pairs } = expected(setup, tokens, { begin });
           expect(worst(one.out, out, () => 1)).toBeLessThan(2e-5);
           expect(one.visited).toBe(pairs * setup.kvHeads);
           for (const chunks of [[n], chunksOf(dice, n, 3)]) {
-            const other = attend(bench, setup, tokens, chunks, { origin, slices: 1 + dice.below(4) });
+            const other = attend(bench, setup, tokens, chunks, { origin, begin, slices: 1 + dice.below(4) });
             expect(words(other.out)).toEqual(words(one.out));
             expect(words(other.slot)).toEqual(words(one.slot));
             expect(other.visited).toBe(one.visited);

@@ -45,6 +45,7 @@ export interface TestRow {
   readonly position?: bigint;
   readonly origin?: bigint;
   readonly skipsMiddle?: number;
+  readonly begin?: bigint;
 }
 
 export class Bench {
@@ -152,6 +153,7 @@ export class Bench {
       writeRow(this.view, this.#step, i, {
         ...{ token: row.token ?? 0, slot: row.slot ?? 0, runStart: row.runStart ?? 0, runRows: row.runRows ?? 0 },
         ...{ position: row.position ?? 0n, origin: row.origin ?? 0n, skipsMiddle: row.skipsMiddle === 1 },
+        begin: row.begin ?? 0n,
       });
     }
   }

@@ -5,7 +5,7 @@ import { CACHE_DTYPES } from "../../src/base/dtype.ts";
 import { type PolicyOptions, resolvePolicy } from "../../src/plan/policy.ts";
 import { rounded } from "../reference/cache_format.ts";
 import { Bench, Dice, words, worst } from "./harness.ts";
-import { attend, chunksOf, draw, expected, type Setup } from "./session.ts";
+import { attend, beginsOf, chunksOf, draw, expected, type Setup } from "./session.ts";
 
 setDefaultTimeout(60_000);
 
@@ -61,13 +61,15 @@ describe.each(POSITIONS)("%s", (position) => {
       const dice = new Dice(seed);
       const tokens = draw(dice, setup, n);
       const asks = (p: number) => p % every === 0;
-      const one = attend(bench, setup, tokens, chunksOf(dice, n, 20), { origin, asks });
-      const { out, pairs, margin } = expected(setup, tokens, { chosen: one.chosen, asks });
+      const begins = beginsOf(dice, seed % 2 ? n : 0);
+      const begin = (p: number) => begins[p] ?? 0;
+      const one = attend(bench, setup, tokens, chunksOf(dice, n, 20), { origin, asks, begin });
+      const { out, pairs, margin } = expected(setup, tokens, { chosen: one.chosen, asks, begin });
       expect(margin).toBeGreaterThan(-1e-5);
       expect(worst(one.out, out, () => 1)).toBeLessThan(2e-5);
       expect(one.visited).toBe(pairs * setup.kvHeads);
       for (const chunks of [[n], chunksOf(dice, n, 3)]) {
-        const other = attend(bench, setup, tokens, chunks, { origin, asks, slices: 1 + dice.below(4) });
+        const other = attend(bench, setup, tokens, chunks, { origin, asks, begin, slices: 1 + dice.below(4) });
         expect(words(other.out)).toEqual(words(one.out));
         expect(words(other.slot)).toEqual(words(one.slot));
         expect(other.visited).toBe(one.visited);

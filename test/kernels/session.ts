@@ -42,6 +42,15 @@ export function chunksOf(dice: Dice, n: number, most: number): number[] {
   return chunks;
 }
 
+/** For each of n tokens a position, at most its own and at least that of the token before. */
+export function beginsOf(dice: Dice, n: number): number[] {
+  let begin = 0;
+  return Array.from({ length: n }, (_, p) => {
+    if (dice.below(6) === 0) begin += dice.below(p - begin + 1);
+    return begin;
+  });
+}
+
 export function draw(dice: Dice, { heads, kvHeads, headDim }: Setup, n: number): Tokens {
   const [q, k] = [dice.floats(n * heads * headDim, 12), dice.floats(n * kvHeads * headDim)];
   return { q, k, v: dice.floats(n * kvHeads * headDim) };
@@ -70,7 +79,13 @@ export function attend(
   setup: Setup,
   tokens: Tokens,
   chunks: readonly number[],
-  { origin = 0n, slices = 1, rounding = "f32" as CacheDType, asks = (_: number): boolean => true } = {},
+  {
+    origin = 0n,
+    slices = 1,
+    rounding = "f32" as CacheDType,
+    asks = (_: number): boolean => true,
+    begin = (_: number): number => 0,
+  } = {},
 ): Outcome {
   bench.clear();
   const { heads, kvHeads, headDim, rotaryDim, policy } = setup;
@@ -126,7 +141,12 @@ export function attend(
     }
     const positions = Array.from({ length: rows }, (_, i) => origin + BigInt(done + i));
     const run = { origin, slot, runStart: 0, runRows: rows };
-    bench.step(positions.map((position, i) => ({ ...run, position, skipsMiddle: asks(done + i) ? 0 : 1 })));
+    bench.step(
+      positions.map((position, i) => {
+        const from = begin(done + i) && origin + BigInt(begin(done + i));
+        return { ...run, position, skipsMiddle: asks(done + i) ? 0 : 1, begin: BigInt(from) };
+      }),
+    );
     if (rotated) {
       const { clamp, limit } = cache;
       const factors = { factor: bits(1), fixedFactor: bits(1) };
@@ -196,11 +216,15 @@ function positionsOf({ heads, rotaryDim, layout }: Setup): Positions {
 export function expected(
   setup: Setup,
   { q, k, v }: Tokens,
-  { chosen, asks }: { chosen?: Outcome["chosen"]; asks?: (p: number) => boolean } = {},
+  {
+    chosen,
+    asks,
+    begin,
+  }: { chosen?: Outcome["chosen"]; asks?: (p: number) => boolean; begin?: (p: number) => number } = {},
 ): { out: Float64Array; pairs: number; margin: number } {
   const { heads, kvHeads, headDim, rotaryDim, layout, scale, softCap } = setup;
   const { attention, ...numbers } = setup.policy;
-  const policy = { policy: attention, ...numbers, ...(asks && { asks }) };
+  const policy = { policy: attention, ...numbers, ...(asks && { asks }), ...(begin && { begin }) };
   const position: reference.Position = rotaryDim
     ? { kind: "rope", inverseFrequencies: inverseFrequencies(rotaryDim, 100), layout }
     : { kind: "alibi", slopes: alibiSlopes(heads) };

@@ -27,21 +27,29 @@ export interface Policy {
   maxMiddle?: number;
   /** Whether query p has them. Default: every one. */
   asks?: (p: number) => boolean;
+  /** The position before which query p attends no local key. Default 0. */
+  begin?: (p: number) => number;
+}
+
+/** Where the local keys of query p start. */
+function localBegin({ nLocal = Infinity, begin = () => 0 }: Policy, p: number): number {
+  return Math.max(p - nLocal + 1, begin(p));
 }
 
 /** M: is key j one of those that query p chooses its middle keys from? */
 export function isMiddle(policy: Policy, p: number, j: number): boolean {
-  const { nGlobal = 0, nLocal = Infinity, middleK = 0, maxMiddle = Infinity, asks = () => true } = policy;
+  const { nGlobal = 0, middleK = 0, maxMiddle = Infinity, asks = () => true } = policy;
   const g = policy.policy === "window" ? 0 : nGlobal;
-  return middleK > 0 && asks(p) && g <= j && j <= p - nLocal && j > p - nLocal - maxMiddle;
+  const end = localBegin(policy, p);
+  return middleK > 0 && asks(p) && g <= j && j < end && j >= end - maxMiddle;
 }
 
 /** Is key j ≤ p attended by query p, and at which distance? `distance` is NaN where it is not attended. */
 export function pair(policy: Policy, p: number, j: number): { attended: boolean; distance: number } {
   const { nGlobal: g = 0, nLocal: L = Number.POSITIVE_INFINITY, limit = L } = policy;
   const d = p - j;
-  const local = d < L;
-  const global = d >= L && j < g;
+  const local = j >= localBegin(policy, p);
+  const global = !local && j < g;
   const masked = { attended: false, distance: Number.NaN };
   const at = (distance: number) => ({ attended: true, distance });
 

@@ -13,6 +13,8 @@ import {
   type Model,
   type Reply,
 } from "../../src/entry/index.ts";
+import { encodePiece } from "../../src/session/chat_keys.ts";
+import { cutChat } from "../../src/session/chat_pieces.ts";
 import { MemoryStore } from "../../src/session/chat_store.ts";
 import { encodeChat } from "../../src/tokenizer/chat.ts";
 import { MODELS } from "../setup.ts";
@@ -39,14 +41,28 @@ async function ended(reply: Reply) {
   return reply.result;
 }
 
-/** A fresh session's answer to messages, by another model of the same engine; the tokens are those of the whole text. */
+/**
+ * A fresh session's answer to messages, by another model of the same engine: it reads the tokens of the whole text at once, and
+ * turns start where the texts of the user's messages do.
+ */
 async function fresh(model: Model, messages: readonly Message[], seed: number) {
   const reply = model.respond(messages, { ...BRIEF, seed });
   const result = await ended(reply);
-  const generation = model.generate(encodeChat(model.tokenizer, messages), { ...BRIEF, seed });
+  const ids = encodeChat(model.tokenizer, messages);
+  const { texts, of } = cutChat(model.tokenizer, messages, {});
+  const starts = of
+    .filter((_, i) => messages[i]!.role === "user")
+    .map((piece) => {
+      const before = texts.slice(0, piece).flatMap((text, i) => encodePiece(model.tokenizer, text, i === 0));
+      expect(ids.slice(0, before.length)).toEqual(before);
+      return before.length;
+    });
+  using session = await model.session();
+  await session.append(ids, { turnStarts: [...new Set(starts)] });
+  const generation = session.generate(undefined, { ...BRIEF, seed });
   await generation.text();
-  const { logitsHash, promptTokens } = await generation.result;
-  expect(result.usage).toMatchObject({ promptTokens, cachedTokens: 0 });
+  const { logitsHash } = await generation.result;
+  expect(result.usage).toMatchObject({ promptTokens: ids.length, cachedTokens: 0 });
   // A stop string of the template may end the answer sooner.
   if (result.finishReason === "length") expect(result.logitsHash).toBe(logitsHash);
   return result;
