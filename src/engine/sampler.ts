@@ -5,6 +5,7 @@ import { draw, type Random } from "../base/random.ts";
 import type { ResponseFormat } from "../grammar/index.ts";
 import type { Scores } from "../machine/scores.ts";
 import { type Cuts, cutBelow, cutRest, cutTopH, cutTopP, TOP_H_TOKENS } from "./cuts.ts";
+import { type LikelyToken, mostLikely } from "./likely.ts";
 import { type History, type Processing, Processors } from "./processors.ts";
 import { Ranking } from "./ranking.ts";
 
@@ -30,6 +31,8 @@ export interface Choosing extends Sampling, Processing, Cuts {
   readonly responseFormat?: ResponseFormat | undefined;
   /** The most tokens that a step reads ahead because they may be chosen next; changes nothing but the time that it takes. */
   readonly promptLookupNumTokens?: number | undefined;
+  /** How many of the most likely tokens are told with a choice. */
+  readonly topLogprobs?: number | undefined;
 }
 
 /** The most likely token, always. */
@@ -49,10 +52,9 @@ export function checkSampling(sampling: Sampling): void {
 }
 
 /** What was chosen. */
-export interface Choice {
-  readonly id: number;
-  /** ln of the token's probability under the model itself, before penalty, temperature and cuts. */
-  readonly logprob: number;
+export interface Choice extends LikelyToken {
+  /** The most likely tokens in its place, the most likely first, where `topLogprobs` wants some. */
+  readonly top?: readonly LikelyToken[] | undefined;
 }
 
 /** Chooses tokens from logits; equal ones in the order of their ids. Buffers are made once. */
@@ -79,7 +81,9 @@ export class Sampler {
     if (!((this.#scores.values[best] as number) > -Infinity))
       throw new OptionError(mismatch("next token", "one that may be chosen", "none, as all are forbidden"));
     const id = choosing.doSample ? this.#sample(choosing, random) : best;
-    return { id, logprob: (logits[id] as number) - logSum };
+    const { topLogprobs = 0 } = choosing;
+    const top = topLogprobs > 0 ? { top: mostLikely(logits, topLogprobs, logSum) } : {};
+    return { id, logprob: (logits[id] as number) - logSum, ...top };
   }
 
   /** The scores f32[vocab] that a token is chosen by, before temperature and cuts; valid until the next call. */

@@ -2,6 +2,7 @@
 
 export { LambentError, ModelError, OptionError } from "../base/errors.ts";
 export type { ByteSource, Files } from "../base/source.ts";
+export type { LikelyToken } from "../engine/likely.ts";
 export type { ResponseFormat } from "../grammar/index.ts";
 export { POLICIES, type PolicyName } from "../plan/policy.ts";
 export type { EmbedOptions, OpenOptions, StartOptions } from "../service/types.ts";

@@ -52,6 +52,8 @@ export interface GenerateOptions extends ChoosingOptions, ChatOptions {
    * repeats itself or its prompt. 0: off. see: HF prompt_lookup_num_tokens
    */
   readonly promptLookupNumTokens?: number | undefined;
+  /** How many of the most likely tokens stand beside each that is chosen (`top` of a GeneratedToken); 0 by default. */
+  readonly topLogprobs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called with the tokens of the prompt that were read, and their number. */
   readonly onProgress?: ((read: number, total: number) => void) | undefined;

@@ -1,14 +1,12 @@
 import { OptionError } from "../base/errors.ts";
 import { tick } from "../base/tick.ts";
+import type { Choice } from "../engine/sampler.ts";
 import { HASH_OF_NOTHING } from "../machine/hash.ts";
 
 /** One token as it was chosen. */
-export interface GeneratedToken {
-  readonly id: number;
+export interface GeneratedToken extends Choice {
   /** The text that this token made certain; all of them together are the generated text. */
   readonly text: string;
-  /** ln of its probability under the model, before penalty, temperature and cuts. */
-  readonly logprob: number;
   /** Its position in the session. */
   readonly position: number;
 }

@@ -40,6 +40,7 @@ export function resolveSettings(
     badWordsIds: badWordsIds(options, file, ends.stopTokens, isToken, tokenizer),
     suppressTokens: suppressTokens(options, file, isToken),
     promptLookupNumTokens: options.promptLookupNumTokens ?? file.count("prompt_lookup_num_tokens"),
+    topLogprobs: options.topLogprobs,
     noRepeatNgramSize: options.noRepeatNgramSize ?? file.count("no_repeat_ngram_size"),
   };
   checkSampling(settings);
@@ -217,7 +218,7 @@ function suppressTokens(options: GenerateOptions, file: GenerationConfig, isToke
 
 function checkOptions(options: GenerateOptions, { stopStrings }: Settings): void {
   if (!Array.isArray(stopStrings)) throw new OptionError(mismatch("stopStrings", "a list of strings", stopStrings));
-  type Count = "maxNewTokens" | "minNewTokens" | "noRepeatNgramSize" | "promptLookupNumTokens" | "seed";
+  type Count = "maxNewTokens" | "minNewTokens" | "noRepeatNgramSize" | "promptLookupNumTokens" | "topLogprobs" | "seed";
   const check = (name: Count, expected: string, least = 0) => {
     const value = options[name];
     if (value === undefined || (Number.isSafeInteger(value) && value >= least)) return;
@@ -228,6 +229,7 @@ function checkOptions(options: GenerateOptions, { stopStrings }: Settings): void
   check("minNewTokens", "a whole number");
   check("noRepeatNgramSize", "a whole number, 0 for off");
   check("promptLookupNumTokens", "a whole number, 0 for off");
+  check("topLogprobs", "a whole number, 0 for none");
   check("seed", "a whole number from 0 to 2^53 − 1");
 }
 

@@ -139,6 +139,26 @@ describe("logprob", () => {
         expect(Math.abs(logprob - wanted)).toBeLessThanOrEqual(1e-6);
       }),
     );
+  });
+
+  test("of the most likely tokens beside it: in order, equal ones by id, the chosen one with the same number", () => {
+    const logits = fc.array(fc.integer({ min: -6, max: 6 }), { minLength: 1, maxLength: 60 });
+    fc.assert(
+      fc.property(logits, fc.nat(), fc.integer({ min: 0, max: 70 }), (values, seed, topLogprobs) => {
+        const row = Float32Array.from(values);
+        const choosing = { ...sampled(), topLogprobs };
+        const { id, logprob, top } = samplerOf(row.length).choose(row, choosing, NONE, { seed, counter: 0 });
+        const ids = [...row.keys()].sort((a, b) => row[b]! - row[a]! || a - b).slice(0, topLogprobs);
+        expect(top?.map((one) => one.id)).toEqual(topLogprobs > 0 ? ids : undefined);
+        for (const one of top ?? []) {
+          expect(one.logprob).toBeCloseTo(logprob + row[one.id]! - row[id]!, 5);
+          if (one.id === id) expect(one.logprob).toBe(logprob);
+        }
+      }),
+    );
+  });
+
+  test("is that of a sum that was worked out by hand", () => {
     expect(logSumExp(Float32Array.of(0, 0, 0, 0))).toBeCloseTo(Math.log(4), 15);
   });
 });

@@ -104,6 +104,11 @@ describe.each(Object.entries({ ...TEMPLATES, rewriting: REWRITING, novel: NOVEL 
           const asked = chat.messages.slice(0, -1);
           expect(chat.messages.at(-1)).toEqual({ role: "assistant", content: result.text });
           const { text: expected, logitsHash, usage } = await fresh(other, asked, seed);
+          if (seed % 3 === 0) {
+            const beside = await Array.fromAsync(other.respond(asked, { ...BRIEF, seed, topLogprobs: 2 }).tokens());
+            expect(beside.map((token) => token.text).join("")).toBe(expected);
+            expect(beside.every(({ top }) => top?.length === 2)).toBe(true);
+          }
           expect(result).toMatchObject({ text: expected, logitsHash });
           expect(result.usage.promptTokens).toBe(usage.promptTokens);
         }
