@@ -160,6 +160,7 @@ function planCopies(n: number, k: number, dtype: MemoryDType, pool: number) {
   const policy = resolvePolicy({ nGlobal: 0, nLocal: 1 }, 1);
   const options = {
     chunkSize: PREFILL_ROWS,
+    targetGap: Infinity,
     logitsRows: 1,
     maxSessions: 1,
     bankBytes: LARGEST_BANK,

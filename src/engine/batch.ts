@@ -1,6 +1,7 @@
 import { tick } from "../base/tick.ts";
 import type { Machine, StepRow } from "../machine/machine.ts";
 import type { Plan } from "../plan/plan.ts";
+import { Pace } from "./pace.ts";
 import { advance, requireOpen, type SessionState } from "./state.ts";
 import { beginOf, kept, type TurnStarts } from "./turn_starts.ts";
 
@@ -65,8 +66,8 @@ interface Share {
 
 /**
  * What an engine runs: steps that hold rows of every session which has tokens to read. Each of them gets one row, so one
- * that generates is never behind more than a chunk of another's prompt; the rest of the chunk is dealt evenly to those
- * with more tokens. Where a step has fewer rows than there are sessions, they take turns.
+ * that generates is never behind more than a step of another's prompt, which is kept to about `targetGap` ms then; the rest of
+ * the step is dealt evenly to those with more tokens. Where it has fewer rows than there are sessions, they take turns.
  *
  * There is no loop of its own: each caller waits for its work and makes the next step for all if it comes first. So a
  * caller that is gone does not stop the others (in workerd, what belongs to a request ends with it).
@@ -74,6 +75,9 @@ interface Share {
 export class Batch {
   readonly #machine: Machine;
   readonly #plan: Plan;
+  readonly #pace: Pace;
+  /** Whether a session read a single token in the last step: it may be back in a moment. */
+  #generates = false;
   #queue: Queued[] = [];
   /** Made so far. */
   #steps = 0;
@@ -81,6 +85,7 @@ export class Batch {
   constructor(machine: Machine, plan: Plan) {
     this.#machine = machine;
     this.#plan = plan;
+    this.#pace = new Pace(plan.options.targetGap);
   }
 
   /** Done when every token is read. On abort, or if the session is disposed of, what was read so far stays read. */
@@ -131,7 +136,11 @@ export class Batch {
   #deal(): Share[] {
     const first = this.#queue[0] as Queued;
     const open = first.work.alone ? [first] : this.#queue.filter(({ work }) => !work.alone);
-    const left = { rows: this.#plan.options.chunkSize, logitsRows: this.#plan.options.logitsRows };
+    const { chunkSize, logitsRows } = this.#plan.options;
+    const single = open.some(({ work, read }) => neededOf(work) === read + 1);
+    const rows = single || this.#generates ? Math.max(open.length, this.#pace.rows) : chunkSize;
+    this.#generates = single;
+    const left = { rows: Math.min(chunkSize, rows), logitsRows };
     const shares: Share[] = [];
     for (const queued of open) {
       const share = { queued, count: 0 };
@@ -162,7 +171,9 @@ export class Batch {
     for (const { queued, rows } of parts) queued.work.before?.(rows);
     for (const { queued } of parts) queued.work.session.broken = true;
     try {
+      const begun = performance.now();
       this.#machine.run(rows);
+      this.#pace.took(rows.length, performance.now() - begun);
       if (parts.some(({ queued }) => queued.work.takesHidden)) this.#machine.runMore(this.#plan.hiddenStates);
     } catch (error) {
       for (const { queued } of parts) this.#fail(queued, error);

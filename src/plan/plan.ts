@@ -24,6 +24,8 @@ export interface PlanOptions {
   readonly cacheDtype: CacheDType;
   /** The most rows of a step. */
   readonly chunkSize: number;
+  /** About how long a step may take, in ms, while a session generates and others read prompts. */
+  readonly targetGap: number;
   /** The most rows of a step that want logits. */
   readonly logitsRows: number;
   readonly maxSessions: number;

@@ -25,6 +25,11 @@ export interface PlanningOptions extends PolicyOptions {
   readonly cacheDtype?: CacheDType | undefined;
   /** Tokens of a prompt that are read in one step, 128 by default. Changes no result. */
   readonly chunkSize?: number | undefined;
+  /**
+   * About how long a session that generates waits for its next token while others read prompts, in ms, 100 by default: they read
+   * fewer tokens per step then. Changes no result.
+   */
+  readonly targetGap?: number | undefined;
   /** Sessions that may be open at once, 16 by default; each takes a slot of equal size. */
   readonly maxSessions?: number | undefined;
   /** The most bytes of one Wasm memory, 4 GiB − 64 KiB by default; larger models are spread over several. */
@@ -115,6 +120,7 @@ export function planModel(
   const made = plan(program, resolved, policy, {
     cacheDtype,
     chunkSize,
+    targetGap: checkGap(options.targetGap ?? 100),
     logitsRows: logitsRows({ chunkSize, maxSessions }, program.vocabSize, observe),
     maxSessions,
     bankBytes: count("bankBytes", options.bankBytes ?? LARGEST_BANK, LARGEST_BANK),
@@ -126,6 +132,11 @@ export function planModel(
   const ofHead = left.flatMap(({ tensors }) => tensors.map((name) => stored.find(name)?.name));
   const unused = unusedTensors(program, resolved, checkpoint.tensors).filter((name) => !ofHead.includes(name));
   return { program, plan: made, unused };
+}
+
+function checkGap(targetGap: number): number {
+  if (targetGap > 0) return targetGap;
+  throw new OptionError(mismatch("targetGap", "milliseconds above 0", targetGap));
 }
 
 function lookBack(given: number | undefined, { nLocal, maxPositions }: Policy): number {

@@ -130,13 +130,17 @@ test.each([false, true])("2 to 64 at once, whatever they do and whenever (worker
 });
 
 /** The rows of each step that is made while `work` goes on, as numbers by slot. */
-async function stepsOf(work: () => Promise<unknown>): Promise<ReadonlyMap<number, number>[]> {
+async function stepsOf(
+  work: () => Promise<unknown>,
+  onStep = (_rows: number): void => {},
+): Promise<ReadonlyMap<number, number>[]> {
   const steps: Map<number, number>[] = [];
   const run = Machine.prototype.run;
   const spy = spyOn(Machine.prototype, "run").mockImplementation(function (this: Machine, rows) {
     const step = new Map<number, number>();
     for (const { slot } of rows) step.set(slot, (step.get(slot) ?? 0) + 1);
     steps.push(step);
+    onStep(rows.length);
     return run.call(this, rows);
   });
   try {
@@ -172,6 +176,34 @@ test("one that generates is in every step while another reads a prompt, and both
   // No two steps one after the other without the writer, until it has ended.
   const last = steps.findLastIndex((step) => step.has(0));
   for (let i = 1; i <= last; i++) expect(steps[i - 1]?.has(0) || steps[i]?.has(0)).toBe(true);
+});
+
+test("while one generates, steps are as long as targetGap says; whole chunks again after it", async () => {
+  const options = { chunkSize: 64, threads: 1 };
+  using model = await small("llama-gqa-tied", { ...options, targetGap: 100 });
+  // A step takes 10 ms for each of its rows.
+  let now = 0;
+  const clock = spyOn(performance, "now").mockImplementation(() => now);
+  try {
+    const [writer, reader] = [await model.session(), await model.session()];
+    await writer.append([5]);
+    const write = { ...WILD, seed: 2, maxNewTokens: 12, ignoreEos: true };
+    const work = async () => {
+      const reading = reader.append(prompt(400));
+      const generation = writer.generate(undefined, write);
+      await generation.result;
+      await reading;
+    };
+    const steps = await stepsOf(work, (rows) => (now += 10 * rows));
+    const sizes = steps.map((step) => [...step.values()].reduce((sum, rows) => sum + rows));
+    const shared = sizes.filter((_, i) => steps[i]?.has(0));
+    // The first one is as the step before it has been: a whole chunk, or the guess.
+    expect(shared.length).toBeGreaterThan(5);
+    for (const size of shared.slice(2)) expect(size).toBeLessThanOrEqual(11);
+    expect(Math.max(...sizes.slice(steps.findLastIndex((step) => step.has(0)) + 2))).toBe(64);
+  } finally {
+    clock.mockRestore();
+  }
 });
 
 test("those that read prompts share a step evenly", async () => {
