@@ -1,7 +1,8 @@
 import * as z from "zod/mini";
 import type { Message } from "../tokenizer/chat.ts";
+import { argumentsOf } from "../tools/tools.ts";
 import { refused } from "./errors.ts";
-import { argumentsOf, contentParts, textOf } from "./messages.ts";
+import { contentParts, textOf } from "./messages.ts";
 import { maybe, text } from "./schemas.ts";
 
 const item = z.looseObject({
