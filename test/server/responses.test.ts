@@ -53,6 +53,25 @@ test("openai: a conversation by previous_response_id is that of a client that re
   expect(third.usage!.input_tokens).toBeGreaterThan(second.usage!.input_tokens);
 });
 
+test("a reference to an item of a stored response is that item; one to another is refused", async () => {
+  started = await start();
+  const client = clientOf();
+  const first = await client.responses.create({ ...greedy, input: "Who is there?" });
+  const user = { role: "user" as const, content: "Who is there?" };
+  const reference = (id: string) => {
+    return client.responses.create({ ...greedy, input: [user, { type: "item_reference", id }, user] });
+  };
+  const second = await reference(first.output[0]!.id!);
+  const said = { role: "assistant" as const, content: first.output_text };
+  expect(second.output_text).toBe(
+    (await client.responses.create({ ...greedy, input: [user, said, user] })).output_text,
+  );
+  for (const id of ["msg_1", `${first.output[0]!.id}0`, "rs_abc"]) {
+    const error = await reference(id).catch((error: unknown) => error);
+    expect(error).toMatchObject({ status: 400, param: "input[1].id", code: "item_not_found" });
+  }
+});
+
 test("store: false keeps nothing", async () => {
   started = await start();
   const client = clientOf();
