@@ -243,6 +243,7 @@ describe("errors and aborts", () => {
       expect(await rest().catch((error: unknown) => error)).toMatchObject({ name: "AbortError" });
       const second = await provider("one").doStream(options);
       await second.stream.cancel();
+      (await one.session()).dispose();
     });
   });
 

@@ -121,7 +121,7 @@ test("a window that is too small: an error that says so by default, truncation: 
 test("openai: a tool is called, and its result goes back by previous_response_id", async () => {
   for (const stream of [false, true]) {
     const call = '<tool_call>{"name": "weather", "arguments": {"city": "Rome"}}</tool_call>';
-    const asked = await startScripted([`Let me see.${call}${call}`, "It rains."]);
+    const asked = await startScripted([`Let me see.${call}${call}`, "It rains.", "It rains."]);
     const client = clientOf();
     const tools = [
       { type: "function" as const, name: "weather", parameters: { type: "object" }, strict: false },
@@ -151,6 +151,11 @@ test("openai: a tool is called, and its result goes back by previous_response_id
       },
       ...ids.map((id) => ({ role: "tool", content: "rain", tool_call_id: id })),
     ]);
+    // The same by references to what was said.
+    const items = first.output.map(({ id }) => ({ type: "item_reference" as const, id: id! }));
+    const whole = [{ role: "user" as const, content: "Rome?" }, ...items, ...input];
+    await client.responses.create({ model: NAME, input: whole, tools });
+    expect(asked[2]!.messages).toEqual(asked[1]!.messages);
     // Tools that only other hosts have are left out.
     expect(asked[0]!.tools!.length).toBe(1);
     if (!stream) await started.stop();
