@@ -1,11 +1,13 @@
 /** The provider under the AI SDK's own functions, over the embedded model. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import { NoSuchModelError, UnsupportedFunctionalityError } from "@ai-sdk/provider";
 import { createProviderRegistry, embed, embedMany, generateText, Output, streamText } from "ai";
 import * as z from "zod";
 import { createLambent, type LambentProvider } from "../../src/entry/ai_sdk.ts";
 import { ContextLengthError, load, type Model } from "../../src/entry/index.ts";
 import { EMBEDDED, embeddedFolder, removeTemporary } from "../session/small.ts";
+import { ROOT } from "../setup.ts";
 
 let model: Model;
 let lambent: LambentProvider;
@@ -99,6 +101,9 @@ describe("text", () => {
         feature,
       ]),
     );
+    const { details } = warnings![0] as { details: string };
+    const page = await Bun.file(join(ROOT, "docs/AI_SDK.md")).text();
+    for (const name of details.replace("expected ", "").split(", ")) expect(page).toContain(`\`${name}\``);
   });
 
   test("text files are read, others refused", async () => {
