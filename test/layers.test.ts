@@ -18,6 +18,10 @@ const LIBRARY = ["@huggingface/tokenizers"];
 const COMMAND_LINE = ["commander", "@hono/node-server"];
 /** What the server may, which is an entry of its own. */
 const SERVER = ["hono", "zod"];
+/** What the provider of the AI SDK may: the specification's types and errors. */
+const AI_SDK = ["@ai-sdk/provider"];
+/** The rooms that have packages of their own. */
+const OWN: Readonly<Record<string, readonly string[]>> = { cli: COMMAND_LINE, server: SERVER, ai_sdk: AI_SDK };
 /** What evaluations may: the plots are theirs. */
 const PLOTS = ["commander", "vega", "vega-lite"];
 /** The longest file that can be read in one sitting. */
@@ -113,16 +117,14 @@ test("the kernels import each other only", () => {
   expect(wrong).toEqual([]);
 });
 
-test("the library imports one package, command line and server two more each, and Node's modules stay in runtime, sources and cli", () => {
+test("the library imports one package, command line, server and provider theirs, and Node's modules stay in runtime, sources and cli", () => {
   const wrong: string[] = [];
   for (const file of files("src")) {
     const room = roomOf(file);
     for (const name of imports(file).filter((name) => !name.startsWith("."))) {
       const allowed = name.startsWith("node:")
         ? ["runtime", "sources", "cli"].includes(room)
-        : [...LIBRARY, ...(room === "cli" ? COMMAND_LINE : []), ...(room === "server" ? SERVER : [])].includes(
-            packageOf(name),
-          );
+        : [...LIBRARY, ...(OWN[room] ?? [])].includes(packageOf(name));
       if (!allowed) wrong.push(`${file}: ${name}`);
     }
   }
@@ -130,9 +132,11 @@ test("the library imports one package, command line and server two more each, an
   const manifest = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
   expect(Object.keys(manifest.dependencies)).toEqual(LIBRARY);
   expect(Object.keys(manifest.optionalDependencies)).toEqual(["commander"]);
-  const served = [...COMMAND_LINE, ...SERVER].filter((name) => name !== "commander").sort();
-  expect(Object.keys(manifest.peerDependencies)).toEqual(served);
-  expect(Object.values(manifest.peerDependenciesMeta)).toEqual(served.map(() => ({ optional: true })));
+  const peers = Object.values(OWN)
+    .flat()
+    .filter((name) => name !== "commander");
+  expect(Object.keys(manifest.peerDependencies)).toEqual(peers.sort());
+  expect(Object.values(manifest.peerDependenciesMeta)).toEqual(peers.map(() => ({ optional: true })));
 });
 
 test(`no file of src, research or assembly is longer than ${MOST_LINES} lines`, () => {

@@ -27,6 +27,8 @@ test("every entry is named by package.json, those of Deno by jsr.json", () => {
   expect(exports).toEqual({
     ".": source(deno.default),
     "./embedded": source(manifest.exports["./embedded"].default.default),
+    "./server": source(manifest.exports["./server"].default),
+    "./ai-sdk": source(manifest.exports["./ai-sdk"].default),
   });
 });
 

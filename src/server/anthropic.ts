@@ -1,10 +1,10 @@
 import * as z from "zod/mini";
 import type { Message } from "../tokenizer/chat.ts";
+import { argumentsOf } from "../tools/tools.ts";
 import { messagesOfBlocks, systemBlocks, turns } from "./anthropic_input.ts";
 import { readBody } from "./body.ts";
 import type { Core } from "./core.ts";
 import { type ApiError, typeOf } from "./errors.ts";
-import { argumentsOf } from "./messages.ts";
 import { maybe, real, stopsOf, strings, text, whole } from "./schemas.ts";
 import { coreOf, newId, type Service } from "./service.ts";
 import { SSE_TYPE, sse, streamed } from "./stream.ts";

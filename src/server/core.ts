@@ -1,14 +1,12 @@
 import type { Model } from "../session/model.ts";
 import type { ChatOptions, Message } from "../tokenizer/chat.ts";
+import { ToolAnswer, toolTemplate } from "../tools/answer.ts";
+import type { Piece } from "../tools/tools.ts";
 import { Admission } from "./admission.ts";
 import { type Answer, answer } from "./answer.ts";
 import { asApiError, refused } from "./errors.ts";
-import { callSchema } from "./formats.ts";
 import { labelsOf, type Metrics } from "./metrics.ts";
-import type { ReplyEnd, ReplyEvent, Task, Tool } from "./task.ts";
-import { callFormat } from "./tool_formats.ts";
-import { JsonCall } from "./tool_json.ts";
-import { type CallFormat, ToolReader } from "./tool_reader.ts";
+import type { ReplyEnd, ReplyEvent, Task } from "./task.ts";
 
 /** Limits of what a model does at once, and for how long. */
 export interface CoreLimits {
@@ -44,12 +42,10 @@ export class Core {
    */
   async *reply(task: Task, signal: AbortSignal): AsyncGenerator<ReplyEvent, void, undefined> {
     const started = performance.now();
-    const { tools, forced } = task;
-    const reader = tools ? new ToolReader(this.#callFormat(tools), forced ? new JsonCall() : undefined) : undefined;
-    // A call that has to be is all of the answer: its form is that of the text.
-    const responseFormat = forced && tools ? callSchema(tools) : task.options.responseFormat;
+    const { tools } = task;
+    const reader = this.#toolAnswer(task);
+    const responseFormat = reader?.responseFormat ?? task.options.responseFormat;
     const options = { ...this.#rendering, ...task.options, ...(tools ? { tools } : {}), responseFormat };
-    const special = reader ? this.#seen(reader.format.special) : new Map<number, string>();
     const ending = AbortSignal.any([signal, AbortSignal.timeout(1000 * this.#maxSeconds)]);
     const leave = await this.admission.enter(ending);
     const source = answer(this.model, { ...task, options }, ending);
@@ -66,12 +62,12 @@ export class Core {
         if (ids.length === 0) this.#metrics.firstToken.add((performance.now() - started) / 1000, this.#labels(task));
         ids.push(token.id);
         text += token.text;
-        if (reader) yield* reader.push(token.text + (special.get(token.id) ?? ""));
+        if (reader) yield* reader.push(token).map(eventOf);
         const logprobs = token.likely ? [token.likely] : [];
         const said = reader ? "" : token.text;
         if (said !== "" || logprobs.length > 0) yield { type: "text", text: said, logprobs };
       }
-      if (reader) yield* reader.end();
+      if (reader) yield* reader.end().map(eventOf);
       const end = await this.#end(source, task, ids, text);
       yield reader && reader.calls > 0 && end.reason === "stop" ? { ...end, reason: "calls" } : end;
     } catch (error) {
@@ -99,25 +95,16 @@ export class Core {
 
   /** The template of chats with tools. */
   get template(): string {
-    const { chatTemplates } = this.model.tokenizer;
-    return this.#rendering.chatTemplate ?? chatTemplates.get("tool_use") ?? chatTemplates.get("default") ?? "";
+    return toolTemplate(this.model.tokenizer, this.#rendering.chatTemplate);
   }
 
-  /** How the model writes calls. Throws ApiError if it knows no tools. */
-  #callFormat(tools: readonly Tool[]): CallFormat {
-    const format = callFormat(this.template, tools);
-    if (format) return format;
+  /** How an answer with tools is read; undefined without. Throws ApiError if the model knows no tools. */
+  #toolAnswer({ tools, forced }: Task): ToolAnswer | undefined {
+    if (!tools) return undefined;
+    const known = ToolAnswer.of(this.model.tokenizer, this.template, tools, forced);
+    if (known) return known;
     const expected = "none, as the chat template has no place for them that is known";
     throw refused("tools", expected, `${tools.length}`, "unsupported_value");
-  }
-
-  /** Special tokens among these, which are left out of texts. */
-  #seen(tokens: readonly string[]): ReadonlyMap<number, string> {
-    const { tokenizer } = this.model;
-    const ids = tokens.map((token) => [tokenizer.id(token), token] as const);
-    return new Map(
-      ids.filter((pair): pair is [number, string] => pair[0] !== undefined && tokenizer.isSpecial(pair[0])),
-    );
   }
 
   /** The vectors f32[hiddenSize] of texts, and how many tokens they are. */
@@ -164,4 +151,9 @@ export class Core {
   #labels({ operation }: Task) {
     return labelsOf(this.name, operation);
   }
+}
+
+/** A piece of an answer with tools; logarithms are not given there. */
+function eventOf(piece: Piece): ReplyEvent {
+  return piece.type === "text" ? { ...piece, logprobs: [] } : piece;
 }

@@ -1,8 +1,8 @@
 import * as z from "zod/mini";
 import type { ResponseFormat } from "../grammar/index.ts";
+import type { Tool } from "../tools/tools.ts";
 import { refused } from "./errors.ts";
 import { maybe } from "./schemas.ts";
-import type { Tool } from "./task.ts";
 
 const schema = z.union([z.looseObject({}), z.boolean()], "a JSON schema");
 
@@ -31,15 +31,4 @@ export function formatOf(
     throw refused(`${path}.type`, "text, json_object or json_schema", type, "unsupported_value");
   if (schema === undefined || schema === null) throw refused(`${path}.json_schema.schema`, "a JSON schema", schema);
   return { type, schema };
-}
-
-/** The form of a call of one of these tools. */
-export function callSchema(tools: readonly Tool[]): ResponseFormat {
-  const calls = tools.map(({ function: { name, parameters } }) => ({
-    type: "object",
-    properties: { name: { const: name }, arguments: parameters ?? { type: "object" } },
-    required: ["name", "arguments"],
-    additionalProperties: false,
-  }));
-  return { type: "json_schema", schema: calls.length === 1 ? calls[0] : { anyOf: calls } };
 }

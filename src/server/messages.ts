@@ -1,5 +1,6 @@
 import * as z from "zod/mini";
 import type { Message } from "../tokenizer/chat.ts";
+import { argumentsOf } from "../tools/tools.ts";
 import { refused } from "./errors.ts";
 import { maybe, text } from "./schemas.ts";
 
@@ -62,15 +63,4 @@ export function textOf(content: string | z.output<typeof contentParts> | null | 
       throw refused(`${path}[${i}].type`, "text, as the model reads nothing else", part.type, "unsupported_value");
     })
     .join("");
-}
-
-/** Arguments as an object where they are JSON of one, otherwise as they were said. */
-export function argumentsOf(given: unknown): unknown {
-  if (typeof given !== "string") return given ?? {};
-  try {
-    const parsed: unknown = JSON.parse(given);
-    return typeof parsed === "object" && parsed !== null ? parsed : given;
-  } catch {
-    return given === "" ? {} : given;
-  }
 }

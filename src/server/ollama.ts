@@ -1,10 +1,10 @@
 import type * as z from "zod/mini";
 import { VERSION } from "../base/version.ts";
 import type { Message } from "../tokenizer/chat.ts";
+import { argumentsOf } from "../tools/tools.ts";
 import { readBody } from "./body.ts";
 import type { Core } from "./core.ts";
 import { type ApiError, refused } from "./errors.ts";
-import { argumentsOf } from "./messages.ts";
 import { ollamaChat, ollamaEmbed, ollamaGenerate, ollamaOptions, ollamaShow } from "./ollama_body.ts";
 import { coreOf, type Service } from "./service.ts";
 import { streamed } from "./stream.ts";

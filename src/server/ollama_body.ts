@@ -1,8 +1,8 @@
 import * as z from "zod/mini";
+import type { Tool } from "../tools/tools.ts";
 import { refused } from "./errors.ts";
 import { formatOf } from "./formats.ts";
 import { maybe, real, stopsOf, strings, text, whole } from "./schemas.ts";
-import type { Tool } from "./task.ts";
 import { tools } from "./tools.ts";
 
 /** How tokens are chosen, in Ollama's names. What only concerns its own loading of models has no effect. */

@@ -5,7 +5,7 @@ import { ApiError, asApiError, openaiError, refused } from "./errors.ts";
 import { formatOf, responseTextFormat } from "./formats.ts";
 import { historyOf, type Turn } from "./response_store.ts";
 import { type OutputItem, type ResponseEvent, ResponseItems } from "./responses_events.ts";
-import { addCall, messagesOfInput, responseInput } from "./responses_input.ts";
+import { addCall, messagesOfInput, responseInput, withItems } from "./responses_input.ts";
 import { maybe, sampling, samplingOptions, text, whole } from "./schemas.ts";
 import { coreOf, newId, type Service } from "./service.ts";
 import { SSE_PING, SSE_TYPE, sse, streamed } from "./stream.ts";
@@ -45,7 +45,10 @@ interface Asked {
 export async function responses(request: Request, service: Service): Promise<Response> {
   const body = await readBody(request, responseBody, service.limits);
   const core = coreOf(service, body.model);
-  const asked = { before: previous(body, service), messages: messagesOfInput(body.input) };
+  const asked = {
+    before: previous(body, service),
+    messages: messagesOfInput(await withItems(body.input, service.responses)),
+  };
   const task = taskOf(body, asked, service);
   const leaving = new AbortController();
   const reply = core.reply(task, AbortSignal.any([request.signal, leaving.signal]));
@@ -133,7 +136,7 @@ async function* eventsOf(
   described: Described,
   keep: (response: Kept, output: readonly OutputItem[]) => void,
 ): AsyncGenerator<ResponseEvent, void, undefined> {
-  const items = new ResponseItems();
+  const items = new ResponseItems(described.id);
   const begun = { ...described, status: "in_progress", output: [], usage: null };
   let started = false;
   for await (const event of reply) {

@@ -1,5 +1,4 @@
 import { chatLogprobs } from "./openai_usage.ts";
-import { newId } from "./service.ts";
 import type { ChosenLikely, ReplyEnd, ReplyEvent } from "./task.ts";
 
 /** An event of /v1/responses, but for its number. */
@@ -19,12 +18,18 @@ export interface OutputItem {
  */
 export class ResponseItems {
   readonly output: OutputItem[] = [];
+  readonly #response: string;
   #text = "";
   #logprobs: ChosenLikely[] = [];
   #call: { readonly id: string; readonly name: string; json: string } | undefined;
 
   /** How the answer ended. */
   end: ReplyEnd | undefined;
+
+  /** @param response the response's id, which those of its items tell (`responseOfItem`) */
+  constructor(response: string) {
+    this.#response = response;
+  }
 
   /** The events of a piece of the answer. */
   *take(event: ReplyEvent): Generator<ResponseEvent, void, undefined> {
@@ -88,13 +93,17 @@ export class ResponseItems {
   }
 
   /** The item as it is now. */
-  #item(prefix: string, status: OutputItem["status"], id = newId(prefix)): OutputItem {
+  #item(prefix: string, status: OutputItem["status"], id = this.#newId(prefix)): OutputItem {
     if (this.#call) {
       const { id: call_id, name, json } = this.#call;
       return { type: "function_call", id, call_id, name, arguments: json, status };
     }
     const content = status === "in_progress" ? [] : [this.#content(this.#text, this.#logprobs)];
     return { type: "message", id, role: "assistant", status, content };
+  }
+
+  #newId(prefix: string): string {
+    return `${prefix}${this.#response.replace(/^resp_/, "")}_${this.output.length}`;
   }
 
   #content(text: string, logprobs: readonly ChosenLikely[]) {
@@ -108,4 +117,10 @@ export class ResponseItems {
   #part() {
     return { ...this.#place(), content_index: 0 };
   }
+}
+
+/** The id of the response that an item is of; undefined if no item has such an id. */
+export function responseOfItem(id: string): string | undefined {
+  const [, response] = id.match(/^(?:msg|fc)_(\w+)_\d+$/) ?? [];
+  return response && `resp_${response}`;
 }

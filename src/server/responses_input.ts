@@ -1,11 +1,15 @@
 import * as z from "zod/mini";
 import type { Message } from "../tokenizer/chat.ts";
+import { argumentsOf } from "../tools/tools.ts";
 import { refused } from "./errors.ts";
-import { argumentsOf, contentParts, textOf } from "./messages.ts";
+import { contentParts, textOf } from "./messages.ts";
+import type { ResponseStore } from "./response_store.ts";
+import { responseOfItem } from "./responses_events.ts";
 import { maybe, text } from "./schemas.ts";
 
 const item = z.looseObject({
   type: maybe(text()),
+  id: maybe(text()),
   role: maybe(
     z.enum(["system", "developer", "user", "assistant", "tool"], "system, developer, user, assistant or tool"),
   ),
@@ -19,8 +23,27 @@ const item = z.looseObject({
 /** What a response is asked for with: a text, or items. */
 export const responseInput = z.union([text(), z.array(item, "a list of items")], "a string or a list of items");
 
+type ResponseInput = z.output<typeof responseInput>;
+
+/**
+ * Items in the place of references to them, by which clients spare sending what a stored response has. Throws ApiError for
+ * a reference to none.
+ */
+export async function withItems(input: ResponseInput, responses: ResponseStore): Promise<ResponseInput> {
+  if (typeof input === "string") return input;
+  const items = input.map(async (item, i) => {
+    if (item.type !== "item_reference") return item;
+    const turn = await responses.get(responseOfItem(item.id ?? "") ?? "");
+    const { output = [] } = (turn?.response ?? {}) as { readonly output?: typeof input };
+    const found = output.find(({ id }) => id === item.id);
+    if (found) return found;
+    throw refused(`input[${i}].id`, "an item of a stored response", item.id, "item_not_found");
+  });
+  return Promise.all(items);
+}
+
 /** Items as chat templates read them: calls are part of the assistant's message before them. */
-export function messagesOfInput(input: z.output<typeof responseInput>): Message[] {
+export function messagesOfInput(input: ResponseInput): Message[] {
   if (typeof input === "string") return [{ role: "user", content: input }];
   const messages: Message[] = [];
   for (const [i, item] of input.entries()) {
@@ -38,7 +61,7 @@ export function messagesOfInput(input: z.output<typeof responseInput>): Message[
       const content = textOf(item.output, `${path}.output`);
       messages.push({ role: "tool", content, ...(item.call_id ? { tool_call_id: item.call_id } : {}) });
     } else if (type !== "reasoning") {
-      throw refused(`${path}.type`, "message, function_call, function_call_output or reasoning", type);
+      throw refused(`${path}.type`, "message, function_call, function_call_output, item_reference or reasoning", type);
     }
   }
   return messages;

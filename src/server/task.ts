@@ -1,15 +1,6 @@
 import type { ReplyOptions, Usage, WindowUse } from "../session/chat.ts";
 import type { Prompt } from "../session/session.ts";
-
-/** A tool as OpenAI's chats describe it. */
-export interface Tool {
-  readonly type: "function";
-  readonly function: {
-    readonly name: string;
-    readonly description?: string | undefined;
-    readonly parameters?: unknown;
-  };
-}
+import type { Piece, Tool } from "../tools/tools.ts";
 
 /** What every dialect makes of a request: a text to go on from, and how. */
 export interface Task {
@@ -42,8 +33,7 @@ export interface ChosenLikely extends Likely {
 /** What happens while a task is answered; `end` comes last, once. */
 export type ReplyEvent =
   | { readonly type: "text"; readonly text: string; readonly logprobs: readonly ChosenLikely[] }
-  | { readonly type: "call"; readonly index: number; readonly id: string; readonly name: string }
-  | { readonly type: "arguments"; readonly index: number; readonly text: string }
+  | Exclude<Piece, { readonly type: "text" }>
   | ReplyEnd;
 
 /** How an answer ended. */

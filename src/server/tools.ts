@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
+import type { Tool } from "../tools/tools.ts";
 import { refused } from "./errors.ts";
 import { maybe, text } from "./schemas.ts";
-import type { Tool } from "./task.ts";
 
 /** Tools of a chat; kinds other than functions are the hosts' own, and left out. */
 export const tools = z.array(

@@ -203,7 +203,8 @@ export class Answer implements Reply {
     const { onProgress: _, ...options } = this.#options;
     const prompt = ids.at(-1) as readonly number[];
     const { answerEnds } = await pieces();
-    const ends = options.ignoreEos ? [] : answerEnds(tokenizer, options);
+    // An answer that has a form ends with it: inside, quotes and blank lines are its own.
+    const ends = options.ignoreEos || options.responseFormat ? [] : answerEnds(tokenizer, options);
     const stopStrings = [...(options.stopStrings ?? stopStringsOf(this.#model.parts)), ...ends];
     const how = { ...options, maxNewTokens, stopStrings, seed: this.#seed, signal };
     const generation = session.generate(undefined, how);

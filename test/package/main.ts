@@ -11,6 +11,7 @@ afterAll(removeProjects);
 await import("./footprint.ts");
 await import("./types.ts");
 await import("./projects.ts");
+await import("./entries.ts");
 await import("./command.ts");
 await import("./executable.ts");
 await import("./bundles.ts");

@@ -24,16 +24,18 @@ export function emptyFolder(name: string): string {
   return folder;
 }
 
-/** An empty project with the package installed in it, `files` beside it; its folder. */
+/** An empty project with the package, and `others`, installed in it, `files` beside it; its folder. */
 export async function project(
   name: string,
   files: Readonly<Record<string, string>> = {},
   flags: readonly string[] = ["--omit=optional"],
+  others: readonly string[] = [],
 ): Promise<string> {
   const folder = emptyFolder(name);
   writeFileSync(join(folder, "package.json"), '{ "private": true, "type": "module" }\n');
   for (const [file, text] of Object.entries(files)) writeFileSync(join(folder, file), text);
-  await command(["npm", "install", "--no-audit", "--no-fund", "--prefer-offline", ...flags, await tarball()], folder);
+  const quiet = ["--no-audit", "--no-fund", "--prefer-offline"];
+  await command(["npm", "install", ...quiet, ...flags, await tarball(), ...others], folder);
   return folder;
 }
 

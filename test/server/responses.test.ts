@@ -53,6 +53,25 @@ test("openai: a conversation by previous_response_id is that of a client that re
   expect(third.usage!.input_tokens).toBeGreaterThan(second.usage!.input_tokens);
 });
 
+test("a reference to an item of a stored response is that item; one to another is refused", async () => {
+  started = await start();
+  const client = clientOf();
+  const first = await client.responses.create({ ...greedy, input: "Who is there?" });
+  const user = { role: "user" as const, content: "Who is there?" };
+  const reference = (id: string) => {
+    return client.responses.create({ ...greedy, input: [user, { type: "item_reference", id }, user] });
+  };
+  const second = await reference(first.output[0]!.id!);
+  const said = { role: "assistant" as const, content: first.output_text };
+  expect(second.output_text).toBe(
+    (await client.responses.create({ ...greedy, input: [user, said, user] })).output_text,
+  );
+  for (const id of ["msg_1", `${first.output[0]!.id}0`, "rs_abc"]) {
+    const error = await reference(id).catch((error: unknown) => error);
+    expect(error).toMatchObject({ status: 400, param: "input[1].id", code: "item_not_found" });
+  }
+});
+
 test("store: false keeps nothing", async () => {
   started = await start();
   const client = clientOf();
@@ -102,7 +121,7 @@ test("a window that is too small: an error that says so by default, truncation: 
 test("openai: a tool is called, and its result goes back by previous_response_id", async () => {
   for (const stream of [false, true]) {
     const call = '<tool_call>{"name": "weather", "arguments": {"city": "Rome"}}</tool_call>';
-    const asked = await startScripted([`Let me see.${call}${call}`, "It rains."]);
+    const asked = await startScripted([`Let me see.${call}${call}`, "It rains.", "It rains."]);
     const client = clientOf();
     const tools = [
       { type: "function" as const, name: "weather", parameters: { type: "object" }, strict: false },
@@ -132,6 +151,11 @@ test("openai: a tool is called, and its result goes back by previous_response_id
       },
       ...ids.map((id) => ({ role: "tool", content: "rain", tool_call_id: id })),
     ]);
+    // The same by references to what was said.
+    const items = first.output.map(({ id }) => ({ type: "item_reference" as const, id: id! }));
+    const whole = [{ role: "user" as const, content: "Rome?" }, ...items, ...input];
+    await client.responses.create({ model: NAME, input: whole, tools });
+    expect(asked[2]!.messages).toEqual(asked[1]!.messages);
     // Tools that only other hosts have are left out.
     expect(asked[0]!.tools!.length).toBe(1);
     if (!stream) await started.stop();

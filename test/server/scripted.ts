@@ -23,7 +23,10 @@ export function scripted(model: Model, answers: string[], asked: Asked[]): Model
       }
     }
     const usage = { promptTokens: 10, cachedTokens: 4, completionTokens: ids.length };
-    return { tokens, result: Promise.resolve({ finishReason: "stop", usage, prefillSeconds: 0, decodeSeconds: 0 }) };
+    const times = { prefillSeconds: 0, decodeSeconds: 0 };
+    const window = { position: ids.length, window: 512, pinned: 0, unseen: 0 };
+    const facts = { finishReason: "stop", usage, window, seed: 0, logitsHash: "" };
+    return { tokens, result: Promise.resolve({ ...facts, ...times }) };
   };
   return new Proxy(model, {
     get: (target, name) => (name === "respond" ? respond : Reflect.get(target, name, target)),

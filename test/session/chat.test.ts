@@ -335,3 +335,11 @@ test("the embedded models talk as in a novel: an answer ends where the other wou
     expect(await model.renderChat(messages)).toBe('<|endoftext|>Night.\n\n"AB"\n\n"');
   }
 });
+
+test("an answer that has a form ends with it, not where the template would end it", async () => {
+  using model = await load(EMBEDDED, { threads: 1 });
+  const text = '{"say":\n\n"no"}';
+  const responseFormat = { type: "grammar", grammar: `root ::= ${JSON.stringify(text)}` } as const;
+  const result = await ended(model.respond([user("Who?")], { responseFormat }));
+  expect(result).toMatchObject({ text, finishReason: "stop" });
+});

@@ -1,9 +1,21 @@
-import type { Tool } from "./task.ts";
-import { GemmaCall } from "./tool_gemma.ts";
-import { JsonCall } from "./tool_json.ts";
-import { MistralCalls } from "./tool_mistral.ts";
-import { type ParameterTypes, TaggedCall } from "./tool_qwen.ts";
-import type { CallFormat } from "./tool_reader.ts";
+import type { ResponseFormat } from "../grammar/index.ts";
+import { GemmaCall } from "./gemma.ts";
+import { JsonCall } from "./json.ts";
+import { MistralCalls } from "./mistral.ts";
+import { type ParameterTypes, TaggedCall } from "./qwen.ts";
+import type { CallFormat } from "./reader.ts";
+import type { Tool } from "./tools.ts";
+
+/** The form of a call of one of these tools. */
+export function callSchema(tools: readonly Tool[]): ResponseFormat {
+  const calls = tools.map(({ function: { name, parameters } }) => ({
+    type: "object",
+    properties: { name: { const: name }, arguments: parameters ?? { type: "object" } },
+    required: ["name", "arguments"],
+    additionalProperties: false,
+  }));
+  return { type: "json_schema", schema: calls.length === 1 ? calls[0] : { anyOf: calls } };
+}
 
 /**
  * How a model writes calls, by what its chat template shows of them; undefined if the template knows no tools. see: the

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { ReplyEvent, Tool } from "../../src/server/task.ts";
-import { callFormat } from "../../src/server/tool_formats.ts";
-import { ToolReader } from "../../src/server/tool_reader.ts";
+import { callFormat } from "../../src/tools/formats.ts";
+import { ToolReader } from "../../src/tools/reader.ts";
+import type { Piece, Tool } from "../../src/tools/tools.ts";
 
 const TOOLS: Tool[] = [
   {
@@ -81,13 +81,13 @@ const EXPECTED: Readonly<Record<string, unknown>> = {
   "functiongemma one": ["", ["weather", { city: "Rome" }]],
 };
 
-function read(template: string, pieces: readonly string[]): readonly ReplyEvent[] {
+function read(template: string, pieces: readonly string[]): readonly Piece[] {
   const reader = new ToolReader(callFormat(template, TOOLS)!);
   return [...pieces.flatMap((piece) => reader.push(piece)), ...reader.end()];
 }
 
 /** Text and calls of events, each with its arguments as they were written. */
-function told(events: readonly ReplyEvent[]): [text: string, ...calls: [string, string][]] {
+function told(events: readonly Piece[]): [text: string, ...calls: [string, string][]] {
   let text = "";
   const calls: [string, string][] = [];
   for (const event of events) {

@@ -1,4 +1,4 @@
-import type { BodyRead, BodyReader, CallPiece } from "./tool_reader.ts";
+import type { BodyRead, BodyReader, CallPiece } from "./reader.ts";
 
 /** The JSON schema of a tool's parameters, as far as it matters here. */
 export type ParameterTypes = (tool: string, parameter: string) => unknown;

@@ -1,4 +1,4 @@
-import type { ReplyEvent } from "./task.ts";
+import type { Piece } from "./tools.ts";
 
 /** A part of a call: its name, which starts one, or some of its arguments, JSON. */
 export type CallPiece = { readonly name: string } | { readonly arguments: string };
@@ -57,8 +57,8 @@ export class ToolReader {
     return this.#calls;
   }
 
-  push(text: string): ReplyEvent[] {
-    const events: ReplyEvent[] = [];
+  push(text: string): Piece[] {
+    const events: Piece[] = [];
     for (let rest: string | undefined = text; rest !== undefined; ) {
       rest = this.#body ? this.#readBody(this.#body, rest, events) : this.#readText(rest, events);
     }
@@ -66,8 +66,8 @@ export class ToolReader {
   }
 
   /** The end of the answer: what was held back is text after all, unless it is the start of a mark behind a call. */
-  end(): ReplyEvent[] {
-    const events: ReplyEvent[] = [];
+  end(): Piece[] {
+    const events: Piece[] = [];
     if (this.#body && !this.#body.started) this.#say(this.#opener + this.#raw, events);
     if (!this.#body && this.#calls === 0) this.#say(this.#held, events);
     this.#held = "";
@@ -75,7 +75,7 @@ export class ToolReader {
   }
 
   /** Takes text outside of calls; what is left of it is a call's. */
-  #readText(text: string, events: ReplyEvent[]): string | undefined {
+  #readText(text: string, events: Piece[]): string | undefined {
     const { openers, closers, bare } = this.format;
     const all = this.#held + text;
     this.#held = "";
@@ -107,7 +107,7 @@ export class ToolReader {
   }
 
   /** Takes text of a call; what is left of it is none of it. */
-  #readBody(body: BodyReader, text: string, events: ReplyEvent[]): string | undefined {
+  #readBody(body: BodyReader, text: string, events: Piece[]): string | undefined {
     this.#raw += text;
     const read = body.push(text);
     for (const piece of read?.pieces ?? []) {
@@ -124,10 +124,10 @@ export class ToolReader {
   }
 
   /** White space behind a call is none of the answer. */
-  #say(text: string, events: ReplyEvent[]): void {
+  #say(text: string, events: Piece[]): void {
     if (text === "" || (this.#calls > 0 && text.trim() === "")) return;
     this.#spoken = true;
-    events.push({ type: "text", text, logprobs: [] });
+    events.push({ type: "text", text });
   }
 }
 

@@ -1,4 +1,4 @@
-import type { BodyReader, CallPiece } from "./tool_reader.ts";
+import type { BodyReader, CallPiece } from "./reader.ts";
 
 /** How a value of JSON is told from what follows it, character by character. */
 class Scan {

@@ -1,5 +1,5 @@
-import { JsonArguments, JsonCall } from "./tool_json.ts";
-import type { BodyRead, BodyReader, CallPiece } from "./tool_reader.ts";
+import { JsonArguments, JsonCall } from "./json.ts";
+import type { BodyRead, BodyReader, CallPiece } from "./reader.ts";
 
 const ARGS = "[ARGS]";
 const CALL_ID = "[CALL_ID]";

@@ -1,4 +1,4 @@
-import type { BodyRead, BodyReader, CallPiece } from "./tool_reader.ts";
+import type { BodyRead, BodyReader, CallPiece } from "./reader.ts";
 
 /** Values nest at most so deep. */
 const MOST_LEVELS = 100;

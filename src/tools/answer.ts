@@ -1,0 +1,51 @@
+import type { ResponseFormat } from "../grammar/index.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { callFormat, callSchema } from "./formats.ts";
+import { JsonCall } from "./json.ts";
+import { type CallFormat, ToolReader } from "./reader.ts";
+import type { Piece, Tool } from "./tools.ts";
+
+/** The chat template that a model is told of tools with; "" if it has none. `chatTemplate`: as of ChatOptions. */
+export function toolTemplate({ chatTemplates }: Tokenizer, chatTemplate?: string): string {
+  if (chatTemplate !== undefined) return chatTemplates.get(chatTemplate) ?? chatTemplate;
+  return chatTemplates.get("tool_use") ?? chatTemplates.get("default") ?? "";
+}
+
+/** An answer of a model that is told of tools: its tokens in, text and calls out. */
+export class ToolAnswer {
+  /** What the text has to be where a call has to be: it is all of the answer. */
+  readonly responseFormat: ResponseFormat | undefined;
+  readonly #reader: ToolReader;
+  /** Special tokens that are part of calls, and left out of texts. */
+  readonly #special: ReadonlyMap<number, string>;
+
+  private constructor(tokenizer: Tokenizer, format: CallFormat, tools: readonly Tool[], forced: boolean) {
+    this.responseFormat = forced ? callSchema(tools) : undefined;
+    this.#reader = new ToolReader(format, forced ? new JsonCall() : undefined);
+    const ids = format.special.map((token) => [tokenizer.id(token), token] as const);
+    this.#special = new Map(
+      ids.filter((pair): pair is [number, string] => pair[0] !== undefined && tokenizer.isSpecial(pair[0])),
+    );
+  }
+
+  /** `forced`: a call has to be; undefined if the template (`toolTemplate`) has no place for tools that is known. */
+  static of(tokenizer: Tokenizer, template: string, tools: readonly Tool[], forced = false): ToolAnswer | undefined {
+    const format = callFormat(template, tools);
+    return format && new ToolAnswer(tokenizer, format, tools, forced);
+  }
+
+  /** Calls that were begun. */
+  get calls(): number {
+    return this.#reader.calls;
+  }
+
+  /** What a token makes certain. */
+  push({ id, text }: { readonly id: number; readonly text: string }): Piece[] {
+    return this.#reader.push(text + (this.#special.get(id) ?? ""));
+  }
+
+  /** What was held back until the end. */
+  end(): Piece[] {
+    return this.#reader.end();
+  }
+}
