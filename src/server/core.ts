@@ -50,7 +50,7 @@ export class Core {
     const responseFormat = forced && tools ? callSchema(tools) : task.options.responseFormat;
     const options = { ...this.#rendering, ...task.options, ...(tools ? { tools } : {}), responseFormat };
     const special = reader ? this.#seen(reader.format.special) : new Map<number, string>();
-    const ending = AbortSignal.any([signal, AbortSignal.timeout(1000 * this.#maxSeconds)]);
+    const ending = this.#limited(signal);
     const leave = await this.admission.enter(ending);
     const source = answer(this.model, { ...task, options }, ending);
     const tokens = source.tokens();
@@ -81,6 +81,12 @@ export class Core {
       release();
       this.#metrics.duration.add((performance.now() - started) / 1000, this.#labels(task));
     }
+  }
+
+  /** A signal, and the end of the time that a request may take. */
+  #limited(signal: AbortSignal): AbortSignal {
+    if (this.#maxSeconds === Infinity) return signal;
+    return AbortSignal.any([signal, AbortSignal.timeout(1000 * this.#maxSeconds)]);
   }
 
   /** Messages as the text that the model reads. */
@@ -122,7 +128,7 @@ export class Core {
 
   /** The vectors f32[hiddenSize] of texts, and how many tokens they are. */
   async embed(texts: readonly (string | readonly number[])[], signal: AbortSignal) {
-    const ending = AbortSignal.any([signal, AbortSignal.timeout(1000 * this.#maxSeconds)]);
+    const ending = this.#limited(signal);
     const inputs = texts.map((text) => (typeof text === "string" ? this.model.tokenizer.encode(text) : text));
     const tokens = inputs.reduce((sum, { length }) => sum + length, 0);
     const leave = await this.admission.enter(ending);

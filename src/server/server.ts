@@ -21,7 +21,7 @@ export interface ServerOptions {
   readonly maxSessions?: number | undefined;
   /** Requests that may wait for a session beyond that, 64 by default; others get 429. */
   readonly maxQueued?: number | undefined;
-  /** Seconds after which an answer ends (`length`), its waiting included; 600 by default. */
+  /** Seconds after which an answer ends (`length`), its waiting included; 600 by default, Infinity: never. */
   readonly maxSeconds?: number | undefined;
   /** Tokens of an answer where the request does not say; 4096 by default. */
   readonly maxNewTokens?: number | undefined;
@@ -143,7 +143,7 @@ function serviceOf(served: Readonly<Record<string, Model>>, options: ServerOptio
   const limits = {
     maxSessions: count("maxSessions", options.maxSessions ?? 16, 1),
     maxQueued: count("maxQueued", options.maxQueued ?? 64, 0),
-    maxSeconds: count("maxSeconds", options.maxSeconds ?? 600, 1),
+    maxSeconds: options.maxSeconds === Infinity ? Infinity : count("maxSeconds", options.maxSeconds ?? 600, 1),
     chatTemplate: options.chatTemplate,
   };
   const cores = new Map<string, Core>();
