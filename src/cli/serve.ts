@@ -57,8 +57,10 @@ async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
   const chatTemplate = flags.template === undefined ? undefined : await readText(flags.template);
   const loading = { ...loadOptions(flags, signal, stages), maxSessions: flags.parallel };
   // The engine is in a worker, so that requests are heard while steps run.
-  const model = await load(where, { ...loading, nGlobal: await pinnedTokens(where, loading), worker: true });
+  const options = { ...loading, nGlobal: await pinnedTokens(where, loading), worker: true };
+  let model = await load(where, options);
   stages.end();
+  const ending = new AbortController();
   try {
     for (const warning of model.warnings) warn(warning);
     const names = flags.alias ?? [nameOf(where)];
@@ -73,9 +75,16 @@ async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
       maxBodyBytes: Math.floor(flags.maxBody * 2 ** 20),
       origins: flags.corsOrigin,
       log: flags.log === "json" ? logLine : undefined,
+      async reload(_, { message }) {
+        warn(`${message}; loading the model again`, "");
+        model = await load(where, { ...options, signal: AbortSignal.any([signal, ending.signal]) });
+        warn("the model is loaded again", "");
+        return model;
+      },
     });
     await serveUntil(server, flags, signal);
   } finally {
+    ending.abort();
     model.dispose();
   }
 }

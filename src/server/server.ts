@@ -27,6 +27,11 @@ export interface ServerOptions {
   readonly maxNewTokens?: number | undefined;
   /** Responses that are kept, to be gone on from by `previous_response_id`; 1000 by default. */
   readonly maxResponses?: number | undefined;
+  /**
+   * Loads a model again whose engine has ended, by its first name and the error: once for each end, and after a pause of up
+   * to a minute if that fails or does not last. Meanwhile requests get 503; without it they do so for good.
+   */
+  readonly reload?: ((name: string, error: Error) => Promise<Model>) | undefined;
   /** The text of a chat template, instead of the model's. */
   readonly chatTemplate?: string | undefined;
   /** 16 MiB by default. */
@@ -115,7 +120,9 @@ export function createServer(served: Readonly<Record<string, Model>>, options: S
   return {
     fetch: async (request) => app.fetch(request),
     async drain() {
-      await Promise.all([...new Set(service.cores.values())].map(({ admission }) => admission.close()));
+      const cores = [...new Set(service.cores.values())];
+      for (const { renewal } of cores) renewal.stop();
+      await Promise.all(cores.map(({ admission }) => admission.close()));
     },
   };
 }
@@ -145,6 +152,7 @@ function serviceOf(served: Readonly<Record<string, Model>>, options: ServerOptio
     maxQueued: count("maxQueued", options.maxQueued ?? 64, 0),
     maxSeconds: options.maxSeconds === Infinity ? Infinity : count("maxSeconds", options.maxSeconds ?? 600, 1),
     chatTemplate: options.chatTemplate,
+    reload: options.reload,
   };
   const cores = new Map<string, Core>();
   const known = new Map<Model, Core>();
