@@ -58,7 +58,6 @@ export class Core {
     const options = { ...this.#rendering, ...task.options, ...(tools ? { tools } : {}), responseFormat };
     const special = reader ? this.#seen(reader.format.special) : new Map<number, string>();
     const ending = this.#limited(signal);
-    this.renewal.check();
     const leave = await this.admission.enter(ending);
     const { model } = this;
     const source = answer(model, { ...task, options }, ending);
@@ -154,7 +153,6 @@ export class Core {
     const ending = this.#limited(signal);
     const inputs = texts.map((text) => (typeof text === "string" ? this.model.tokenizer.encode(text) : text));
     const tokens = inputs.reduce((sum, { length }) => sum + length, 0);
-    this.renewal.check();
     const leave = await this.admission.enter(ending);
     const { model } = this;
     try {

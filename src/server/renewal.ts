@@ -41,11 +41,6 @@ export class Renewal {
     return this.#loading;
   }
 
-  /** Throws ApiError 503 while the model is being loaded. */
-  check(): void {
-    if (this.#loading) throw this.#unavailable();
-  }
-
   /** Hears of an error of a model. Throws ApiError 503 if its engine has ended and there is or will be another one. */
   hear(error: unknown, model: Model): void {
     if (!this.#reload || !hasEnded(error) || this.#stopping.signal.aborted) return;
