@@ -33,7 +33,7 @@ export async function listen(fetch: Fetch, address: Address): Promise<Listening>
 
 async function onBun(fetch: Fetch, { host, port }: Address): Promise<Listening> {
   const server = Bun.serve({
-    ...{ hostname: host, port, idleTimeout: IDLE_SECONDS },
+    ...{ hostname: host, port, idleTimeout: IDLE_SECONDS, maxRequestBodySize: Number.MAX_SAFE_INTEGER },
     fetch(request, server) {
       server.timeout(request, 0);
       return fetch(request);

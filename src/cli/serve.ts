@@ -1,12 +1,11 @@
 import { type Command, Option } from "commander";
-import { LambentError } from "../base/errors.ts";
 import type { LogEntry, Server } from "../server/server.ts";
-import { inspect, type LoadOptions } from "../session/load.ts";
 import { load } from "../session/model.ts";
 import { readText } from "./chat.ts";
 import { listen } from "./listen.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, real, whole } from "./options.ts";
 import { Stages } from "./progress.ts";
+import { nameOf, pinnedTokens, serverModule, several } from "./serving.ts";
 import { warn } from "./streams.ts";
 
 interface ServeFlags extends ModelFlags {
@@ -24,11 +23,6 @@ interface ServeFlags extends ModelFlags {
   readonly template?: string;
   readonly log: "json" | "none";
 }
-
-/** The most first tokens that are kept for system turns by default. */
-const MOST_PINNED = 512;
-
-const several = (text: string, all: string[] = []) => [...all, text];
 
 /** Adds the command `serve`; `signal` ends it, after the answers that are being written. */
 export function addServe(program: Command, signal: AbortSignal): void {
@@ -58,13 +52,15 @@ export function addServe(program: Command, signal: AbortSignal): void {
 
 async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
   const where = flags.model ?? DEFAULT_MODEL;
-  const { createServer } = await serverModule();
+  const { createServer } = await serverModule("serve", ["hono", "@hono/node-server", "zod"]);
   const stages = new Stages();
   const chatTemplate = flags.template === undefined ? undefined : await readText(flags.template);
   const loading = { ...loadOptions(flags, signal, stages), maxSessions: flags.parallel };
   // The engine is in a worker, so that requests are heard while steps run.
-  const model = await load(where, { ...loading, nGlobal: await pinnedTokens(where, loading), worker: true });
+  const options = { ...loading, nGlobal: await pinnedTokens(where, loading), worker: true };
+  let model = await load(where, options);
   stages.end();
+  const ending = new AbortController();
   try {
     for (const warning of model.warnings) warn(warning);
     const names = flags.alias ?? [nameOf(where)];
@@ -79,27 +75,18 @@ async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
       maxBodyBytes: Math.floor(flags.maxBody * 2 ** 20),
       origins: flags.corsOrigin,
       log: flags.log === "json" ? logLine : undefined,
+      async reload(_, { message }) {
+        warn(`${message}; loading the model again`, "");
+        model = await load(where, { ...options, signal: AbortSignal.any([signal, ending.signal]) });
+        warn("the model is loaded again", "");
+        return model;
+      },
     });
     await serveUntil(server, flags, signal);
   } finally {
+    ending.abort();
     model.dispose();
   }
-}
-
-/** The server with the packages that it needs, which only those who serve install. */
-async function serverModule(): Promise<typeof import("../server/server.ts")> {
-  return import("../server/server.ts").catch((error) => {
-    if (error?.code !== "ERR_MODULE_NOT_FOUND") throw error;
-    const packages = "hono, @hono/node-server and zod";
-    throw new LambentError(`lambent serve needs ${packages}: npm install hono @hono/node-server zod`);
-  });
-}
-
-/** First tokens that stay when a chat is longer than the window, for its system turn: a quarter of the window. */
-async function pinnedTokens(where: string, options: LoadOptions): Promise<number | undefined> {
-  if (options.nGlobal !== undefined || options.attention !== "lambda") return options.nGlobal;
-  const { nLocal } = (await inspect(where, options)).plan.policy;
-  return Math.max(10, Math.min(MOST_PINNED, Math.floor(nLocal / 4)));
 }
 
 /** Listens until the signal or SIGTERM, then turns new requests away and waits for those that are being answered. */
@@ -122,13 +109,6 @@ async function serveUntil(server: Server, flags: ServeFlags, signal: AbortSignal
   });
   const done = await Promise.race([finished, late]).finally(() => clearTimeout(timer));
   if (!done) await listening.close();
-}
-
-/** What clients call a model: a Hugging Face id as it is, else the last part of its place. */
-function nameOf(where: string): string {
-  if (/^[\w.-]+\/[\w.-]+(:[\w.-]+)?$/.test(where) && !where.startsWith(".")) return where;
-  const last = where.replace(/[/\\]+$/, "").match(/[^/\\]+$/)?.[0] ?? where;
-  return last.replace(/\.gguf$/i, "");
 }
 
 function logLine(entry: LogEntry): void {

@@ -88,6 +88,8 @@ function expectationOf(issue: z.core.$ZodIssue): string {
   if (issue.message !== "Invalid input") return issue.message;
   if (issue.code === "invalid_type")
     return /^[aeio]/.test(issue.expected) ? `an ${issue.expected}` : `a ${issue.expected}`;
+  if (issue.code === "invalid_union")
+    return [...new Set(issue.errors.map(([first]) => (first ? expectationOf(first) : "another value")))].join(" or ");
   if (issue.code === "invalid_value") return issue.values.map((value) => JSON.stringify(value)).join(" or ");
   return "another value";
 }

@@ -6,6 +6,7 @@ import { Admission } from "./admission.ts";
 import { type Answer, answer } from "./answer.ts";
 import { asApiError, refused } from "./errors.ts";
 import { labelsOf, type Metrics } from "./metrics.ts";
+import { type Reload, Renewal } from "./renewal.ts";
 import type { ReplyEnd, ReplyEvent, Task } from "./task.ts";
 
 /** Limits of what a model does at once, and for how long. */
@@ -15,25 +16,31 @@ export interface CoreLimits {
   readonly maxSeconds: number;
   /** Instead of the model's own. */
   readonly chatTemplate?: string | undefined;
+  /** Loads the model again when its engine has ended. */
+  readonly reload?: Reload | undefined;
 }
 
 /** A model as it is served: tasks in, events out, as many at once as it has sessions. */
 export class Core {
   readonly name: string;
-  readonly model: Model;
+  readonly renewal: Renewal;
   readonly admission: Admission;
   readonly #metrics: Metrics;
   readonly #maxSeconds: number;
   readonly #rendering: { readonly chatTemplate?: string };
 
   constructor(name: string, model: Model, metrics: Metrics, limits: CoreLimits) {
-    const { maxSessions, maxQueued, maxSeconds, chatTemplate } = limits;
+    const { maxSessions, maxQueued, maxSeconds, chatTemplate, reload } = limits;
     this.name = name;
-    this.model = model;
+    this.renewal = new Renewal(name, model, reload, () => metrics.reloads.add(1, labelsOf(name)));
     this.admission = new Admission({ seats: maxSessions, queue: maxQueued });
     this.#metrics = metrics;
     this.#maxSeconds = maxSeconds;
     this.#rendering = chatTemplate === undefined ? {} : { chatTemplate };
+  }
+
+  get model(): Model {
+    return this.renewal.model;
   }
 
   /**
@@ -46,9 +53,10 @@ export class Core {
     const reader = this.#toolAnswer(task);
     const responseFormat = reader?.responseFormat ?? task.options.responseFormat;
     const options = { ...this.#rendering, ...task.options, ...(tools ? { tools } : {}), responseFormat };
-    const ending = AbortSignal.any([signal, AbortSignal.timeout(1000 * this.#maxSeconds)]);
+    const ending = this.#limited(signal);
     const leave = await this.admission.enter(ending);
-    const source = answer(this.model, { ...task, options }, ending);
+    const { model } = this;
+    const source = answer(model, { ...task, options }, ending);
     const tokens = source.tokens();
     const release = () => {
       leave();
@@ -71,12 +79,19 @@ export class Core {
       const end = await this.#end(source, task, ids, text);
       yield reader && reader.calls > 0 && end.reason === "stop" ? { ...end, reason: "calls" } : end;
     } catch (error) {
-      throw asApiError(error, [this.model.tokenizer.name, this.name]);
+      this.renewal.hear(error, model);
+      throw asApiError(error, [model.tokenizer.name, this.name]);
     } finally {
       ending.removeEventListener("abort", release);
       release();
       this.#metrics.duration.add((performance.now() - started) / 1000, this.#labels(task));
     }
+  }
+
+  /** A signal, and the end of the time that a request may take. */
+  #limited(signal: AbortSignal): AbortSignal {
+    if (this.#maxSeconds === Infinity) return signal;
+    return AbortSignal.any([signal, AbortSignal.timeout(1000 * this.#maxSeconds)]);
   }
 
   /** Messages as the text that the model reads. */
@@ -107,16 +122,33 @@ export class Core {
     throw refused("tools", expected, `${tools.length}`, "unsupported_value");
   }
 
+  /** Bytes of WebAssembly memory; undefined if the engine has ended, which is thereby heard of. */
+  async memory(): Promise<number | undefined> {
+    const { model } = this;
+    try {
+      return await model.memory();
+    } catch (error) {
+      try {
+        this.renewal.hear(error, model);
+      } catch {}
+      return undefined;
+    }
+  }
+
   /** The vectors f32[hiddenSize] of texts, and how many tokens they are. */
   async embed(texts: readonly (string | readonly number[])[], signal: AbortSignal) {
-    const ending = AbortSignal.any([signal, AbortSignal.timeout(1000 * this.#maxSeconds)]);
+    const ending = this.#limited(signal);
     const inputs = texts.map((text) => (typeof text === "string" ? this.model.tokenizer.encode(text) : text));
     const tokens = inputs.reduce((sum, { length }) => sum + length, 0);
     const leave = await this.admission.enter(ending);
+    const { model } = this;
     try {
-      const vectors = await this.model.embed(inputs, { wait: true, signal: ending });
+      const vectors = await model.embed(inputs, { wait: true, signal: ending });
       this.#metrics.promptTokens.add(tokens, labelsOf(this.name));
       return { vectors, tokens };
+    } catch (error) {
+      this.renewal.hear(error, model);
+      throw error;
     } finally {
       leave();
     }

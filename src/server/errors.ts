@@ -48,6 +48,11 @@ export function asApiError(error: unknown, hide: readonly [place: string, name: 
   return new ApiError(500, "internal error");
 }
 
+/** Whether an engine's worker has ended, for another reason than that its model was disposed. */
+export function hasEnded(error: unknown): error is LambentError {
+  return error instanceof LambentError && error.message.startsWith("the engine's worker ended");
+}
+
 /** OpenAI's `type` of a status. */
 export function typeOf(status: number): string {
   if (status === 401) return "authentication_error";

@@ -1,11 +1,15 @@
 import * as z from "zod/mini";
 import type { Message } from "../tokenizer/chat.ts";
 import { argumentsOf } from "../tools/tools.ts";
-import { refused } from "./errors.ts";
 import { maybe, text } from "./schemas.ts";
 
+const textPart = z.enum(["text", "input_text", "output_text"], "text, as the model reads nothing else");
+
 /** Parts of a message's content; only text can be read. */
-export const contentParts = z.array(z.looseObject({ type: text(), text: maybe(text()) }), "a list of parts");
+export const contentParts = z.array(
+  z.union([z.looseObject({ type: textPart, text: text() }), z.looseObject({ type: z.literal("refusal") })]),
+  "a list of parts",
+);
 
 /** A call of a tool in an assistant's message. */
 const toolCall = z.looseObject({
@@ -25,7 +29,7 @@ export const messages = z
         ["system", "developer", "user", "assistant", "tool", "function"],
         "system, developer, user, assistant or tool",
       ),
-      content: maybe(z.union([text(), contentParts], "a string, a list of parts or null")),
+      content: maybe(z.union([text(), contentParts])),
       tool_calls: maybe(z.array(toolCall, "a list of tool calls")),
       tool_call_id: maybe(text()),
       name: maybe(text()),
@@ -37,14 +41,14 @@ export const messages = z
 
 /** OpenAI's messages as chat templates read them: text as one string, arguments as an object. */
 export function messagesOf(list: z.output<typeof messages>): Message[] {
-  return list.map((message, i) => {
+  return list.map((message) => {
     const { role, content, tool_calls, tool_call_id, name, reasoning_content } = message;
     const calls = tool_calls?.map(({ function: { name, arguments: given }, ...rest }) => {
       return { ...rest, type: "function", function: { name, arguments: argumentsOf(given) } };
     });
     return {
       role: role === "developer" ? "system" : role === "function" ? "tool" : role,
-      content: textOf(content, `messages[${i}].content`),
+      content: textOf(content),
       ...(calls?.length ? { tool_calls: calls } : {}),
       ...(tool_call_id ? { tool_call_id } : {}),
       ...(name ? { name } : {}),
@@ -53,14 +57,8 @@ export function messagesOf(list: z.output<typeof messages>): Message[] {
   });
 }
 
-/** The text of a content; "" of none. Throws ApiError for a part that is no text. */
-export function textOf(content: string | z.output<typeof contentParts> | null | undefined, path: string): string {
+/** The text of a content; "" of none. */
+export function textOf(content: string | z.output<typeof contentParts> | null | undefined): string {
   if (typeof content === "string") return content;
-  return (content ?? [])
-    .map((part, i) => {
-      if (/^(input_|output_)?text$/.test(part.type) && typeof part.text === "string") return part.text;
-      if (part.type === "refusal") return "";
-      throw refused(`${path}[${i}].type`, "text, as the model reads nothing else", part.type, "unsupported_value");
-    })
-    .join("");
+  return (content ?? []).map((part) => (part.type === "refusal" ? "" : part.text)).join("");
 }

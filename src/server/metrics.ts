@@ -62,6 +62,7 @@ export class Metrics {
   readonly promptTokens = new Metric("lambent_prompt_tokens_total", "Tokens of prompts, cached ones included.");
   readonly cachedTokens = new Metric("lambent_cached_tokens_total", "Tokens of prompts that were not read again.");
   readonly outputTokens = new Metric("lambent_output_tokens_total", "Tokens that were generated.");
+  readonly reloads = new Metric("lambent_engine_reloads_total", "Models loaded again as their engine had ended.");
 
   /** @param gauges the values of the moment: name, help, and value by model */
   text(gauges: readonly (readonly [name: string, help: string, values: ReadonlyMap<string, number>])[]): string {

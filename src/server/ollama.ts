@@ -39,8 +39,6 @@ export async function chat(request: Request, service: Service): Promise<Response
 export async function generate(request: Request, service: Service): Promise<Response> {
   const body = await readBody(request, ollamaGenerate, service.limits);
   const core = coreOf(service, body.model);
-  if (body.suffix) throw refused("suffix", "none, as text is only continued", body.suffix);
-  if (body.images?.length) throw refused("images", "none, as the model reads only text", `${body.images.length}`);
   const { prompt, system, raw } = body;
   if (!prompt) return loaded(body.model, { response: "" });
   const user = { role: "user", content: prompt };
@@ -59,8 +57,7 @@ function loaded(model: string, said: object): Response {
 
 type Said = z.output<typeof ollamaChat>["messages"][number];
 
-function messageOf({ role, content, images, tool_calls, tool_name }: Said, i: number): Message {
-  if (images?.length) throw refused(`messages[${i}].images`, "none, as the model reads only text", `${images.length}`);
+function messageOf({ role, content, tool_calls, tool_name }: Said): Message {
   const calls = tool_calls?.map(({ function: { name, arguments: given } }) => {
     return { type: "function", function: { name, arguments: given ?? {} } };
   });

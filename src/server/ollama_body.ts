@@ -1,6 +1,5 @@
 import * as z from "zod/mini";
 import type { Tool } from "../tools/tools.ts";
-import { refused } from "./errors.ts";
 import { formatOf } from "./formats.ts";
 import { maybe, real, stopsOf, strings, text, whole } from "./schemas.ts";
 import { tools } from "./tools.ts";
@@ -15,16 +14,19 @@ const choosing = z.looseObject({
   num_predict: maybe(z.int("a whole number")),
   stop: maybe(strings),
   repeat_penalty: maybe(z.number("a number above 0").check(z.gt(0, "a number above 0"))),
-  presence_penalty: maybe(z.number("a number")),
-  frequency_penalty: maybe(z.number("a number")),
+  presence_penalty: maybe(z.literal(0, "0 (use repeat_penalty)")),
+  frequency_penalty: maybe(z.literal(0, "0 (use repeat_penalty)")),
 });
+
+/** Images, which there can be none of. */
+const images = maybe(z.array(z.unknown()).check(z.maxLength(0, "none, as the model reads only text")));
 
 /** What /api/chat and /api/generate share. */
 const shared = {
   model: text(),
   stream: maybe(z.boolean("true or false")),
   options: maybe(choosing),
-  format: maybe(z.union([text(), z.looseObject({})], "json or a schema")),
+  format: maybe(z.union([z.enum(["", "json"]), z.looseObject({})], "json or a schema")),
 };
 
 /** The body of /api/chat. */
@@ -34,7 +36,7 @@ export const ollamaChat = z.looseObject({
     z.looseObject({
       role: z.enum(["system", "user", "assistant", "tool"], "system, user, assistant or tool"),
       content: maybe(text()),
-      images: maybe(z.array(z.unknown(), "a list of images")),
+      images,
       tool_calls: maybe(
         z.array(z.looseObject({ function: z.looseObject({ name: text(), arguments: maybe(z.looseObject({})) }) })),
       ),
@@ -50,9 +52,9 @@ export const ollamaGenerate = z.looseObject({
   ...shared,
   prompt: maybe(text()),
   system: maybe(text()),
-  suffix: maybe(text()),
+  suffix: maybe(z.literal("", "none, as text is only continued")),
   raw: maybe(z.boolean("true or false")),
-  images: maybe(z.array(z.unknown(), "a list of images")),
+  images,
 });
 
 /** The body of /api/embed. */
@@ -72,16 +74,7 @@ export function ollamaOptions(
   tools?: readonly Tool[],
 ) {
   const given = options ?? {};
-  const type = !format
-    ? undefined
-    : typeof format !== "string"
-      ? "json_schema"
-      : format === "json"
-        ? "json_object"
-        : format;
-  for (const name of ["presence_penalty", "frequency_penalty"] as const) {
-    if (given[name]) throw refused(`options.${name}`, "0 (use repeat_penalty)", given[name], "unsupported_value");
-  }
+  const type = !format ? undefined : format === "json" ? "json_object" : "json_schema";
   const { temperature, top_k, top_p, min_p, seed, num_predict, repeat_penalty } = given;
   const most = num_predict ?? maxNewTokens;
   return {

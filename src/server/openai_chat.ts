@@ -44,8 +44,9 @@ export async function chatCompletions(request: Request, service: Service): Promi
 /** What a body asks for. Throws ApiError for what is not supported. */
 function taskOf(body: ChatBody, service: Service): Task {
   const { tools, forced } = toolsOf(body.tools, body.tool_choice);
-  const { type, json_schema } = body.response_format ?? {};
-  const responseFormat = formatOf("response_format", type, json_schema?.schema, tools);
+  const { response_format: format } = body;
+  const schema = format?.type === "json_schema" ? format.json_schema.schema : undefined;
+  const responseFormat = formatOf("response_format", format?.type, schema, tools);
   if (body.top_logprobs && !body.logprobs) throw refused("top_logprobs", "logprobs: true with it", body.top_logprobs);
   return {
     operation: "chat",

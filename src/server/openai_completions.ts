@@ -15,11 +15,14 @@ const MAX_TOKENS = 16;
 /** The body of /v1/completions. */
 export const completionBody = z.looseObject({
   ...sampling,
-  prompt: z.union([text(), ids, z.array(z.union([text(), ids]))], "a string or a list of token ids"),
+  prompt: z.union(
+    [text(), ids, z.array(z.union([text(), ids])).check(z.length(1))],
+    "a string, a list of token ids, or a list of one of them",
+  ),
   max_tokens: maybe(whole(0)),
   logprobs: maybe(whole(0, 20)),
   echo: maybe(z.boolean("true or false")),
-  suffix: maybe(text()),
+  suffix: maybe(z.literal("", "none, as text is only continued")),
   best_of: maybe(z.literal(1, "1")),
 });
 
@@ -43,7 +46,6 @@ export async function completions(request: Request, service: Service): Promise<R
 }
 
 function taskOf(body: CompletionBody): Task {
-  if (body.suffix) throw refused("suffix", "none, as text is only continued", body.suffix, "unsupported_value");
   if (body.echo && typeof body.logprobs === "number")
     throw refused("logprobs", "none with echo", body.logprobs, "unsupported_value");
   return {
@@ -56,11 +58,7 @@ function taskOf(body: CompletionBody): Task {
 
 /** One text, or the ids of one. */
 function promptOf(prompt: CompletionBody["prompt"]): Prompt {
-  if (typeof prompt === "string" || typeof prompt[0] === "number") return prompt as string | number[];
-  const [first, ...more] = prompt as (string | number[])[];
-  if (first === undefined || more.length > 0)
-    throw refused("prompt", "one text", `${prompt.length}`, "unsupported_value");
-  return first;
+  return (typeof prompt === "string" || typeof prompt[0] === "number" ? prompt : prompt[0]) as string | number[];
 }
 
 function echoOf(tokenizer: { decode(ids: readonly number[]): string }, { prompt }: Task): string {

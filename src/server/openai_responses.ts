@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
 import type { Message } from "../tokenizer/chat.ts";
 import { readBody } from "./body.ts";
-import { ApiError, asApiError, openaiError, refused } from "./errors.ts";
+import { ApiError, asApiError, openaiError } from "./errors.ts";
 import { formatOf, responseTextFormat } from "./formats.ts";
 import { historyOf, type Turn } from "./response_store.ts";
 import { type OutputItem, type ResponseEvent, ResponseItems } from "./responses_events.ts";
@@ -20,9 +20,9 @@ export const responseBody = z.looseObject({
   input: responseInput,
   instructions: maybe(text()),
   previous_response_id: maybe(text()),
-  conversation: maybe(z.unknown()),
+  conversation: maybe(z.literal("", "none (use previous_response_id)")),
   store: maybe(z.boolean("true or false")),
-  background: maybe(z.boolean("true or false")),
+  background: maybe(z.literal(false, "false, as answers are not kept waiting")),
   truncation: maybe(z.enum(["auto", "disabled"], "auto or disabled")),
   max_output_tokens: maybe(whole(1)),
   include: maybe(z.array(text(), "a list of names")),
@@ -80,8 +80,7 @@ function unknownResponse(id: string, status: number, param: string): ApiError {
   return new ApiError(status, message, { param, code: "previous_response_not_found" });
 }
 
-function previous({ previous_response_id: id, conversation }: ResponseBody, { responses }: Service): Turn | undefined {
-  if (conversation) throw refused("conversation", "none (use previous_response_id)", conversation, "unsupported_value");
+function previous({ previous_response_id: id }: ResponseBody, { responses }: Service): Turn | undefined {
   if (!id) return undefined;
   const turn = responses.get(id);
   if (!turn) throw unknownResponse(id, 400, "previous_response_id");
@@ -89,10 +88,9 @@ function previous({ previous_response_id: id, conversation }: ResponseBody, { re
 }
 
 function taskOf(body: ResponseBody, { before, messages }: Asked, service: Service): Task {
-  if (body.background) throw refused("background", "false", true, "unsupported_value");
   const { tools, forced } = toolsOfFlat(body.tools, body.tool_choice);
-  const { type, schema } = body.text?.format ?? {};
-  const responseFormat = formatOf("text.format", type, schema, tools);
+  const format = body.text?.format;
+  const responseFormat = formatOf("text.format", format?.type, format?.schema, tools);
   const system = body.instructions ? [{ role: "system", content: body.instructions }] : [];
   const likely = body.include?.includes("message.output_text.logprobs") || body.top_logprobs;
   return {

@@ -1,22 +1,24 @@
 import type { Metrics } from "./metrics.ts";
 import type { Service } from "./service.ts";
 
-/** GET /health: 200 while requests are taken, 503 while the server shuts down or an engine has ended. */
+/** GET /health: 200 while requests are taken, 503 while the server shuts down, or an engine has ended or is loaded again. */
 export async function health({ cores }: Service): Promise<Response> {
   const all = [...new Set(cores.values())];
-  const ended = await Promise.all(all.map(({ model }) => model.memory())).then(
-    () => false,
-    () => true,
-  );
-  const closing = all.some(({ admission }) => admission.closed);
-  const status = closing ? "shutting down" : ended ? "error" : "ok";
+  const memory = await Promise.all(all.map((core) => core.memory()));
+  const status = all.some(({ admission }) => admission.closed)
+    ? "shutting down"
+    : all.some(({ renewal }) => renewal.loading)
+      ? "loading model"
+      : memory.includes(undefined)
+        ? "error"
+        : "ok";
   return Response.json({ status }, { status: status === "ok" ? 200 : 503 });
 }
 
 /** GET /metrics, in Prometheus' text format. */
 export async function metricsText({ cores }: Service, metrics: Metrics): Promise<Response> {
   const models = [...new Set(cores.values())];
-  const memory = await Promise.all(models.map(async ({ name, model }) => [name, await model.memory()] as const));
+  const memory = await Promise.all(models.map(async (core) => [core.name, (await core.memory()) ?? 0] as const));
   const by = (value: (core: (typeof models)[number]) => number) => {
     return new Map(models.map((core) => [core.name, value(core)]));
   };

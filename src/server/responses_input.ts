@@ -13,11 +13,11 @@ const item = z.looseObject({
   role: maybe(
     z.enum(["system", "developer", "user", "assistant", "tool"], "system, developer, user, assistant or tool"),
   ),
-  content: maybe(z.union([text(), contentParts], "a string, a list of parts or null")),
+  content: maybe(z.union([text(), contentParts])),
   call_id: maybe(text()),
   name: maybe(text()),
   arguments: maybe(text()),
-  output: maybe(z.union([text(), contentParts], "a string or a list of parts")),
+  output: maybe(z.union([text(), contentParts])),
 });
 
 /** What a response is asked for with: a text, or items. */
@@ -52,13 +52,13 @@ export function messagesOfInput(input: ResponseInput): Message[] {
     if (type === "message") {
       if (!item.role) throw refused(`${path}.role`, "system, developer, user or assistant", item.role);
       const role = item.role === "developer" ? "system" : item.role;
-      messages.push({ role, content: textOf(item.content, `${path}.content`) });
+      messages.push({ role, content: textOf(item.content) });
     } else if (type === "function_call") {
       const { call_id: id, name } = item;
       if (!name) throw refused(`${path}.name`, "a string", name);
       addCall(messages, { id: id ?? "", name, arguments: item.arguments ?? "" });
     } else if (type === "function_call_output") {
-      const content = textOf(item.output, `${path}.output`);
+      const content = textOf(item.output);
       messages.push({ role: "tool", content, ...(item.call_id ? { tool_call_id: item.call_id } : {}) });
     } else if (type !== "reasoning") {
       throw refused(`${path}.type`, "message, function_call, function_call_output, item_reference or reasoning", type);

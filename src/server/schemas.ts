@@ -38,7 +38,9 @@ export const sampling = {
   repetition_penalty: maybe(z.number("a number above 0").check(z.gt(0, "a number above 0"))),
   seed: maybe(z.int("a whole number")),
   stop: maybe(strings),
-  logit_bias: maybe(z.record(z.string(), real(-100, 100), "biases by token id")),
+  logit_bias: maybe(
+    z.record(z.string().check(z.regex(/^\d{1,9}$/, "token ids")), real(-100, 100), "biases by token id"),
+  ),
   ignore_eos: maybe(z.boolean("true or false")),
   stream: maybe(z.boolean("true or false")),
   stream_options: maybe(z.looseObject({ include_usage: maybe(z.boolean("true or false")) })),

@@ -21,12 +21,17 @@ export interface ServerOptions {
   readonly maxSessions?: number | undefined;
   /** Requests that may wait for a session beyond that, 64 by default; others get 429. */
   readonly maxQueued?: number | undefined;
-  /** Seconds after which an answer ends (`length`), its waiting included; 600 by default. */
+  /** Seconds after which an answer ends (`length`), its waiting included; 600 by default, Infinity: never. */
   readonly maxSeconds?: number | undefined;
   /** Tokens of an answer where the request does not say; 4096 by default. */
   readonly maxNewTokens?: number | undefined;
   /** Responses that are kept, to be gone on from by `previous_response_id`; 1000 by default. */
   readonly maxResponses?: number | undefined;
+  /**
+   * Loads a model again whose engine has ended, by its first name and the error: once for each end, and after a pause of up
+   * to a minute if that fails or does not last. Meanwhile requests get 503; without it they do so for good.
+   */
+  readonly reload?: ((name: string, error: Error) => Promise<Model>) | undefined;
   /** The text of a chat template, instead of the model's. */
   readonly chatTemplate?: string | undefined;
   /** 16 MiB by default. */
@@ -115,7 +120,9 @@ export function createServer(served: Readonly<Record<string, Model>>, options: S
   return {
     fetch: async (request) => app.fetch(request),
     async drain() {
-      await Promise.all([...new Set(service.cores.values())].map(({ admission }) => admission.close()));
+      const cores = [...new Set(service.cores.values())];
+      for (const { renewal } of cores) renewal.stop();
+      await Promise.all(cores.map(({ admission }) => admission.close()));
     },
   };
 }
@@ -143,8 +150,9 @@ function serviceOf(served: Readonly<Record<string, Model>>, options: ServerOptio
   const limits = {
     maxSessions: count("maxSessions", options.maxSessions ?? 16, 1),
     maxQueued: count("maxQueued", options.maxQueued ?? 64, 0),
-    maxSeconds: count("maxSeconds", options.maxSeconds ?? 600, 1),
+    maxSeconds: options.maxSeconds === Infinity ? Infinity : count("maxSeconds", options.maxSeconds ?? 600, 1),
     chatTemplate: options.chatTemplate,
+    reload: options.reload,
   };
   const cores = new Map<string, Core>();
   const known = new Map<Model, Core>();

@@ -3,28 +3,29 @@ import type { Tool } from "../tools/tools.ts";
 import { refused } from "./errors.ts";
 import { maybe, text } from "./schemas.ts";
 
-/** Tools of a chat; kinds other than functions are the hosts' own, and left out. */
+const name = text().check(z.minLength(1, "a name"));
+const described = { name, description: maybe(text()), parameters: maybe(z.looseObject({})) };
+const isFunction = z.literal("function");
+/** Kinds other than functions are the hosts' own, and left out. */
+const other = z.looseObject({ type: text().check(z.regex(/^(?!function$)/, "function")) });
+
+/** Tools of a chat. */
 export const tools = z.array(
-  z.looseObject({
-    type: text(),
-    function: maybe(z.looseObject({ name: text(), description: maybe(text()), parameters: maybe(z.looseObject({})) })),
-  }),
+  z.union([z.looseObject({ type: isFunction, function: z.looseObject(described, "an object") }), other]),
   "a list of tools",
 );
 
 /** Tools of a response: the same, one level less deep. */
 export const flatTools = z.array(
-  z.looseObject({
-    type: text(),
-    name: maybe(text()),
-    description: maybe(text()),
-    parameters: maybe(z.looseObject({})),
-  }),
+  z.union([z.looseObject({ type: isFunction, ...described }), other]),
   "a list of tools",
 );
 
 /** Which of them are called. */
-export const toolChoice = z.union([text(), z.looseObject({ type: text() })], "none, auto, or an object");
+export const toolChoice = z.union(
+  [z.enum(["none", "auto", "required"]), z.looseObject({ type: text() })],
+  "none, auto, required or an object",
+);
 
 /** The tools that a model is told of, and whether one of them has to be called. */
 export interface Chosen {
@@ -37,11 +38,7 @@ export function toolsOf(
   list: z.output<typeof tools> | null | undefined,
   choice: z.output<typeof toolChoice> | null | undefined,
 ): Chosen {
-  const given = (list ?? []).flatMap((tool, i) => {
-    if (tool.type !== "function") return [];
-    if (!tool.function) throw refused(`tools[${i}].function`, "an object", tool.function);
-    return [{ ...tool, type: "function", function: tool.function } as Tool];
-  });
+  const given = (list ?? []).flatMap((tool) => (tool.type === "function" ? [tool as Tool] : []));
   if (choice === "none" || given.length === 0) return {};
   if ((choice ?? "auto") === "auto") return { tools: given };
   if (choice === "required") return { tools: given, forced: true };
@@ -63,10 +60,6 @@ export function toolsOfFlat(
   list: z.output<typeof flatTools> | null | undefined,
   choice: z.output<typeof toolChoice> | null | undefined,
 ): Chosen {
-  const deep = (list ?? []).map(({ type, name, ...rest }, i) => {
-    if (type !== "function") return { type };
-    if (!name) throw refused(`tools[${i}].name`, "a string", name);
-    return { type, function: { name, ...rest } };
-  });
-  return toolsOf(deep, choice);
+  const deep = (list ?? []).map(({ type, ...rest }) => (type === "function" ? { type, function: rest } : { type }));
+  return toolsOf(deep as z.output<typeof tools>, choice);
 }

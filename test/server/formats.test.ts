@@ -87,7 +87,7 @@ test("what cannot be enforced is refused with its place", async () => {
   const bad = await refusal({ response_format: { type: "json_schema", json_schema: { name: "x", schema } } });
   expect(bad.message).toContain("#/properties/a/type");
   expect(bad.param).toBe("response_format");
-  expect((await refusal({ response_format: { type: "json_schema" } })).param).toBe(
+  expect((await refusal({ response_format: { type: "json_schema", json_schema: {} } })).param).toBe(
     "response_format.json_schema.schema",
   );
   expect((await refusal({ response_format: { type: "xml" } })).param).toBe("response_format.type");
