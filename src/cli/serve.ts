@@ -1,10 +1,12 @@
 import { type Command, Option } from "commander";
 import { LambentError } from "../base/errors.ts";
-import type { LogEntry, Server } from "../server/server.ts";
+import type { Server, ServerOptions } from "../server/server.ts";
 import { inspect, type LoadOptions } from "../session/load.ts";
 import { load } from "../session/model.ts";
+import type { SessionStore } from "../store/store.ts";
 import { readText } from "./chat.ts";
 import { listen } from "./listen.ts";
+import { openStore } from "./open_store.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, real, whole } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { warn } from "./streams.ts";
@@ -22,6 +24,8 @@ interface ServeFlags extends ModelFlags {
   readonly apiKey?: string[];
   readonly corsOrigin?: string[];
   readonly template?: string;
+  readonly store?: string;
+  readonly stateSeconds: number;
   readonly log: "json" | "none";
 }
 
@@ -46,6 +50,11 @@ export function addServe(program: Command, signal: AbortSignal): void {
     .option("--max-body <MiB>", "largest body", real(0.001, 4096), 16)
     .option("--drain-seconds <n>", "at the end, wait so long for answers that are being written", whole(0), 30)
     .option("--template <file>", "chat template (Jinja), instead of the model's")
+    .option(
+      "--store <place>",
+      "keep sessions in a folder, or at redis://…, postgres://… or s3://… (default: in memory)",
+    )
+    .option("--state-seconds <n>", "keep states of chats in the store for so long", whole(1), 86_400)
     .option("--api-key <key>", "key that requests have to bring (or LAMBENT_API_KEY); repeatable", several)
     .option(
       "--cors-origin <origin>",
@@ -59,6 +68,21 @@ export function addServe(program: Command, signal: AbortSignal): void {
 async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
   const where = flags.model ?? DEFAULT_MODEL;
   const { createServer } = await serverModule();
+  const opened = flags.store === undefined ? undefined : await openStore(flags.store);
+  try {
+    await serveModel(where, createServer, opened?.store, flags, signal);
+  } finally {
+    await opened?.close();
+  }
+}
+
+async function serveModel(
+  where: string,
+  createServer: ServerModule["createServer"],
+  store: SessionStore | undefined,
+  flags: ServeFlags,
+  signal: AbortSignal,
+): Promise<void> {
   const stages = new Stages();
   const chatTemplate = flags.template === undefined ? undefined : await readText(flags.template);
   const loading = { ...loadOptions(flags, signal, stages), maxSessions: flags.parallel };
@@ -76,6 +100,8 @@ async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
       maxSeconds: flags.maxSeconds,
       maxNewTokens: flags.maxNewTokens,
       chatTemplate,
+      store,
+      stateSeconds: flags.stateSeconds,
       maxBodyBytes: Math.floor(flags.maxBody * 2 ** 20),
       origins: flags.corsOrigin,
       log: flags.log === "json" ? logLine : undefined,
@@ -86,8 +112,10 @@ async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
   }
 }
 
+type ServerModule = typeof import("../server/server.ts");
+
 /** The server with the packages that it needs, which only those who serve install. */
-async function serverModule(): Promise<typeof import("../server/server.ts")> {
+async function serverModule(): Promise<ServerModule> {
   return import("../server/server.ts").catch((error) => {
     if (error?.code !== "ERR_MODULE_NOT_FOUND") throw error;
     const packages = "hono, @hono/node-server and zod";
@@ -131,7 +159,7 @@ function nameOf(where: string): string {
   return last.replace(/\.gguf$/i, "");
 }
 
-function logLine(entry: LogEntry): void {
-  const line = { time: new Date().toISOString(), ...entry, ms: Math.round(entry.ms) };
+function logLine(entry: Parameters<NonNullable<ServerOptions["log"]>>[0]): void {
+  const line = { time: new Date().toISOString(), ...entry, ...("ms" in entry ? { ms: Math.round(entry.ms) } : {}) };
   process.stderr.write(`${JSON.stringify(line)}\n`);
 }

@@ -1,3 +1,4 @@
+import type { ChatStore, ReplyOptions } from "../session/chat.ts";
 import type { Model } from "../session/model.ts";
 import type { ChatOptions, Message } from "../tokenizer/chat.ts";
 import { Admission } from "./admission.ts";
@@ -17,6 +18,8 @@ export interface CoreLimits {
   readonly maxSeconds: number;
   /** Instead of the model's own. */
   readonly chatTemplate?: string | undefined;
+  /** Where states of chats are, instead of the model's store. */
+  readonly states?: ChatStore | undefined;
 }
 
 /** A model as it is served: tasks in, events out, as many at once as it has sessions. */
@@ -27,14 +30,16 @@ export class Core {
   readonly #metrics: Metrics;
   readonly #maxSeconds: number;
   readonly #rendering: { readonly chatTemplate?: string };
+  readonly #states: ChatStore | undefined;
 
   constructor(name: string, model: Model, metrics: Metrics, limits: CoreLimits) {
-    const { maxSessions, maxQueued, maxSeconds, chatTemplate } = limits;
+    const { maxSessions, maxQueued, maxSeconds, chatTemplate, states } = limits;
     this.name = name;
     this.model = model;
     this.admission = new Admission({ seats: maxSessions, queue: maxQueued });
     this.#metrics = metrics;
     this.#maxSeconds = maxSeconds;
+    this.#states = states;
     this.#rendering = chatTemplate === undefined ? {} : { chatTemplate };
   }
 
@@ -48,7 +53,8 @@ export class Core {
     const reader = tools ? new ToolReader(this.#callFormat(tools), forced ? new JsonCall() : undefined) : undefined;
     // A call that has to be is all of the answer: its form is that of the text.
     const responseFormat = forced && tools ? callSchema(tools) : task.options.responseFormat;
-    const options = { ...this.#rendering, ...task.options, ...(tools ? { tools } : {}), responseFormat };
+    const store = this.#storeOf(task);
+    const options = { ...this.#rendering, ...task.options, ...(tools ? { tools } : {}), responseFormat, store };
     const special = reader ? this.#seen(reader.format.special) : new Map<number, string>();
     const ending = AbortSignal.any([signal, AbortSignal.timeout(1000 * this.#maxSeconds)]);
     const leave = await this.admission.enter(ending);
@@ -81,6 +87,13 @@ export class Core {
       release();
       this.#metrics.duration.add((performance.now() - started) / 1000, this.#labels(task));
     }
+  }
+
+  /** Where an answer's states are looked for and kept. */
+  #storeOf({ options }: Task): ReplyOptions["store"] {
+    const states = this.#states;
+    if (!states || options.store !== false) return states ?? options.store;
+    return { latest: (keys) => states.latest(keys), put() {} };
   }
 
   /** Messages as the text that the model reads. */
