@@ -16,19 +16,23 @@ export interface OpenStore {
 export async function openStore(place: string): Promise<OpenStore> {
   const [, scheme = ""] = place.match(/^([a-z][a-z\d+.-]+):\/\//) ?? [];
   const open = BY_SCHEME[scheme];
-  if (!open) {
+  if (!open || place === "") {
     const known = Object.keys(BY_SCHEME).filter((name) => name !== "");
-    throw new LambentError(mismatch("--store", `a folder or an address of ${known.join(", ")}`, shownPlace(place)));
+    const expected = `a folder or an address of ${known.join(", ")}`;
+    throw new LambentError(mismatch("--store", expected, shownPlace(place) || "nothing"));
   }
-  const opened = await open(place);
+  let opened: OpenStore | undefined;
   try {
-    await opened.store.get("start");
+    opened = await open(place);
+    await opened.store.put("start", new Uint8Array(), { ttl: 60 });
+    await opened.store.delete("start");
+    return opened;
   } catch (error) {
-    await opened.close();
+    await opened?.close();
+    if (error instanceof LambentError) throw error;
     const { message, code } = error as NodeJS.ErrnoException;
     throw new LambentError(mismatch(`--store ${shownPlace(place)}`, "a store that answers", message || code));
   }
-  return opened;
 }
 
 const BY_SCHEME: Readonly<Record<string, (place: string) => OpenStore | Promise<OpenStore>>> = {
@@ -44,9 +48,14 @@ async function openRedis(place: string): Promise<OpenStore> {
   const { Redis } = await needed("ioredis", () => import("ioredis"));
   // A call fails while there is no connection; the connection is tried again.
   const client = new Redis(place, { lazyConnect: true, enableOfflineQueue: false, maxRetriesPerRequest: 0 });
-  // Calls tell what is wrong.
-  client.on("error", () => {});
-  await client.connect().catch(() => {});
+  let fault: Error | undefined;
+  client.on("error", (error) => {
+    fault = error;
+  });
+  await client.connect().catch((error) => {
+    client.disconnect();
+    throw fault ?? error;
+  });
   return { store: redisStore(client), close: async () => client.disconnect() };
 }
 

@@ -2,7 +2,7 @@ import { checkKey, type PutOptions, type SessionStore, type Stored } from "./sto
 
 /** The part of a Redis client that is used: that of `ioredis`. */
 export interface RedisClient {
-  callBuffer(command: string, args: (string | Buffer | number)[]): Promise<unknown>;
+  callBuffer(command: string, args: (string | Uint8Array | number)[]): Promise<unknown>;
 }
 
 /** What keys start with. */
