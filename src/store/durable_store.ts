@@ -43,7 +43,7 @@ const HEAD = "session:";
 export function durableStore(storage: DurableStorage): SessionStore {
   let puts = 0;
   return {
-    get(key: string): Promise<Stored | undefined> {
+    async get(key: string): Promise<Stored | undefined> {
       checkKey(key);
       return storage.transaction(async (transaction) => {
         const entry = await entryOf(transaction, key);
@@ -51,7 +51,7 @@ export function durableStore(storage: DurableStorage): SessionStore {
         return { bytes: await readParts(transaction, entry), version: entry.version };
       });
     },
-    put(key: string, bytes: Uint8Array, { ifVersion, ttl }: PutOptions = {}): Promise<string | undefined> {
+    async put(key: string, bytes: Uint8Array, { ifVersion, ttl }: PutOptions = {}): Promise<string | undefined> {
       checkKey(key);
       return storage.transaction(async (transaction) => {
         if (puts++ % CLEAN_EVERY === 0) await clean(transaction);
@@ -68,11 +68,11 @@ export function durableStore(storage: DurableStorage): SessionStore {
         return entry.version;
       });
     },
-    delete(key: string): Promise<boolean> {
+    async delete(key: string): Promise<boolean> {
       checkKey(key);
       return storage.transaction((transaction) => remove(transaction, key));
     },
-    list(prefix: string): Promise<string[]> {
+    async list(prefix: string): Promise<string[]> {
       return storage.transaction(async (transaction) => {
         const now = Date.now();
         const found = (await transaction.list({ prefix: HEAD + prefix })) as Map<string, Entry>;
