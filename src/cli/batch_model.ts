@@ -34,7 +34,7 @@ export async function answerHere(model: BatchModel, signal?: AbortSignal) {
   const server = createServer(Object.fromEntries(names.map((name) => [name, loaded])), {
     ...{ maxSessions: parallel, maxNewTokens, chatTemplate },
     ...{ maxSeconds: Infinity, maxBodyBytes: Number.MAX_SAFE_INTEGER, maxResponses: 1 },
-    log: ({ status, error }) => status === 500 && warn(show(error), "internal error: "),
+    log: (entry) => "status" in entry && entry.status === 500 && warn(show(entry.error), "internal error: "),
   });
   return {
     warnings: loaded.warnings,

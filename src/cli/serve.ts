@@ -1,8 +1,10 @@
 import { type Command, Option } from "commander";
-import type { LogEntry, Server } from "../server/server.ts";
+import type { createServer as CreateServer, Server, ServerOptions } from "../server/server.ts";
 import { load } from "../session/model.ts";
+import type { SessionStore } from "../store/store.ts";
 import { readText } from "./chat.ts";
 import { listen } from "./listen.ts";
+import { openStore } from "./open_store.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, real, whole } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { nameOf, pinnedTokens, serverModule, several } from "./serving.ts";
@@ -21,6 +23,8 @@ interface ServeFlags extends ModelFlags {
   readonly apiKey?: string[];
   readonly corsOrigin?: string[];
   readonly template?: string;
+  readonly store?: string;
+  readonly stateSeconds: number;
   readonly log: "json" | "none";
 }
 
@@ -40,6 +44,11 @@ export function addServe(program: Command, signal: AbortSignal): void {
     .option("--max-body <MiB>", "largest body", real(0.001, 4096), 16)
     .option("--drain-seconds <n>", "at the end, wait so long for answers that are being written", whole(0), 30)
     .option("--template <file>", "chat template (Jinja), instead of the model's")
+    .option(
+      "--store <place>",
+      "keep sessions in a folder, or at redis://…, postgres://… or s3://… (default: in memory)",
+    )
+    .option("--state-seconds <n>", "keep states of chats in the store for so long", whole(1), 86_400)
     .option("--api-key <key>", "key that requests have to bring (or LAMBENT_API_KEY); repeatable", several)
     .option(
       "--cors-origin <origin>",
@@ -53,6 +62,21 @@ export function addServe(program: Command, signal: AbortSignal): void {
 async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
   const where = flags.model ?? DEFAULT_MODEL;
   const { createServer } = await serverModule("serve", ["hono", "@hono/node-server", "zod"]);
+  const opened = flags.store === undefined ? undefined : await openStore(flags.store);
+  try {
+    await serveModel(where, createServer, opened?.store, flags, signal);
+  } finally {
+    await opened?.close();
+  }
+}
+
+async function serveModel(
+  where: string,
+  createServer: typeof CreateServer,
+  store: SessionStore | undefined,
+  flags: ServeFlags,
+  signal: AbortSignal,
+): Promise<void> {
   const stages = new Stages();
   const chatTemplate = flags.template === undefined ? undefined : await readText(flags.template);
   const loading = { ...loadOptions(flags, signal, stages), maxSessions: flags.parallel };
@@ -72,6 +96,8 @@ async function serve(flags: ServeFlags, signal: AbortSignal): Promise<void> {
       maxSeconds: flags.maxSeconds,
       maxNewTokens: flags.maxNewTokens,
       chatTemplate,
+      store,
+      stateSeconds: flags.stateSeconds,
       maxBodyBytes: Math.floor(flags.maxBody * 2 ** 20),
       origins: flags.corsOrigin,
       log: flags.log === "json" ? logLine : undefined,
@@ -111,7 +137,7 @@ async function serveUntil(server: Server, flags: ServeFlags, signal: AbortSignal
   if (!done) await listening.close();
 }
 
-function logLine(entry: LogEntry): void {
-  const line = { time: new Date().toISOString(), ...entry, ms: Math.round(entry.ms) };
+function logLine(entry: Parameters<NonNullable<ServerOptions["log"]>>[0]): void {
+  const line = { time: new Date().toISOString(), ...entry, ...("ms" in entry ? { ms: Math.round(entry.ms) } : {}) };
   process.stderr.write(`${JSON.stringify(line)}\n`);
 }

@@ -7,3 +7,5 @@
  * export default { fetch: server.fetch };
  */
 export { createServer, type LogEntry, type Server, type ServerOptions } from "../server/server.ts";
+export type { StoreFault } from "../server/watched_store.ts";
+export type { PutOptions, SessionStore, Stored } from "../store/store.ts";

@@ -1,3 +1,4 @@
+import type { ChatStore, ReplyOptions } from "../session/chat.ts";
 import type { Model } from "../session/model.ts";
 import type { ChatOptions, Message } from "../tokenizer/chat.ts";
 import { ToolAnswer, toolTemplate } from "../tools/answer.ts";
@@ -18,6 +19,8 @@ export interface CoreLimits {
   readonly chatTemplate?: string | undefined;
   /** Loads the model again when its engine has ended. */
   readonly reload?: Reload | undefined;
+  /** Where states of chats are, instead of the model's store. */
+  readonly states?: ChatStore | undefined;
 }
 
 /** A model as it is served: tasks in, events out, as many at once as it has sessions. */
@@ -28,14 +31,16 @@ export class Core {
   readonly #metrics: Metrics;
   readonly #maxSeconds: number;
   readonly #rendering: { readonly chatTemplate?: string };
+  readonly #states: ChatStore | undefined;
 
   constructor(name: string, model: Model, metrics: Metrics, limits: CoreLimits) {
-    const { maxSessions, maxQueued, maxSeconds, chatTemplate, reload } = limits;
+    const { maxSessions, maxQueued, maxSeconds, chatTemplate, reload, states } = limits;
     this.name = name;
     this.renewal = new Renewal(name, model, reload, () => metrics.reloads.add(1, labelsOf(name)));
     this.admission = new Admission({ seats: maxSessions, queue: maxQueued });
     this.#metrics = metrics;
     this.#maxSeconds = maxSeconds;
+    this.#states = states;
     this.#rendering = chatTemplate === undefined ? {} : { chatTemplate };
   }
 
@@ -52,7 +57,8 @@ export class Core {
     const { tools } = task;
     const reader = this.#toolAnswer(task);
     const responseFormat = reader?.responseFormat ?? task.options.responseFormat;
-    const options = { ...this.#rendering, ...task.options, ...(tools ? { tools } : {}), responseFormat };
+    const store = this.#storeOf(task);
+    const options = { ...this.#rendering, ...task.options, ...(tools ? { tools } : {}), responseFormat, store };
     const ending = this.#limited(signal);
     const leave = await this.admission.enter(ending);
     const { model } = this;
@@ -92,6 +98,13 @@ export class Core {
   #limited(signal: AbortSignal): AbortSignal {
     if (this.#maxSeconds === Infinity) return signal;
     return AbortSignal.any([signal, AbortSignal.timeout(1000 * this.#maxSeconds)]);
+  }
+
+  /** Where an answer's states are looked for and kept. */
+  #storeOf({ options }: Task): ReplyOptions["store"] {
+    const states = this.#states;
+    if (!states || options.store !== false) return states ?? options.store;
+    return { latest: (keys) => states.latest(keys), put() {} };
   }
 
   /** Messages as the text that the model reads. */

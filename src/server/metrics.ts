@@ -61,6 +61,7 @@ export class Metrics {
   readonly perToken = new Metric("gen_ai_server_time_per_output_token_seconds", "Time per later token.", TOKEN_SECONDS);
   readonly promptTokens = new Metric("lambent_prompt_tokens_total", "Tokens of prompts, cached ones included.");
   readonly cachedTokens = new Metric("lambent_cached_tokens_total", "Tokens of prompts that were not read again.");
+  readonly storeErrors = new Metric("lambent_store_errors_total", "Calls of the session store that failed.");
   readonly outputTokens = new Metric("lambent_output_tokens_total", "Tokens that were generated.");
   readonly reloads = new Metric("lambent_engine_reloads_total", "Models loaded again as their engine had ended.");
 

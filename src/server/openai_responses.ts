@@ -46,14 +46,14 @@ export async function responses(request: Request, service: Service): Promise<Res
   const body = await readBody(request, responseBody, service.limits);
   const core = coreOf(service, body.model);
   const asked = {
-    before: previous(body, service),
+    before: await previous(body, service),
     messages: messagesOfInput(await withItems(body.input, service.responses)),
   };
   const task = taskOf(body, asked, service);
   const leaving = new AbortController();
   const reply = core.reply(task, AbortSignal.any([request.signal, leaving.signal]));
-  const made = eventsOf(reply, describe(body, core.name), (response, output) => {
-    if (body.store !== false) keep(service, response, asked, output);
+  const made = eventsOf(reply, describe(body, core.name), service, async (response, output) => {
+    return body.store !== false && keep(service, response, asked, output);
   });
   if (body.stream)
     return streamed(lines(made), { contentType: SSE_TYPE, ping: SSE_PING, error: failed }, () => leaving.abort());
@@ -63,15 +63,15 @@ export async function responses(request: Request, service: Service): Promise<Res
 }
 
 /** GET /v1/responses/{id}. Throws ApiError 404 if it is not stored (any more). */
-export function storedResponse({ responses }: Service, id: string): Response {
-  const turn = responses.get(id);
+export async function storedResponse({ responses }: Service, id: string): Promise<Response> {
+  const turn = await responses.get(id);
   if (!turn) throw unknownResponse(id, 404, "response_id");
   return Response.json(turn.response);
 }
 
 /** DELETE /v1/responses/{id}. Throws ApiError 404 if it is not stored (any more). */
-export function deleteResponse({ responses }: Service, id: string): Response {
-  if (!responses.delete(id)) throw unknownResponse(id, 404, "response_id");
+export async function deleteResponse({ responses }: Service, id: string): Promise<Response> {
+  if (!(await responses.delete(id))) throw unknownResponse(id, 404, "response_id");
   return Response.json({ id, object: "response", deleted: true });
 }
 
@@ -80,9 +80,9 @@ function unknownResponse(id: string, status: number, param: string): ApiError {
   return new ApiError(status, message, { param, code: "previous_response_not_found" });
 }
 
-function previous({ previous_response_id: id }: ResponseBody, { responses }: Service): Turn | undefined {
+async function previous({ previous_response_id: id }: ResponseBody, { responses }: Service): Promise<Turn | undefined> {
   if (!id) return undefined;
-  const turn = responses.get(id);
+  const turn = await responses.get(id);
   if (!turn) throw unknownResponse(id, 400, "previous_response_id");
   return turn;
 }
@@ -128,11 +128,25 @@ function describe(body: ResponseBody, model: string) {
 type Described = ReturnType<typeof describe>;
 type Kept = { readonly id: string };
 
-/** The events of a response; the last one has it whole, which `keep` gets before. */
+/** The events of a response; the last one has it whole, which `keep` gets before, to say whether it is stored. */
 async function* eventsOf(
   reply: AsyncIterable<ReplyEvent>,
   described: Described,
-  keep: (response: Kept, output: readonly OutputItem[]) => void,
+  { pending }: Service,
+  keep: (response: Kept, output: readonly OutputItem[]) => Promise<boolean>,
+): AsyncGenerator<ResponseEvent, void, undefined> {
+  const done = pending.begin();
+  try {
+    yield* piecesOf(reply, described, keep);
+  } finally {
+    done();
+  }
+}
+
+async function* piecesOf(
+  reply: AsyncIterable<ReplyEvent>,
+  described: Described,
+  keep: (response: Kept, output: readonly OutputItem[]) => Promise<boolean>,
 ): AsyncGenerator<ResponseEvent, void, undefined> {
   const items = new ResponseItems(described.id);
   const begun = { ...described, status: "in_progress", output: [], usage: null };
@@ -157,8 +171,8 @@ async function* eventsOf(
     },
     window,
   };
-  keep(response, items.output);
-  yield { type: `response.${status}`, response };
+  const stored = await keep(response, items.output);
+  yield { type: `response.${status}`, response: { ...response, store: stored } };
 }
 
 async function* lines(events: AsyncIterable<ResponseEvent>): AsyncGenerator<string, void, undefined> {
@@ -173,7 +187,12 @@ function failed(error: ApiError): string {
 }
 
 /** Stores a response, so that others can go on from it. */
-function keep({ responses }: Service, response: Kept, { before, messages }: Asked, output: readonly OutputItem[]) {
+function keep(
+  { responses }: Service,
+  response: Kept,
+  { before, messages }: Asked,
+  output: readonly OutputItem[],
+): Promise<boolean> {
   const said: Message[] = [];
   for (const item of output) {
     if (item.type === "message") {
@@ -184,5 +203,5 @@ function keep({ responses }: Service, response: Kept, { before, messages }: Aske
       addCall(said, { id: call_id as string, name: name as string, arguments: json as string });
     }
   }
-  responses.put(response.id, { before, messages: [...messages, ...said], response });
+  return responses.put(response.id, { before, messages: [...messages, ...said], response });
 }

@@ -7,10 +7,11 @@ const FAULTS = {
   "400": "The request is at fault; the error names the field, what was expected and what was found",
   "401": "No API key that is known",
   "404": "No such model or response",
+  "409": "Another request has stored this at the same time",
   "408": "The body took too long",
   "413": "The body is too large",
   "429": "All sessions are in use and the queue is full; see retry-after",
-  "503": "The server is shutting down, or no session was free in time",
+  "503": "The server is shutting down, no session was free in time, or the session store does not answer",
 };
 
 const ERROR = { anyOf: [{ type: "object" }, { type: "string" }] };

@@ -3,15 +3,19 @@ import { cors } from "hono/cors";
 import { routePath } from "hono/route";
 import { mismatch, OptionError } from "../base/errors.ts";
 import type { Model } from "../session/model.ts";
+import type { SessionStore } from "../store/store.ts";
 import { anthropicError } from "./anthropic.ts";
 import { Core } from "./core.ts";
 import { ApiError, asApiError, openaiError } from "./errors.ts";
 import { isAllowed } from "./keys.ts";
 import { Metrics } from "./metrics.ts";
 import { ollamaError } from "./ollama.ts";
-import { ResponseStore } from "./response_store.ts";
+import { Pending } from "./pending.ts";
+import { LocalResponses, SharedResponses } from "./response_store.ts";
 import { routesOf } from "./routes.ts";
 import type { Service } from "./service.ts";
+import { SharedStates } from "./shared_states.ts";
+import { type StoreFault, WatchedStore } from "./watched_store.ts";
 
 /** Who may ask a server, and how much. */
 export interface ServerOptions {
@@ -25,7 +29,14 @@ export interface ServerOptions {
   readonly maxSeconds?: number | undefined;
   /** Tokens of an answer where the request does not say; 4096 by default. */
   readonly maxNewTokens?: number | undefined;
-  /** Responses that are kept, to be gone on from by `previous_response_id`; 1000 by default. */
+  /**
+   * Where states of chats and responses are kept, so that another server goes on with any of them (`lambent/stores`); by
+   * default in memory.
+   */
+  readonly store?: SessionStore | undefined;
+  /** Seconds that states of chats stay in the store, 86,400 by default; responses stay 30 days. */
+  readonly stateSeconds?: number | undefined;
+  /** Responses that are kept in memory where there is no store, to be gone on from by `previous_response_id`; 1000 by default. */
   readonly maxResponses?: number | undefined;
   /**
    * Loads a model again whose engine has ended, by its first name and the error: once for each end, and after a pause of up
@@ -40,8 +51,8 @@ export interface ServerOptions {
   readonly maxBodyMs?: number | undefined;
   /** Origins of pages that may ask, "*" for all; by default those of this machine (localhost, 127.0.0.1, [::1]). */
   readonly origins?: readonly string[] | undefined;
-  /** Called with every request when its response starts. */
-  readonly log?: ((entry: LogEntry) => void) | undefined;
+  /** Called with every request when its response starts, and with every failure of the store. */
+  readonly log?: ((entry: LogEntry | StoreFault) => void) | undefined;
 }
 
 /** A request, as it was answered. */
@@ -59,7 +70,7 @@ export interface LogEntry {
 export interface Server {
   /** Answers a request; it never rejects. */
   readonly fetch: (request: Request) => Promise<Response>;
-  /** Turns new requests away (503); done when those that are being answered are. */
+  /** Turns new requests away (503); done when those that are being answered are, and the store has what they left. */
   drain(): Promise<void>;
 }
 
@@ -123,6 +134,7 @@ export function createServer(served: Readonly<Record<string, Model>>, options: S
       const cores = [...new Set(service.cores.values())];
       for (const { renewal } of cores) renewal.stop();
       await Promise.all(cores.map(({ admission }) => admission.close()));
+      await service.pending.ended();
     },
   };
 }
@@ -147,7 +159,11 @@ function errorResponse(path: string, error: ApiError): Response {
 
 /** The models, each with its limits; names of the same model share them. */
 function serviceOf(served: Readonly<Record<string, Model>>, options: ServerOptions, metrics: Metrics): Service {
+  const pending = new Pending();
+  const store = options.store && watched(options.store, options, metrics);
+  const ttl = count("stateSeconds", options.stateSeconds ?? 86_400, 1);
   const limits = {
+    states: store && new SharedStates(store, { ttl, pending }),
     maxSessions: count("maxSessions", options.maxSessions ?? 16, 1),
     maxQueued: count("maxQueued", options.maxQueued ?? 64, 0),
     maxSeconds: options.maxSeconds === Infinity ? Infinity : count("maxSeconds", options.maxSeconds ?? 600, 1),
@@ -169,9 +185,20 @@ function serviceOf(served: Readonly<Record<string, Model>>, options: ServerOptio
       maxBodyMs: count("maxBodyMs", options.maxBodyMs ?? 30_000, 1),
     },
     maxNewTokens: count("maxNewTokens", options.maxNewTokens ?? 4096, 1),
-    responses: new ResponseStore(count("maxResponses", options.maxResponses ?? 1000, 1)),
+    responses: store
+      ? new SharedResponses(store)
+      : new LocalResponses(count("maxResponses", options.maxResponses ?? 1000, 1)),
+    pending,
     created: Math.floor(Date.now() / 1000),
   };
+}
+
+/** A store whose failures are counted and logged. */
+function watched(store: SessionStore, { log }: ServerOptions, metrics: Metrics): WatchedStore {
+  return new WatchedStore(store, (fault) => {
+    metrics.storeErrors.add(1, { operation: fault.operation });
+    log?.(fault);
+  });
 }
 
 function count(name: string, value: number, least: number): number {

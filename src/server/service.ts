@@ -2,6 +2,7 @@ import { show } from "../base/errors.ts";
 import type { BodyLimits } from "./body.ts";
 import type { Core } from "./core.ts";
 import { ApiError } from "./errors.ts";
+import type { Pending } from "./pending.ts";
 import type { ResponseStore } from "./response_store.ts";
 
 /** What the dialects share: the models, and the limits. */
@@ -12,6 +13,8 @@ export interface Service {
   /** The most tokens of an answer, where the request does not say. */
   readonly maxNewTokens: number;
   readonly responses: ResponseStore;
+  /** What has to be in the store before the server ends. */
+  readonly pending: Pending;
   /** Seconds since 1970 at which the server started. */
   readonly created: number;
 }

@@ -184,6 +184,7 @@ export function factsOf(engine: Engine): EngineFacts {
   const { policy, weightBytes, cacheBytes, memoryBytes, options, windows } = engine.plan;
   return {
     modelType: engine.program.modelType,
+    modelHash: engine.modelHash.toString(16).padStart(16, "0"),
     trainedLength: engine.program.trainedLength,
     kernels: engine.kernels.build,
     dtype: dtypesOf(engine),

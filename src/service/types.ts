@@ -7,6 +7,8 @@ import type { Policy } from "../plan/policy.ts";
 /** What an engine is, as plain data. Bytes; Infinity where there is no bound. */
 export interface EngineFacts extends Policy {
   readonly modelType: string;
+  /** Of the config and of every weight as stored, 16 hexadecimal digits. */
+  readonly modelHash: string;
   /** Tokens of the longest texts that the model was trained on. */
   readonly trainedLength: number;
   /** Build of the kernels. */

@@ -5,8 +5,11 @@ import type { GeneratedToken, GenerationResult } from "./generation.ts";
 
 /** How an answer to messages is read and written; docs/OPTIONS.md describes every option. */
 export interface ReplyOptions extends GenerateOptions {
-  /** Keep the state before and after the answer, so that later turns are read from there; true by default. */
-  readonly store?: boolean | undefined;
+  /**
+   * Keep the state before and after the answer, so that later turns are read from there; true by default. Or a store
+   * instead of the model's.
+   */
+  readonly store?: boolean | ChatStore | undefined;
   /**
    * `auto`, by default: the oldest turns leave the window, the system turn and the tools stay. `disabled`: messages
    * that do not fit into the window are a ContextLengthError, and the answer ends (`length`) where it is full.

@@ -1,5 +1,6 @@
 import { ModelError, mismatch, OptionError } from "../base/errors.ts";
 import { drawSeed } from "../base/random.ts";
+import { VERSION } from "../base/version.ts";
 import type { Message } from "../tokenizer/chat.ts";
 import {
   type ChatStore,
@@ -121,7 +122,8 @@ export class Answer implements Reply {
 
   /** Finds the state that has read the most of the messages. */
   async #open(messages: readonly Message[], signal: AbortSignal): Promise<Reading> {
-    const { parts, store } = this.#model;
+    const { parts } = this.#model;
+    const store = storeOf(this.#model, this.#options);
     const { cutChat } = await pieces();
     const cut = cutChat(parts.tokenizer, messages, this.#options);
     const keys = await chain(originOf(parts), cut.texts);
@@ -172,7 +174,8 @@ export class Answer implements Reply {
 
   /** Reads the pieces, and keeps the state behind the system's turn and before the last piece. */
   async #read({ messages, pieces, keys, session, done, ids }: Reading, signal: AbortSignal): Promise<void> {
-    const { onProgress, store = true } = this.#options;
+    const { onProgress, store: keeps = true } = this.#options;
+    const store = storeOf(this.#model, this.#options);
     const total = ids.reduce((sum, { length }) => sum + length, 0);
     const system = pieces.of[leading(messages) - 1] ?? -1;
     const last = pieces.texts.length - 1;
@@ -187,8 +190,7 @@ export class Answer implements Reply {
         read += part.ids.length;
         onProgress?.(read, total);
       }
-      if (end < last && read > before && store)
-        await this.#model.store.put(keys[end] as string, await session.snapshot());
+      if (end < last && read > before && keeps) await store.put(keys[end] as string, await session.snapshot());
       piece = end + 1;
     }
   }
@@ -225,7 +227,7 @@ export class Answer implements Reply {
     const canonical = encodePiece(tokenizer, text, last === 0);
     if (canonical.join() !== [...prompt, ...(stopped ? chosen.slice(0, -1) : chosen)].join()) return;
     const key = await link(keys[last - 1] ?? originOf(this.#model.parts), text);
-    await this.#model.store.put(key, await session.snapshot({ pending: !stopped }));
+    await storeOf(this.#model, options).put(key, await session.snapshot({ pending: !stopped }));
   }
 
   /** How much of the conversation is in the window; looks back over one window of text at most. */
@@ -256,10 +258,12 @@ export class Answer implements Reply {
   }
 }
 
-/** What a chain of keys starts with: states of other engines are none of this one's. */
+/** What a chain of keys starts with: states of other engines, or of another release, are none of this one's. */
 function originOf({ service }: SessionModel): string {
-  const { modelType, dtype, cacheDtype, attention, nGlobal, nLocal, limit, middleK } = service.facts;
-  return ["whole turns", modelType, dtype, cacheDtype, attention, nGlobal, nLocal, limit, middleK].join(" ");
+  const { modelHash, dtype, cacheDtype, attention, nGlobal, nLocal, limit } = service.facts;
+  const { middleK, middleDistance, firstLayer, maxMiddle, middleQueries } = service.facts;
+  const middle = [middleK, middleDistance, firstLayer, maxMiddle, middleQueries];
+  return [VERSION, modelHash, dtype, cacheDtype, attention, nGlobal, nLocal, limit, ...middle].join(" ");
 }
 
 /** Those of generation_config.json; resolveSettings checks them where they are used alone. */
@@ -267,17 +271,25 @@ function stopStringsOf({ generationConfig }: SessionModel): string[] {
   return [generationConfig.stop_strings ?? []].flat() as string[];
 }
 
+/** Where an answer's states are. */
+function storeOf(model: ChatModel, { store }: ReplyOptions): ChatStore {
+  return typeof store === "object" ? store : model.store;
+}
+
 /** Throws OptionError for what generate does not check. */
-function checkOptions({ truncation = "auto" }: ReplyOptions): void {
-  if (truncation === "auto" || truncation === "disabled") return;
-  throw new OptionError(mismatch("truncation", "auto or disabled", truncation));
+function checkOptions({ truncation = "auto", store = true }: ReplyOptions): void {
+  if (truncation !== "auto" && truncation !== "disabled")
+    throw new OptionError(mismatch("truncation", "auto or disabled", truncation));
+  if (typeof store !== "boolean" && typeof store.latest !== "function")
+    throw new OptionError(mismatch("store", "true, false, or a store with latest and put", store));
 }
 
 /** The state that an answer to a longer chat would go on from, and its key. */
-export async function stateOf({ parts, store }: ChatModel, messages: readonly Message[], options: ReplyOptions) {
+export async function stateOf(model: ChatModel, messages: readonly Message[], options: ReplyOptions) {
+  const { parts } = model;
   const { cutChat } = await pieces();
   const { texts } = cutChat(parts.tokenizer, messages, { ...options, addGenerationPrompt: false });
   const keys = await chain(originOf(parts), texts);
-  const found = await store.latest(keys);
+  const found = await storeOf(model, options).latest(keys);
   return found && { key: keys[found[0]] as string, state: found[1] };
 }

@@ -1,7 +1,10 @@
 /** `lambent serve`, asked by curl. */
 import { afterEach, expect, test } from "bun:test";
-import { endChildren, readUntil, start } from "../cli/run.ts";
-import { until } from "./serving.ts";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { endChildren, lambent, readUntil, start } from "../cli/run.ts";
+import { post, until } from "./serving.ts";
 
 afterEach(endChildren);
 
@@ -71,4 +74,42 @@ test("a port that is taken is an error of one line", async () => {
   expect(await second.exited).toBe(1);
   child.kill("SIGTERM");
   await child.exited;
+});
+
+test("sessions are in the store that --store names, for the next server there", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "lambent-command-"));
+  try {
+    const ask = async (body: object) => {
+      const { child, url } = await serve("--store", folder, "--log", "none");
+      const answer = await (
+        await post(`${url}/v1/responses`, { temperature: 0, max_output_tokens: 5, ...body })
+      ).json();
+      child.kill("SIGTERM");
+      expect(await child.exited).toBe(0);
+      return answer;
+    };
+    const first = await ask({ input: "Who is there?" });
+    expect(first.store).toBe(true);
+    const second = await ask({ input: "Why?", previous_response_id: first.id });
+    expect(second.previous_response_id).toBe(first.id);
+    expect(second.usage.input_tokens_details.cached_tokens).toBeGreaterThan(0);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test.each([
+  ["", /^error: --store: expected a folder or an address of redis, .*, found nothing\n$/],
+  ["ftp://me:secret@host/x", /^error: --store: expected a folder or .*, found ftp:\/\/host\/x\n$/],
+  [
+    "redis://:secret@127.0.0.1:1",
+    /^error: --store redis:\/\/127\.0\.0\.1:1: expected a store that answers, found .*ECONNREFUSED/,
+  ],
+  ["postgres://me:secret@127.0.0.1:1/x", /^error: --store postgres:\/\/127\.0\.0\.1:1\/x: .*ECONNREFUSED/],
+  ["/proc/none", /^error: --store \/proc\/none: expected a store that answers, found .*ENOENT/],
+])("a store that cannot be had ends the command: %s", async (place, error) => {
+  const run = await lambent(["serve", "--port", "0", "--store", place]);
+  expect(run.code).toBe(1);
+  expect(run.err).toMatch(error);
+  expect(run.err).not.toContain("secret");
 });

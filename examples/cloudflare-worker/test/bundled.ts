@@ -5,14 +5,18 @@ import { basename, dirname, join } from "node:path";
 import { Miniflare } from "miniflare";
 import config from "../wrangler.jsonc";
 
-/** Runs `source` with the bucket MODELS; `condition` is the export condition by which it finds the library. */
-export async function startBundled(source: string, condition: "edge-light" | "workerd") {
+/**
+ * Runs `source` with the bucket MODELS, or these bindings; `condition` is the export condition by which it finds the
+ * library.
+ */
+export async function startBundled(source: string, condition: "edge-light" | "workerd", bindings: object = {}) {
   const scratch = mkdtempSync(join(tmpdir(), "lambent-bundled-"));
   const kernels: string[] = [];
   const { outputs } = await Bun.build({
     entrypoints: [new URL("worker.js", import.meta.url).pathname],
     files: { [new URL("worker.js", import.meta.url).pathname]: source },
     conditions: [condition],
+    external: ["cloudflare:*", "node:*"],
     plugins: [
       {
         name: "kernels as modules",
@@ -40,6 +44,7 @@ export async function startBundled(source: string, condition: "edge-light" | "wo
     modulesRoot: scratch,
     compatibilityDate: config.compatibility_date,
     r2Buckets: ["MODELS"],
+    ...bindings,
     cf: false,
   });
   return {
