@@ -89,7 +89,9 @@ function shortened(body: unknown): unknown {
 async function check(path: string, body: string | Uint8Array<ArrayBuffer>): Promise<void> {
   const response = await started.server.fetch(new Request(`http://x${path}`, { method: "POST", body }));
   const text = await response.text();
-  if (response.status >= 500 && response.status !== 503) throw new Error(`${response.status}: ${text}`);
+  // A machine that is busy may have no session free in time.
+  if (response.status === 503) return;
+  if (response.status >= 500) throw new Error(`${response.status}: ${text}`);
   if (response.status === 200) return expect(text).not.toContain("internal error");
   const { error } = JSON.parse(text);
   expect(typeof error === "string" ? error : error.message).toMatch(/expected|found|: /);
