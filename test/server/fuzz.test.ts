@@ -110,12 +110,12 @@ async function check(
 ): Promise<void> {
   const response = await started.server.fetch(new Request(`http://x${path}`, { method: "POST", body, headers }));
   const text = await response.text();
-  if (response.status >= 500 && response.status !== 503) throw new Error(`${response.status}: ${text}`);
-  if (response.status === 200 || response.status === 503) expect(text).not.toContain("internal error");
-  else {
-    const { error } = JSON.parse(text);
-    expect(error.message ?? error).toMatch(/expected|found|: /);
-  }
+  // A machine that is busy may have no session free in time.
+  if (response.status === 503) return;
+  if (response.status >= 500) throw new Error(`${response.status}: ${text}`);
+  if (response.status === 200) return expect(text).not.toContain("internal error");
+  const { error } = JSON.parse(text);
+  expect(typeof error === "string" ? error : error.message).toMatch(/expected|found|: /);
 }
 
 for (const [path, plain] of Object.entries(ROUTES)) {
