@@ -64,6 +64,7 @@ async function onNode(fetch: Fetch, { host, port }: Address): Promise<Listening>
   const bound = server.address() as { readonly port: number };
   const finish = () => new Promise<void>((resolve) => void server.close(() => resolve()));
   const close = async () => {
+    server.close();
     if ("closeAllConnections" in server) server.closeAllConnections();
   };
   return { url: urlOf(host, bound.port), finish, close };

@@ -54,7 +54,7 @@ export class WatchedStore implements SessionStore {
       // Some errors of clients have no message.
       const text = show(message || code || error);
       this.#onFault({ event: "store", operation, error: text });
-      throw new StoreError(`the store failed (${operation}): ${text}`);
+      throw new StoreError(`the session store failed (${operation})`);
     } finally {
       clearTimeout(timer);
     }
