@@ -17,6 +17,7 @@ interface ServeFlags extends ModelFlags {
   readonly parallel: number;
   readonly queue: number;
   readonly maxSeconds: number;
+  readonly targetGap: number;
   readonly maxNewTokens: number;
   readonly maxBody: number;
   readonly drainSeconds: number;
@@ -39,6 +40,12 @@ export function addServe(program: Command, signal: AbortSignal): void {
     .option("--alias <name>", "name that the model answers to (default: that of its folder or id); repeatable", several)
     .option("--parallel <n>", "sessions at once; each takes its memory once", whole(1, 2 ** 16), 16)
     .option("--queue <n>", "requests that may wait for a session; others get 429", whole(0), 64)
+    .option(
+      "--target-gap <ms>",
+      "about how long one that answers waits for its next token while others' prompts are read",
+      real(1, 3.6e6),
+      100,
+    )
     .option("--max-seconds <n>", "longest time of an answer, in seconds", whole(1), 600)
     .option("-n, --max-new-tokens <n>", "most tokens of an answer, if the request does not say", whole(1), 4096)
     .option("--max-body <MiB>", "largest body", real(0.001, 4096), 16)
@@ -79,7 +86,7 @@ async function serveModel(
 ): Promise<void> {
   const stages = new Stages();
   const chatTemplate = flags.template === undefined ? undefined : await readText(flags.template);
-  const loading = { ...loadOptions(flags, signal, stages), maxSessions: flags.parallel };
+  const loading = { ...loadOptions(flags, signal, stages), maxSessions: flags.parallel, targetGap: flags.targetGap };
   // The engine is in a worker, so that requests are heard while steps run.
   const options = { ...loading, nGlobal: await pinnedTokens(where, loading), worker: true };
   let model = await load(where, options);
