@@ -31,6 +31,11 @@ export function compileGrammar(definition: ResponseFormat, vocabulary: TokenVoca
   return new Grammar(compileRules(rulesOf(definition)), vocabulary, JSON.stringify(definition));
 }
 
+/** Throws what compileGrammar would throw for any vocabulary. */
+export function checkFormat(definition: ResponseFormat): void {
+  compileRules(rulesOf(definition));
+}
+
 function rulesOf(definition: ResponseFormat): Rules {
   switch (definition?.type) {
     case "json_schema":

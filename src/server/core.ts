@@ -1,3 +1,4 @@
+import { checkFormat, type ResponseFormat } from "../grammar/index.ts";
 import type { ChatStore, ReplyOptions } from "../session/chat.ts";
 import type { Model } from "../session/model.ts";
 import type { ChatOptions, Message } from "../tokenizer/chat.ts";
@@ -60,6 +61,7 @@ export class Core {
     const store = this.#storeOf(task);
     const options = { ...this.#rendering, ...task.options, ...(tools ? { tools } : {}), responseFormat, store };
     const ending = this.#limited(signal);
+    if (responseFormat) this.#check(responseFormat);
     const leave = await this.admission.enter(ending);
     const { model } = this;
     const source = answer(model, { ...task, options }, ending);
@@ -91,6 +93,15 @@ export class Core {
       ending.removeEventListener("abort", release);
       release();
       this.#metrics.duration.add((performance.now() - started) / 1000, this.#labels(task));
+    }
+  }
+
+  /** What cannot be enforced is refused before a request waits: the head of a stream may be sent meanwhile. */
+  #check(format: ResponseFormat): void {
+    try {
+      checkFormat(format);
+    } catch (error) {
+      throw asApiError(error);
     }
   }
 
