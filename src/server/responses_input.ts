@@ -1,44 +1,42 @@
 import * as z from "zod/mini";
 import type { Message } from "../tokenizer/chat.ts";
-import { refused } from "./errors.ts";
 import { argumentsOf, contentParts, textOf } from "./messages.ts";
 import { maybe, text } from "./schemas.ts";
 
-const item = z.looseObject({
-  type: maybe(text()),
-  role: maybe(
-    z.enum(["system", "developer", "user", "assistant", "tool"], "system, developer, user, assistant or tool"),
-  ),
-  content: maybe(z.union([text(), contentParts])),
-  call_id: maybe(text()),
-  name: maybe(text()),
-  arguments: maybe(text()),
-  output: maybe(z.union([text(), contentParts])),
-});
+const content = maybe(z.union([text(), contentParts]));
+const KINDS = "message, function_call, function_call_output or reasoning";
+
+const item = z.union([
+  z.looseObject({
+    type: maybe(z.literal("message", KINDS)),
+    role: z.enum(["system", "developer", "user", "assistant", "tool"], "system, developer, user, assistant or tool"),
+    content,
+  }),
+  z.looseObject({
+    type: z.literal("function_call"),
+    call_id: maybe(text()),
+    name: text().check(z.minLength(1, "a name")),
+    arguments: maybe(text()),
+  }),
+  z.looseObject({ type: z.literal("function_call_output"), call_id: maybe(text()), output: content }),
+  z.looseObject({ type: z.literal("reasoning") }),
+]);
 
 /** What a response is asked for with: a text, or items. */
-export const responseInput = z.union([text(), z.array(item, "a list of items")], "a string or a list of items");
+export const responseInput = z.union([text(), z.array(item, "a list of items")]);
 
 /** Items as chat templates read them: calls are part of the assistant's message before them. */
 export function messagesOfInput(input: z.output<typeof responseInput>): Message[] {
   if (typeof input === "string") return [{ role: "user", content: input }];
   const messages: Message[] = [];
-  for (const [i, item] of input.entries()) {
-    const path = `input[${i}]`;
-    const type = item.type ?? "message";
-    if (type === "message") {
-      if (!item.role) throw refused(`${path}.role`, "system, developer, user or assistant", item.role);
-      const role = item.role === "developer" ? "system" : item.role;
-      messages.push({ role, content: textOf(item.content) });
-    } else if (type === "function_call") {
-      const { call_id: id, name } = item;
-      if (!name) throw refused(`${path}.name`, "a string", name);
-      addCall(messages, { id: id ?? "", name, arguments: item.arguments ?? "" });
-    } else if (type === "function_call_output") {
-      const content = textOf(item.output);
-      messages.push({ role: "tool", content, ...(item.call_id ? { tool_call_id: item.call_id } : {}) });
-    } else if (type !== "reasoning") {
-      throw refused(`${path}.type`, "message, function_call, function_call_output or reasoning", type);
+  for (const item of input) {
+    if (item.type === "function_call") {
+      addCall(messages, { id: item.call_id ?? "", name: item.name, arguments: item.arguments ?? "" });
+    } else if (item.type === "function_call_output") {
+      const id = item.call_id ? { tool_call_id: item.call_id } : {};
+      messages.push({ role: "tool", content: textOf(item.output), ...id });
+    } else if (item.type !== "reasoning") {
+      messages.push({ role: item.role === "developer" ? "system" : item.role, content: textOf(item.content) });
     }
   }
   return messages;
