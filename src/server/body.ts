@@ -77,10 +77,15 @@ function deepest(issue: z.core.$ZodIssue): Fault {
   if (issue.code !== "invalid_union" || issue.message !== "Invalid input") return own;
   const faults = issue.errors.filter((errors) => errors.length > 0).map((errors) => deepest(errors[0]!));
   const best = faults.reduce<Fault | undefined>(
-    (best, fault) => (!best || fault.path.length > best.path.length ? fault : best),
+    (best, fault) => (!best || rank(fault) > rank(best) ? fault : best),
     undefined,
   );
   return best && best.path.length > 0 ? { ...best, path: [...issue.path, ...best.path] } : own;
+}
+
+/** How far a kind got; one of another type is meant less than one of which something else is wrong. */
+function rank({ path }: Fault): number {
+  return path.length - (path.at(-1) === "type" ? 0.5 : 0);
 }
 
 /** What a schema's own message says was expected, or zod's name of the type. */

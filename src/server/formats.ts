@@ -3,7 +3,7 @@ import type { ResponseFormat } from "../grammar/index.ts";
 import type { Tool } from "../tools/tools.ts";
 import { refused } from "./errors.ts";
 
-const schema = z.union([z.looseObject({}), z.boolean()], "a JSON schema");
+const schema = z.union([z.looseObject({}), z.literal(true)], "a JSON schema that some text is valid by");
 
 const TYPES = "text, json_object or json_schema";
 const bySchema = z.literal("json_schema", TYPES);

@@ -4,27 +4,33 @@ import { openaiError, refused } from "./errors.ts";
 import { chatFormat, formatOf } from "./formats.ts";
 import { messages, messagesOf } from "./messages.ts";
 import { chatLogprobs, finishReason, timingsOf, usageOf } from "./openai_usage.ts";
-import { maybe, sampling, samplingOptions, whole } from "./schemas.ts";
+import { maybe, sampling, samplingOptions, whole, without } from "./schemas.ts";
 import { coreOf, newId, type Service } from "./service.ts";
 import { SSE_PING, SSE_TYPE, sse, streamed } from "./stream.ts";
 import { type Gathered, gather, type ReplyEvent, type Task } from "./task.ts";
 import { toolChoice, tools, toolsOf } from "./tools.ts";
 
 /** The body of /v1/chat/completions. */
-export const chatBody = z.looseObject({
-  ...sampling,
-  messages,
-  max_tokens: maybe(whole(1)),
-  max_completion_tokens: maybe(whole(1)),
-  logprobs: maybe(z.boolean("true or false")),
-  top_logprobs: maybe(whole(0, 20)),
-  response_format: maybe(chatFormat),
-  tools: maybe(tools),
-  tool_choice: maybe(toolChoice),
-  parallel_tool_calls: maybe(z.boolean("true or false")),
-  chat_template_kwargs: maybe(z.record(z.string(), z.unknown(), "variables of the chat template")),
-  store: maybe(z.boolean("true or false")),
-});
+export const chatBody = without(
+  z.looseObject({
+    ...sampling,
+    messages,
+    max_tokens: maybe(whole(1)),
+    max_completion_tokens: maybe(whole(1)),
+    logprobs: maybe(z.boolean("true or false")),
+    top_logprobs: maybe(whole(0, 20)),
+    response_format: maybe(chatFormat),
+    tools: maybe(tools),
+    tool_choice: maybe(toolChoice),
+    parallel_tool_calls: maybe(z.boolean("true or false")),
+    chat_template_kwargs: maybe(z.record(z.string(), z.unknown(), "variables of the chat template")),
+    store: maybe(z.boolean("true or false")),
+  }),
+  {
+    required: ["top_logprobs"],
+    properties: { top_logprobs: { minimum: 1, type: "integer" }, logprobs: { not: { const: true } } },
+  },
+);
 
 type ChatBody = z.output<typeof chatBody>;
 

@@ -4,7 +4,7 @@ import { readBody } from "./body.ts";
 import { refused } from "./errors.ts";
 import { errorEvent } from "./openai_chat.ts";
 import { finishReason, timingsOf, usageOf } from "./openai_usage.ts";
-import { ids, maybe, sampling, samplingOptions, text, whole } from "./schemas.ts";
+import { ids, maybe, sampling, samplingOptions, text, whole, without } from "./schemas.ts";
 import { coreOf, newId, type Service } from "./service.ts";
 import { SSE_PING, SSE_TYPE, sse, streamed } from "./stream.ts";
 import { type ChosenLikely, type Gathered, gather, type ReplyEvent, type Task } from "./task.ts";
@@ -13,18 +13,24 @@ import { type ChosenLikely, type Gathered, gather, type ReplyEvent, type Task } 
 const MAX_TOKENS = 16;
 
 /** The body of /v1/completions. */
-export const completionBody = z.looseObject({
-  ...sampling,
-  prompt: z.union(
-    [text(), ids, z.array(z.union([text(), ids])).check(z.length(1))],
-    "a string, a list of token ids, or a list of one of them",
-  ),
-  max_tokens: maybe(whole(0)),
-  logprobs: maybe(whole(0, 20)),
-  echo: maybe(z.boolean("true or false")),
-  suffix: maybe(z.literal("", "none, as text is only continued")),
-  best_of: maybe(z.literal(1, "1")),
-});
+export const completionBody = without(
+  z.looseObject({
+    ...sampling,
+    prompt: z.union(
+      [text(), ids, z.array(z.union([text(), ids])).check(z.length(1, "one text"))],
+      "a string, a list of token ids, or a list of one of them",
+    ),
+    max_tokens: maybe(whole(0)),
+    logprobs: maybe(whole(0, 20)),
+    echo: maybe(z.boolean("true or false")),
+    suffix: maybe(z.literal("", "none, as text is only continued")),
+    best_of: maybe(z.literal(1, "1")),
+  }),
+  {
+    required: ["echo", "logprobs"],
+    properties: { echo: { const: true }, logprobs: { type: "integer" } },
+  },
+);
 
 type CompletionBody = z.output<typeof completionBody>;
 

@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
 import type { Message } from "../tokenizer/chat.ts";
 import { readBody } from "./body.ts";
-import { ApiError, asApiError, openaiError } from "./errors.ts";
+import { ApiError, asApiError, openaiError, refused } from "./errors.ts";
 import { formatOf, responseTextFormat } from "./formats.ts";
 import { historyOf, type Turn } from "./response_store.ts";
 import { type OutputItem, type ResponseEvent, ResponseItems } from "./responses_events.ts";
@@ -92,10 +92,12 @@ function taskOf(body: ResponseBody, { before, messages }: Asked, service: Servic
   const format = body.text?.format;
   const responseFormat = formatOf("text.format", format?.type, format?.schema, tools);
   const system = body.instructions ? [{ role: "system", content: body.instructions }] : [];
+  const prompt = [...system, ...historyOf(before), ...messages];
+  if (prompt.length === 0) throw refused("input", "a message, or instructions", "none");
   const likely = body.include?.includes("message.output_text.logprobs") || body.top_logprobs;
   return {
     operation: "chat",
-    prompt: [...system, ...historyOf(before), ...messages],
+    prompt,
     ...{ tools, forced },
     options: {
       responseFormat,

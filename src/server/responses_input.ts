@@ -7,34 +7,46 @@ import type { ResponseStore } from "./response_store.ts";
 import { responseOfItem } from "./responses_events.ts";
 import { maybe, text } from "./schemas.ts";
 
-const item = z.looseObject({
-  type: maybe(text()),
-  id: maybe(text()),
-  role: maybe(
-    z.enum(["system", "developer", "user", "assistant", "tool"], "system, developer, user, assistant or tool"),
-  ),
-  content: maybe(z.union([text(), contentParts])),
-  call_id: maybe(text()),
-  name: maybe(text()),
-  arguments: maybe(text()),
-  output: maybe(z.union([text(), contentParts])),
-});
+const content = maybe(z.union([text(), contentParts]));
+const KINDS = "message, function_call, function_call_output, item_reference or reasoning";
+
+const items = [
+  z.looseObject({
+    type: maybe(z.literal("message", KINDS)),
+    role: z.enum(["system", "developer", "user", "assistant", "tool"], "system, developer, user, assistant or tool"),
+    content,
+  }),
+  z.looseObject({
+    type: z.literal("function_call"),
+    call_id: maybe(text()),
+    name: text().check(z.minLength(1, "a name")),
+    arguments: maybe(text()),
+  }),
+  z.looseObject({ type: z.literal("function_call_output"), call_id: maybe(text()), output: content }),
+  z.looseObject({ type: z.literal("reasoning") }),
+] as const;
+
+/** An item of a stored response. */
+const reference = z.looseObject({ type: z.literal("item_reference"), id: text() });
 
 /** What a response is asked for with: a text, or items. */
-export const responseInput = z.union([text(), z.array(item, "a list of items")], "a string or a list of items");
+export const responseInput = z.union([text(), z.array(z.union([...items, reference]), "a list of items")]);
 
-type ResponseInput = z.output<typeof responseInput>;
+type Item = z.output<(typeof items)[number]>;
 
 /**
  * Items in the place of references to them, by which clients spare sending what a stored response has. Throws ApiError for
  * a reference to none.
  */
-export async function withItems(input: ResponseInput, responses: ResponseStore): Promise<ResponseInput> {
+export async function withItems(
+  input: z.output<typeof responseInput>,
+  responses: ResponseStore,
+): Promise<string | Item[]> {
   if (typeof input === "string") return input;
   const items = input.map(async (item, i) => {
     if (item.type !== "item_reference") return item;
-    const turn = await responses.get(responseOfItem(item.id ?? "") ?? "");
-    const { output = [] } = (turn?.response ?? {}) as { readonly output?: typeof input };
+    const turn = await responses.get(responseOfItem(item.id) ?? "");
+    const { output = [] } = (turn?.response ?? {}) as { readonly output?: readonly Item[] };
     const found = output.find(({ id }) => id === item.id);
     if (found) return found;
     throw refused(`input[${i}].id`, "an item of a stored response", item.id, "item_not_found");
@@ -43,25 +55,17 @@ export async function withItems(input: ResponseInput, responses: ResponseStore):
 }
 
 /** Items as chat templates read them: calls are part of the assistant's message before them. */
-export function messagesOfInput(input: ResponseInput): Message[] {
+export function messagesOfInput(input: string | readonly Item[]): Message[] {
   if (typeof input === "string") return [{ role: "user", content: input }];
   const messages: Message[] = [];
-  for (const [i, item] of input.entries()) {
-    const path = `input[${i}]`;
-    const type = item.type ?? "message";
-    if (type === "message") {
-      if (!item.role) throw refused(`${path}.role`, "system, developer, user or assistant", item.role);
-      const role = item.role === "developer" ? "system" : item.role;
-      messages.push({ role, content: textOf(item.content) });
-    } else if (type === "function_call") {
-      const { call_id: id, name } = item;
-      if (!name) throw refused(`${path}.name`, "a string", name);
-      addCall(messages, { id: id ?? "", name, arguments: item.arguments ?? "" });
-    } else if (type === "function_call_output") {
-      const content = textOf(item.output);
-      messages.push({ role: "tool", content, ...(item.call_id ? { tool_call_id: item.call_id } : {}) });
-    } else if (type !== "reasoning") {
-      throw refused(`${path}.type`, "message, function_call, function_call_output, item_reference or reasoning", type);
+  for (const item of input) {
+    if (item.type === "function_call") {
+      addCall(messages, { id: item.call_id ?? "", name: item.name, arguments: item.arguments ?? "" });
+    } else if (item.type === "function_call_output") {
+      const id = item.call_id ? { tool_call_id: item.call_id } : {};
+      messages.push({ role: "tool", content: textOf(item.output), ...id });
+    } else if (item.type !== "reasoning") {
+      messages.push({ role: item.role === "developer" ? "system" : item.role, content: textOf(item.content) });
     }
   }
   return messages;

@@ -28,6 +28,12 @@ export const strings = z.union(
 /** Token ids. */
 export const ids = z.array(whole(0)).check(z.minLength(1, "at least one token id"));
 
+/** Tells /openapi.json which fields of a body do not go together, as JSON Schema; the route refuses them. */
+export function without<T extends z.ZodMiniType>(schema: T, not: object): T {
+  z.globalRegistry.add(schema, { not });
+  return schema;
+}
+
 /** Which tokens are chosen: fields that OpenAI's routes share, and those that llama-server and vLLM add. */
 export const sampling = {
   model: maybe(text()),

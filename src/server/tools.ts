@@ -7,7 +7,7 @@ const name = text().check(z.minLength(1, "a name"));
 const described = { name, description: maybe(text()), parameters: maybe(z.looseObject({})) };
 const isFunction = z.literal("function");
 /** Kinds other than functions are the hosts' own, and left out. */
-const other = z.looseObject({ type: text().check(z.regex(/^(?!function$)/, "function")) });
+const other = z.looseObject({ type: text().check(z.regex(/^(?!function$)/, { error: "function", abort: true })) });
 
 /** Tools of a chat. */
 export const tools = z.array(

@@ -13,6 +13,7 @@ afterAll(removeTemporary);
 /** FULL=1 asks as much as the project promises. */
 const REQUESTS = process.env.FULL ? 1000 : 60;
 const INTERRUPTED = 130;
+const ENDLESS = { prompt: "a", max_tokens: 1e9, ignore_eos: true };
 
 // biome-ignore lint/suspicious/noExplicitAny: bodies of every route
 type Json = any;
@@ -138,11 +139,8 @@ test("killed, cut off and interrupted, it goes on when it is given again", async
   const workers = [...command, "--workers", "2"];
   const killed = start(workers, "ignore");
   await written(killed, out, REQUESTS / 6);
-  const orphans = childrenOf(killed.pid);
-  expect(orphans.length).toBe(2);
   killed.kill("SIGKILL");
   await killed.exited;
-  while (orphans.some(isRunning)) await Bun.sleep(10);
   let kept = linesOf(out);
   // As if the machine had stopped within a line.
   const cut = kept[0]!.replace(/"custom_id":"[^"]*"/, '"custom_id":"request 59"').slice(0, -1);
@@ -165,14 +163,24 @@ test("killed, cut off and interrupted, it goes on when it is given again", async
   expect((await good([...command, "-m", "/nonexistent"])).err).toBe(`${REQUESTS} results are in ${out}\n`);
 });
 
+test("workers end with the process that has started them, whatever they are at", async () => {
+  const endless = { custom_id: "endless", method: "POST", url: "/v1/completions", body: ENDLESS };
+  const { file, out } = fileOf([endless, ...asked.slice(0, 4)]);
+  const child = start(["batch", file, "--workers", "2"], "ignore");
+  await written(child, out, 4);
+  const workers = childrenOf(child.pid);
+  expect(workers.length).toBe(2);
+  child.kill("SIGKILL");
+  while (workers.some(isRunning)) await Bun.sleep(10);
+});
+
 test("a request that processes end with, again and again, is an error, and others are not", async () => {
   const pool = new BatchWorkers(2, {
     ...{ where: EMBEDDED, names: ["story"], parallel: 2, maxNewTokens: 10, loading: { threads: 1 } },
   });
   try {
-    const endless = { prompt: "a", max_tokens: 1e9, ignore_eos: true };
     let outcome: unknown;
-    pool.answer({ url: "/v1/completions", body: endless }).then((ended) => {
+    pool.answer({ url: "/v1/completions", body: ENDLESS }).then((ended) => {
       outcome = ended;
     });
     while (outcome === undefined) {

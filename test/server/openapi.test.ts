@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import Ajv2020 from "ajv/dist/2020";
 import { routesOf } from "../../src/server/routes.ts";
-import { type Json, json, type Started, start } from "./serving.ts";
+import { type Json, json, post, type Started, start } from "./serving.ts";
 
 let started: Started;
 beforeAll(async () => {
@@ -30,4 +31,33 @@ test("another method on a path is 405 and says which are allowed, another path i
     expect(response.headers.get("allow")!.split(", ")).toEqual(expect.arrayContaining(allowed));
   }
   expect((await fetch(`${started.url}/v2/none`)).status).toBe(404);
+});
+
+test.each([
+  [
+    "/v1/chat/completions",
+    { messages: [{ role: "user", content: [{ type: "text" }] }] },
+    "messages[0].content[0].text",
+  ],
+  ["/v1/chat/completions", { messages: [{ role: "user", content: 5 }] }, "messages[0].content"],
+  ["/v1/chat/completions", { messages: [{ role: "user" }], tools: [{ type: "function" }] }, "tools[0].function"],
+  ["/v1/chat/completions", { messages: [{ role: "user" }], top_logprobs: 1 }, "top_logprobs"],
+  ["/v1/completions", { prompt: ["a", "b"] }, "prompt"],
+  ["/v1/completions", { prompt: "a", suffix: "b" }, "suffix"],
+  ["/v1/completions", { prompt: "a", echo: true, logprobs: 0 }, "logprobs"],
+  ["/v1/responses", { input: [{ type: "function_call" }] }, "input[0].name"],
+  ["/v1/responses", { input: [{ type: "image" }] }, "input[0].type"],
+  ["/v1/responses", { input: [] }, "input"],
+  ["/v1/responses", { input: "a", background: true }, "background"],
+  ["/api/chat", { model: "story", messages: [{ role: "user", images: ["a"] }] }, undefined],
+])("%s refuses %j by name, and the document knows", async (path, body, param) => {
+  const response = await post(`${started.url}${path}`, body);
+  expect(response.status).toBe(400);
+  const { error } = await json(response);
+  expect(error.param).toBe(param);
+  // Whether there has to be something in an input depends on what else there is.
+  if (path === "/v1/responses" && param === "input") return;
+  const { paths } = await json(fetch(`${started.url}/openapi.json`));
+  const valid = new Ajv2020({ strict: false }).compile(paths[path].post.requestBody.content["application/json"].schema);
+  expect(valid(body)).toBe(false);
 });
