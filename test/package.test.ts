@@ -28,6 +28,7 @@ test("every entry is named by package.json, those of Deno by jsr.json", () => {
     ".": source(deno.default),
     "./embedded": source(manifest.exports["./embedded"].default.default),
     "./server": source(manifest.exports["./server"].default),
+    "./stores": source(manifest.exports["./stores"].default),
     "./ai-sdk": source(manifest.exports["./ai-sdk"].default),
   });
 });

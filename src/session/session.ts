@@ -201,15 +201,15 @@ export class Session {
   async #choose(tally: Tally, stream: TokenStream, settings: Settings, final: boolean): Promise<GeneratedToken> {
     if (this.#current !== tally) throw new OptionError("another generation has begun in the session");
     const { value } = await stream.next();
-    const { logitsHash, ...token } = value as ChosenToken;
+    const { id, logprob, position, top, logitsHash } = value as ChosenToken;
     tally.logitsHash = logitsHash;
     tally.newTokens++;
     tally.full = tally.newTokens >= settings.maxNewTokens || tally.milliseconds > 1000 * (settings.maxTime ?? Infinity);
-    const isStopToken = settings.stopTokens.has(token.id);
-    let { text, stopped } = this.#text.generate(token.id, isStopToken);
+    const isStopToken = settings.stopTokens.has(id);
+    let { text, stopped } = this.#text.generate(id, isStopToken);
     if (!stopped && (isStopToken || tally.full)) text += this.#text.end(final);
     if (isStopToken || stopped) tally.finishReason = "stop";
-    return { ...token, text };
+    return { id, text, logprob, position, ...(top && { top }) };
   }
 
   /** Reads tokens; on abort, those that were read stay read. */

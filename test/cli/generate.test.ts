@@ -139,6 +139,7 @@ describe("standard error", () => {
       ...{
         model: TINY,
         modelType: "llama",
+        modelHash: expect.stringMatching(/^[0-9a-f]{16}$/),
         trainedLength: 64,
         runtime: `bun ${Bun.version}`,
         kernels: expect.stringMatching(/^s\w+-\w+$/),
