@@ -233,7 +233,7 @@ describe("claims", () => {
     const steps = stepsOf("models/long", setting);
     expect(steps.map(({ name }) => name)).toEqual(["end", "curve", "diagnose", "passkey"]);
     expect(shown(steps[1]!)).toBe(
-      "lambent eval nll --text a --length 65536 --policies lambda,lambda:1024,lambda:512,full,window,sinks,lambda-only,ceiling-only --n-local 4096 --model models/long",
+      "lambent eval nll --text a --length 65536 --every 8 --policies lambda,lambda:1024,lambda:512,full,window,sinks,lambda-only,ceiling-only --n-local 4096 --model models/long",
     );
     expect(shown(steps[0]!)).toContain("--text a b c --length 36864 --from 32768 --policies lambda,full,retruncation");
   });
