@@ -34,7 +34,7 @@ const HERE = (path: string) => fileURLToPath(new URL(`../../${path}`, import.met
 const MODELS = ["lambent-gptj-6m", "lambent-llama-5m", "lambent-mpt-5m"].map((name) => HERE(`models/${name}`));
 const TEXTS = HERE("models/texts");
 const DOCS = HERE("docs");
-const QUICK_STREAM = 20_000;
+const QUICK_STREAM = 12_000;
 
 export function addReproduce(program: Command, signal: AbortSignal): void {
   program

@@ -70,7 +70,7 @@ function shortSteps({ texts, latex, trainedLength: p, streamTokens, quick }: Set
   const end = (length: number) => fromTheEnd(length, 1024);
   const steps: Part[] = [];
   if (quick) {
-    steps.push(step("end", "nll", [...NLL, ...text, ...end(8 * p), "--policies", "lambda,retruncation,full"]));
+    steps.push(step("end", "nll", [...NLL, ...text, ...end(4 * p), "--policies", "lambda,retruncation,full"]));
   } else {
     const pair = ["--policies", "lambda,retruncation"];
     const curves = ["--length", `${16 * p}`, "--policies", "lambda,full,window,retruncation"];
