@@ -76,7 +76,7 @@ export class Batch {
   readonly #machine: Machine;
   readonly #plan: Plan;
   readonly #pace: Pace;
-  /** Whether a session read a single token in the last step: it may be back in a moment. */
+  /** Whether a session had a single token to read in the last step, the one that it had chosen: it may be back in a moment. */
   #generates = false;
   #queue: Queued[] = [];
   /** Made so far. */
@@ -137,9 +137,9 @@ export class Batch {
     const first = this.#queue[0] as Queued;
     const open = first.work.alone ? [first] : this.#queue.filter(({ work }) => !work.alone);
     const { chunkSize, logitsRows } = this.#plan.options;
-    const single = open.some(({ work, read }) => neededOf(work) === read + 1);
-    const rows = single || this.#generates ? Math.max(open.length, this.#pace.rows) : chunkSize;
-    this.#generates = single;
+    const generates = open.some(({ work }) => neededOf(work) === 1);
+    const rows = generates || this.#generates ? Math.max(open.length, this.#pace.rows) : chunkSize;
+    this.#generates = generates;
     const left = { rows: Math.min(chunkSize, rows), logitsRows };
     const shares: Share[] = [];
     for (const queued of open) {
