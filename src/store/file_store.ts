@@ -31,7 +31,7 @@ interface Version {
  * Values as files, for any number of processes in one folder (of a file system with hard links). A key is a folder, each
  * version in it a file named by a number; the highest is valid. A version is written elsewhere, then linked to the next
  * number, which only one of several can do: nothing is locked, and a process may be killed at any moment. An empty file is
- * what is deleted; it stays for an hour, so that numbers are not used again while somebody compares them. The time of a
+ * what is deleted; it stays for an hour, so that numbers are not used again while another process compares them. The time of a
  * file's last change is when it would expire if it was put at its last use, the order in which values are evicted.
  */
 export function fileStore(folder: string, options: FileStoreOptions = {}): SessionStore {
@@ -114,9 +114,8 @@ class FileStore implements SessionStore {
   }
 
   #place(key: string): string {
-    checkKey(key);
     // None is called as NEW is.
-    return `${this.#folder}/${encodeURIComponent(key).replaceAll(".", "%2E")}`;
+    return `${this.#folder}/${encodeURIComponent(checkKey(key)).replaceAll(".", "%2E")}`;
   }
 
   async #newest(place: string): Promise<Version | undefined> {

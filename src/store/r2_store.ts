@@ -32,10 +32,7 @@ export interface R2StoreOptions {
  * const store = r2Store(env.SESSIONS);
  */
 export function r2Store(bucket: R2Binding, { prefix = "" }: R2StoreOptions = {}): SessionStore {
-  const keyOf = (key: string) => {
-    checkKey(key);
-    return prefix + key;
-  };
+  const keyOf = (key: string) => prefix + checkKey(key);
   const write = async (key: string, bytes: Uint8Array, ttl: number | undefined, onlyIf?: object) => {
     const customMetadata = ttl === undefined ? {} : { expires: `${expiryOf(ttl)}` };
     return (await bucket.put(keyOf(key), bytes, { customMetadata, ...(onlyIf ? { onlyIf } : {}) }))?.etag;

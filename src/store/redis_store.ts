@@ -28,10 +28,7 @@ return 1`;
  * const store = redisStore(new Redis("redis://127.0.0.1:6379")); // of ioredis
  */
 export function redisStore(client: RedisClient, { prefix = "lambent:" }: RedisStoreOptions = {}): SessionStore {
-  const keyOf = (key: string) => {
-    checkKey(key);
-    return prefix + key;
-  };
+  const keyOf = (key: string) => prefix + checkKey(key);
   return {
     async get(key: string): Promise<Stored | undefined> {
       const [version, bytes] = (await client.callBuffer("HMGET", [keyOf(key), "v", "d"])) as (Buffer | null)[];

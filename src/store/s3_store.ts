@@ -24,10 +24,7 @@ export interface S3StoreOptions {
  */
 export function s3Store(client: SigningClient, bucket: string, { prefix = "" }: S3StoreOptions = {}): SessionStore {
   const place = bucket.replace(/\/+$/, "");
-  const urlOf = (key: string) => {
-    checkKey(key);
-    return `${place}/${(prefix + key).split("/").map(encodeURIComponent).join("/")}`;
-  };
+  const urlOf = (key: string) => `${place}/${(prefix + checkKey(key)).split("/").map(encodeURIComponent).join("/")}`;
   const ask = async (url: string, init: RequestInit, known: readonly number[]): Promise<Response> => {
     const response = await client.fetch(url, init);
     if (response.ok || known.includes(response.status)) return response;

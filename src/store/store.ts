@@ -29,10 +29,10 @@ export interface SessionStore {
   list(prefix: string): Promise<string[]>;
 }
 
-/** Throws OptionError for a key that is none. */
-export function checkKey(key: string): void {
+/** A key as it is. Throws OptionError for one that is none. */
+export function checkKey(key: string): string {
   // Addresses give "." and ".." a meaning of their own.
-  if (typeof key === "string" && /^[\w.:/-]{1,200}$/.test(key) && !/(^|\/)\.\.?(\/|$)/.test(key)) return;
+  if (typeof key === "string" && /^[\w.:/-]{1,200}$/.test(key) && !/(^|\/)\.\.?(\/|$)/.test(key)) return key;
   throw new OptionError(mismatch("key", "1 to 200 letters, digits and . _ - : /, no part . or ..", key));
 }
 
