@@ -24,6 +24,9 @@ export interface CoreLimits {
   readonly states?: ChatStore | undefined;
 }
 
+/** Formats that are known to be good: compiling a large one takes tens of ms, on the thread that answers all. */
+const MOST_CHECKED = 8;
+
 /** A model as it is served: tasks in, events out, as many at once as it has sessions. */
 export class Core {
   readonly name: string;
@@ -33,6 +36,8 @@ export class Core {
   readonly #maxSeconds: number;
   readonly #rendering: { readonly chatTemplate?: string };
   readonly #states: ChatStore | undefined;
+  /** Formats that were checked, the latest ones: most clients ask for the same again. */
+  readonly #checked = new Set<string>();
 
   constructor(name: string, model: Model, metrics: Metrics, limits: CoreLimits) {
     const { maxSessions, maxQueued, maxSeconds, chatTemplate, reload, states } = limits;
@@ -98,11 +103,15 @@ export class Core {
 
   /** What cannot be enforced is refused before a request waits: the head of a stream may be sent meanwhile. */
   #check(format: ResponseFormat): void {
+    const definition = JSON.stringify(format);
+    if (this.#checked.has(definition)) return;
     try {
       checkFormat(format);
     } catch (error) {
       throw asApiError(error);
     }
+    this.#checked.add(definition);
+    if (this.#checked.size > MOST_CHECKED) this.#checked.delete(this.#checked.values().next().value as string);
   }
 
   /** A signal, and the end of the time that a request may take. */
