@@ -71,7 +71,7 @@ export class LambentLanguageModel implements LanguageModelV4 {
     return { stream };
   }
 
-  /** The parts of an answer, `finish` last. An abort gives the session back at once, even if nobody reads on. */
+  /** The parts of an answer, `finish` last. An abort gives the session back at once, also where it is not read on. */
   async *#parts(
     { messages, options, answer }: Call,
     { abortSignal: signal, includeRawChunks }: LanguageModelV4CallOptions,

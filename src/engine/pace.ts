@@ -15,7 +15,7 @@ export class Pace {
     return Math.max(1, Math.floor(this.#rows));
   }
 
-  /** A step of so many rows took `ms`. Those of far fewer rows, which cost what one row does, say nothing. */
+  /** A step of `rows` rows took `ms`. Steps of far fewer rows are ignored: they cost about what one row does. */
   took(rows: number, ms: number): void {
     if (2 * rows >= this.#rows) this.#rows = Math.max(1, rows * Math.min(2, this.#target / ms));
   }

@@ -41,7 +41,7 @@ export class Renewal {
     return this.#loading;
   }
 
-  /** Hears of an error of a model. Throws ApiError 503 if its engine has ended and there is or will be another one. */
+  /** Takes an error of a model. Throws ApiError 503 if its engine has ended and there is or will be another one. */
   hear(error: unknown, model: Model): void {
     if (!this.#reload || !hasEnded(error) || this.#stopping.signal.aborted) return;
     if (model === this.#model && !this.#loading) void this.#renew(this.#reload, error);
