@@ -65,12 +65,13 @@ describe("eval nll", () => {
   });
 
   test("from a position on, the same numbers", async () => {
-    const args = ["--model", LLAMA, "--length", "900", "--policies", "lambda,retruncation,full", "--text", texts[1]!];
+    const small = ["--length", "400", "--n-local", "64", "--window", "64"];
+    const args = ["--model", LLAMA, ...small, "--policies", "lambda,retruncation,full", "--text", texts[1]!];
     await good(nll("all", ...args));
-    for (const from of [300, 700, 899]) {
+    for (const from of [100, 300, 399]) {
       await good(nll(`from${from}`, ...args, "--from", `${from}`));
       for (const [policy, { shape, data }] of tensorsOf(`from${from}`)) {
-        expect(shape).toEqual([1, 900 - from]);
+        expect(shape).toEqual([1, 400 - from]);
         expect([...data]).toEqual([
           ...tensorsOf("all")
             .get(policy)!
@@ -81,7 +82,7 @@ describe("eval nll", () => {
   });
 
   test("where one of several spans is scored, its numbers, and the table is of these tokens", async () => {
-    const args = ["--model", LLAMA, "--length", "2200", "--policies", "lambda", "--text", texts[1]!];
+    const args = ["--model", LLAMA, "--length", "2200", "--n-local", "64", "--policies", "lambda", "--text", texts[1]!];
     await good(nll("each", ...args));
     await good(nll("every", ...args, "--every", "2"));
     const spans = [
@@ -105,7 +106,7 @@ describe("eval nll", () => {
   });
 
   test("an interrupted run goes on, and finds what an unbroken one finds", async () => {
-    const args = ["--model", LLAMA, "--length", "560", "--policies", "lambda,window", "--text", ...texts];
+    const args = ["--model", LLAMA, "--length", "200", "--policies", "lambda,window", "--text", ...texts];
     await good(nll("whole", ...args));
     const child = start(nll("cut", ...args), "ignore");
     const journal = join(scratch, "cut/nll.partial/journal.jsonl");
@@ -113,9 +114,9 @@ describe("eval nll", () => {
     child.kill("SIGINT");
     expect(await child.exited).toBe(130);
     expect(await new Response(child.stderr).text()).toContain("the same command goes on");
-    const other = await lambent(nll("cut", ...args, "--length", "559"));
+    const other = await lambent(nll("cut", ...args, "--length", "199"));
     expect(other).toMatchObject({ code: 1 });
-    expect(other.err).toContain("found one with length 560");
+    expect(other.err).toContain("found one with length 200");
     await good(nll("cut", ...args));
     expect(await readFile(join(scratch, "cut/nll.safetensors"))).toEqual(
       await readFile(join(scratch, "whole/nll.safetensors")),
@@ -125,7 +126,7 @@ describe("eval nll", () => {
 
   test("writes a table of several models, and plots", async () => {
     const models = ["lambent-llama-5m", "lambent-mpt-5m"].map((name) => join(MODELS, name));
-    const { out } = await good(nll("two", "--models", ...models, "--length", "600", "--text", texts[0]!, texts[1]!));
+    const { out } = await good(nll("two", "--models", ...models, "--length", "200", "--text", texts[0]!, texts[1]!));
     expect(out).toContain("over re-truncation, 95 % bootstrap: lambda");
     const csv = await readFile(join(scratch, "two/perplexity.csv"), "utf8");
     expect(csv.split("\n")).toHaveLength(1 + 2 * 3 + 1);

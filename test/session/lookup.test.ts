@@ -117,7 +117,7 @@ test.each([false, true])("whatever is asked for, alone and beside others (worker
   };
   const lives = fc.array(fc.tuple(prompt, acts), { minLength: 1, maxLength: 4 });
   const cases = fc.asyncProperty(fc.constantFrom(...FAMILIES), setup, lives, fc.constantFrom(1, 2, 5, 10, 40), run);
-  await fc.assert(cases, { numRuns: worker ? 15 : 80 });
+  await fc.assert(cases, { numRuns: worker ? 8 : 40 });
 });
 
 async function stepsOf(work: () => Promise<unknown>): Promise<number> {

@@ -17,7 +17,7 @@ const proc = existsSync("/proc/self/status");
 if (!proc) console.warn("skipped: resident memory needs /proc/self/status");
 
 /** Tokens of the long text: MEMORY_TOKENS=1000000 is the promise at its full length. */
-const FAR = Number(process.env.MEMORY_TOKENS ?? 100_000);
+const FAR = Number(process.env.MEMORY_TOKENS ?? 50_000);
 
 test.skipIf(!proc).each([
   ["place", 1.01],
