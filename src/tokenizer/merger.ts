@@ -21,14 +21,14 @@ export class MergeList implements Merges {
   /** Bytes of the second token that its product does not have: the continuing_subword_prefix. */
   readonly #skip: number;
   #count = 0;
-  readonly #products: Int32Array;
+  #products: Int32Array;
   /** Bytes of the first part. */
-  readonly #cuts: Int32Array;
+  #cuts: Int32Array;
   /** [tokens + 1] into `#of`: the merges that make a token, the last one first. */
   #starts = new Int32Array(0);
   #of = new Int32Array(0);
 
-  /** `capacity`: how many merges may be added. */
+  /** `capacity`: how many merges there is room for at first. */
   constructor(vocab: Vocabulary, capacity: number, skip = 0) {
     this.#vocab = vocab;
     this.#skip = skip;
@@ -46,6 +46,10 @@ export class MergeList implements Merges {
     const guess = merge > 0 ? (this.#products[merge - 1] as number) : -1;
     const product = this.#vocab.indexOfBytes(bytes, start, end, start2, end2, guess);
     if (product < 0) return false;
+    if (merge === this.#products.length) {
+      this.#products = grown(this.#products);
+      this.#cuts = grown(this.#cuts);
+    }
     this.#products[merge] = product;
     this.#cuts[merge] = end - start;
     this.#count++;
@@ -88,6 +92,13 @@ export class MergeList implements Merges {
   order(): number {
     return 0;
   }
+}
+
+/** A copy with twice the room. */
+function grown(list: Int32Array): Int32Array {
+  const larger = new Int32Array(2 * list.length);
+  larger.set(list);
+  return larger;
 }
 
 /**

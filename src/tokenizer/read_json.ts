@@ -84,7 +84,8 @@ function readVocabulary(scanner: JsonScanner): Vocabulary {
 /** Merges as ["a", "b"], or as "a b". */
 function readMerges(scanner: JsonScanner, vocab: Vocabulary): MergeList {
   const { bytes } = scanner;
-  const merges = new MergeList(vocab, scanner.measure().items);
+  // Mostly there are one to two for each token.
+  const merges = new MergeList(vocab, 2 * vocab.table.count);
   scanner.list("[", () => {
     const isPair = scanner.peek() === BRACKET;
     if (!(isPair ? addPair(scanner, bytes, merges) : addText(scanner, merges))) throw new Unexpected();
