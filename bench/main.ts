@@ -4,6 +4,7 @@ import { detectHost } from "../src/runtime/detect.ts";
 import { provideRuntime } from "../src/runtime/index.ts";
 import { banks } from "./suites/banks.ts";
 import { batch } from "./suites/batch.ts";
+import { chat } from "./suites/chat.ts";
 import { decode } from "./suites/decode.ts";
 import { gemma } from "./suites/gemma.ts";
 import { grammar } from "./suites/grammar.ts";
@@ -14,6 +15,7 @@ import { EMBEDDED, names, numbers, suiteOptions } from "./suites/options.ts";
 import { againstPeers } from "./suites/peers.ts";
 import { quality } from "./suites/quality.ts";
 import { runtimes } from "./suites/runtimes.ts";
+import { serve } from "./suites/serve.ts";
 import { startup } from "./suites/startup.ts";
 import { story } from "./suites/story.ts";
 
@@ -100,6 +102,26 @@ suite("gemma", "Gemma 3 270M as its GGUF stores it, in Bun, Node and Deno, besid
   .option("--rounds <n>", "runs of each, in turns", Number, 3)
   .option("--only <names>", "of bun, node, deno, native, wllama, transformers (default: all)", names)
   .action(gemma);
+suite(
+  "serve",
+  "clients that ask lambent serve at once: tokens per second, first token, longest gap; llama.cpp beside it",
+)
+  .option("--model <where>", "directory or GGUF", EMBEDDED)
+  .option("--threads <n>", "threads", Number, 2)
+  .option("--clients <counts>", "how many at once", numbers, [1, 4, 16, 64])
+  .option("--rounds <n>", "requests of each client", Number, 2)
+  .option("--native", "llama.cpp beside it, which reads GGUF files only")
+  .action(serve);
+suite(
+  "chat",
+  "a long conversation through two routes of lambent serve: time per turn, memory, whether the system turn holds",
+)
+  .option("--model <where>", "directory or GGUF", EMBEDDED)
+  .option("--threads <n>", "threads", Number, 2)
+  .option("--turns <n>", "questions and answers", Number, 200)
+  .option("--window <n>", "nLocal, and the context of llama.cpp", Number, 512)
+  .option("--native", "llama.cpp beside it, which reads GGUF files only")
+  .action(chat);
 program
   .command("story")
   .description("NLL and distinct 4-grams of stories of 4,096 tokens, scored by the model in windows of 512")

@@ -2,9 +2,9 @@ import { install, runNode } from "./child.ts";
 import { type Format, ggufs } from "./gguf.ts";
 import { attempt, type Measured, NEW, type PeerOptions, type PeerResult, PROMPT } from "./result.ts";
 
-const VERSION = "3.22.1";
+export const VERSION = "3.22.1";
 const SYSTEMS: Readonly<Record<string, string>> = { darwin: "mac", win32: "win" };
-const BINARY = `@node-llama-cpp/${SYSTEMS[process.platform] ?? process.platform}-${process.arch}${
+export const BINARY = `@node-llama-cpp/${SYSTEMS[process.platform] ?? process.platform}-${process.arch}${
   process.platform === "darwin" && process.arch === "arm64" ? "-metal" : ""
 }`;
 const FORMATS: readonly Format[] = ["q4_0", "q8_0", "f16"];
