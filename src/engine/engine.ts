@@ -243,7 +243,7 @@ export class Engine {
       const logits = this.logits(session);
       session.hash.update(new Uint8Array(logits.buffer, logits.byteOffset, logits.byteLength));
       const format = alone ? undefined : formatNow(session);
-      const choice = this.#sampler.choose(logits, ...chosenBy(session, alone), session.random, format?.mask);
+      const choice = this.#sampler.choose(logits, ...chosenBy(session, alone), session.random, format);
       hold(session, choice.id);
       format?.take(choice.id);
       return { ...choice, position: session.position };

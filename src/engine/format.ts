@@ -21,9 +21,17 @@ export function formatNow(session: SessionState) {
   const before = goesOn ? last.state : grammar.start();
   return {
     mask: grammar.mask(before),
+    forced: grammar.forcedTokens(before, 1)[0],
     take(token: number): void {
       const state = grammar.advance(before, token);
       session.format = state && { hash, position: position + 1, state };
     },
   };
+}
+
+/** At most so many tokens that a format asks for in any case behind the one that was chosen last. */
+export function forcedNext({ generation, format: last, position }: SessionState, most: number): number[] {
+  const { format } = generation;
+  if (!format || last?.hash !== format.hash || last.position !== position + 1) return [];
+  return format.grammar.forcedTokens(last.state, most);
 }

@@ -1,12 +1,16 @@
 import type { Plan } from "../plan/plan.ts";
 import type { Work } from "./batch.ts";
 import { type Caches, Displaced } from "./caches.ts";
+import { forcedNext } from "./format.ts";
 import { type Logits, nonFinite } from "./logits.ts";
 import type { Choosing } from "./sampler.ts";
 import { advance, type SessionState } from "./state.ts";
 
 /** How many tokens at the end of a text have to be found in it, at least, and at least where the guess before was wrong. */
 const MATCH = { least: 2, doubtful: 4 } as const;
+
+/** The most tokens of a format that a step reads ahead: each keeps its logits, 1 MB of Gemma's. */
+const MOST_FORCED = 4;
 
 /** What a session's last step has read beyond its last token. */
 interface Ahead {
@@ -26,9 +30,9 @@ interface Ahead {
 
 /**
  * Prompt lookup: a step reads not only the token that a session has chosen but also those that may be chosen next, because
- * they followed before. To everyone else the session is as if they had not been read: one that is chosen as it was guessed
- * is taken over with the logits after it, the others are taken out of the cache again. So tokens, logits and snapshots are
- * those of a session that reads one by one. see: HF PromptLookupCandidateGenerator
+ * they followed before or a format asks for them. To everyone else the session is as if they had not been read: one that is
+ * chosen as it was guessed is taken over with the logits after it, the others are taken out of the cache again. So tokens,
+ * logits and snapshots are those of a session that reads one by one. see: HF PromptLookupCandidateGenerator
  */
 export class Lookup {
   readonly #plan: Plan;
@@ -67,15 +71,15 @@ export class Lookup {
     ahead.drafts = [];
   }
 
-  /**
-   * The work that reads the token chosen last and, as far as a step has room for them, drafts; undefined if `alone` or else
-   * the session's generation asks for none.
-   */
+  /** The work that reads the token chosen last and, as far as a step has room for them, drafts; undefined if there are none. */
   work(session: SessionState, alone: Choosing | undefined): Work | undefined {
-    const most = this.#most(session, alone);
-    if (most <= 0) return undefined;
+    const room = this.#room(session, alone);
+    const { promptLookupNumTokens = 0 } = alone ?? session.generation.choosing;
+    const forced = alone || room <= 0 ? [] : forcedNext(session, Math.min(room, MOST_FORCED));
+    if (forced.length === 0 && Math.min(room, promptLookupNumTokens) <= 0) return undefined;
     const ahead = this.#aheads.get(session) ?? this.#begin(session);
-    const guesses = draft(session, Math.min(most, ahead.most), ahead.match);
+    const most = Math.min(room, promptLookupNumTokens, ahead.most);
+    const guesses = forced.length > 0 ? forced : draft(session, most, ahead.match);
     // Nothing is chosen after a stop token.
     const { stopTokens } = alone ?? session.generation.choosing;
     const stop = guesses.findIndex((token) => stopTokens?.has(token));
@@ -102,14 +106,14 @@ export class Lookup {
     };
   }
 
-  /** How many drafts a step may have: as many as may still be chosen and the cache has places for. */
-  #most({ position, origin, generation }: SessionState, alone: Choosing | undefined): number {
-    const { promptLookupNumTokens = 0, maxNewTokens = Infinity } = alone ?? generation.choosing;
+  /** How many drafts a step has room for: as many as may still be chosen and the cache has places for. */
+  #room({ position, origin, generation }: SessionState, alone: Choosing | undefined): number {
+    const { maxNewTokens = Infinity } = alone ?? generation.choosing;
     const length = position - origin + 1;
     const chosen = alone || generation.promptTokens < 0 ? 0 : length - generation.promptTokens;
     const { options, maxPositions } = this.#plan;
     const rows = Math.min(options.chunkSize, options.logitsRows, this.#caches.smallestRing);
-    return Math.min(promptLookupNumTokens, maxNewTokens - chosen - 1, maxPositions - length, rows - 1);
+    return Math.min(maxNewTokens - chosen - 1, maxPositions - length, rows - 1);
   }
 
   #row({ rows }: Ahead, index: number): Float32Array {

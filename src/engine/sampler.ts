@@ -71,16 +71,24 @@ export class Sampler {
 
   /**
    * @param logits f32[vocab], all finite
-   * @param mask a bit for each token, id % 32 of word id >> 5: 1: it may be chosen
+   * @param format mask: a bit for each token, id % 32 of word id >> 5: 1: it may be chosen; forced: the one that is, unless it
+   *   is forbidden otherwise
    * @returns with a logprob within 1e-6
    * @throws OptionError if every token is forbidden
    */
-  choose(logits: Float32Array, choosing: Choosing, history: History, random: Random, mask?: Uint32Array): Choice {
+  choose(
+    logits: Float32Array,
+    choosing: Choosing,
+    history: History,
+    random: Random,
+    { mask, forced = -1 }: { readonly mask?: Uint32Array; readonly forced?: number | undefined } = {},
+  ): Choice {
     const logSum = this.#process(logits, choosing, history, mask);
     const best = this.#best();
     if (!((this.#scores.values[best] as number) > -Infinity))
       throw new OptionError(mismatch("next token", "one that may be chosen", "none, as all are forbidden"));
-    const id = choosing.doSample ? this.#sample(choosing, random) : best;
+    const isForced = (this.#scores.values[forced] ?? -Infinity) > -Infinity;
+    const id = isForced ? forced : choosing.doSample ? this.#sample(choosing, random) : best;
     const { topLogprobs = 0 } = choosing;
     const top = topLogprobs > 0 ? { top: mostLikely(logits, topLogprobs, logSum) } : {};
     return { id, logprob: (logits[id] as number) - logSum, ...top };

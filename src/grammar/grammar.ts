@@ -105,6 +105,21 @@ export class Grammar {
     return Uint8Array.from(bytes);
   }
 
+  /**
+   * At most so many tokens of the bytes that follow in any case, each the longest one. The last of these bytes are left out,
+   * if they may be the start of a token that goes on behind them.
+   */
+  forcedTokens(state: GrammarState, most: number): number[] {
+    const bytes = this.forced(state);
+    const tokens: number[] = [];
+    for (let at = 0; tokens.length < most; at += this.#trie.bytes(tokens.at(-1)!).length) {
+      const token = this.#trie.longestAt(bytes, at, (id) => !this.#stopTokens.has(id));
+      if (token < 0) break;
+      tokens.push(token);
+    }
+    return tokens;
+  }
+
   #take({ numbers, epoch, state }: GrammarState): number {
     return epoch === this.#automaton.epoch ? state : this.#automaton.restore(numbers);
   }

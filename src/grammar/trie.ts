@@ -47,6 +47,22 @@ export class TokenTrie {
     return bytes.subarray(offsets[id], offsets[id + 1]);
   }
 
+  /**
+   * The longest token that `bytes` has from an index on, by the last of its ids that `may` be meant; −1: there is none, or
+   * one that goes on behind the bytes might be longer.
+   */
+  longestAt(bytes: Uint8Array, from: number, may: (id: number) => boolean): number {
+    const { nodes, byte, after, first, order } = this.all;
+    let longest = -1;
+    for (let [at, node, end] = [from, 0, nodes]; at < bytes.length; at++) {
+      while (node < end && byte[node] !== bytes[at]) node = after[node]!;
+      if (node >= end) return longest;
+      for (let i = first[node]!; i < first[node + 1]!; i++) if (may(order[i]!)) longest = order[i]!;
+      end = after[node++]!;
+    }
+    return -1;
+  }
+
   /** The tokens of at most so many plain characters: bit id % 32 of word id >> 5, not to be changed. */
   plain(most: number): Uint32Array {
     const known = this.#plain[most];

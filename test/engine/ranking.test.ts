@@ -75,7 +75,7 @@ for (const [size, runs] of [
         expect(new Set(other.map((id) => allowed[id])).size).toBeLessThanOrEqual(1);
 
         const random = { seed, counter: 0 };
-        const { id, logprob } = sampler.choose(logits, choosing, NONE, random, mask);
+        const { id, logprob } = sampler.choose(logits, choosing, NONE, random, { mask });
         const weights = kept.map((kept) => Math.exp((allowed[kept]! - allowed[best]!) / choosing.temperature));
         const total = weights.reduce((a, b) => a + b, 0);
         const target = draw({ seed, counter: 0 }) * total;
@@ -89,7 +89,7 @@ for (const [size, runs] of [
         const largest = logits.reduce((a, b) => Math.max(a, b));
         const exact = logits[id]! - largest - Math.log(logits.reduce((a, b) => a + Math.exp(b - largest), 0));
         expect(Math.abs(logprob - exact)).toBeLessThan(1e-6);
-        const greedy = sampler.choose(logits, { ...choosing, doSample: false }, NONE, random, mask);
+        const greedy = sampler.choose(logits, { ...choosing, doSample: false }, NONE, random, { mask });
         expect(greedy.id).toBe(best);
       }),
       { numRuns: runs },

@@ -103,6 +103,17 @@ describe("the token of a literal implementation", () => {
   });
 });
 
+test("a token that a format forces is chosen, unless it is forbidden", () => {
+  const logits = Float32Array.of(5, -1, 2);
+  const choose = (choosing: Sampling & { suppressTokens?: number[] }) => {
+    return samplerOf(3).choose(logits, choosing, NONE, { seed: 1, counter: 0 }, { mask: Uint32Array.of(6), forced: 1 });
+  };
+  for (const sampling of [GREEDY, sampled()]) {
+    expect(choose(sampling)).toMatchObject({ id: 1, logprob: choose(GREEDY).logprob });
+    expect(choose({ ...sampling, suppressTokens: [1] }).id).toBe(2);
+  }
+});
+
 describe("the penalty is Hugging Face's", () => {
   const chosen = (logits: number[], repetitionPenalty: number, recent: number[]) =>
     samplerOf(logits.length).choose(

@@ -166,6 +166,23 @@ test("bytes that follow in any case are known", () => {
   expect(text(grammar.forced(quote))).toBe('answer":');
 });
 
+test("their tokens are the longest ones, but for the last, which might go on behind them", () => {
+  const pieces = ["a", "ans", "answ", "answers", "wer", 'er"', '":', '": ', ":1"].map(utf8);
+  const { trie } = vocabulary(pieces);
+  const of = (pattern: string, most = 9, stop = STOP) => {
+    const grammar = compileGrammar({ type: "regex", pattern }, { trie, stopTokens: [stop] });
+    return grammar.forcedTokens(grammar.start(), most).map((id) => Buffer.from(trie.bytes(id)).toString());
+  };
+  expect(of('\\{"answer":\\s?\\d')).toEqual(["{", '"', "answ", 'er"']);
+  expect(of('\\{"answer":\\s?\\d', 2)).toEqual(["{", '"']);
+  expect(of("xanswe[a-z]")).toEqual(["x"]);
+  // The tokens of "x" and of "answ" end a text; of two tokens with the same bytes the last one is meant.
+  expect(of("xz1!", 9, 2 + 0x78)).toEqual([]);
+  expect(of("answerz1!", 9, 258 + 2)).toEqual(["ans", "wer", "z", "1"]);
+  const grammar = compileGrammar({ type: "regex", pattern: "abc" }, { trie, stopTokens: [STOP] });
+  expect(grammar.forcedTokens(grammar.start(), 1)).toEqual([258]);
+});
+
 test("numbers that are no state of a grammar are refused", () => {
   const { trie } = vocabulary([]);
   const grammar = compileGrammar({ type: "json_object" }, { trie, stopTokens: [STOP] });
