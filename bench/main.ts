@@ -4,7 +4,9 @@ import { detectHost } from "../src/runtime/detect.ts";
 import { provideRuntime } from "../src/runtime/index.ts";
 import { banks } from "./suites/banks.ts";
 import { batch } from "./suites/batch.ts";
+import { busy } from "./suites/busy.ts";
 import { chat } from "./suites/chat.ts";
+import { choose } from "./suites/choose.ts";
 import { decode } from "./suites/decode.ts";
 import { gemma } from "./suites/gemma.ts";
 import { grammar } from "./suites/grammar.ts";
@@ -13,10 +15,13 @@ import { lambda } from "./suites/lambda.ts";
 import { lookup } from "./suites/lookup.ts";
 import { EMBEDDED, names, numbers, suiteOptions } from "./suites/options.ts";
 import { againstPeers } from "./suites/peers.ts";
+import { performance as performanceReport } from "./suites/performance.ts";
+import { prompts } from "./suites/prompts.ts";
 import { quality } from "./suites/quality.ts";
 import { runtimes } from "./suites/runtimes.ts";
 import { serve } from "./suites/serve.ts";
 import { startup } from "./suites/startup.ts";
+import { step } from "./suites/step.ts";
 import { story } from "./suites/story.ts";
 
 provideRuntime(detectHost);
@@ -122,6 +127,32 @@ suite(
   .option("--window <n>", "nLocal, and the context of llama.cpp", Number, 512)
   .option("--native", "llama.cpp beside it, which reads GGUF files only")
   .action(chat);
+suite("step", "one token by part: every kind of record, meeting of threads, choosing, hashing, the event loop")
+  .option("--model <dir>", "checkpoint", EMBEDDED)
+  .option("--dtype <format>", "weight format (default: as stored)")
+  .option("--threads <counts>", "threads", numbers, [1, 2])
+  .option("--position <n>", "position", Number, 128)
+  .action(step);
+suite("choose", "a token from logits, by the size of the vocabulary and how it is chosen")
+  .option("--sizes <counts>", "tokens of the vocabulary", numbers, [32000, 151936, 262144])
+  .action(choose);
+suite("prompts", "a prompt: the first after loading beside later ones, by format of the cache")
+  .option("--model <dir>", "checkpoint", EMBEDDED)
+  .option("--dtype <format>", "weight format (default: as stored)")
+  .option("--threads <n>", "threads", Number, 2)
+  .option("--tokens <n>", "tokens of the prompt", Number, 128)
+  .action(prompts);
+suite("busy", "two threads while another program keeps a core busy, second by second, beside one")
+  .option("--model <dir>", "checkpoint", EMBEDDED)
+  .option("--dtype <format>", "weight format (default: as stored)")
+  .option("--position <n>", "position", Number, 128)
+  .action(busy);
+program
+  .command("report")
+  .description("all that docs/PERFORMANCE.md lists, on this machine, in 10 to 15 minutes")
+  .option("--quick", "a smoke test of a minute or two, without other engines")
+  .option("--out <file>", "page of which this machine's section is written", "docs/PERFORMANCE.md")
+  .action(performanceReport);
 program
   .command("story")
   .description("NLL and distinct 4-grams of stories of 4,096 tokens, scored by the model in windows of 512")

@@ -52,7 +52,7 @@ export async function runPage<T extends object>(
         else resolve(answer.result);
         return new Response();
       }
-      if (path === "/script.mjs") return file(join(import.meta.dir, script));
+      if (path === "/script.mjs") return file(join(import.meta.dirname, script));
       if (path.slice(1) in files) return file(files[path.slice(1)] as string);
       const found = join(folder, path);
       const packaged = path.startsWith("/node_modules/") && (await Bun.file(found).exists());

@@ -49,7 +49,7 @@ export async function runNode<T>(folder: string, script: string, args: readonly 
   const node = await install("node", { [NODE.package]: NODE.version });
   const executable = join(node, "node_modules", NODE.package, "bin", OS === "win" ? "node.exe" : "node");
   const copy = join(folder, basename(script));
-  copyFileSync(join(import.meta.dir, script), copy);
+  copyFileSync(join(import.meta.dirname, script), copy);
   const output = await run([executable, copy, ...args], folder, timeout);
   return JSON.parse(output.trimEnd().split("\n").at(-1) as string) as T;
 }

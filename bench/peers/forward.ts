@@ -15,7 +15,7 @@ export interface ForwardResult {
   readonly error?: string;
 }
 
-const MODEL = join(import.meta.dir, "../../models/lambent-llama-5m");
+const MODEL = join(import.meta.dirname, "../../models/lambent-llama-5m");
 const COMPILERS = ["gcc", "clang"];
 const FLAGS = ["-Ofast", "-fopenmp", "-march=native"];
 /** From 14 to 414: inside the window, where Λ-attention is plain causal attention. */
@@ -48,7 +48,7 @@ async function measure(
 ): Promise<ForwardResult> {
   try {
     const program = join(folder, `forward-${compiler}`);
-    const source = join(import.meta.dir, "forward.c");
+    const source = join(import.meta.dirname, "forward.c");
     await run([compiler, ...FLAGS, source, "-o", program, "-lm"], folder, TIMEOUT_MS);
     const version = (await run([compiler, "--version"], folder, TIMEOUT_MS)).split("\n")[0] as string;
     const reference = JSON.parse(readFileSync(join(directory, "reference.json"), "utf8")).greedy64[0] as {

@@ -23,7 +23,7 @@ export interface Tensor {
 
 export type Config = Readonly<Record<string, unknown>> & { readonly model_type: "llama" | "mpt" | "gptj" };
 
-const CONFIGS = join(import.meta.dir, "../../test/golden/fixtures/real-configs.json");
+const CONFIGS = join(import.meta.dirname, "../../test/golden/fixtures/real-configs.json");
 const LAYER_KEYS = { llama: "num_hidden_layers", mpt: "n_layers", gptj: "n_layer" } as const;
 
 /** The published config of a shape, with another number of layers if that is given. */

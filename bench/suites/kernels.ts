@@ -9,7 +9,7 @@ import { LARGEST_BANK, plan } from "../../src/plan/plan.ts";
 import { resolvePolicy } from "../../src/plan/policy.ts";
 import { loadMachine } from "../../src/plan/read_weights.ts";
 import { resolveWeights } from "../../src/plan/weights.ts";
-import { bun } from "../../src/runtime/bun.ts";
+import { detectHost } from "../../src/runtime/detect.ts";
 import { Crew } from "../crew.ts";
 import { type Budget, interleave } from "../interleave.ts";
 import { Report } from "../report.ts";
@@ -82,14 +82,18 @@ export async function kernels(flags: KernelsFlags): Promise<void> {
 /** Many matrices of one shape and format, planned, packed and executed as those of a model. */
 async function openMatmul(n: number, k: number, dtype: MemoryDType, pool: number, crew: Crew) {
   const { plan, copies, bytes } = planCopies(n, k, dtype, pool);
-  const build = await loadKernels(bun.kernels, BUILDS.shared);
+  const { kernels } = await detectHost();
+  const build = await loadKernels(kernels, BUILDS.shared);
   const { machine } = await loadMachine(plan, {}, build);
   const bank = machine.banks[0] as Bank;
   // Activations are numbers too; they lie where weights were staged, before the program.
   const begin = plan.staging[0] as number;
   const end = Math.min(...plan.constants.map(({ address }) => address).filter((address) => address >= begin));
   fillRandom(bank.bytes(begin, end - begin));
-  const instance = await crew.instantiate(await WebAssembly.compile(await bun.kernels(build.build)), bank.memory);
+  const instance = await crew.instantiate(
+    await WebAssembly.compile((await kernels(build.build)) as BufferSource),
+    bank.memory,
+  );
   const roof = await Roof.over(bank.memory, crew);
 
   const peak = PEAK_OF[dtype];
