@@ -12,7 +12,7 @@ export const TEMPLATE =
 /** An answer ends with its line, or after so many tokens. */
 export const ANSWER = 24;
 const EVERY = 10;
-const WORDS = 55;
+const WORDS = 40;
 
 /** What the user says in each turn: stretches of a novel, and every tenth time the question for the pass word. */
 export function questions(turns: number): string[] {
