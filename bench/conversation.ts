@@ -1,10 +1,17 @@
 import { readFileSync } from "node:fs";
 
-/** The system turn, which pins what every tenth question asks for. */
-export const SYSTEM =
-  "This is a conversation with Captain Brown, who answers in one short sentence. The pass word of his house is Kellynch. " +
-  "Whoever asks Captain Brown for the pass word is told that the pass word is Kellynch.";
+/** What every tenth turn asks, and what the answer is chosen from: small models say anything if they are free to. */
+const QUESTION = "What is the pass word of your house?";
+/** The system turn, which has the answer and, as base models need it, an example. */
+export const SYSTEM = [
+  "This is a conversation with Captain Brown, who answers in one short sentence.",
+  "user: Who are you?",
+  "assistant: I am Captain Brown.",
+  `user: ${QUESTION}`,
+  "assistant: The pass word of my house is Kellynch.",
+].join("\n");
 export const PASS_WORD = "Kellynch";
+export const PASS_WORDS = { enum: [PASS_WORD, "Pemberley", "Uppercross", "Netherfield"] };
 /** Any model reads it as lines of a dialogue. */
 export const TEMPLATE =
   "{{ bos_token }}{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}" +
@@ -20,7 +27,7 @@ export function questions(turns: number): string[] {
   const words = readFileSync(path, "utf8").replaceAll(PASS_WORD, "the house").split(/\s+/);
   return Array.from({ length: turns }, (_, turn) => {
     const begin = (turn * WORDS) % (words.length - WORDS);
-    return isQuestion(turn) ? "What is the pass word of your house?" : words.slice(begin, begin + WORDS).join(" ");
+    return isQuestion(turn) ? QUESTION : words.slice(begin, begin + WORDS).join(" ");
   });
 }
 

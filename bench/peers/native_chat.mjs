@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { getLlama, JinjaTemplateChatWrapper, LlamaChatSession } from "node-llama-cpp";
 
 const [file, threads, contextSize, given] = process.argv.slice(2);
-const { asked, system, template, answer } = JSON.parse(readFileSync(given, "utf8"));
+const { asked, questions, system, template, answer, passWords } = JSON.parse(readFileSync(given, "utf8"));
 
 const llama = await getLlama({
   ...{ gpu: false, build: "never", skipDownload: true },
@@ -22,11 +22,15 @@ const session = new LlamaChatSession({
   systemPrompt: system,
   chatWrapper: new JinjaTemplateChatWrapper({ template }),
 });
+const grammar = await llama.createGrammarForJsonSchema(passWords);
 const turns = [];
 let before = sequence.tokenMeter.getState();
-for (const question of asked) {
+for (const [turn, question] of asked.entries()) {
   const begun = performance.now();
-  const text = await session.prompt(question, { temperature: 0, maxTokens: answer, customStopTriggers: ["\n"] });
+  const text = await session.prompt(question, {
+    ...{ temperature: 0, maxTokens: answer, customStopTriggers: ["\n"] },
+    ...(questions[turn] ? { grammar } : {}),
+  });
   const after = sequence.tokenMeter.getState();
   turns.push({
     ms: performance.now() - begun,

@@ -1,6 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { ANSWER, isQuestion, PASS_WORD, questions, SYSTEM, TEMPLATE, type Turn } from "../conversation.ts";
+import { ANSWER, isQuestion, PASS_WORD, PASS_WORDS, questions, SYSTEM, TEMPLATE, type Turn } from "../conversation.ts";
 import { median } from "../interleave.ts";
 import { install, runNode, temporaryFolder } from "../peers/child.ts";
 import { BINARY, VERSION } from "../peers/native.ts";
@@ -20,6 +20,7 @@ export interface ChatFlags extends SuiteFlags {
 const PARTS = 5;
 const TIMEOUT_MS = 3_600_000;
 const SAMPLING = { temperature: 0, stop: "\n" };
+const FORM = { name: "pass_word", schema: PASS_WORDS };
 
 /**
  * One long conversation through `/v1/responses` and through a client that sends all messages again each time, and in
@@ -51,7 +52,13 @@ export async function chat(flags: ChatFlags): Promise<void> {
   if (native) {
     const peer = await install("native", { "node-llama-cpp": VERSION, [BINARY]: VERSION });
     const given = join(folder.path, "conversation.json");
-    writeFileSync(given, JSON.stringify({ asked, system: SYSTEM, template: TEMPLATE, answer: ANSWER }));
+    writeFileSync(
+      given,
+      JSON.stringify({
+        ...{ asked, system: SYSTEM, template: TEMPLATE, answer: ANSWER, passWords: PASS_WORDS },
+        questions: asked.map((_, turn) => isQuestion(turn)),
+      }),
+    );
     const args = [model, `${threads}`, `${window}`, given];
     show("node-llama-cpp", await runNode<Turn[]>(peer, "native_chat.mjs", args, TIMEOUT_MS));
     report.version("node-llama-cpp", VERSION);
@@ -62,9 +69,17 @@ export async function chat(flags: ChatFlags): Promise<void> {
 async function byResponses({ url, residentMB }: Served, asked: readonly string[]): Promise<Turn[]> {
   const turns: Turn[] = [];
   let previous: string | undefined;
-  for (const input of asked) {
+  for (const [turn, input] of asked.entries()) {
+    const text = isQuestion(turn) ? { format: { type: "json_schema", ...FORM } } : undefined;
     const begun = performance.now();
-    const body = { input, instructions: SYSTEM, previous_response_id: previous, max_output_tokens: ANSWER };
+    const body = {
+      input,
+      instructions: SYSTEM,
+      previous_response_id: previous,
+      max_output_tokens: ANSWER,
+      truncation: "auto",
+      text,
+    };
     const answer = await (await post(`${url}/v1/responses`, { ...body, ...SAMPLING })).json();
     const { input_tokens, input_tokens_details, output_tokens } = answer.usage;
     const cached = input_tokens_details.cached_tokens;
@@ -80,10 +95,13 @@ async function byResponses({ url, residentMB }: Served, asked: readonly string[]
 async function bySendingAll({ url, residentMB }: Served, asked: readonly string[]): Promise<Turn[]> {
   const turns: Turn[] = [];
   const messages = [{ role: "system", content: SYSTEM }];
-  for (const content of asked) {
+  for (const [turn, content] of asked.entries()) {
+    const response_format = isQuestion(turn) ? { type: "json_schema", json_schema: FORM } : undefined;
     messages.push({ role: "user", content });
     const begun = performance.now();
-    const response = await post(`${url}/v1/chat/completions`, { messages, max_tokens: ANSWER, ...SAMPLING });
+    const response = await post(`${url}/v1/chat/completions`, {
+      ...{ messages, max_tokens: ANSWER, response_format, ...SAMPLING },
+    });
     const { choices, usage } = await response.json();
     const text = choices[0].message.content;
     const cached = usage.prompt_tokens_details.cached_tokens;
