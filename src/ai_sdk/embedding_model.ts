@@ -1,10 +1,4 @@
-import {
-  type EmbeddingModelV4,
-  type EmbeddingModelV4CallOptions,
-  type EmbeddingModelV4Result,
-  UnsupportedFunctionalityError,
-} from "@ai-sdk/provider";
-import { mismatch } from "../base/errors.ts";
+import type { EmbeddingModelV4, EmbeddingModelV4CallOptions, EmbeddingModelV4Result } from "@ai-sdk/provider";
 import type { EmbedOptions } from "../service/types.ts";
 import type { Model } from "../session/model.ts";
 import { optionsOf } from "./options.ts";
@@ -26,18 +20,13 @@ export class LambentEmbeddingModel implements EmbeddingModelV4 {
     this.#model = model;
   }
 
-  /** Vectors [hiddenSize] of texts. Throws UnsupportedFunctionalityError for another size, and what `embed` throws. */
+  /** Vectors [dimensions, by default hiddenSize] of texts. Throws what `embed` throws. */
   async doEmbed(options: EmbeddingModelV4CallOptions): Promise<EmbeddingModelV4Result> {
     const { values, dimensions, abortSignal: signal } = options;
     signal?.throwIfAborted();
     const { own, warnings } = optionsOf(options.providerOptions, OWN);
     const ids = values.map((text) => this.#model.tokenizer.encode(text));
-    const vectors = await this.#model.embed(ids, { ...own, wait: true, signal });
-    const size = vectors[0]?.length;
-    if (size !== undefined && dimensions !== undefined && dimensions !== size) {
-      const message = mismatch("dimensions", `${size}, the model's size`, dimensions);
-      throw new UnsupportedFunctionalityError({ functionality: "dimensions", message });
-    }
+    const vectors = await this.#model.embed(ids, { ...own, dimensions, wait: true, signal });
     const tokens = ids.reduce((sum, { length }) => sum + length, 0);
     return { embeddings: vectors.map((vector) => [...vector]), usage: { tokens }, warnings };
   }

@@ -12,7 +12,7 @@ import { LocalService } from "../service/local.ts";
 import { type LoadOptions, loadEngine, withCheckpoint } from "../session/load.ts";
 import { requireTokenizer } from "../session/load_tokenizer.ts";
 import { writeWhole } from "./files.ts";
-import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
+import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, whole } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { readStdin, warnUnused, write } from "./streams.ts";
 
@@ -20,6 +20,7 @@ interface EmbedFlags extends ModelFlags {
   readonly lines?: string;
   readonly pooling: Pooling;
   readonly normalize: boolean;
+  readonly dimensions?: number;
   readonly out?: string;
 }
 
@@ -35,12 +36,13 @@ export function addEmbed(program: Command, signal: AbortSignal): void {
       new Option("--pooling <how>", "hidden state of the last token, or mean of all").choices(POOLINGS).default("last"),
     )
     .option("--no-normalize", "leave the vectors as long as they are")
-    .option("--out <file>", "write them to a .npy or .safetensors file instead: F32 [texts, hidden size]")
+    .option("--dimensions <n>", "first numbers of each that are kept, for models trained so (default: all)", whole(1))
+    .option("--out <file>", "write them to a .npy or .safetensors file instead: F32 [texts, dimensions]")
     .action((texts: string[], flags: EmbedFlags) => embed(texts, flags, signal));
 }
 
 async function embed(given: readonly string[], flags: EmbedFlags, signal: AbortSignal): Promise<void> {
-  const { pooling, normalize, out } = flags;
+  const { pooling, normalize, dimensions, out } = flags;
   if (out !== undefined && !/\.(npy|safetensors)$/.test(out))
     throw new OptionError(mismatch("--out", "a name that ends in .npy or .safetensors", out));
   const texts = [...given, ...(await linesOf(given, flags.lines, signal))];
@@ -56,7 +58,7 @@ async function embed(given: readonly string[], flags: EmbedFlags, signal: AbortS
     const engine = await loadEngine(checkpoint, runtime, { ...room(options, program, longest), head: false });
     warnUnused(where, engine.unused);
     const onProgress = (done: number, total: number) => stages.update("embedding", done, total);
-    const vectors = await new LocalService(engine).embed(ids, { pooling, normalize, signal, onProgress });
+    const vectors = await new LocalService(engine).embed(ids, { pooling, normalize, dimensions, signal, onProgress });
     stages.end();
     if (out !== undefined) return writeWhole(out, contentOf(out, vectors, texts.length));
     const size = vectors.length / texts.length;

@@ -13,13 +13,15 @@ export interface Embedding {
   readonly pooling: Pooling;
   /** Whether its length becomes 1. */
   readonly normalize: boolean;
+  /** How many of its first numbers are kept, before that. */
+  readonly dimensions: number;
 }
 
 /** The smallest length that a vector is divided by. see: torch.nn.functional.normalize */
 const LEAST_LENGTH = 1e-12;
 
 /**
- * Reads a text from its start in a session, whose own text is lost, and gives its vector f32[hiddenSize]: hidden states
+ * Reads a text from its start in a session, whose own text is lost, and gives its vector f32[dimensions]: hidden states
  * after the final norm (HF last_hidden_state), pooled. No logits are computed. The mean is taken in f64, in the order of the
  * tokens, so neither steps nor other sessions change a bit. Throws ModelError if a number is not finite.
  */
@@ -27,7 +29,7 @@ export async function embed(
   engine: Engine,
   id: number,
   tokens: readonly number[],
-  { pooling, normalize }: Embedding,
+  { pooling, normalize, dimensions }: Embedding,
   signal?: AbortSignal,
 ): Promise<Float32Array<ArrayBuffer>> {
   restart(engine.state(id));
@@ -48,8 +50,9 @@ export async function embed(
     signal,
   }));
   const count = tokens.length - first;
-  const length = normalize ? Math.sqrt(sums.reduce((sum, value) => sum + (value / count) ** 2, 0)) : 1;
-  const vector = Float32Array.from(sums, (value) => value / count / Math.max(length, LEAST_LENGTH));
+  const kept = sums.subarray(0, dimensions);
+  const length = normalize ? Math.sqrt(kept.reduce((sum, value) => sum + (value / count) ** 2, 0)) : 1;
+  const vector = Float32Array.from(kept, (value) => value / count / Math.max(length, LEAST_LENGTH));
   const bad = vector.findIndex((value) => !Number.isFinite(value));
   if (bad >= 0) throw new ModelError(mismatch("embedding", "finite numbers", `${vector[bad]} at ${bad}`));
   return vector;

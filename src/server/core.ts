@@ -168,15 +168,19 @@ export class Core {
     }
   }
 
-  /** The vectors f32[hiddenSize] of texts, and how many tokens they are. */
-  async embed(texts: readonly (string | readonly number[])[], signal: AbortSignal) {
+  /** The vectors f32[dimensions, by default hiddenSize] of texts, and how many tokens they are. */
+  async embed(
+    texts: readonly (string | readonly number[])[],
+    dimensions: number | null | undefined,
+    signal: AbortSignal,
+  ) {
     const ending = this.#limited(signal);
     const inputs = texts.map((text) => (typeof text === "string" ? this.model.tokenizer.encode(text) : text));
     const tokens = inputs.reduce((sum, { length }) => sum + length, 0);
     const leave = await this.admission.enter(ending);
     const { model } = this;
     try {
-      const vectors = await model.embed(inputs, { wait: true, signal: ending });
+      const vectors = await model.embed(inputs, { dimensions: dimensions ?? undefined, wait: true, signal: ending });
       this.#metrics.promptTokens.add(tokens, labelsOf(this.name));
       return { vectors, tokens };
     } catch (error) {

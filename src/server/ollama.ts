@@ -4,7 +4,7 @@ import type { Message } from "../tokenizer/chat.ts";
 import { argumentsOf } from "../tools/tools.ts";
 import { readBody } from "./body.ts";
 import type { Core } from "./core.ts";
-import { type ApiError, refused } from "./errors.ts";
+import type { ApiError } from "./errors.ts";
 import { ollamaChat, ollamaEmbed, ollamaGenerate, ollamaOptions, ollamaShow } from "./ollama_body.ts";
 import { coreOf, type Service } from "./service.ts";
 import { streamed } from "./stream.ts";
@@ -118,10 +118,7 @@ export async function embed(request: Request, service: Service): Promise<Respons
   const started = performance.now();
   const body = await readBody(request, ollamaEmbed, service.limits);
   const core = coreOf(service, body.model);
-  const { vectors, tokens } = await core.embed([body.input].flat(), request.signal);
-  const size = vectors[0]?.length;
-  if (body.dimensions && size && body.dimensions !== size)
-    throw refused("dimensions", `${size}, the model's size`, body.dimensions);
+  const { vectors, tokens } = await core.embed([body.input].flat(), body.dimensions, request.signal);
   const total_duration = Math.round((performance.now() - started) * 1e6);
   const embeddings = vectors.map((vector) => [...vector]);
   return Response.json({ model: body.model, embeddings, total_duration, load_duration: 0, prompt_eval_count: tokens });

@@ -1,6 +1,5 @@
 import * as z from "zod/mini";
 import { readBody } from "./body.ts";
-import { refused } from "./errors.ts";
 import { ids, maybe, text, whole } from "./schemas.ts";
 import { coreOf, type Service } from "./service.ts";
 
@@ -26,10 +25,7 @@ export async function embeddings(request: Request, service: Service): Promise<Re
     | string
     | number[]
   )[];
-  const { vectors, tokens } = await core.embed(inputs, request.signal);
-  const size = vectors[0]?.length;
-  if (body.dimensions && body.dimensions !== size)
-    throw refused("dimensions", `${size}, the model's size`, body.dimensions, "unsupported_value");
+  const { vectors, tokens } = await core.embed(inputs, body.dimensions, request.signal);
   const base64 = body.encoding_format === "base64";
   const data = vectors.map((vector, index) => {
     return { object: "embedding", index, embedding: base64 ? base64Of(vector) : [...vector] };

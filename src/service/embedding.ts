@@ -1,6 +1,5 @@
 import { type Embedding, embed } from "../engine/embed.ts";
 import type { Engine } from "../engine/engine.ts";
-import { hiddenSize } from "../models/program.ts";
 
 /** Texts to embed, and what is needed for it. */
 export interface EmbeddingJob extends Embedding {
@@ -15,12 +14,11 @@ export interface EmbeddingJob extends Embedding {
 }
 
 /**
- * The vectors f32[texts, hiddenSize] of texts. Each is read in a session of its own, as many at once as fill a step,
+ * The vectors f32[texts, dimensions] of texts. Each is read in a session of its own, as many at once as fill a step,
  * since more would take memory and save no time. `first`: a session that is open; all are disposed of at the end.
  */
 export async function embedAll(job: EmbeddingJob, first: number): Promise<Float32Array<ArrayBuffer>> {
-  const { engine, texts, another, dispose, onProgress, signal } = job;
-  const width = hiddenSize(engine.program);
+  const { engine, texts, dimensions: width, another, dispose, onProgress, signal } = job;
   const vectors = new Float32Array(texts.length * width);
   let [next, done, underWay, failed] = [0, 0, 0, false];
   const lane = async (id: number): Promise<void> => {

@@ -6,6 +6,7 @@ import type { Choosing } from "../engine/sampler.ts";
 import type { Waited } from "../engine/slots.ts";
 import { dtypesOf, readSnapshot, writeSnapshot } from "../engine/snapshot.ts";
 import type { TextState } from "../engine/state.ts";
+import { hiddenSize } from "../models/program.ts";
 import { embedAll } from "./embedding.ts";
 import { Grammars } from "./grammars.ts";
 import type {
@@ -142,9 +143,12 @@ export class LocalService implements EngineService {
   }
 
   async embed(texts: readonly (readonly number[])[], options: EmbedOptions = {}): Promise<Float32Array<ArrayBuffer>> {
-    const { pooling = "last", normalize = true, onProgress, signal } = options;
+    const size = hiddenSize(this.#open.program);
+    const { pooling = "last", normalize = true, dimensions = size, onProgress, signal } = options;
     if (!POOLINGS.includes(pooling))
       throw new OptionError(mismatch("pooling", `one of ${POOLINGS.join(", ")}`, pooling));
+    if (!Number.isInteger(dimensions) || dimensions < 1 || dimensions > size)
+      throw new OptionError(mismatch("dimensions", `a whole number from 1 to ${size}, the model's size`, dimensions));
     for (const [i, text] of texts.entries()) {
       if (text.length === 0) throw new OptionError(mismatch(`text ${i}`, "at least one token", "none"));
     }
@@ -158,7 +162,7 @@ export class LocalService implements EngineService {
       return id;
     };
     const dispose = (id: number) => this.dispose(id);
-    return embedAll({ engine, texts, pooling, normalize, another, dispose, onProgress, signal }, id);
+    return embedAll({ engine, texts, pooling, normalize, dimensions, another, dispose, onProgress, signal }, id);
   }
 
   dispose(id: number): void {

@@ -161,10 +161,10 @@ export class RemoteService implements EngineService {
 
   embed(
     texts: readonly (readonly number[])[],
-    { signal, onProgress, pooling, normalize, wait }: EmbedOptions = {},
+    { signal, onProgress, pooling, normalize, dimensions, wait }: EmbedOptions = {},
   ): Promise<Float32Array<ArrayBuffer>> {
     const onTell = (done: number) => onProgress?.(done, texts.length);
-    return this.#rpc.call("embed", [texts, { pooling, normalize, wait }], { signal, onTell });
+    return this.#rpc.call("embed", [texts, { pooling, normalize, dimensions, wait }], { signal, onTell });
   }
 
   dispose(id: number): void {

@@ -70,6 +70,11 @@ export interface EmbedOptions extends OpenOptions {
   readonly pooling?: Embedding["pooling"] | undefined;
   /** Whether every vector has length 1; true by default. */
   readonly normalize?: boolean | undefined;
+  /**
+   * How many numbers each vector has: the first ones, for models that were trained so (Matryoshka); all, hiddenSize, by
+   * default.
+   */
+  readonly dimensions?: number | undefined;
   /** Called with the number of texts that are done, and of all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }

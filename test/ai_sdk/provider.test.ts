@@ -161,11 +161,12 @@ describe("embeddings", () => {
     expect(one.embedding).toEqual([...mean!]);
   });
 
-  test("another size is refused, an abort rejects", async () => {
+  test("vectors of fewer dimensions, no more than there are; an abort rejects", async () => {
     const embedding = lambent.embeddingModel("story");
-    const small = await Promise.resolve(embedding.doEmbed({ values: ["a"], dimensions: 3 })).catch((error) => error);
-    expect(small).toBeInstanceOf(UnsupportedFunctionalityError);
-    expect(small.message).toMatch(/^dimensions: expected \d+, the model's size, found 3$/);
+    const { embeddings } = await embedding.doEmbed({ values: ["a"], dimensions: 3 });
+    expect(embeddings).toEqual([[...(await model.embed(["a"], { dimensions: 3 }))[0]!]]);
+    const large = await Promise.resolve(embedding.doEmbed({ values: ["a"], dimensions: 999 })).catch((error) => error);
+    expect(large.message).toMatch(/^dimensions: expected a whole number from 1 to \d+, the model's size, found 999$/);
     const abortSignal = AbortSignal.abort();
     const aborted = await embedMany({ model: embedding, values: ["a"], abortSignal }).catch((error) => error);
     expect(aborted).toMatchObject({ name: "AbortError" });

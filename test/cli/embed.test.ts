@@ -64,6 +64,11 @@ test("a .npy or .safetensors file", async () => {
     data: Float64Array;
   };
   expect([shape, Float32Array.from(data)]).toEqual([[3, 256], flat]);
+  await good(["embed", ...TEXTS, ...flags, join(folder, "b.safetensors"), "--dimensions", "7"]);
+  expect(readSafetensors(join(folder, "b.safetensors")).get("embeddings")).toMatchObject({
+    shape: [3, 7],
+    data: Float64Array.from(vectors.flatMap((vector) => [...vector.subarray(0, 7)])),
+  });
 });
 
 test.each([

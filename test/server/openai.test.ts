@@ -230,6 +230,16 @@ describe("embeddings and models", () => {
     const provider = createOpenAICompatible({ name: "lambent", baseURL: `${started.url}/v1` });
     const { embeddings } = await embedMany({ model: provider.embeddingModel(NAME), values: ["a ship"] });
     expect(embeddings[0]).toEqual([...wanted!]);
+
+    const [few] = await started.model.embed(["a ship"], { dimensions: 8 });
+    const short = await client.embeddings.create({ model: NAME, input: "a ship", dimensions: 8 });
+    expect(short.data[0]!.embedding).toEqual([...few!]);
+    const { embeddings: same } = await json(
+      post(`${started.url}/api/embed`, { model: NAME, input: "a ship", dimensions: 8 }),
+    );
+    expect(same[0]).toEqual([...few!]);
+    const error = await client.embeddings.create({ model: NAME, input: "a", dimensions: 999 }).catch((error) => error);
+    expect((error as APIError).status).toBe(400);
   });
 
   test("models are listed and found by name, whatever is in it", async () => {

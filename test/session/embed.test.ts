@@ -45,6 +45,21 @@ test.each([...GOLDEN.keys()])("%s: hidden states past the final norm are transfo
   expect(await model.embed([ids])).toEqual(await model.embed([ids], { pooling: "last", normalize: true }));
 });
 
+test("fewer dimensions are the first ones, of length 1 again; other numbers are refused", async () => {
+  for (const worker of [false, true]) {
+    using model = await small("llama-gqa-tied", { ...FULL, worker });
+    const [whole] = await model.embed([[5, 6, 7]], { normalize: false });
+    const first = [...(whole as Float32Array).subarray(0, 5)];
+    expect(await model.embed([[5, 6, 7]], { normalize: false, dimensions: 5 })).toEqual([Float32Array.from(first)]);
+    const [unit] = await model.embed([[5, 6, 7]], { dimensions: 5 });
+    expect(deviation(unit as Float32Array, scaled(first))).toBeLessThan(1e-6);
+    for (const dimensions of [0, 1.5, (whole as Float32Array).length + 1]) {
+      const error = await failure(OptionError, () => model.embed([[5]], { dimensions }));
+      expect(error.message).toMatch(/^dimensions: expected a whole number from 1 to \d+, the model's size, found /);
+    }
+  }
+});
+
 test("a text longer than the window is read under the policy", async () => {
   const ids = randomIds(90, 3);
   const policy = { attention: "lambda", nLocal: 16, nGlobal: 3, limit: 20 } as const;
