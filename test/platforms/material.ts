@@ -57,7 +57,9 @@ function golden(model: string, file: string): Golden {
   const tensors = readSafetensors(file);
   const [ids, logits] = ["ids", "logits"].map((name) => [...(tensors.get(name)?.data ?? [])]) as [number[], number[]];
   const window = { attention: "window", nLocal: 16 };
-  return { model, ids, logits, options: model === "mistral-window" ? window : { attention: "full" } };
+  // How long the text may become decides which factors longrope has.
+  const full = { attention: "full", maxPositions: ids.length };
+  return { model, ids, logits, options: model === "mistral-window" ? window : full };
 }
 
 /** A fixture as a GGUF file: see test/golden/make_gguf.py. */
