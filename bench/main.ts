@@ -15,7 +15,7 @@ import { lambda } from "./suites/lambda.ts";
 import { lookup } from "./suites/lookup.ts";
 import { EMBEDDED, names, numbers, suiteOptions } from "./suites/options.ts";
 import { againstPeers } from "./suites/peers.ts";
-import { performance as performanceReport } from "./suites/performance.ts";
+import { reportMachine } from "./suites/performance.ts";
 import { prompts } from "./suites/prompts.ts";
 import { quality } from "./suites/quality.ts";
 import { runtimes } from "./suites/runtimes.ts";
@@ -152,7 +152,7 @@ program
   .description("all that docs/PERFORMANCE.md lists, on this machine, in 10 to 15 minutes")
   .option("--quick", "a smoke test of a minute or two, without other engines")
   .option("--out <file>", "page of which this machine's section is written", "docs/PERFORMANCE.md")
-  .action(performanceReport);
+  .action(reportMachine);
 program
   .command("story")
   .description("NLL and distinct 4-grams of stories of 4,096 tokens, scored by the model in windows of 512")

@@ -162,7 +162,7 @@ export function otherParts(all: Readonly<Record<string, Found>>): Part[] {
         what: `${row.threads} threads`,
         found: [number(row, "ratio")],
         wanted: row.threads === 2 ? "0.9" : undefined,
-        limit: "meeting of threads 50 times a token, the event loop, choosing",
+        limit: "meeting of threads, the event loop, choosing: see `bench step`",
       })),
     },
     {

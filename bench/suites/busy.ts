@@ -22,21 +22,20 @@ export async function busy(flags: BusyFlags): Promise<void> {
   const add = report.table(`tokens per second at position ${position}, in each second`, {
     ...{ when: "when", second: "second", one: "one thread", two: "two threads", ofOne: "of one" },
   });
-  const [alone, both] = [
-    await Subject.open(model, { dtype, threads: 1, maxPositions: position + 2 }),
-    await Subject.open(model, { dtype, threads: 2, maxPositions: position + 2 }),
-  ];
-  const [one, two] = [alone.place(position), both.place(position)];
+  const open = (threads: number) => Subject.open(model, { dtype, threads, maxPositions: position + 2 });
+  const subjects = [await open(1), await open(2)] as const;
+  const [one, two] = [subjects[0].place(position), subjects[1].place(position)];
   const ms = quick ? 50 : 1000;
   const seconds = quick ? 1 : 3;
-  const measure = async (when: string, with1?: number) => {
-    let ofOne = with1;
+  /** `alone`: what one thread reaches, if that was measured when as many cores were free. */
+  const measure = async (when: string, alone?: number) => {
+    let single = alone;
     for (let second = 1; second <= seconds; second++) {
-      const rate = await rateOf(two, ms);
-      ofOne ??= await rateOf(one, ms);
-      add({ when, second, one: ofOne, two: rate, ofOne: rate / ofOne });
+      const both = await rateOf(two, ms);
+      single ??= await rateOf(one, ms);
+      add({ when, second, one: single, two: both, ofOne: both / single });
     }
-    return ofOne;
+    return single;
   };
   const before = await measure("both cores free");
   const child = spawn(process.execPath, ["-e", LOOP], { stdio: "ignore" });
@@ -46,8 +45,7 @@ export async function busy(flags: BusyFlags): Promise<void> {
   clean[Symbol.dispose]();
   await ended;
   await measure("free again", before);
-  await alone.close();
-  await both.close();
+  for (const subject of subjects) await subject.close();
   await report.write();
 }
 

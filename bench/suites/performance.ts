@@ -48,7 +48,7 @@ function runsOf(tinyLlama: string, quick: boolean): Runs {
 }
 
 /** Everything that docs/PERFORMANCE.md lists, on this machine. */
-export async function performance(flags: PerformanceFlags): Promise<void> {
+export async function reportMachine(flags: PerformanceFlags): Promise<void> {
   const { quick = false, out } = flags;
   const folder = mkdtempSync(join(tmpdir(), "lambent-report-"));
   try {
