@@ -7,6 +7,7 @@ import { ModelError, mismatch, show } from "../base/errors.ts";
 import { isOf } from "../base/realm.ts";
 import { type StringTable, textAt } from "../base/string_table.ts";
 import type { Converted } from "./convert.ts";
+import { MARK, withMarks } from "./gguf_marks.ts";
 import { GGUF_PRE, type GgufPre } from "./gguf_pre.ts";
 import { MergeList, ScoredMerges } from "./merger.ts";
 import { PieceType } from "./sentencepiece.ts";
@@ -15,11 +16,8 @@ import { MAX_ID, Vocabulary } from "./vocabulary.ts";
 
 type Json = Record<string, unknown>;
 
-const MARK = "▁";
-const MARK_BYTES = 3;
 const PREFIX = "tokenizer.ggml.";
 const TEMPLATE = "tokenizer.chat_template";
-const encoder = new TextEncoder();
 /** Roles of special tokens, and the keys of their ids, misspelled as they are. */
 const ROLES = {
   ...{ bos_token: "bos", eos_token: "eos", unk_token: "unknown", pad_token: "padding" },
@@ -95,38 +93,6 @@ function withNames({ file, tokens, types }: Parts, json: Json, add: Adding): Con
   config.add_bos_token = (file.flag("add_bos_token") ?? add.bos ?? false) && "bos_token" in config;
   config.add_eos_token = (file.flag("add_eos_token") ?? add.eos ?? false) && "eos_token" in config;
   return { json: { ...json, added_tokens: added }, config: { ...config, chat_template } };
-}
-
-/** Runs of spaces as the tokenizer has them, "▁▁": llama.cpp's converter writes those that are user-defined as spaces. */
-function withMarks(tokens: StringTable, types: ArrayLike<number> | undefined): StringTable {
-  const { count, bytes, offsets } = tokens;
-  const runs: number[] = [];
-  let spaces = 0;
-  for (let id = 0; id < count; id++) {
-    if (types?.[id] !== PieceType.userDefined) continue;
-    const run = bytes.subarray(offsets[id], offsets[id + 1]);
-    if (!run.every((byte) => byte === 0x20)) continue;
-    runs.push(id);
-    spaces += run.length;
-  }
-  if (spaces === 0) return tokens;
-  const marked = new Uint8Array(bytes.length + (MARK_BYTES - 1) * spaces);
-  const ends = new Uint32Array(count + 1);
-  let added = 0;
-  // Each run and, as they are, the tokens before it, and at last those behind the last run.
-  for (let i = 0, from = 0; i <= runs.length; i++) {
-    const run = runs[i] ?? count;
-    const start = offsets[run] as number;
-    marked.set(bytes.subarray(offsets[from], start), (offsets[from] as number) + added);
-    for (; from < run; from++) ends[from + 1] = (offsets[from + 1] as number) + added;
-    if (run === count) break;
-    const length = (offsets[run + 1] as number) - start;
-    marked.set(encoder.encode(MARK.repeat(length)), start + added);
-    added += (MARK_BYTES - 1) * length;
-    from = run + 1;
-    ends[from] = (offsets[from] as number) + added;
-  }
-  return { count, bytes: marked, offsets: ends };
 }
 
 /** SentencePiece's BPE. Llama's kind has scores in place of merges. */
