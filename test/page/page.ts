@@ -1,5 +1,5 @@
 /**
- * The page of examples/browser in Chromium. FULL=1: 20,000 tokens instead of 2,000.
+ * The page of examples/browser in Chromium. FULL=1: 20,000 tokens instead of 1,000.
  *
  *     npm run page-test
  */
@@ -14,7 +14,7 @@ import { load } from "../../src/entry/index.ts";
 import { GGUF, ROOT } from "../setup.ts";
 import { launch, Reader, words } from "./browser.ts";
 
-const LONG = process.env.FULL ? 20_000 : 2_000;
+const LONG = process.env.FULL ? 20_000 : 1_000;
 const MODEL = "models/lambent-llama-5m";
 const PROMPT = "It was late in the evening when the old captain came home.";
 
@@ -150,7 +150,7 @@ test("a seed gives its story again; without one each story is another", async ()
 test(`memory stays flat over ${LONG.toLocaleString("en")} tokens, and so does the page`, async () => {
   await reader.open(isolated.url);
   await reader.set("seed", "1");
-  await reader.write(LONG / 4);
+  await reader.write(LONG / 2);
   const gauge = await reader.number("memory");
   const before = await reader.processMemory();
   await reader.write(LONG, "Continue");
@@ -158,7 +158,7 @@ test(`memory stays flat over ${LONG.toLocaleString("en")} tokens, and so does th
   expect(gauge).toBeGreaterThan(10);
   const after = await reader.processMemory();
   console.log(
-    `      ${(before / 1e6).toFixed(1)} MB at ${LONG / 4} tokens, ${(after / 1e6).toFixed(1)} MB at ${LONG}, in the page's process`,
+    `      ${(before / 1e6).toFixed(1)} MB at ${LONG / 2} tokens, ${(after / 1e6).toFixed(1)} MB at ${LONG}, in the page's process`,
   );
   // The text that stays on the page, and code that was compiled meanwhile.
   expect(after).toBeLessThan(1.02 * before + 10e6);
