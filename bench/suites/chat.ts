@@ -2,8 +2,8 @@ import { writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { ANSWER, isQuestion, PASS_WORD, PASS_WORDS, questions, SYSTEM, TEMPLATE, type Turn } from "../conversation.ts";
 import { median } from "../interleave.ts";
-import { install, runNode, temporaryFolder } from "../peers/child.ts";
-import { BINARY, VERSION } from "../peers/native.ts";
+import { runNode, temporaryFolder } from "../peers/child.ts";
+import { installNative, VERSION } from "../peers/native.ts";
 import { Report } from "../report.ts";
 import { post, type Served, serve } from "../served.ts";
 import { resultsOf, type SuiteFlags } from "./options.ts";
@@ -50,7 +50,7 @@ export async function chat(flags: ChatFlags): Promise<void> {
     show(who, await talk(served, asked));
   }
   if (native) {
-    const peer = await install("native", { "node-llama-cpp": VERSION, [BINARY]: VERSION });
+    const peer = await installNative();
     const given = join(folder.path, "conversation.json");
     writeFileSync(
       given,

@@ -1,9 +1,8 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { machineFacts } from "../machine.ts";
-import { run } from "../peers/child.ts";
+import { run, temporaryFolder } from "../peers/child.ts";
 import { forward } from "../peers/index.ts";
 import { type Found, kernelParts, otherParts, type Part, peerParts } from "../performance.ts";
 import { writeCheckpoint } from "../synthetic.ts";
@@ -50,41 +49,38 @@ function runsOf(tinyLlama: string, quick: boolean): Runs {
 /** Everything that docs/PERFORMANCE.md lists, on this machine. */
 export async function reportMachine(flags: PerformanceFlags): Promise<void> {
   const { quick = false, out } = flags;
-  const folder = mkdtempSync(join(tmpdir(), "lambent-report-"));
-  try {
-    const tinyLlama = join(folder, SHAPE);
-    writeCheckpoint(SHAPE, tinyLlama, quick ? { layers: 1 } : {});
-    const all: Record<string, Found> = {};
-    const problems: string[] = [];
-    const runs = runsOf(tinyLlama, quick);
-    for (const [i, [key, runtime, ...args]] of runs.entries()) {
-      console.log(
-        `${i + 1} of ${runs.length}: ${args.map((arg) => arg.replace(`${folder}/`, "")).join(" ")} in ${runtime}`,
-      );
-      const results = join(folder, key);
-      const words = [
-        ...(RUNTIMES[runtime] as string[]),
-        MAIN,
-        ...args,
-        "--results",
-        results,
-        ...(quick ? ["--quick"] : []),
-      ];
-      try {
-        await run(words, folder, TIMEOUT_MS);
-        all[key] = JSON.parse(readFileSync(join(results, `${resultName(args, tinyLlama)}.json`), "utf8"));
-      } catch (error) {
-        problems.push(`${args[0]} in ${runtime}: ${(error as Error).message}`);
-      }
+  using temporary = temporaryFolder();
+  const folder = temporary.path;
+  const tinyLlama = join(folder, SHAPE);
+  writeCheckpoint(SHAPE, tinyLlama, quick ? { layers: 1 } : {});
+  const all: Record<string, Found> = {};
+  const problems: string[] = [];
+  const runs = runsOf(tinyLlama, quick);
+  for (const [i, [key, runtime, ...args]] of runs.entries()) {
+    console.log(
+      `${i + 1} of ${runs.length}: ${args.map((arg) => arg.replace(`${folder}/`, "")).join(" ")} in ${runtime}`,
+    );
+    const results = join(folder, key);
+    const words = [
+      ...(RUNTIMES[runtime] as string[]),
+      MAIN,
+      ...args,
+      "--results",
+      results,
+      ...(quick ? ["--quick"] : []),
+    ];
+    try {
+      await run(words, folder, TIMEOUT_MS);
+      all[key] = JSON.parse(readFileSync(join(results, `${resultName(args, tinyLlama)}.json`), "utf8"));
+    } catch (error) {
+      problems.push(`${args[0]} in ${runtime}: ${(error as Error).message}`);
     }
-    if (!quick) all.forward = await besideC(all.step);
-    const parts = [...kernelParts(all), ...peerParts(all), ...otherParts(all)].filter(({ lines }) => lines.length > 0);
-    await writePage(out, sectionOf(all, parts, problems));
-    for (const problem of problems) console.error(problem);
-    console.log(`written to ${out}`);
-  } finally {
-    rmSync(folder, { recursive: true });
   }
+  if (!quick) all.forward = await besideC(all.step);
+  const parts = [...kernelParts(all), ...peerParts(all), ...otherParts(all)].filter(({ lines }) => lines.length > 0);
+  await writePage(out, sectionOf(all, parts, problems));
+  for (const problem of problems) console.error(problem);
+  console.log(`written to ${out}`);
 }
 
 /** A suite's file is named after it and, if it has one, its model. */

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { median } from "../interleave.ts";
-import { install, runNode } from "../peers/child.ts";
-import { BINARY, VERSION } from "../peers/native.ts";
+import { runNode } from "../peers/child.ts";
+import { installNative, VERSION } from "../peers/native.ts";
 import { Report } from "../report.ts";
 import { post, serve as serveChild } from "../served.ts";
 import { resultsOf, type SuiteFlags } from "./options.ts";
@@ -38,7 +38,7 @@ export async function serve(flags: ServeFlags): Promise<void> {
       ...{ gap: "longest gap, ms", residentMB: "memory, MB", ratio: "ours ×" },
     },
   );
-  const folder = native ? await install("native", { "node-llama-cpp": VERSION, [BINARY]: VERSION }) : "";
+  const folder = native ? await installNative() : "";
   for (const clients of counts) {
     const given = [clients, quick ? 1 : flags.rounds, quick ? 4 : NEW] as const;
     const ours = await ourSide(model, threads, ...given);
