@@ -28,6 +28,12 @@ export function refused(param: string, expected: string, found: unknown, code?: 
   return new ApiError(400, mismatch(param, expected, found), { param, code });
 }
 
+/** How errors of the library start that are about a field of the body; what a grammar cannot enforce has its place in a schema. */
+const PARAMS = [
+  [/^(schema #|responseFormat)/, "response_format"],
+  [/^dimensions: /, "dimensions"],
+] as const;
+
 /**
  * Any error as one for clients: what the library refuses is the request's fault, what is unknown is told to nobody.
  * `hide`: a place on this machine, and what clients call it.
@@ -38,8 +44,7 @@ export function asApiError(error: unknown, hide: readonly [place: string, name: 
     const message = hide[0] === "" ? error.message : error.message.replaceAll(...hide);
     if (error instanceof ContextLengthError) return new ApiError(400, message, { code: error.code });
     const gone = /^the (model was disposed|engine's worker ended)/.test(message);
-    // What a grammar cannot enforce is told with its place in the schema.
-    const param = /^(schema #|responseFormat)/.test(message) ? "response_format" : undefined;
+    const param = PARAMS.find(([starts]) => starts.test(message))?.[1];
     return new ApiError(gone ? 503 : 400, message, { param });
   }
   const { name } = error as Error;

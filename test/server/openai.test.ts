@@ -239,7 +239,7 @@ describe("embeddings and models", () => {
     );
     expect(same[0]).toEqual([...few!]);
     const error = await client.embeddings.create({ model: NAME, input: "a", dimensions: 999 }).catch((error) => error);
-    expect((error as APIError).status).toBe(400);
+    expect(error as APIError).toMatchObject({ status: 400, param: "dimensions" });
   });
 
   test("models are listed and found by name, whatever is in it", async () => {
