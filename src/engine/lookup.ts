@@ -75,11 +75,11 @@ export class Lookup {
   work(session: SessionState, alone: Choosing | undefined): Work | undefined {
     const room = this.#room(session, alone);
     const { promptLookupNumTokens = 0 } = alone ?? session.generation.choosing;
-    const forced = alone || room <= 0 ? [] : forcedNext(session, Math.min(room, MOST_FORCED));
-    if (forced.length === 0 && Math.min(room, promptLookupNumTokens) <= 0) return undefined;
+    const lookedUp = Math.min(room, promptLookupNumTokens);
+    const forced = alone ? [] : forcedNext(session, Math.min(room, MOST_FORCED));
+    if (forced.length === 0 && lookedUp <= 0) return undefined;
     const ahead = this.#aheads.get(session) ?? this.#begin(session);
-    const most = Math.min(room, promptLookupNumTokens, ahead.most);
-    const guesses = forced.length > 0 ? forced : draft(session, most, ahead.match);
+    const guesses = forced.length > 0 ? forced : draft(session, Math.min(lookedUp, ahead.most), ahead.match);
     // Nothing is chosen after a stop token.
     const { stopTokens } = alone ?? session.generation.choosing;
     const stop = guesses.findIndex((token) => stopTokens?.has(token));
