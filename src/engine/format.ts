@@ -29,7 +29,7 @@ export function formatNow(session: SessionState) {
   };
 }
 
-/** At most so many tokens that a format asks for in any case behind the one that was chosen last. */
+/** Up to `most` tokens that a format requires after the one that was chosen last. */
 export function forcedNext({ generation, format: last, position }: SessionState, most: number): number[] {
   const { format } = generation;
   if (!format || last?.hash !== format.hash || last.position !== position + 1) return [];

@@ -106,8 +106,8 @@ export class Grammar {
   }
 
   /**
-   * At most so many tokens of the bytes that follow in any case, each the longest one. The last of these bytes are left out,
-   * if they may be the start of a token that goes on behind them.
+   * Up to `most` tokens of the bytes that have to follow, each the longest one. The last of these bytes are left out if a
+   * token that goes on after them may start there.
    */
   forcedTokens(state: GrammarState, most: number): number[] {
     const bytes = this.forced(state);

@@ -5,7 +5,7 @@ import type { TokenTrie, Tree } from "./trie.ts";
 /** Bytes of masks that are kept for each definition. */
 const MOST_BYTES = 2 ** 23;
 
-/** Words of a mask over so many tokens: bit id % 32 of word id >> 5. */
+/** Words of a mask over `tokens` tokens: bit id % 32 of word id >> 5. */
 export function maskWords(tokens: number): number {
   return (tokens + 31) >> 5;
 }

@@ -79,8 +79,8 @@ class Helper {
 }
 
 /**
- * The workers of a process: they help whoever runs a job, who is thread 0 and takes part. A job begins with as many as
- * are ready, so nobody waits for a worker to start; what is computed does not depend on their number.
+ * The workers of a process: they help the thread that runs a job, which is thread 0 and takes part. A job begins with as
+ * many as are ready, so no job waits for a worker to start; what is computed does not depend on their number.
  */
 export class Pool {
   readonly #module: WebAssembly.Module;
@@ -220,7 +220,7 @@ export class Pool {
       }, PATIENCE);
     });
     this.#settled = Promise.race([ended, late]);
-    // Perhaps nobody asks.
+    // It may never be awaited.
     this.#settled.catch(() => {});
   }
 }

@@ -41,7 +41,7 @@ export class ThreadChoice {
     this.#tried = now();
   }
 
-  /** Begins a step of so many rows; returns the number of its threads. */
+  /** Begins a step of `rows` rows; returns the number of its threads. */
   begin(rows: number): number {
     if (rows !== this.#rows) {
       this.#rows = rows;

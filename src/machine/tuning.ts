@@ -41,7 +41,7 @@ export function tune(matmuls: readonly MatmulRecord[], chunkSize: number): numbe
   return quickest([streams, streams + Tuning.Quads], (candidate) => multiply(quantised, candidate));
 }
 
-/** The first matmuls that have so many bytes of weights together; undefined if all of them have less. */
+/** The first matmuls whose weights add up to `bytes`; undefined if all of them have less. */
 function take(matmuls: readonly MatmulRecord[], bytes: number): MatmulRecord[] | undefined {
   let sum = 0;
   const end = matmuls.findIndex(({ bank, address }) => {

@@ -58,8 +58,8 @@ export class Model {
 
   /**
    * The vector f32[hiddenSize, or `dimensions`] of each text: the hidden state after the final norm of its last token, or
-   * the mean of all (`pooling`), of length 1. Texts are encoded with the special tokens that the tokenizer puts around them; token ids are
-   * taken as they are. Short ones share steps, and each of them takes a session for a while.
+   * the mean of all (`pooling`), of length 1. Texts are encoded with the special tokens that the tokenizer puts around
+   * them; token ids are taken as they are. Short ones share steps, and each of them takes a session for a while.
    *
    * @example
    * const [query, document] = await model.embed([`Instruct: ${task}\nQuery:${question}`, passage]);

@@ -31,8 +31,8 @@ interface Version {
  * Values as files, for any number of processes in one folder (of a file system with hard links). A key is a folder, each
  * version in it a file named by a number; the highest is valid. A version is written elsewhere, then linked to the next
  * number, which only one of several can do: nothing is locked, and a process may be killed at any moment. An empty file is
- * what is deleted; it stays for an hour, so that numbers are not used again while another process compares them. The time of a
- * file's last change is when it would expire if it was put at its last use, the order in which values are evicted.
+ * what is deleted; it stays for an hour, so that numbers are not used again while another process compares them. The time
+ * of a file's last change is when it would expire if it was put at its last use, the order in which values are evicted.
  */
 export function fileStore(folder: string, options: FileStoreOptions = {}): SessionStore {
   return new FileStore(folder, options.maxBytes ?? 2 ** 32);
