@@ -74,7 +74,7 @@ export async function grammar(flags: GrammarFlags): Promise<void> {
   const trie = new TokenTrie(table());
   const made = performance.now() - read;
   report.note(
-    `${trie.size} tokens, ${trie.all.nodes} nodes: tokenizer ${(read - started).toFixed(0)} ms, trie ${made.toFixed(0)} ms`,
+    `${trie.size} tokens, ${trie.parts.reduce((sum, { all }) => sum + all.nodes, 0)} nodes: tokenizer ${(read - started).toFixed(0)} ms, trie ${made.toFixed(0)} ms`,
   );
   const add = report.table("masks, in microseconds", {
     name: "definition",

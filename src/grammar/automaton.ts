@@ -5,8 +5,10 @@ import { type Ends, restoreEnds, STORED_LENGTH, storeEnds } from "./stored.ts";
 /** No text goes on so. */
 export const DEAD = -1;
 const UNKNOWN = -2;
-/** Edges that are searched one by one. */
-const FEW = 16;
+/** A place with a stack is one number: the place times this, and the stack. */
+const STACKS = 2 ** 32;
+/** What is behind the last edge of a place. */
+const NO_EDGE: Edges[number] = [256, 256, DEAD];
 /** The most states that are kept; then all are forgotten but those in use. */
 const MOST_STATES = 1 << 14;
 
@@ -21,27 +23,22 @@ interface State extends Ends {
  */
 export class Automaton {
   readonly #program: Program;
-  /** The longest token in bytes: what `blur` looks ahead. */
-  readonly #longest: number;
   /** u8[256]: bytes of one class are not told apart anywhere. */
   readonly classes: Uint8Array;
   readonly classCount: number;
   /** How often all states were forgotten; numbers of another epoch mean nothing. */
   epoch = 0;
-  /** Of places with many edges: where each byte leads. */
-  readonly #tables = new Map<number, number[][]>();
   #stacks = new Stacks();
   #states: State[] = [];
-  #numbers = new Map<string, number>();
-  /** States of one place, by stack and place. */
-  #singles = new Map<number, number>();
-  #blurred = new Map<number, number>();
+  /** By their places with stacks: one number, or the text of several. */
+  #numbers = new Map<number | string, number>();
+  /** By how many bytes are looked ahead, and by state. */
+  #blurred = new Map<number, Map<number, number>>();
   /** i32[states, classes] */
   #transitions = new Int32Array(0);
 
-  constructor(program: Program, longest: number) {
+  constructor(program: Program) {
     this.#program = program;
-    this.#longest = longest;
     [this.classes, this.classCount] = classesOf(program.instructions);
   }
 
@@ -52,7 +49,7 @@ export class Automaton {
 
   /** Where a text starts. */
   start(): number {
-    return this.#close([[this.#program.start, 0]]);
+    return this.#close([withStack(this.#program.start, 0)]);
   }
 
   /** Whether the text may end in a state. */
@@ -62,24 +59,19 @@ export class Automaton {
 
   /** The state behind a byte. */
   step(state: number, byte: number): number {
-    const at = state * this.classCount + this.classes[byte]!;
-    const known = this.#transitions[at]!;
-    if (known !== UNKNOWN) return known;
-    const next = this.#next(state, byte);
-    this.#transitions[at] = next;
-    return next;
+    const known = this.#transitions[state * this.classCount + this.classes[byte]!]!;
+    return known === UNKNOWN ? this.#explore(state, byte) : known;
   }
 
-  /** A state with the same next tokens, of which there are fewer: those of long repetitions are one. */
-  blur(state: number): number {
-    const known = this.#blurred.get(state);
+  /** A state that is as this one for as many bytes, of which there are fewer: those of long repetitions are one. */
+  blur(state: number, bytes: number): number {
+    const all = this.#blurred.get(bytes) ?? new Map<number, number>();
+    this.#blurred.set(bytes, all);
+    const known = all.get(state);
     if (known !== undefined) return known;
     const { places, stacks } = this.#states[state]!;
-    const blurred = this.#make(
-      places,
-      stacks.map((stack) => this.#stacks.blur(stack, this.#longest)),
-    );
-    this.#blurred.set(state, blurred);
+    const blurred = this.#make(places.map((place, i) => withStack(place, this.#stacks.blur(stacks[i]!, bytes))));
+    all.set(state, blurred);
     return blurred;
   }
 
@@ -101,13 +93,8 @@ export class Automaton {
     const times = one.least === 0 ? other.most : Math.min(other.most, other.least);
     if (times === 0 || times === Infinity) return none;
     const last = this.#stacks.push(other.place, Math.max(0, other.least - times), other.most - times, other.below);
-    return {
-      times,
-      state: this.#make(
-        b.places,
-        b.stacks.map((stack) => (stack === after ? last : stack)),
-      ),
-    };
+    const skipped = b.stacks.map((stack) => (stack === after ? last : stack));
+    return { times, state: this.#make(b.places.map((place, i) => withStack(place, skipped[i]!))) };
   }
 
   /** The only byte that may follow; −1 if the text may end or several may follow. */
@@ -130,7 +117,6 @@ export class Automaton {
     this.#stacks = new Stacks();
     this.#states = [];
     this.#numbers = new Map();
-    this.#singles = new Map();
     this.#blurred = new Map();
     this.#transitions = new Int32Array(0);
   }
@@ -142,8 +128,8 @@ export class Automaton {
 
   /** The state of such numbers. Throws ModelError if they are none of this program. */
   restore(numbers: Int32Array): number {
-    const ends = restoreEnds(numbers, this.#stacks, this.#program.instructions);
-    return this.#make(ends.places, ends.stacks);
+    const { places, stacks } = restoreEnds(numbers, this.#stacks, this.#program.instructions);
+    return this.#make(places.map((place, i) => withStack(place, stacks[i]!)));
   }
 
   #edges(place: number): Edges {
@@ -151,96 +137,89 @@ export class Automaton {
     return instruction.op === "byte" ? instruction.edges : [];
   }
 
-  /** Where a place goes by a byte. */
-  #targets(place: number, byte: number): readonly number[] {
-    const edges = this.#edges(place);
-    if (edges.length <= FEW) return edges.flatMap(([first, last, to]) => (byte >= first && byte <= last ? [to] : []));
-    let table = this.#tables.get(place);
-    if (!table) {
-      table = Array.from({ length: 256 }, () => []);
-      for (const [first, last, to] of edges) for (let byte = first; byte <= last; byte++) table[byte]!.push(to);
-      this.#tables.set(place, table);
-    }
-    return table[byte]!;
-  }
-
-  #next(state: number, byte: number): number {
+  /** Finds where a state goes by a byte, and by all bytes next to it that none of its places tells apart from it. */
+  #explore(state: number, byte: number): number {
     const { places, stacks } = this.#states[state]!;
-    const reached: [place: number, stack: number][] = [];
-    for (const [i, place] of places.entries()) {
-      for (const to of this.#targets(place, byte)) reached.push([to, stacks[i]!]);
+    const reached: number[] = [];
+    let [low, high] = [0, 255];
+    for (let i = 0; i < places.length; i++) {
+      const edges = this.#edges(places[i]!);
+      const at = edgeAt(edges, byte);
+      const [first, last, to] = edges[at] ?? NO_EDGE;
+      if (first <= byte) {
+        reached.push(withStack(to, stacks[i]!));
+        low = Math.max(low, first);
+        high = Math.min(high, last);
+      } else {
+        if (at > 0) low = Math.max(low, edges[at - 1]![1] + 1);
+        high = Math.min(high, first - 1);
+      }
     }
-    if (reached.length === 0) return DEAD;
-    // Most often inside of a character.
-    const [[place, stack]] = reached as [[number, number]];
-    if (reached.length > 1 || this.#program.instructions[place]!.op !== "byte") return this.#close(reached);
-    const key = stack * this.#program.instructions.length + place;
-    const known = this.#singles.get(key) ?? this.#make([place], [stack]);
-    this.#singles.set(key, known);
-    return known;
+    const next = this.#close(reached);
+    const row = state * this.classCount;
+    this.#transitions.fill(next, row + this.classes[low]!, row + this.classes[high]! + 1);
+    return next;
   }
 
-  /** The state of these places and all that can be reached from them without a byte. */
-  #close(reached: [place: number, stack: number][]): number {
-    const size = this.#program.instructions.length;
-    const seen = new Set<number>();
-    const found: [place: number, stack: number][] = [];
-    for (let next = reached.pop(); next; next = reached.pop()) {
-      const [place, stack] = next;
-      const key = stack * size + place;
-      if (seen.has(key)) continue;
-      seen.add(key);
-      const instruction = this.#program.instructions[place]!;
-      if (instruction.op === "byte" || instruction.op === "accept") found.push(next);
-      else this.#follow(instruction, place, stack, reached);
+  /** The state of these places with stacks and all that can be reached from them without a byte. */
+  #close(reached: number[]): number {
+    // Most often one inside of a character.
+    if (reached.length === 1 && this.#program.instructions[placeOf(reached[0]!)]!.op === "byte") {
+      return this.#make(reached);
     }
-    found.sort(([a, b], [c, d]) => a - c || b - d);
-    return this.#make(
-      found.map(([place]) => place),
-      found.map(([, stack]) => stack),
-    );
+    const seen = new Set<number>();
+    const found: number[] = [];
+    for (let next = reached.pop(); next !== undefined; next = reached.pop()) {
+      if (seen.has(next)) continue;
+      seen.add(next);
+      const instruction = this.#program.instructions[placeOf(next)]!;
+      if (instruction.op === "byte" || instruction.op === "accept") found.push(next);
+      else this.#follow(instruction, placeOf(next), stackOf(next), reached);
+    }
+    return this.#make(found.sort((a, b) => a - b));
   }
 
   /** Adds where an instruction leads that reads nothing. */
-  #follow(instruction: Instruction, place: number, stack: number, reached: [place: number, stack: number][]): void {
+  #follow(instruction: Instruction, place: number, stack: number, reached: number[]): void {
     const stacks = this.#stacks;
     const fits = (frames: number) => stacks.depth(stack) + frames <= MOST_FRAMES;
     switch (instruction.op) {
       case "split":
-        for (const to of instruction.to) reached.push([to, stack]);
+        for (const to of instruction.to) reached.push(withStack(to, stack));
         break;
       case "room":
-        if (fits(instruction.frames)) reached.push([instruction.to, stack]);
+        if (fits(instruction.frames)) reached.push(withStack(instruction.to, stack));
         break;
       case "call":
-        if (fits(1)) reached.push([instruction.to, stacks.push(instruction.back, 0, 0, stack)]);
+        if (fits(1)) reached.push(withStack(instruction.to, stacks.push(instruction.back, 0, 0, stack)));
         break;
       case "return": {
         const { place: back, below } = stacks.top(stack);
-        if (back >= 0) reached.push([back, below]);
+        if (back >= 0) reached.push(withStack(back, below));
         break;
       }
       case "repeat": {
         const { least, most, body, exit, frames } = instruction;
-        if (least === 0) reached.push([exit, stack]);
-        if (fits(frames)) reached.push([body, stacks.push(place, Math.max(0, least - 1), most - 1, stack)]);
+        if (least === 0) reached.push(withStack(exit, stack));
+        if (fits(frames)) reached.push(withStack(body, stacks.push(place, Math.max(0, least - 1), most - 1, stack)));
         break;
       }
       case "again": {
         const { place: loop, least, most, below } = stacks.top(stack);
         const repeat = this.#program.instructions[loop];
         if (repeat?.op !== "repeat") break;
-        if (least === 0) reached.push([repeat.exit, below]);
-        if (most > 0) reached.push([repeat.body, stacks.push(loop, Math.max(0, least - 1), most - 1, below)]);
+        if (least === 0) reached.push(withStack(repeat.exit, below));
+        if (most > 0) reached.push(withStack(repeat.body, stacks.push(loop, Math.max(0, least - 1), most - 1, below)));
       }
     }
   }
 
-  #make(places: readonly number[], stacks: readonly number[]): number {
-    if (places.length === 0) return DEAD;
-    const key = `${places},${stacks}`;
+  #make(ends: readonly number[]): number {
+    if (ends.length === 0) return DEAD;
+    const key = ends.length === 1 ? ends[0]! : ends.join();
     const known = this.#numbers.get(key);
     if (known !== undefined) return known;
+    const [places, stacks] = [ends.map(placeOf), ends.map(stackOf)];
     const accepts = places.some((place) => this.#program.instructions[place]!.op === "accept");
     const number = this.#states.push({ places, stacks, accepts }) - 1;
     if (this.#isTooLarge(number)) {
@@ -264,6 +243,29 @@ export class Automaton {
     const most = stacks.reduce((sum, stack) => sum + 2 + 4 * this.#stacks.depth(stack), 2);
     return most > STORED_LENGTH && this.store(state).length > STORED_LENGTH;
   }
+}
+
+function withStack(place: number, stack: number): number {
+  return place * STACKS + stack;
+}
+
+function placeOf(end: number): number {
+  return Math.floor(end / STACKS);
+}
+
+function stackOf(end: number): number {
+  return end % STACKS;
+}
+
+/** The first of a place's edges, which are in order and apart, that does not end before a byte. */
+function edgeAt(edges: Edges, byte: number): number {
+  let low = 0;
+  for (let high = edges.length; low < high; ) {
+    const middle = (low + high) >> 1;
+    if (edges[middle]![1] < byte) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 /** The class of each byte, and how many there are: bytes between the ends of all edges belong together. */

@@ -52,7 +52,7 @@ export class Grammar {
     if (this.#stopTokens.size === 0) {
       throw new OptionError(mismatch("responseFormat", "a model with stop tokens, and no ignoreEos", "none"));
     }
-    this.#automaton = new Automaton(program, trie.longest);
+    this.#automaton = new Automaton(program);
     this.#masks = new Masks(this.#automaton, trie, [...this.#stopTokens]);
   }
 

@@ -2,8 +2,8 @@ import { type Automaton, DEAD } from "./automaton.ts";
 import { PlainText } from "./plain.ts";
 import type { TokenTrie, Tree } from "./trie.ts";
 
-/** Bytes of masks that are kept for each definition. */
-const MOST_BYTES = 2 ** 23;
+/** Bytes of masks that are kept for each definition, of whole ones and of those of short tokens. */
+const MOST_BYTES = 2 ** 22;
 
 /** Words of a mask over `tokens` tokens: bit id % 32 of word id >> 5. */
 export function maskWords(tokens: number): number {
@@ -16,8 +16,8 @@ export class Masks {
   readonly #trie: TokenTrie;
   readonly #stopTokens: readonly number[];
   readonly #plain: PlainText;
-  /** By state, in the order of their last use. */
-  readonly #kept = new Map<number, Uint32Array>();
+  /** By state, in the order of their last use: masks of the trie's first part, and of as many as there are. */
+  readonly #kept: readonly Map<number, Uint32Array>[];
   /** i32[longest + 1]: the state before each depth of the walk. */
   readonly #path: Int32Array;
   /** That of an ended text: nothing but stop tokens. */
@@ -29,6 +29,7 @@ export class Masks {
     this.#trie = trie;
     this.#stopTokens = stopTokens;
     this.#plain = new PlainText(automaton);
+    this.#kept = trie.parts.map(() => new Map());
     this.#path = new Int32Array(trie.longest + 1);
     this.end = new Uint32Array(maskWords(trie.size));
     this.#setStops(this.end, true);
@@ -36,21 +37,29 @@ export class Masks {
 
   /** The mask of a state, u32[words], not to be changed. Stop tokens are allowed exactly where the text may end. */
   of(state: number): Uint32Array {
-    const kept = this.#kept;
-    if (this.#epoch !== this.#automaton.epoch) kept.clear();
+    if (this.#epoch !== this.#automaton.epoch) for (const kept of this.#kept) kept.clear();
     this.#epoch = this.#automaton.epoch;
-    const blurred = this.#automaton.blur(state);
-    const mask = kept.get(blurred) ?? this.#make(blurred);
+    return this.#upTo(this.#trie.parts.length - 1, state);
+  }
+
+  /** The mask of a state with the tokens of part 0 to `last`. */
+  #upTo(last: number, state: number): Uint32Array {
+    const kept = this.#kept[last]!;
+    const blurred = this.#automaton.blur(state, this.#trie.parts[last]!.longest);
+    const mask = kept.get(blurred) ?? this.#make(last, blurred);
     kept.delete(blurred);
     kept.set(blurred, mask);
     if (kept.size * mask.byteLength > MOST_BYTES && kept.size > 1) kept.delete(kept.keys().next().value!);
     return mask;
   }
 
-  #make(state: number): Uint32Array {
-    const run = this.#plain.run(state, this.#trie.longest);
-    const mask = run < 0 ? new Uint32Array(maskWords(this.#trie.size)) : this.#trie.plain(run).slice();
-    this.#walk(state, run < 0 ? this.#trie.all : this.#trie.others, mask);
+  #make(last: number, state: number): Uint32Array {
+    const part = this.#trie.parts[last]!;
+    const mask = last > 0 ? this.#upTo(last - 1, state).slice() : new Uint32Array(maskWords(this.#trie.size));
+    const run = this.#plain.run(state, part.longest);
+    const plain = run < 0 ? [] : part.plain(run);
+    for (let i = 0; i < plain.length; i++) mask[i]! |= plain[i]!;
+    this.#walk(state, run < 0 ? part.all : part.others, mask);
     this.#setStops(mask, this.#automaton.accepts(state));
     return mask;
   }

@@ -9,7 +9,7 @@ export const MOST_FRAMES = 128;
 /** The most instructions of a program. */
 const MOST_INSTRUCTIONS = 50_000;
 
-/** Bytes from `first` to `last` lead to a place. */
+/** Bytes from `first` to `last` lead to a place; in order, and no two have a byte in common. */
 export type Edges = readonly (readonly [first: number, last: number, to: number])[];
 
 /** What an automaton does at a place of its program; numbers are places. */

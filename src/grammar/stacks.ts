@@ -14,7 +14,8 @@ export class Stacks {
   readonly #frames: Frame[] = [{ place: -1, least: 0, most: 0, below: 0 }];
   readonly #depths: number[] = [0];
   readonly #numbers = new Map<string, number>();
-  readonly #blurred: number[] = [0];
+  /** By how many bytes are looked ahead, and by stack. */
+  readonly #blurred = new Map<number, number[]>();
 
   depth(stack: number): number {
     return this.#depths[stack]!;
@@ -37,12 +38,14 @@ export class Stacks {
 
   /** The stack that is as this one for a token of at most `bytes` bytes: counts that it cannot use up have no end. */
   blur(stack: number, bytes: number): number {
-    const known = this.#blurred[stack];
+    const all = this.#blurred.get(bytes) ?? [0];
+    this.#blurred.set(bytes, all);
+    const known = all[stack];
     if (known !== undefined) return known;
     const { place, least, most, below } = this.#frames[stack]!;
     const far = (count: number) => (count > bytes ? Infinity : count);
     const blurred = this.push(place, far(least), far(most), this.blur(below, bytes));
-    this.#blurred[stack] = blurred;
+    all[stack] = blurred;
     return blurred;
   }
 }

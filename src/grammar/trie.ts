@@ -6,39 +6,32 @@ const MOST_BYTES = 1024;
 /** Bytes that a whole number holds exactly. */
 const HEAD = 6;
 
+/** Longer tokens are a part of their own: which of the shorter ones may follow hardly depends on how far a repetition is. */
+const SHORT_BYTES = 16;
+/** That some token goes on behind the bytes that are known. */
+const UNSURE = -2;
+
 /** The bytes of all tokens of a vocabulary; made once for each tokenizer. */
 export class TokenTrie {
   /** Tokens, those without bytes included. */
   readonly size: number;
   /** Bytes of the longest token. */
   readonly longest: number;
-  /** All tokens, and those that are not plain text. */
-  readonly all: Tree;
-  readonly others: Tree;
+  /** Tokens by their length, the shorter ones first. */
+  readonly parts: readonly TokenPart[];
   readonly #table: StringTable;
-  /** i16[tokens]: how many plain characters a token is; −1: it is anything else. */
-  readonly #lengths: Int16Array;
-  /** Masks of the tokens of at most so many plain characters. */
-  readonly #plain: (Uint32Array | undefined)[] = [];
 
   /** @param table the bytes of each token by id; none: a token that gives no text */
   constructor(table: StringTable) {
-    this.size = table.count;
+    const { count, offsets } = table;
+    this.size = count;
     this.#table = table;
     const ids = sorted(table);
-    const { bytes, offsets } = table;
-    this.#lengths = new Int16Array(table.count).fill(-1);
-    let longest = 0;
-    for (const id of ids) {
-      this.#lengths[id] = plainLength(bytes, offsets[id]!, offsets[id + 1]!);
-      longest = Math.max(longest, offsets[id + 1]! - offsets[id]!);
-    }
-    this.longest = longest;
-    this.all = treeOf(table, ids);
-    this.others = treeOf(
-      table,
-      ids.filter((id) => this.#lengths[id]! < 0),
-    );
+    const isShort = (id: number) => offsets[id + 1]! - offsets[id]! <= SHORT_BYTES;
+    this.parts = [ids.filter(isShort), ids.filter((id) => !isShort(id))]
+      .filter((some) => some.length > 0)
+      .map((some) => new TokenPart(table, some));
+    this.longest = this.parts.at(-1)?.longest ?? 0;
   }
 
   /** The bytes of a token; none if it gives no text. */
@@ -52,6 +45,39 @@ export class TokenTrie {
    * one that goes on behind the bytes might be longer.
    */
   longestAt(bytes: Uint8Array, from: number, may: (id: number) => boolean): number {
+    const found = this.parts.map((part) => part.longestAt(bytes, from, may));
+    return found.includes(UNSURE) ? -1 : (found.findLast((id) => id >= 0) ?? -1);
+  }
+}
+
+/** Some of the tokens. */
+export class TokenPart {
+  /** Bytes of the longest token. */
+  readonly longest: number;
+  /** All tokens, and those that are not plain text. */
+  readonly all: Tree;
+  readonly others: Tree;
+  readonly #words: number;
+  /** i16[tokens]: how many plain characters each of `all` is; −1: it is anything else. */
+  readonly #lengths: Int16Array;
+  /** Masks of the tokens of at most so many plain characters. */
+  readonly #plain: (Uint32Array | undefined)[] = [];
+
+  /** @param ids sorted by the bytes of the tokens */
+  constructor(table: StringTable, ids: Uint32Array) {
+    const { bytes, offsets, count } = table;
+    this.#words = (count + 31) >> 5;
+    this.#lengths = Int16Array.from(ids, (id) => plainLength(bytes, offsets[id]!, offsets[id + 1]!));
+    this.longest = ids.reduce((most, id) => Math.max(most, offsets[id + 1]! - offsets[id]!), 0);
+    this.all = treeOf(table, ids);
+    this.others = treeOf(
+      table,
+      ids.filter((_, i) => this.#lengths[i]! < 0),
+    );
+  }
+
+  /** As TokenTrie's, of these tokens; UNSURE if one goes on behind the bytes. */
+  longestAt(bytes: Uint8Array, from: number, may: (id: number) => boolean): number {
     const { nodes, byte, after, first, order } = this.all;
     let longest = -1;
     for (let [at, node, end] = [from, 0, nodes]; at < bytes.length; at++) {
@@ -60,17 +86,18 @@ export class TokenTrie {
       for (let i = first[node]!; i < first[node + 1]!; i++) if (may(order[i]!)) longest = order[i]!;
       end = after[node++]!;
     }
-    return -1;
+    return UNSURE;
   }
 
   /** The tokens of at most so many plain characters: bit id % 32 of word id >> 5, not to be changed. */
   plain(most: number): Uint32Array {
     const known = this.#plain[most];
     if (known) return known;
-    const mask = new Uint32Array((this.size + 31) >> 5);
-    for (let id = 0; id < this.size; id++) {
-      const length = this.#lengths[id]!;
-      if (length > 0 && length <= most) mask[id >> 5]! |= 1 << (id & 31);
+    const mask = new Uint32Array(this.#words);
+    const { order } = this.all;
+    for (let i = 0; i < order.length; i++) {
+      const length = this.#lengths[i]!;
+      if (length > 0 && length <= most) mask[order[i]! >> 5]! |= 1 << (order[i]! & 31);
     }
     this.#plain[most] = mask;
     return mask;

@@ -47,6 +47,10 @@ const PIECES = [
   // As many characters as bytes, and more than any other has of either.
   "a".repeat(24),
   "日本日本日本",
+  // Long ones, which have masks of their own.
+  `${"ab".repeat(9)}","`,
+  `"${" a".repeat(12)}`,
+  `é${"\\n".repeat(10)}`,
 ];
 /** Texts, pieces of characters, and both together. */
 const token = fc.oneof(
@@ -138,6 +142,21 @@ describe.each(DEFINITIONS)("%j", (definition) => {
     );
   });
 });
+
+test.each(["a{0,60}", '"[^"]{0,60}"?', "(?:a|é){20,60}"])(
+  "at every count of %s, with tokens of every length",
+  (pattern) => {
+    const runs = Array.from({ length: 45 }, (_, i) => "a".repeat(i + 2));
+    const { trie, bytes } = vocabulary([...PIECES, ...runs].map(utf8));
+    const grammar = compileGrammar({ type: "regex", pattern }, { trie, stopTokens: [STOP] });
+    let state = grammar.start();
+    if (pattern.startsWith('"')) state = grammar.advance(state, 2 + 0x22)!;
+    for (let count = 0; count <= 60; count++) {
+      expect(idsOf(grammar.mask(state))).toEqual(slow(grammar, state, bytes.length));
+      if (count < 60) state = grammar.advance(state, 2 + 0x61)!;
+    }
+  },
+);
 
 test("a stop token with bytes is no text, and behind the end nothing else follows", () => {
   const { trie } = vocabulary([]);

@@ -9,8 +9,8 @@ import { compileRegex } from "../../src/grammar/regex.ts";
 import { accepts, randomNumbers, randomText, schemaAutomaton } from "./tiny.ts";
 
 const regexAutomaton = (pattern: string, search = false) =>
-  new Automaton(compileRules({ expressions: [compileRegex(pattern, "pattern", search)], names: ["pattern"] }), 16);
-const gbnf = (grammar: string) => new Automaton(compileRules(compileGbnf(grammar)), 16);
+  new Automaton(compileRules({ expressions: [compileRegex(pattern, "pattern", search)], names: ["pattern"] }));
+const gbnf = (grammar: string) => new Automaton(compileRules(compileGbnf(grammar)));
 
 const ALPHABET = ["a", "b", "c", "A", "1", " ", "\n", "-", "é", "Ω", "日", "😀", "\u2028", "_", "]"];
 const text = fc.string({ unit: fc.constantFrom(...ALPHABET), maxLength: 7 });

@@ -70,7 +70,14 @@ const { schema: anySchema } = fc.letrec<{ schema: object | boolean; object: obje
       .map((keywords) => ({ type: "array", ...compact(keywords) })),
     fc
       .record({
-        properties: maybe(fc.dictionary(text, tie("schema"), { maxKeys: 3 })),
+        // Ajv leaves out a property of the name __proto__.
+        properties: maybe(
+          fc.dictionary(
+            text.filter((name) => name !== "__proto__"),
+            tie("schema"),
+            { maxKeys: 3 },
+          ),
+        ),
         required: maybe(fc.uniqueArray(text, { maxLength: 2 })),
         additionalProperties: maybe(tie("schema")),
         patternProperties: maybe(fc.record({ "^a": tie("schema") })),

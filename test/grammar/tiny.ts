@@ -49,7 +49,7 @@ export function removeTiny(): void {
 }
 
 /** The automaton of a schema. */
-export const schemaAutomaton = (schema: unknown) => new Automaton(compileRules(compileSchema(schema)), 32);
+export const schemaAutomaton = (schema: unknown) => new Automaton(compileRules(compileSchema(schema)));
 
 /** Whether an automaton reads a text to its end. */
 export function accepts(automaton: Automaton, text: string): boolean {
