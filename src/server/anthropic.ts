@@ -23,7 +23,10 @@ export const countBody = z.looseObject({
     ),
   ),
   tool_choice: maybe(
-    z.looseObject({ type: z.enum(["auto", "any", "tool", "none"], "auto, any, tool or none"), name: maybe(text()) }),
+    z.union([
+      z.looseObject({ type: z.enum(["auto", "any", "none"], "auto, any, tool or none") }),
+      z.looseObject({ type: z.literal("tool", "auto, any, tool or none"), name: text() }),
+    ]),
   ),
 });
 
@@ -106,8 +109,9 @@ function toolsFrom({ tools, tool_choice }: CountBody) {
     if (!name || !parameters) return [];
     return [{ type: "function", function: { name, ...(description ? { description } : {}), parameters } }];
   });
-  const { type, name } = tool_choice ?? { type: "auto" as const, name: undefined };
-  return toolsOf(list, type === "any" ? "required" : type === "tool" ? { type: "function", name } : type);
+  const choice = tool_choice ?? { type: "auto" as const };
+  if (choice.type === "tool") return toolsOf(list, { type: "function", name: choice.name });
+  return toolsOf(list, choice.type === "any" ? "required" : choice.type);
 }
 
 interface Head {

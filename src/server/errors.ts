@@ -28,10 +28,16 @@ export function refused(param: string, expected: string, found: unknown, code?: 
   return new ApiError(400, mismatch(param, expected, found), { param, code });
 }
 
+/** A field that names what is not there: 404. */
+export function missing(param: string, expected: string, found: unknown, code: string): ApiError {
+  return new ApiError(404, mismatch(param, expected, found), { param, code });
+}
+
 /** How errors of the library start that are about a field of the body; what a grammar cannot enforce has its place in a schema. */
 const PARAMS = [
   [/^(schema #|responseFormat)/, "response_format"],
   [/^dimensions: /, "dimensions"],
+  [/^logitBias: /, "logit_bias"],
 ] as const;
 
 /**

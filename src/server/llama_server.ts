@@ -1,7 +1,8 @@
 import * as z from "zod/mini";
 import { readBody } from "./body.ts";
+import { refused } from "./errors.ts";
 import { messages, messagesOf } from "./messages.ts";
-import { maybe, text, whole } from "./schemas.ts";
+import { maybe, text, tokenId } from "./schemas.ts";
 import { coreOf, type Service } from "./service.ts";
 import { toolChoice, tools as toolList, toolsOf } from "./tools.ts";
 
@@ -14,7 +15,7 @@ export const tokenizeBody = z.looseObject({
 });
 
 /** The body of /detokenize. */
-export const detokenizeBody = z.looseObject({ model: maybe(text()), tokens: z.array(whole(0), "a list of token ids") });
+export const detokenizeBody = z.looseObject({ model: maybe(text()), tokens: z.array(tokenId, "a list of token ids") });
 
 /** The body of /apply-template. */
 export const templateBody = z.looseObject({
@@ -74,7 +75,9 @@ function pieceOf(bytes: Uint8Array = new Uint8Array()): string | number[] {
 /** POST /detokenize */
 export async function detokenize(request: Request, service: Service): Promise<Response> {
   const body = await readBody(request, detokenizeBody, service.limits);
-  const { tokenizer } = coreOf(service, body.model).model;
+  const { tokenizer, info } = coreOf(service, body.model).model;
+  const bad = body.tokens.findIndex((id) => id >= info.vocabSize);
+  if (bad >= 0) throw refused(`tokens[${bad}]`, `an id from 0 to ${info.vocabSize - 1}`, body.tokens[bad]);
   return Response.json({ content: tokenizer.decode(body.tokens, { skipSpecialTokens: false }) });
 }
 

@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
 import type { Tool } from "../tools/tools.ts";
 import { formatOf } from "./formats.ts";
-import { maybe, real, stopsOf, strings, text, whole } from "./schemas.ts";
+import { dimensions, maybe, real, stopsOf, strings, text } from "./schemas.ts";
 import { tools } from "./tools.ts";
 
 /** How tokens are chosen, in Ollama's names. What only concerns its own loading of models has no effect. */
@@ -61,7 +61,7 @@ export const ollamaGenerate = z.looseObject({
 export const ollamaEmbed = z.looseObject({
   model: text(),
   input: z.union([text(), z.array(text(), "a list of strings")], "a string or a list of strings"),
-  dimensions: maybe(whole(1)),
+  dimensions: maybe(dimensions),
 });
 
 /** The body of /api/show. */

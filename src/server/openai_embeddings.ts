@@ -1,6 +1,6 @@
 import * as z from "zod/mini";
 import { readBody } from "./body.ts";
-import { ids, maybe, text, whole } from "./schemas.ts";
+import { dimensions, ids, maybe, text } from "./schemas.ts";
 import { coreOf, type Service } from "./service.ts";
 
 /** The most texts of one request, as in OpenAI's API. */
@@ -14,7 +14,7 @@ export const embeddingsBody = z.looseObject({
     `a string, token ids, or a list of 1 to ${MOST_TEXTS} of them`,
   ),
   encoding_format: maybe(z.enum(["float", "base64"], "float or base64")),
-  dimensions: maybe(whole(1)),
+  dimensions: maybe(dimensions),
 });
 
 /** POST /v1/embeddings. see: OpenAI's API reference */

@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
 import type { Message } from "../tokenizer/chat.ts";
 import { argumentsOf } from "../tools/tools.ts";
-import { refused } from "./errors.ts";
+import { missing } from "./errors.ts";
 import { contentParts, textOf } from "./messages.ts";
 import type { ResponseStore } from "./response_store.ts";
 import { responseOfItem } from "./responses_events.ts";
@@ -49,7 +49,7 @@ export async function withItems(
     const { output = [] } = (turn?.response ?? {}) as { readonly output?: readonly Item[] };
     const found = output.find(({ id }) => id === item.id);
     if (found) return found;
-    throw refused(`input[${i}].id`, "an item of a stored response", item.id, "item_not_found");
+    throw missing(`input[${i}].id`, "an item of a stored response", item.id, "item_not_found");
   });
   return Promise.all(items);
 }

@@ -25,8 +25,13 @@ export const strings = z.union(
   "a string or a list of strings",
 );
 
+/** One of a model's token ids, one as text, and how many numbers an embedding has: what /openapi.json says the most of. */
+export const tokenId = whole(0);
+export const tokenKey = z.string().check(z.regex(/^(0|[1-9]\d{0,8})$/, "token ids"));
+export const dimensions = whole(1);
+
 /** Token ids. */
-export const ids = z.array(whole(0)).check(z.minLength(1, "at least one token id"));
+export const ids = z.array(tokenId).check(z.minLength(1, "at least one token id"));
 
 /** Tells /openapi.json which fields of a body do not go together, as JSON Schema; the route refuses them. */
 export function without<T extends z.ZodMiniType>(schema: T, not: object): T {
@@ -44,9 +49,7 @@ export const sampling = {
   repetition_penalty: maybe(z.number("a number above 0").check(z.gt(0, "a number above 0"))),
   seed: maybe(z.int("a whole number")),
   stop: maybe(strings),
-  logit_bias: maybe(
-    z.record(z.string().check(z.regex(/^\d{1,9}$/, "token ids")), real(-100, 100), "biases by token id"),
-  ),
+  logit_bias: maybe(z.record(tokenKey, real(-100, 100), "biases by token id")),
   ignore_eos: maybe(z.boolean("true or false")),
   stream: maybe(z.boolean("true or false")),
   stream_options: maybe(z.looseObject({ include_usage: maybe(z.boolean("true or false")) })),

@@ -113,7 +113,7 @@ export function createServer(served: Readonly<Record<string, Model>>, options: S
       return handle(context.req.raw, context.req.param("part") ?? "");
     });
   }
-  app.get("/openapi.json", async () => Response.json((await import("./openapi.ts")).openApi(routes)));
+  app.get("/openapi.json", async () => Response.json((await import("./openapi.ts")).openApi(routes, service)));
   app.notFound((context) => {
     const { method, path } = context.req;
     const others = routes.filter((route) => new RegExp(`^${route.path.replace(/\{\w+\}/, ".+")}$`).test(path));

@@ -1,7 +1,6 @@
-import { show } from "../base/errors.ts";
 import type { BodyLimits } from "./body.ts";
 import type { Core } from "./core.ts";
-import { ApiError } from "./errors.ts";
+import { missing } from "./errors.ts";
 import type { Pending } from "./pending.ts";
 import type { ResponseStore } from "./response_store.ts";
 
@@ -25,7 +24,7 @@ export function coreOf({ cores }: Service, name: string | null | undefined): Cor
   const core = name ? (cores.get(name) ?? cores.get(name.replace(/:latest$/, ""))) : cores.values().next().value;
   if (core) return core;
   const known = [...cores.keys()].join(", ");
-  throw new ApiError(404, `model: expected ${known}, found ${show(name)}`, { param: "model", code: "model_not_found" });
+  throw missing("model", known, name, "model_not_found");
 }
 
 /** A name that no other answer has. */

@@ -186,10 +186,11 @@ export class LocalService implements EngineService {
 /** What is told of an engine wherever it runs. */
 export function factsOf(engine: Engine): EngineFacts {
   const { policy, weightBytes, cacheBytes, memoryBytes, options, windows } = engine.plan;
+  const { modelType, trainedLength, vocabSize } = engine.program;
   return {
-    modelType: engine.program.modelType,
+    modelType,
     modelHash: engine.modelHash.toString(16).padStart(16, "0"),
-    trainedLength: engine.program.trainedLength,
+    ...{ trainedLength, vocabSize, hiddenSize: hiddenSize(engine.program) },
     kernels: engine.kernels.build,
     dtype: dtypesOf(engine),
     cacheDtype: options.cacheDtype,

@@ -11,6 +11,9 @@ export interface EngineFacts extends Policy {
   readonly modelHash: string;
   /** Tokens of the longest texts that the model was trained on. */
   readonly trainedLength: number;
+  /** How many token ids there are, and how many numbers a hidden state has. */
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
   /** Build of the kernels. */
   readonly kernels: string;
   readonly dtype: string;

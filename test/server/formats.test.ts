@@ -77,6 +77,30 @@ test("a call that has to be is one, of the function that is named", async () => 
   expect(content).toMatchObject([{ type: "tool_use", name: "a" }]);
 });
 
+test("a choice of a tool that is not given is 404, by each API", async () => {
+  const tools = [{ type: "function", name: "a", function: { name: "a" }, input_schema: {} }];
+  for (const [path, tool_choice] of [
+    ["chat/completions", { type: "function", function: { name: "c" } }],
+    ["chat/completions", { type: "web_search" }],
+    ["responses", { type: "function", name: "c" }],
+    ["messages", { type: "tool", name: "c" }],
+  ] as const) {
+    const response = await post(`${started.url}/v1/${path}`, {
+      ...body,
+      input: "a",
+      max_tokens: 1,
+      tools,
+      tool_choice,
+    });
+    expect([path, response.status]).toEqual([path, 404]);
+    expect((await json(response)).error.message).toMatch(
+      /^tool_choice: expected a function that is given \(a\), found/,
+    );
+  }
+  const unnamed = { ...body, tools, tool_choice: { type: "function", function: { name: "" } } };
+  expect((await post(`${started.url}/v1/chat/completions`, unnamed)).status).toBe(400);
+});
+
 test("what cannot be enforced is refused with its place", async () => {
   const refusal = async (more: object) => {
     const response = await post(`${started.url}/v1/chat/completions`, { ...body, ...more });
@@ -93,7 +117,4 @@ test("what cannot be enforced is refused with its place", async () => {
   expect((await refusal({ response_format: { type: "xml" } })).param).toBe("response_format.type");
   const tools = [{ type: "function", function: { name: "a" } }];
   expect((await refusal({ tools, response_format: { type: "json_object" } })).param).toBe("response_format");
-  expect((await refusal({ tools, tool_choice: { type: "function", function: { name: "c" } } })).param).toBe(
-    "tool_choice",
-  );
 });

@@ -1,6 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import Ajv2020 from "ajv/dist/2020";
-import { routesOf } from "../../src/server/routes.ts";
+import fc from "fast-check";
+import * as z from "zod/mini";
+import { openApi } from "../../src/server/openapi.ts";
+import { type Route, routesOf } from "../../src/server/routes.ts";
+import { sampling } from "../../src/server/schemas.ts";
 import { type Json, json, post, type Started, start } from "./serving.ts";
 
 let started: Started;
@@ -21,6 +25,48 @@ test("the document has every route, with what its body has to be", async () => {
   const chat = document.paths["/v1/chat/completions"].post.requestBody.content["application/json"].schema;
   expect(chat.required).toEqual(["messages"]);
   expect(chat.properties.top_logprobs.anyOf[0]).toMatchObject({ type: "integer", minimum: 0, maximum: 20 });
+});
+
+test("the document says which ids, biases and dimensions the model takes, and others are refused", async () => {
+  const { paths } = await json(fetch(`${started.url}/openapi.json`));
+  const { vocabSize, hiddenSize } = started.model.info;
+  const good = { prompt: [vocabSize - 1], max_tokens: 1, logit_bias: { [vocabSize - 1]: 1 } };
+  for (const [path, body, bad] of [
+    ["/v1/completions", good, { prompt: [vocabSize] }],
+    ["/v1/completions", good, { logit_bias: { [vocabSize]: 1 } }],
+    ["/v1/embeddings", { input: "a", dimensions: hiddenSize }, { dimensions: hiddenSize + 1 }],
+    ["/detokenize", { tokens: [vocabSize - 1] }, { tokens: [vocabSize] }],
+  ] as const) {
+    const { schema } = paths[path].post.requestBody.content["application/json"];
+    const valid = new Ajv2020({ strict: false }).compile(schema);
+    for (const [sent, status] of [
+      [body, 200],
+      [{ ...body, ...bad }, 400],
+    ] as const) {
+      expect([path, sent, valid(sent), (await post(`${started.url}${path}`, sent)).status]).toEqual([
+        path,
+        sent,
+        status === 200,
+        status,
+      ]);
+    }
+  }
+});
+
+test("the pattern of biases has the ids of vocabularies of any size, and no others", () => {
+  const body = z.looseObject({ logit_bias: sampling.logit_bias });
+  const route: Route = { method: "POST", path: "/", summary: "", body, handle: () => new Response() };
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 300_000 }), fc.integer({ min: 0, max: 300_000 }), (vocabSize, id) => {
+      const core = { model: { info: { vocabSize, hiddenSize: 1 } } };
+      const { paths } = openApi([route], { cores: new Map([["a", core]]) } as never) as Json;
+      const { schema } = paths["/"].post.requestBody.content["application/json"];
+      const { pattern } = schema.properties.logit_bias.anyOf[0].propertyNames;
+      for (const some of [id, vocabSize - 1, vocabSize])
+        expect(new RegExp(pattern).test(`${some}`)).toBe(some < vocabSize);
+      expect(new RegExp(pattern).test(`0${id}`)).toBe(false);
+    }),
+  );
 });
 
 test("another method on a path is 405 and says which are allowed, another path is 404", async () => {

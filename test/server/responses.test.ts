@@ -68,7 +68,7 @@ test("a reference to an item of a stored response is that item; one to another i
   );
   for (const id of ["msg_1", `${first.output[0]!.id}0`, "rs_abc"]) {
     const error = await reference(id).catch((error: unknown) => error);
-    expect(error).toMatchObject({ status: 400, param: "input[1].id", code: "item_not_found" });
+    expect(error).toMatchObject({ status: 404, param: "input[1].id", code: "item_not_found" });
   }
 });
 
