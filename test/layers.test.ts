@@ -15,7 +15,7 @@ const FORMER = ["src/index.ts", "src/generate.ts", "src/model/index.ts"];
 const RESEARCH = ["research/eval", "research/cli"];
 /** What the library may import beside itself. The command line may use more, and Node's modules anywhere. */
 const LIBRARY = ["@huggingface/tokenizers"];
-const COMMAND_LINE = ["commander", "@hono/node-server", "aws4fetch", "ioredis", "pg"];
+const COMMAND_LINE = ["commander", "@hono/node-server", "aws4fetch", "bullmq", "ioredis", "pg"];
 /** What the server may, which is an entry of its own. */
 const SERVER = ["hono", "zod"];
 /** What the provider of the AI SDK may: the specification's types and errors. */

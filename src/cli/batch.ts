@@ -1,29 +1,28 @@
 import { availableParallelism } from "node:os";
 import type { Command } from "commander";
+import { shownPlace } from "../sources/address.ts";
 import { type BatchLine, batchLines, indexOf, keyOf } from "./batch_lines.ts";
-import { type Answering, answerHere, type BatchModel } from "./batch_model.ts";
+import { type Answering, answerHere } from "./batch_model.ts";
+import { type AnsweringFlags, answeringOptions, batchModel, namesOf } from "./batch_options.ts";
+import { QueuedBatch } from "./batch_queue.ts";
 import { BatchResults } from "./batch_results.ts";
 import { BatchWorkers } from "./batch_workers.ts";
-import { readText } from "./chat.ts";
-import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, whole } from "./options.ts";
+import { whole } from "./options.ts";
 import { Progress, Stages } from "./progress.ts";
-import { nameOf, several } from "./serving.ts";
 import { warn } from "./streams.ts";
 
-interface BatchFlags extends ModelFlags {
+interface BatchFlags extends AnsweringFlags {
   readonly out?: string;
-  readonly alias?: string[];
-  readonly parallel: number;
   readonly workers: number;
-  readonly maxNewTokens: number;
-  readonly template?: string;
+  readonly queue?: string;
 }
 
 const HELP = `
 Each line of the file is a request in OpenAI's format:
   {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": […]}}
 The routes are /v1/chat/completions, /v1/responses, /v1/completions and /v1/embeddings. Results are lines as well, in
-the order in which they are done. A command that was interrupted, given again, goes on.`;
+the order in which they are done. A command that was interrupted, given again, goes on. With --queue no model is loaded
+here: workers of a model of the same name answer, and where one of them ends another takes what it had.`;
 
 /** Adds the command `batch`; `signal` aborts it. */
 export function addBatch(program: Command, signal: AbortSignal): void {
@@ -32,12 +31,9 @@ export function addBatch(program: Command, signal: AbortSignal): void {
     .description("answer a file of requests, as OpenAI's batches are")
     .argument("<file>", "requests, one per line (.jsonl)")
     .option("--out <file>", "results (default: the file's name with .output.jsonl)");
-  modelOptions(command)
-    .option("--alias <name>", "name that the model answers to (default: that of its folder or id); repeatable", several)
-    .option("--parallel <n>", "requests at once, of each worker; each takes a session's memory", whole(1, 2 ** 16), 16)
+  answeringOptions(command)
     .option("--workers <n>", "processes, each with a model of its own; 1: this one", whole(1, 1024), 1)
-    .option("-n, --max-new-tokens <n>", "most tokens of an answer, if the request does not say", whole(1), 4096)
-    .option("--template <file>", "chat template (Jinja), instead of the model's")
+    .option("--queue <place>", "let `lambent batch-worker` answer, on any machines: redis://… or postgres://…")
     .addHelpText("after", HELP)
     .action((file: string, flags: BatchFlags) => batch(file, flags, signal));
 }
@@ -90,30 +86,31 @@ async function answerAll(
   }
 }
 
-/** A model in this process, or several in others. */
+/** A model in this process, several in others, or those of a queue. */
 async function start(flags: BatchFlags, signal: AbortSignal): Promise<Answering> {
-  const where = flags.model ?? DEFAULT_MODEL;
-  const { workers, parallel, maxNewTokens } = flags;
+  if (flags.queue !== undefined) return startQueue(flags.queue, flags, signal);
+  const { workers } = flags;
   const stages = new Stages();
-  const loading = loadOptions(flags, signal, stages);
-  const chatTemplate = flags.template === undefined ? undefined : await readText(flags.template);
-  const model: BatchModel = {
-    where,
-    names: flags.alias ?? [nameOf(where)],
-    loading,
-    parallel,
-    maxNewTokens,
-    chatTemplate,
-  };
+  const model = await batchModel(flags, signal, stages);
   if (workers === 1) {
     const here = await answerHere(model, signal);
     stages.end();
     for (const warning of here.warnings) warn(warning);
     return here;
   }
-  const { signal: _, onProgress: __, ...plain } = loading;
+  const { signal: _, onProgress: __, ...plain } = model.loading;
   const threads = flags.threads ?? Math.max(1, Math.floor(availableParallelism() / workers));
   const pool = new BatchWorkers(workers, { ...model, loading: { ...plain, threads } });
   signal.addEventListener("abort", () => pool.close(signal.reason), { once: true });
   return pool;
+}
+
+async function startQueue(place: string, flags: BatchFlags, signal: AbortSignal): Promise<Answering> {
+  const [name] = namesOf(flags);
+  const queued = await QueuedBatch.open(place, name);
+  signal.addEventListener("abort", () => queued.close(signal.reason), { once: true });
+  if ((await queued.workers()) === 0) {
+    warn(`nothing answers requests for ${name} there yet: lambent batch-worker --queue ${shownPlace(place)} does`);
+  }
+  return queued;
 }

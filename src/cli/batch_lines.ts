@@ -82,6 +82,11 @@ function seedOf(customId: string): number {
   return Number(createHash("sha256").update(customId).digest().readBigUInt64BE() >> 11n);
 }
 
+/** Whether something from elsewhere is a request. */
+export function isRequest(value: unknown): value is BatchRequest {
+  return isObject(value) && isRoute(value.url) && isObject(value.body);
+}
+
 function isRoute(url: unknown): url is BatchRequest["url"] {
   return ROUTES.some((route) => route === url);
 }

@@ -29,7 +29,7 @@ export async function answerHere(model: BatchModel, signal?: AbortSignal) {
   const { where, names, parallel, maxNewTokens, chatTemplate } = model;
   const { createServer } = await serverModule("batch", ["hono", "zod"]);
   const loading = { ...model.loading, signal, maxSessions: parallel };
-  const loaded = await load(where, { ...loading, nGlobal: await pinnedTokens(where, loading), worker: false });
+  const loaded = await load(where, { worker: false, ...loading, nGlobal: await pinnedTokens(where, loading) });
   // Without limits that another run might meet elsewhere.
   const server = createServer(Object.fromEntries(names.map((name) => [name, loaded])), {
     ...{ maxSessions: parallel, maxNewTokens, chatTemplate },

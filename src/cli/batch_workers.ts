@@ -18,7 +18,7 @@ export type FromWorker =
 /** A request after so many ends of processes is answered alone, so that others are not at fault with it. */
 const SUSPECT = 2;
 /** After so many its result is an error; and so many processes that end while they load end the batch. */
-const MOST_ENDS = 3;
+export const MOST_ENDS = 3;
 
 const CODE = fileURLToPath(new URL("./batch_worker.ts", import.meta.url));
 

@@ -5,6 +5,7 @@ import { VERSION } from "../base/version.ts";
 import { detectHost } from "../runtime/detect.ts";
 import { provideRuntime } from "../runtime/index.ts";
 import { addBatch } from "./batch.ts";
+import { addBatchWorker } from "./batch_queue_worker.ts";
 import { addChat } from "./chat.ts";
 import { addEmbed } from "./embed.ts";
 import { addGenerate } from "./generate.ts";
@@ -38,7 +39,17 @@ export async function runCommandLine(addMore: AddCommands): Promise<void> {
     .version(VERSION)
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  const commands = [addGenerate, addChat, addServe, addBatch, addEmbed, addLogits, addInspect, addQuantize];
+  const commands = [
+    addGenerate,
+    addChat,
+    addServe,
+    addBatch,
+    addBatchWorker,
+    addEmbed,
+    addLogits,
+    addInspect,
+    addQuantize,
+  ];
   for (const add of commands) add(program, abort.signal);
   try {
     if (!program.commands.some((command) => command.name() === process.argv[2])) await addMore(program, abort.signal);

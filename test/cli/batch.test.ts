@@ -1,68 +1,17 @@
 /** `batch`: every result once, with the bits that the request has alone, whatever ends meanwhile. */
 import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { BatchWorkers } from "../../src/cli/batch_workers.ts";
-import { EMBEDDED, removeTemporary, temporaryFolder } from "../session/small.ts";
+import { EMBEDDED, removeTemporary } from "../session/small.ts";
+import { fileOf, type Json, lastingOf, linesOf, REQUESTS, requestOf, resultsOf, written } from "./batches.ts";
 import { endChildren, good, lambent, start } from "./run.ts";
 
 setDefaultTimeout(process.env.FULL ? 1_200_000 : 120_000);
 afterEach(endChildren);
 afterAll(removeTemporary);
 
-/** FULL=1 asks as much as the project promises. */
-const REQUESTS = process.env.FULL ? 1000 : 60;
 const INTERRUPTED = 130;
 const ENDLESS = { prompt: "a", max_tokens: 1e9, ignore_eos: true };
-
-// biome-ignore lint/suspicious/noExplicitAny: bodies of every route
-type Json = any;
-
-/** Requests of every route in turn; some say their seed. */
-function requestOf(i: number): Json {
-  const length = 4 + ((i * 7) % 20);
-  const seed = i % 5 === 0 ? { seed: i } : {};
-  const routes: readonly [url: string, body: object][] = [
-    ["/v1/completions", { prompt: `Chapter ${i}.`, max_tokens: length, logprobs: i % 3 === 0 ? 1 : null, ...seed }],
-    ["/v1/chat/completions", { messages: [{ role: "user", content: `Who is ${i}?` }], max_tokens: length, ...seed }],
-    ["/v1/responses", { input: `Tell of ${i}.`, max_output_tokens: length, store: true, ...seed }],
-    ["/v1/embeddings", { input: [`a ${i}`, `b ${i}`], encoding_format: "base64" }],
-  ];
-  const [url, body] = routes[i % routes.length]!;
-  return { custom_id: `request ${i}`, method: "POST", url, body };
-}
-
-/** A file of requests in a folder of its own, and where its results will be. */
-function fileOf(lines: readonly unknown[]): { readonly file: string; readonly out: string } {
-  const folder = temporaryFolder();
-  const file = join(folder, "asked.jsonl");
-  writeFileSync(file, `${lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\n")}\n`);
-  return { file, out: join(folder, "asked.output.jsonl") };
-}
-
-const linesOf = (out: string): string[] => readFileSync(out, "utf8").split("\n").slice(0, -1);
-
-/** The results of a file by their custom_id, each there once. */
-function resultsOf(out: string): Map<string, Json> {
-  const results = linesOf(out).map((line) => JSON.parse(line));
-  const byId = new Map(results.map((result) => [result.custom_id, result]));
-  expect(byId.size).toBe(results.length);
-  return byId;
-}
-
-/** What has to be the same in every run: all but names, times and durations. */
-function lasting(value: Json): Json {
-  if (Array.isArray(value)) return value.map(lasting);
-  if (typeof value !== "object" || value === null) return value;
-  const passing = ["id", "request_id", "created", "created_at", "timings"];
-  return Object.fromEntries(
-    Object.entries(value)
-      .filter(([name]) => !passing.includes(name))
-      .map(([name, part]) => [name, lasting(part)]),
-  );
-}
-
-const lastingOf = (out: string) => [...resultsOf(out)].map(([id, result]) => [id, lasting(result)]).sort();
 
 function childrenOf(pid: number): number[] {
   const { stdout } = Bun.spawnSync(["pgrep", "-P", `${pid}`]);
@@ -73,14 +22,6 @@ const commandOf = (pid: number) => Bun.spawnSync(["ps", "-o", "stat=,args=", "-p
 /** A process that was not waited for stays, as a zombie. */
 const isRunning = (pid: number) => /^[^Z]/.test(commandOf(pid));
 const isBatchWorker = (pid: number) => commandOf(pid).includes("batch_worker.ts");
-
-/** Waits for so many lines of results, of a command that is still at it. */
-async function written(child: ReturnType<typeof start>, out: string, count: number): Promise<void> {
-  while (!existsSync(out) || linesOf(out).length < count) {
-    if (child.exitCode !== null) throw new Error(`it ended before ${count} results`);
-    await Bun.sleep(5);
-  }
-}
 
 let asked: Json[];
 /** The results of one process that nothing happens to. */

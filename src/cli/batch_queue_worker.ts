@@ -1,0 +1,39 @@
+import type { Command } from "commander";
+import { shownPlace } from "../sources/address.ts";
+import { answerHere } from "./batch_model.ts";
+import { type AnsweringFlags, answeringOptions, batchModel, namesOf } from "./batch_options.ts";
+import { AnsweredQueue } from "./batch_queue.ts";
+import { Stages } from "./progress.ts";
+import { warn } from "./streams.ts";
+
+interface WorkerFlags extends AnsweringFlags {
+  readonly queue: string;
+}
+
+/** Adds the command `batch-worker`; `signal` ends it. */
+export function addBatchWorker(program: Command, signal: AbortSignal): void {
+  const command = program
+    .command("batch-worker")
+    .description("answer requests that `batch --queue` puts into a queue, beside workers on other machines")
+    .requiredOption("--queue <place>", "the queue, at redis://… or postgres://…");
+  answeringOptions(command).action((flags: WorkerFlags) => work(flags, signal));
+}
+
+async function work(flags: WorkerFlags, signal: AbortSignal): Promise<void> {
+  const [name] = namesOf(flags);
+  const queue = await AnsweredQueue.open(flags.queue, name);
+  try {
+    const stages = new Stages();
+    const model = await batchModel(flags, signal, stages);
+    // The engine is in a worker, so that the queue hears of this process while steps run.
+    const answering = await answerHere({ ...model, loading: { ...model.loading, worker: true } });
+    stages.end();
+    for (const warning of answering.warnings) warn(warning);
+    warn(`answering requests for ${name} at ${shownPlace(flags.queue)}`, "");
+    signal.addEventListener("abort", () => warn("finishing what is being answered", ""), { once: true });
+    await queue.answer(answering, signal);
+    answering.close();
+  } finally {
+    await queue.close();
+  }
+}

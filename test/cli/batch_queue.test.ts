@@ -1,0 +1,96 @@
+/** `batch --queue`: workers that know nothing of each other give what one process gives, whatever ends meanwhile. */
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { removeTemporary } from "../session/small.ts";
+import { POSTGRES, REDIS, type Service, startPostgres, startRedis, stopServices } from "../store/services.ts";
+import { fileOf, type Json, lastingOf, linesOf, REQUESTS, requestOf, written } from "./batches.ts";
+import { endChildren, good, lambent, start } from "./run.ts";
+
+setDefaultTimeout(process.env.FULL ? 1_200_000 : 180_000);
+afterEach(endChildren);
+afterAll(async () => {
+  await stopServices();
+  removeTemporary();
+});
+
+const INTERRUPTED = 130;
+
+let asked: Json[];
+let wanted: ReturnType<typeof lastingOf>;
+beforeAll(async () => {
+  asked = Array.from({ length: REQUESTS }, (_, i) => requestOf(i));
+  const { file, out } = fileOf(asked);
+  await good(["batch", file, "--threads", "1"]);
+  wanted = lastingOf(out);
+});
+
+const worker = (url: string) => start(["batch-worker", "--queue", url, "--threads", "1", "--parallel", "4"], "ignore");
+
+describe.each([
+  ["Redis", REDIS, startRedis],
+  ["PostgreSQL", POSTGRES, startPostgres],
+] as const)("%s", (name, program, startService) => {
+  let service: Service;
+  beforeAll(async () => {
+    if (program) service = await startService();
+  });
+
+  for (const count of process.env.FULL ? [1, 2, 4] : [2]) {
+    test.skipIf(!program)(
+      `${count} workers, two of them killed midway: every result once, with the same bits`,
+      async () => {
+        const { file, out } = fileOf(asked);
+        const workers = Array.from({ length: count }, () => worker(service.url));
+        const batch = start(["batch", file, "--queue", service.url], "ignore");
+        for (const done of [REQUESTS / 6, REQUESTS / 2]) {
+          await written(batch, out, done);
+          workers.shift()!.kill("SIGKILL");
+          workers.push(worker(service.url));
+        }
+        expect(await new Response(batch.stderr).text()).toEndWith(`${REQUESTS} results are in ${out}\n`);
+        expect(await batch.exited).toBe(0);
+        expect(lastingOf(out)).toEqual(wanted);
+        for (const child of workers) child.kill("SIGINT");
+        for (const child of workers) expect(await child.exited).toBe(INTERRUPTED);
+      },
+    );
+  }
+
+  // FULL=1 does it with both.
+  test.skipIf(!program || (name !== "Redis" && !process.env.FULL))(
+    "a batch that was killed goes on when it is given again, with what was answered meanwhile",
+    async () => {
+      const { file, out } = fileOf(asked);
+      const command = ["batch", file, "--queue", service.url];
+      const killed = start(command, "ignore");
+      const one = worker(service.url);
+      await written(killed, out, REQUESTS / 6);
+      killed.kill("SIGKILL");
+      await killed.exited;
+      const kept = linesOf(out);
+      expect(kept.length).toBeLessThan(REQUESTS);
+      await good(command);
+      expect(linesOf(out).slice(0, kept.length)).toEqual(kept);
+      expect(lastingOf(out)).toEqual(wanted);
+      one.kill("SIGINT");
+      expect(await new Response(one.stderr).text()).toEndWith("finishing what is being answered\n");
+    },
+  );
+});
+
+test("a place that is none, or does not answer, is refused by name", async () => {
+  const { file } = fileOf([requestOf(0)]);
+  for (const [place, message] of [
+    ["jobs", "--queue: expected an address of redis, rediss, postgres, postgresql, found jobs"],
+    [
+      "redis://:secret@127.0.0.1:1",
+      "--queue redis://127.0.0.1:1: expected a database that answers, found connect ECONNREFUSED 127.0.0.1:1",
+    ],
+    [
+      "postgres://a:secret@127.0.0.1:1/b",
+      "--queue postgres://127.0.0.1:1/b: expected a database that answers, found connect ECONNREFUSED 127.0.0.1:1",
+    ],
+  ] as const) {
+    expect(await lambent(["batch-worker", "--queue", place])).toEqual({ code: 1, out: "", err: `error: ${message}\n` });
+    expect((await lambent(["batch", file, "--queue", place])).err).toEndWith(`error: ${message}\n`);
+  }
+});
