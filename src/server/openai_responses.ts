@@ -1,12 +1,12 @@
 import * as z from "zod/mini";
 import type { Message } from "../tokenizer/chat.ts";
 import { readBody } from "./body.ts";
-import { ApiError, asApiError, openaiError, refused } from "./errors.ts";
+import { type ApiError, asApiError, missing, openaiError, refused } from "./errors.ts";
 import { formatOf, responseTextFormat } from "./formats.ts";
 import { historyOf, type Turn } from "./response_store.ts";
 import { type OutputItem, type ResponseEvent, ResponseItems } from "./responses_events.ts";
 import { addCall, messagesOfInput, responseInput, withItems } from "./responses_input.ts";
-import { maybe, sampling, samplingOptions, text, whole } from "./schemas.ts";
+import { maybe, sampling, samplingOptions, text, whole, without } from "./schemas.ts";
 import { coreOf, newId, type Service } from "./service.ts";
 import { SSE_PING, SSE_TYPE, sse, streamed } from "./stream.ts";
 import type { ReplyEnd, ReplyEvent, Task } from "./task.ts";
@@ -15,23 +15,35 @@ import { flatTools, toolChoice, toolsOfFlat } from "./tools.ts";
 const { stop: _, n: __, logit_bias: ___, ...choosing } = sampling;
 
 /** The body of /v1/responses. */
-export const responseBody = z.looseObject({
-  ...choosing,
-  input: responseInput,
-  instructions: maybe(text()),
-  previous_response_id: maybe(text()),
-  conversation: maybe(z.literal("", "none (use previous_response_id)")),
-  store: maybe(z.boolean("true or false")),
-  background: maybe(z.literal(false, "false, as answers are not kept waiting")),
-  truncation: maybe(z.enum(["auto", "disabled"], "auto or disabled")),
-  max_output_tokens: maybe(whole(1)),
-  include: maybe(z.array(text(), "a list of names")),
-  top_logprobs: maybe(whole(0, 20)),
-  tools: maybe(flatTools),
-  tool_choice: maybe(toolChoice),
-  text: maybe(z.looseObject({ format: maybe(responseTextFormat) })),
-  metadata: maybe(z.record(z.string(), z.unknown(), "an object")),
-});
+export const responseBody = without(
+  z.looseObject({
+    ...choosing,
+    input: responseInput,
+    instructions: maybe(text()),
+    previous_response_id: maybe(text()),
+    conversation: maybe(z.literal("", "none (use previous_response_id)")),
+    store: maybe(z.boolean("true or false")),
+    background: maybe(z.literal(false, "false, as answers are not kept waiting")),
+    truncation: maybe(z.enum(["auto", "disabled"], "auto or disabled")),
+    max_output_tokens: maybe(whole(1)),
+    include: maybe(z.array(text(), "a list of names")),
+    top_logprobs: maybe(whole(0, 20)),
+    tools: maybe(flatTools),
+    tool_choice: maybe(toolChoice),
+    text: maybe(z.looseObject({ format: maybe(responseTextFormat) })),
+    metadata: maybe(z.record(z.string(), z.unknown(), "an object")),
+  }),
+  {
+    required: ["input"],
+    properties: {
+      input: {
+        type: "array",
+        items: { type: "object", required: ["type"], properties: { type: { const: "reasoning" } } },
+      },
+      ...{ instructions: { enum: [null, ""] }, previous_response_id: { enum: [null, ""] } },
+    },
+  },
+);
 
 type ResponseBody = z.output<typeof responseBody>;
 
@@ -65,25 +77,24 @@ export async function responses(request: Request, service: Service): Promise<Res
 /** GET /v1/responses/{id}. Throws ApiError 404 if it is not stored (any more). */
 export async function storedResponse({ responses }: Service, id: string): Promise<Response> {
   const turn = await responses.get(id);
-  if (!turn) throw unknownResponse(id, 404, "response_id");
+  if (!turn) throw unknownResponse(id, "response_id");
   return Response.json(turn.response);
 }
 
 /** DELETE /v1/responses/{id}. Throws ApiError 404 if it is not stored (any more). */
 export async function deleteResponse({ responses }: Service, id: string): Promise<Response> {
-  if (!(await responses.delete(id))) throw unknownResponse(id, 404, "response_id");
+  if (!(await responses.delete(id))) throw unknownResponse(id, "response_id");
   return Response.json({ id, object: "response", deleted: true });
 }
 
-function unknownResponse(id: string, status: number, param: string): ApiError {
-  const message = `${param}: expected a stored response, found ${id.slice(0, 80)}`;
-  return new ApiError(status, message, { param, code: "previous_response_not_found" });
+function unknownResponse(id: string, param: string): ApiError {
+  return missing(param, "a stored response", id, "previous_response_not_found");
 }
 
 async function previous({ previous_response_id: id }: ResponseBody, { responses }: Service): Promise<Turn | undefined> {
   if (!id) return undefined;
   const turn = await responses.get(id);
-  if (!turn) throw unknownResponse(id, 400, "previous_response_id");
+  if (!turn) throw unknownResponse(id, "previous_response_id");
   return turn;
 }
 

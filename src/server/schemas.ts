@@ -25,9 +25,13 @@ export const strings = z.union(
   "a string or a list of strings",
 );
 
-/** One of a model's token ids, one as text, and how many numbers an embedding has: what /openapi.json says the most of. */
+// What /openapi.json says the most of:
+
+/** One of a model's token ids. */
 export const tokenId = whole(0);
+/** The same as the name of a field. */
 export const tokenKey = z.string().check(z.regex(/^(0|[1-9]\d{0,8})$/, "token ids"));
+/** How many numbers an embedding has. */
 export const dimensions = whole(1);
 
 /** Token ids. */

@@ -47,7 +47,7 @@ test("openai: a conversation by previous_response_id is that of a client that re
     .create({ ...greedy, input: "x", previous_response_id: first.id })
     .catch((error: unknown) => error);
   expect(error).toBeInstanceOf(APIError);
-  expect(error).toMatchObject({ status: 400, param: "previous_response_id", code: "previous_response_not_found" });
+  expect(error).toMatchObject({ status: 404, param: "previous_response_id", code: "previous_response_not_found" });
   // What came from it goes on all the same.
   const third = await client.responses.create({ ...greedy, input: "So?", previous_response_id: second.id });
   expect(third.usage!.input_tokens).toBeGreaterThan(second.usage!.input_tokens);
