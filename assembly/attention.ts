@@ -11,7 +11,6 @@ import {
   setRange,
   Work,
 } from "./attention_keys";
-import { choose, chosen, chosenAt, forget } from "./attention_middle";
 import { values1, values4 } from "./attention_values";
 import { Int8 } from "./cache_format";
 import { capped } from "./elementwise";
@@ -20,6 +19,7 @@ import { CacheFormat, Size } from "./layout";
 import { exp2 } from "./math";
 import { Attention } from "./op";
 import { Clamp } from "./op_positions";
+import { chosen, chosenAt, cutChosen, recall } from "./recall";
 import { float, word } from "./record";
 import { largestLane, loadFloats, mulAdd, storeFloats, sum } from "./simd";
 
@@ -47,10 +47,12 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
   attendSection(work, Part.Pinned, false);
   attendSection(work, Part.Local, true);
   attendSection(work, Part.Local, false);
-  if (word(record, Attention.middleK)) {
-    for (let i: u32 = 0; i < count; i++) forget(work, i);
-    attendSection(work, Part.Middle, true);
-    for (let i: u32 = 0; i < count; i++) attendChosen(work, i);
+  if (word(record, Attention.recall)) {
+    beginSection(work, Part.Middle, true);
+    for (let i: u32 = 0; i < count; i++) {
+      recall(work, i);
+      attendChosen(work, i);
+    }
   }
   for (let i: u32 = 0; i < count; i++) {
     const total = sum(v128.load(work + (i << 4), Work.sums));
@@ -69,37 +71,56 @@ function multiply(x: usize, factor: f32, n: u32): void {
   }
 }
 
-/** Adds the keys of one section to every query's softmax, or chooses among middle keys. */
+/** Adds the keys of one section to every query's softmax. */
 function attendSection(work: usize, part: Part, fixed: bool): void {
   const end = beginSection(work, part, fixed);
   const count = load<u32>(work, Work.count);
   for (let block = firstBlock(work); block < end; block += Size.KeyBlock) {
     score(work, block);
     for (let i: u32 = 0; i < count; i++) {
-      if (keysBegin(work, block, i) >= keysEnd(work, block, i)) continue;
-      if (part == Part.Middle) choose(work, block, i, scoresOf(work, i));
-      else softmax(work, i);
+      if (keysBegin(work, block, i) < keysEnd(work, block, i)) softmax(work, i);
     }
-    if (part != Part.Middle) eachTile(work, block, true);
+    eachTile(work, block, true);
   }
 }
 
-/** Adds the middle keys that query i has chosen to its softmax, largest score first. */
+/** Adds those of the middle keys that query i has chosen which pass the gate, in the list's order; the others leave it. */
 function attendChosen(work: usize, i: u32): void {
+  const record = load<u32>(work, Work.record);
   const scores = scoresOf(work, i);
+  const list = chosenAt(work, i);
   const position = positionOf(work, i);
-  for (let first: u32 = 0, count = chosen(work, i); first < count; first += Size.KeyBlock) {
-    const list = chosenAt(work, i) + (first << 3);
+  const sums = work + (i << 4);
+  const least = float(record, Attention.gate) * sum(v128.load(sums, Work.sums));
+  const before = load<f32>(work + (i << 2), Work.maxima);
+  const count = chosen(work, i);
+  let kept: u32 = 0;
+  for (let first: u32 = 0; first < count; first += Size.KeyBlock) {
     const some = min<u32>(Size.KeyBlock, count - first);
     clearScores(scores);
-    for (let t: u32 = 0; t < some; t++) store<f32>(scores + (t << 2), load<f32>(list + (t << 3)));
-    if (word(load<u32>(work, Work.record), Attention.slopes)) bias(work, 0, i);
-    softmax(work, i);
     for (let t: u32 = 0; t < some; t++) {
+      const j = position - <u64>load<u32>(list + ((first + t) << 3), 4);
+      eachRun(work, j - <u64>t, i, 1, j, j + 1, false);
+    }
+    if (word(record, Attention.softCap)) cap(work, i);
+    if (word(record, Attention.slopes)) bias(work, 0, i);
+    const begin = kept;
+    for (let t: u32 = 0; t < some; t++) {
+      const score = load<f32>(scores + (t << 2));
+      if (f32x4.extract_lane(exp2(f32x4.splat(score - before)), 0) < least) continue;
+      store<u64>(list + (kept << 3), load<u64>(list + ((first + t) << 3)));
+      store<f32>(scores + ((kept - begin) << 2), score);
+      kept++;
+    }
+    if (kept == begin) continue;
+    for (let t = kept - begin; t < some; t++) store<f32>(scores + (t << 2), -Infinity);
+    softmax(work, i);
+    for (let t: u32 = begin; t < kept; t++) {
       const j = position - <u64>load<u32>(list + (t << 3), 4);
-      eachRun(work, j - <u64>t, i, 1, j, j + 1, true);
+      eachRun(work, j - <u64>(t - begin), i, 1, j, j + 1, true);
     }
   }
+  cutChosen(work, i, kept);
 }
 
 /**
@@ -123,9 +144,7 @@ export function firstBlock(work: usize): u64 {
   return load<u64>(work, Work.begins) & ~(<u64>Size.KeyBlock - 1);
 }
 
-/**
- * The scores of every query in a block: −∞ where a key is not attended to; those of middle keys without ALiBi's bias.
- */
+/** The scores of every query in a block: −∞ where a key is not attended to. */
 export function score(work: usize, block: u64): void {
   const count = load<u32>(work, Work.count);
   for (let i: u32 = 0; i < count; i++) clearScores(scoresOf(work, i));
@@ -133,7 +152,7 @@ export function score(work: usize, block: u64): void {
   if (word(load<u32>(work, Work.record), Attention.softCap)) {
     for (let i: u32 = 0; i < count; i++) cap(work, i);
   }
-  if (load<u32>(work, Work.part) == Part.Middle || !word(load<u32>(work, Work.record), Attention.slopes)) return;
+  if (!word(load<u32>(work, Work.record), Attention.slopes)) return;
   for (let i: u32 = 0; i < count; i++) bias(work, block, i);
 }
 
@@ -193,7 +212,7 @@ function tile<T>(work: usize, i: u32, queries: u32, scores: usize, keys: u32, va
   const scale = float(record, Attention.scale) * LOG2E;
   let field = values ? Attention.out : Attention.q;
   if (!values && load<u32>(work, Work.fixed)) {
-    field = load<u32>(work, Work.part) == Part.Middle ? Attention.qMiddle : Attention.qFixed;
+    field = load<u32>(work, Work.part) == Part.Middle ? Attention.qRecall : Attention.qFixed;
   }
   const x0 = queryAt(work, field, i);
   if (queries == 1) {
@@ -259,7 +278,7 @@ function bias(work: usize, block: u64, i: u32): void {
   const scores = scoresOf(work, i);
   // The distance of the block's first key, and how much smaller each next one's is.
   let distance = <i64>positionOf(work, i);
-  if (fixed) distance = <i64>word(record, middle ? Attention.middleDistance : Attention.limit);
+  if (fixed) distance = <i64>word(record, middle ? Attention.recallDistance : Attention.limit);
   if (fixed && sinks) distance += <i64>load<u64>(work, Work.origin);
   const step: i64 = fixed && !sinks ? 0 : 1;
   if (step) distance -= <i64>block;

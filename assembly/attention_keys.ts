@@ -94,9 +94,11 @@ export function setRange(work: usize, i: u32): void {
   let begin = localBegin;
   let end = position + 1;
   if (part == Part.Middle) {
-    const most = min(<u64>word(record, Attention.maxMiddle), localBegin - origin);
-    begin = max(origin + <u64>word(record, Attention.nGlobal), localBegin - most);
-    end = load<u32>(row, Row.skipsMiddle) ? begin : max(begin, localBegin);
+    // Wherever the turn begins: the codes of keys that are still in the ring may not be there yet.
+    const leaving = position - origin >= nLocal ? position - nLocal + 1 : origin;
+    const most = min(<u64>word(record, Attention.recallTokens), leaving - origin);
+    begin = max(origin + <u64>word(record, Attention.nGlobal), leaving - most);
+    end = load<u32>(row, Row.skipsRecall) ? begin : max(begin, leaving);
   } else {
     if (part == Part.Pinned) {
       begin = origin;
@@ -166,8 +168,8 @@ export function locate(work: usize, j: u64, end: u64, values: bool): u32 {
   }
   let from = word(record, field);
   if (part == Part.Middle) {
-    places += word(record, Attention.maxMiddle);
-    from = word(record, Attention.kvMiddle) + (values ? kvHeads * places * headBytes : 0);
+    places += word(record, Attention.recallTokens);
+    from = word(record, Attention.kvRecall) + (values ? kvHeads * places * headBytes : 0);
   }
   const place = pinned ? <u32>(j - load<u64>(work, Work.origin)) : <u32>(j % <u64>places);
   if (!pinned) stop = min(stop, j + <u64>(places - place));

@@ -25,12 +25,12 @@ export function storeRow(record: usize, row: usize, index: u32): void {
     copyHeads(record, Attention.kPinnedUnrotated, Attention.kUnrotated, slot, index, <u32>number, nGlobal);
     copyHeads(record, Attention.vPinned, Attention.v, slot, index, <u32>number, nGlobal);
   }
-  const places = nLocal + word(record, Attention.maxMiddle);
-  if (word(record, Attention.middleK) && later < places) {
+  const places = nLocal + word(record, Attention.recallTokens);
+  if (word(record, Attention.recall) && later < places) {
     const at = <u32>(position % <u64>places);
     const values = slot + word(record, Attention.kvHeads) * places * word(record, Attention.headBytes);
-    copyHeads(record, Attention.kvMiddle, Attention.kUnrotated, slot, index, at, places);
-    copyHeads(record, Attention.kvMiddle, Attention.v, values, index, at, places);
+    copyHeads(record, Attention.kvRecall, Attention.kUnrotated, slot, index, at, places);
+    copyHeads(record, Attention.kvRecall, Attention.v, values, index, at, places);
   }
 }
 

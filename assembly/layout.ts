@@ -32,8 +32,8 @@ export enum Row {
   position = 16,
   /** u64: position of the session's first token */
   origin = 24,
-  /** u32: 1: the row attends no middle keys (Attention.middleK) */
-  skipsMiddle = 32,
+  /** u32: 1: the row attends no middle keys (Attention.recall) */
+  skipsRecall = 32,
   /** u64: position before which the row attends no local keys, as whole turns of a chat leave the window; 0: none such */
   begin = 40,
 }
@@ -65,7 +65,7 @@ export enum Size {
   QueryBlock = 16,
   /** numbers of a head that share a scale under CacheFormat.Int8 */
   ScaleBlock = 32,
-  /** per slice: u64 keys visited, then what attention keeps of a block of queries (attention.ts) */
+  /** per slice: u64 keys visited, then what attention keeps of a block of queries (attention_keys.ts) */
   ScratchBytes = 4736,
   /** into how many slices a record can be cut, so also how many threads */
   MaxSlices = 64,

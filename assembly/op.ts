@@ -22,6 +22,7 @@ export enum Op {
   Attention,
   Cast,
   Store,
+  Seal,
   SiluMul,
   Gelu,
   GeluTanh,
@@ -112,8 +113,9 @@ export enum Matmul {
 }
 
 /**
- * out[rows, heads, headDim] = Λ-attention of q over the session's cache and the step's own keys (design: Attention), and,
- * with Op.Store, the step's keys and values into the cache. Both ops share these operands.
+ * out[rows, heads, headDim] = Λ-attention of q over the session's cache and the step's own keys (design: Attention); with
+ * Op.Store, the step's keys and values into the cache; with Op.Seal, after that, the codes of the blocks that it has filled.
+ * These ops share their operands.
  * Addresses marked "slot" are byte offsets from the row's session slot; UNUSED where the policy has no such part.
  */
 export enum Attention {
@@ -159,18 +161,28 @@ export enum Attention {
   format,
   /** bytes of one head's key or value in that format */
   headBytes,
-  /** how many middle keys a query attends at most: 0: none, and nothing below is read (attention_middle.ts) */
-  middleK,
+  /** how many middle keys a query attends at most: 0: none, and nothing below is read (recall.ts) */
+  recall,
   /** those that lie at most this far behind the local keys are chosen from */
-  maxMiddle,
+  recallTokens,
   /** the distance that they are met at */
-  middleDistance,
-  /** [rows, heads, headDim], rotated by middleDistance; equal to q where nothing rotates */
-  qMiddle,
-  /** slot: [2, kvHeads, nLocal + maxMiddle, headBytes], unrotated keys, then values; position j in slot j mod their number */
-  kvMiddle,
-  /** [rows, heads, middleK, 2]: what was chosen, f32 score and u32 distance p − j, largest score first; distance 0: no more */
+  recallDistance,
+  /** [rows, heads, headDim], rotated by recallDistance; equal to q where nothing rotates */
+  qRecall,
+  /** slot: [2, kvHeads, nLocal + recallTokens, headBytes], unrotated keys, then values; position j in slot j mod their number */
+  kvRecall,
+  /** [rows, heads, recall, 2]: what was attended, f32 product of codes and u32 distance p − j, the largest first; distance 0: no more */
   chosen,
+  /** how many blocks of keys are looked into; Code.MostBlocks at most, or all: 2^32 − 1 */
+  recallBlocks,
+  /** f32: the least weight of a middle key, in parts of that of the pinned and local keys; 0: any */
+  gate,
+  /** slot: means and codes of codeBlocks blocks of keys (codes.ts) */
+  means,
+  codes,
+  codeBlocks,
+  /** MaxSlices areas of Code.WorkBytes */
+  recallWork,
 }
 
 /** y[rows, kvHeads, headBytes] = the f32 keys or values x[rows, kvHeads, headDim] in the format of the cache. */
@@ -245,7 +257,7 @@ export enum Nll {
  */
 export enum Observe {
   /** f32[rows, heads, 3]: entropy in nats, largest logit, share of the keys j with j − origin < sinks */
-  statistics = 33,
+  statistics = 39,
   /** f32[heads, span], of the step's last row: the logit of the key at distance d = p − j, NaN where none is attended */
   logits,
   span,

@@ -1,6 +1,7 @@
 /** The records whose rows do not meet each other, one row at a time. */
 import { storeRow } from "./cache";
 import { castHeads } from "./cache_format";
+import { sealRow } from "./codes";
 import { embed } from "./embed";
 import { Row, Size, Step } from "./layout";
 import { nllRow } from "./nll";
@@ -112,6 +113,9 @@ export function executeRow(record: usize, step: usize, index: u32, slice: u32): 
     }
     case Op.Store:
       storeRow(record, rowOf(step, index), index);
+      break;
+    case Op.Seal:
+      sealRow(record, rowOf(step, index));
       break;
     default:
       unreachable(); // an unknown operation

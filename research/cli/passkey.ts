@@ -15,15 +15,15 @@ import { csv, type Json, type Results, withResults } from "./results.ts";
 import { commandLine, type Subject, withSubject } from "./subject.ts";
 
 const NAME = "passkey";
-const MIDDLE = "+middle";
+const RECALL = "+recall";
 const TRUNCATION = "truncation";
-const DEFAULT_POLICIES = ["lambda", `lambda${MIDDLE}`, TRUNCATION, "full"];
+const DEFAULT_POLICIES = ["lambda", `lambda${RECALL}`, TRUNCATION, "full"];
 /** Relative to the trained length. */
 const DEFAULT_LENGTHS = [1 / 2, 1, 2, 4, 8];
 /** The paper's upper end, exclusive: randint(1, 10^7). */
 const DEFAULT_KEYS = { keyMin: 1, keyMax: 10 ** 7 - 1 };
 /** Middle tokens per head by default, as in the paper. */
-const MIDDLE_K = 5;
+const PAPER_K = 5;
 
 interface PasskeyFlags extends ResultFlags {
   readonly policies?: readonly string[];
@@ -86,7 +86,7 @@ same for every policy. The answer is greedy; its first whole number must be the 
 the prompt; "other NLL": of another key of as many digits, which a model that found the key thinks much less likely.
 
 Policies are those of --attention, and
-  <policy>${MIDDLE}   with top-k middle tokens: --middle-k (default: ${MIDDLE_K}), and the other options of them
+  <policy>${RECALL}   with top-k middle tokens: --recall (default: ${PAPER_K}), and the other options of them
   ${TRUNCATION}        full attention to BOS and the last tokens of the prompt, as many as the trained length (Table 2)`,
     )
     .action((flags: PasskeyFlags) => {
@@ -138,10 +138,10 @@ function contestant(name: string, flags: PasskeyFlags, subject: Subject, grid: G
   const answerTokens = maker.answerTokens(grid.keyMax);
   const read = name === TRUNCATION ? trainedLength : longest;
   const options: LoadOptions = {
-    attention: name === TRUNCATION ? "full" : (name.replace(MIDDLE, "") as PolicyName),
+    attention: name === TRUNCATION ? "full" : (name.replace(RECALL, "") as PolicyName),
     maxPositions: read + answerTokens,
     maxSessions: SESSIONS,
-    middleK: name.endsWith(MIDDLE) ? (flags.middleK ?? MIDDLE_K) : 0,
+    recall: name.endsWith(RECALL) ? (flags.recall ?? PAPER_K) : 0,
   };
   const prepare = (prompt: Prompt) => truncated(prompt, read, bos);
   return { name, options, policy: subject.plan(options).plan.policy, answerTokens, prepare };
@@ -196,9 +196,9 @@ function listOf<T extends string | number>(item: (text: string) => T): (text: st
 }
 
 function policyName(text: string): string {
-  const known = [...POLICIES, ...POLICIES.map((name) => `${name}${MIDDLE}`), TRUNCATION];
+  const known = [...POLICIES, ...POLICIES.map((name) => `${name}${RECALL}`), TRUNCATION];
   if (known.includes(text)) return text;
-  const expected = `some of ${POLICIES.join(", ")}, with or without ${MIDDLE}, and ${TRUNCATION}`;
+  const expected = `some of ${POLICIES.join(", ")}, with or without ${RECALL}, and ${TRUNCATION}`;
   throw new InvalidArgumentError(`expected ${expected}, found ${text}`);
 }
 

@@ -86,7 +86,7 @@ function shortSteps({ texts, latex, trainedLength: p, streamTokens, quick }: Set
   }
   const sweeps = ["--n-globals", "0,10,100", "--n-locals", `${p}`, "--limits", `${p}`];
   const grid = quick
-    ? ["--trials", "2", "--depths", "0,0.5", "--lengths", `${p / 2},${3 * p}`, "--policies", "lambda,lambda+middle"]
+    ? ["--trials", "2", "--depths", "0,0.5", "--lengths", `${p / 2},${3 * p}`, "--policies", "lambda,lambda+recall"]
     : ["--trials", "3"];
   const continuation = quick
     ? ["--lengths", `${p / 2},${4 * p}`, "--new-tokens", "32", "--no-curve"]
@@ -146,7 +146,7 @@ function longSteps({ texts, trainedLength: p, quick }: Setting): Part[] {
       "passkey",
       [
         ...["eval", "passkey", "--key-digits", "4", "--trials", "1", "--depths", "0,0.5", "--lengths", keys.join()],
-        ...["--policies", "lambda,lambda+middle,full", "--max-middle", `${2 * p}`],
+        ...["--policies", "lambda,lambda+recall,full", "--recall-tokens", `${2 * p}`],
       ],
       { "passkey.svg": "Fig. 4, Table 2: keys found by length and depth" },
     ),

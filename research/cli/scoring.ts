@@ -31,9 +31,9 @@ export interface Variant {
  * Options for a variant's engine on documents of `length` tokens. Policies that forget nothing have no middle tokens.
  */
 function optionsOf({ options, retruncation }: Variant, length: number): PolicyOptions {
-  if (retruncation) return { attention: "full", maxPositions: retruncation.window, middleK: 0 };
+  if (retruncation) return { attention: "full", maxPositions: retruncation.window, recall: 0 };
   const keepsAll = options.attention === "full" || options.attention === "ceiling-only";
-  return { maxPositions: length, ...options, ...(keepsAll ? { middleK: 0 } : {}) };
+  return { maxPositions: length, ...options, ...(keepsAll ? { recall: 0 } : {}) };
 }
 
 /** A variant's policy on documents of `length` tokens. Throws OptionError for what the model does not support. */

@@ -183,7 +183,7 @@ function factors({ diagnose }: Evaluations): Found[] {
 function passkeys({ passkey: { summaries } }: Evaluations): Found[] {
   const of = (name: string) => summaries.find(({ policy }) => policy === name);
   const lambda = of("lambda");
-  const middle = of("lambda+middle");
+  const middle = of("lambda+recall");
   if (!lambda || !middle) return [];
   const able = lambda.within.accuracy >= 0.5;
   const agrees = able && middle.beyond.accuracy > lambda.beyond.accuracy + 0.3;

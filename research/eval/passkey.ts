@@ -43,7 +43,7 @@ export class Quiz {
     this.#tokenizer = tokenizer;
     this.#answerTokens = answerTokens;
     this.#roomy = hasRoom(engine);
-    this.#shares = engine.plan.policy.middleQueries === "all";
+    this.#shares = engine.plan.policy.recallQueries === "all";
   }
 
   /** Prompts should be asked in the order of `shared`. */

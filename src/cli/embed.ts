@@ -85,8 +85,8 @@ function bytesOf(file: string): Promise<Uint8Array> {
 /** A session that holds the longest text and no more, where the policy would remember more; no vector depends on it. */
 function room(options: LoadOptions, program: Program, longest: number): LoadOptions {
   const policy = resolvePolicy(options, program.trainedLength, sharedWindow(windowsOf(program)), program.layers.length);
-  const { nLocal, limit, middleK } = policy;
-  if (middleK > 0) return options;
+  const { nLocal, limit, recall } = policy;
+  if (recall > 0) return options;
   if (nLocal === Infinity) return { ...options, maxPositions: options.maxPositions ?? longest };
   return { ...options, nLocal: Math.min(nLocal, longest), limit: limit === Infinity ? undefined : limit };
 }

@@ -9,7 +9,7 @@ import { requireTokenizer } from "../session/load_tokenizer.ts";
 import { Model, type ModelInfo } from "../session/model.ts";
 import { resolveSettings } from "../session/settings.ts";
 import { type ChoosingFlags, choosingOf, choosingOptions } from "./choosing.ts";
-import { DEFAULT_MODEL, describeMiddle, loadOptions, type ModelFlags, modelOptions, usageError } from "./options.ts";
+import { DEFAULT_MODEL, describeRecall, loadOptions, type ModelFlags, modelOptions, usageError } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { readStdin, warn, warnUnused, write } from "./streams.ts";
 
@@ -96,7 +96,7 @@ function describe(info: ModelInfo, result: GenerationResult): string {
     `model     ${info.model} (${info.modelType}, ${info.dtype})`,
     `engine    ${info.runtime}, ${info.kernels}, ${info.threads} thread${info.threads === 1 ? "" : "s"}`,
     `attention ${info.attention}, nGlobal ${info.nGlobal}, nLocal ${bound(info.nLocal)}, limit ${bound(info.limit)}`,
-    ...(info.middleK ? [`middle    ${describeMiddle(info)}`] : []),
+    ...(info.recall ? [`recall    ${describeRecall(info)}`] : []),
     `memory    ${mib(info.memoryBytes)}, of it weights ${mib(info.weightBytes)}, keys and values ${mib(info.cacheBytes)}`,
     `prompt    ${promptTokens} tokens in ${prefillSeconds.toFixed(2)} s, ${rate(promptTokens, prefillSeconds)}`,
     `new       ${newTokens} tokens in ${decodeSeconds.toFixed(2)} s, ${rate(newTokens, decodeSeconds)}`,

@@ -2,10 +2,12 @@ import type { Command } from "commander";
 import { Op } from "../../assembly/op.ts";
 import { show } from "../base/errors.ts";
 import { HIDDEN } from "../models/buffers.ts";
+import { attentionOf } from "../models/program.ts";
+import { recallBytes } from "../plan/cache.ts";
 import type { Planned } from "../plan/plan_checkpoint.ts";
 import { inspect, measureReading } from "../session/load.ts";
 import { attendedOf, describeLayers } from "./inspect_layers.ts";
-import { DEFAULT_MODEL, describeMiddle, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
+import { DEFAULT_MODEL, describeRecall, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { warnUnused, write } from "./streams.ts";
 
@@ -82,6 +84,10 @@ function describe({ segments, layers, memory, total, roofline }: Findings, { pro
         `  ${op.padEnd(11)} ${bytes(weightBytes + cacheBytes)} ${number(flops)} flop  ${text}`,
     ),
   ]);
+  const kept = plan.layers.reduce((sum, { cache }, layer) => {
+    const attention = attentionOf(program, layer);
+    return attention && cache.middle ? sum + Math.ceil(1000 * recallBytes(attention, cache)) : sum;
+  }, 0);
   const count = segments.reduce((n, { operations }) => n + operations.length, 0);
   return [
     `${program.modelType}, ${count} operations; bytes read and floating-point operations for one token`,
@@ -90,7 +96,7 @@ function describe({ segments, layers, memory, total, roofline }: Findings, { pro
     `attention   ${policy.attention}, nGlobal ${policy.nGlobal}, nLocal ${bound(policy.nLocal)}, limit ${bound(policy.limit)}, maxPositions ${bound(policy.maxPositions)}`,
     ...describeLayers(layers).map((line, i) => `${i === 0 ? "layers" : ""}`.padEnd(12) + line),
     ...(program.withoutEffect.length > 0 ? [`no effect   ${program.withoutEffect.map(show).join(", ")}`] : []),
-    ...(policy.middleK ? [`middle      ${describeMiddle(policy)}`] : []),
+    ...(policy.recall ? [`recall      ${describeRecall(policy)}; ${exact(kept)} per 1000 tokens`] : []),
     `one token   reads ${exact(total.weightBytes)} of weights, ${exact(total.cacheBytes)} of cache at full window; ${total.flops} flop`,
     ...(roofline
       ? [

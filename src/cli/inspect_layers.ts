@@ -14,7 +14,7 @@ export function attendedOf({ program, plan }: Planned) {
     nLocal: finite(policy.nLocal),
     limit: cache.clamp === Clamp.Distance ? cache.limit : null,
     maxPositions: finite(policy.maxPositions),
-    middleK: policy.middleK,
+    recall: policy.recall,
     cacheBytes: cache.valueBytes,
   }));
 }
@@ -34,7 +34,7 @@ export function describeLayers(layers: readonly Attended[]): string[] {
   });
 }
 
-function describeAttended({ positions, window, nGlobal, nLocal, limit, maxPositions, middleK }: Attended): string {
+function describeAttended({ positions, window, nGlobal, nLocal, limit, maxPositions, recall }: Attended): string {
   if (positions === null) return "no attention";
   const pinned = nGlobal > 0 ? `the first ${nGlobal} and ` : "";
   const local = nLocal === null ? `all of at most ${maxPositions} tokens` : `the last ${nLocal} tokens`;
@@ -42,7 +42,7 @@ function describeAttended({ positions, window, nGlobal, nLocal, limit, maxPositi
     `${pinned}${local}`,
     ...(window !== null && window === nLocal ? ["the trained window"] : []),
     ...(limit === null ? [] : [`distances up to ${limit}`]),
-    ...(middleK > 0 ? [`the best ${middleK} of those between`] : []),
+    ...(recall > 0 ? [`the best ${recall} of those between`] : []),
     ...(positions === "none" ? ["no positions"] : []),
   ].join(", ");
 }

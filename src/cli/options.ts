@@ -1,8 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { type Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { Size } from "../../assembly/layout.ts";
+import { Code } from "../../assembly/layout_codes.ts";
 import { CACHE_DTYPES, DTYPES } from "../base/dtype.ts";
-import { MIDDLE_QUERIES, type Middle, POLICIES } from "../plan/policy.ts";
+import { type Middle, POLICIES, RECALL_QUERIES } from "../plan/policy.ts";
 import type { LoadOptions, LoraOptions } from "../session/load.ts";
 import type { Stages } from "./progress.ts";
 
@@ -44,7 +45,7 @@ export function usageError(message: string): CommanderError {
   return new CommanderError(2, "lambent.usage", `error: ${message}`);
 }
 
-function flag(flags: string, description: string, read?: (text: string) => number): Option {
+function flag(flags: string, description: string, read?: (text: string) => unknown): Option {
   const option = new Option(flags, description);
   return read ? option.argParser(read) : option;
 }
@@ -77,26 +78,40 @@ export const LOAD_FLAGS = {
   nLocal: flag("--n-local <n>", "latest tokens that a query meets (default: trained length, at most 4096)", whole(1)),
   limit: flag("--limit <n>", "largest distance that a query sees (default: n-local)", whole(1)),
   maxPositions: flag("--max-positions <n>", "longest text under full and ceiling-only attention", whole(1)),
-  middleK: flag(
-    "--middle-k <k>",
-    "middle tokens that each head attends to, those of the highest scores (default: 0)",
+  recall: flag(
+    "--recall <k>",
+    "middle tokens that each head attends to, those most like what it looks for (default: 0)",
     whole(0, 256),
   ),
-  middleDistance: flag(
-    "--middle-distance <n>",
+  recallDistance: flag(
+    "--recall-distance <n>",
     "distance at which middle tokens are scored and attended (default: half of limit)",
     whole(1),
   ),
-  firstLayer: flag(
-    "--first-layer <n>",
-    "in the layers from this one on, counted from 0 (default: 5/32 of the layers)",
-    whole(0),
+  recallLayers: flag(
+    "--recall-layers <n,…>",
+    "in these layers, counted from 0 (default: from 5/32 of the layers on)",
+    (text: string) => text.split(",").map(whole(0)),
   ),
-  maxMiddle: flag("--max-middle <n>", "middle tokens that are kept (default: 8 times the trained length)", whole(1)),
-  middleQueries: choice(
-    "--middle-queries <who>",
+  recallTokens: flag(
+    "--recall-tokens <n>",
+    "middle tokens that are kept (default: 8 times the trained length)",
+    whole(1),
+  ),
+  recallBlocks: flag(
+    "--recall-blocks <n>",
+    "blocks of 16 of them that are looked into, or all (default: 128)",
+    (text: string) => (text === "all" ? text : whole(1, Code.MostBlocks)(text)),
+  ),
+  recallGate: flag(
+    "--recall-gate <power>",
+    "least weight, as a power of two in parts of that of all other tokens, such as -3 (default: any)",
+    real(-100, 100),
+  ),
+  recallQueries: choice(
+    "--recall-queries <who>",
     "for all queries, or the last of a text and generated ones",
-    MIDDLE_QUERIES,
+    RECALL_QUERIES,
     "all",
   ),
 } as const satisfies Partial<Record<keyof LoadOptions, Option>>;
@@ -129,6 +144,9 @@ export function loadOptions(flags: ModelFlags, signal: AbortSignal, stages: Stag
 }
 
 /** What a policy says of middle tokens, where it has any. */
-export function describeMiddle({ middleK, middleDistance, firstLayer, maxMiddle, middleQueries }: Middle): string {
-  return `middleK ${middleK} of maxMiddle ${maxMiddle}, middleDistance ${middleDistance}, firstLayer ${firstLayer}, middleQueries ${middleQueries}`;
+export function describeRecall(middle: Middle): string {
+  const { recall, recallDistance, recallLayers, recallTokens, recallBlocks, recallGate, recallQueries } = middle;
+  const blocks = recallBlocks === Infinity ? "all" : recallBlocks;
+  const gate = recallGate === -Infinity ? "none" : recallGate;
+  return `${recall} of recallTokens ${recallTokens}, recallBlocks ${blocks}, recallDistance ${recallDistance}, recallGate ${gate}, recallLayers ${recallLayers}, recallQueries ${recallQueries}`;
 }

@@ -20,7 +20,7 @@ export interface Work {
   /** Whether the logits after token `index` are wanted. */
   wants(index: number): boolean;
   /** Whether token `index` attends middle tokens, where the policy has some. */
-  asksMiddle(index: number): boolean;
+  asksRecall(index: number): boolean;
   /** Before a step that reads some of the tokens. */
   readonly before?: ((rows: WorkRows) => void) | undefined;
   /**
@@ -253,7 +253,7 @@ function rowsOf(queued: Queued, count: number, nLocal: number): StepRow[] {
     position: session.position + i,
     origin: session.origin,
     wantsLogits: work.wants(read + i),
-    skipsMiddle: !work.asksMiddle(read + i),
+    skipsRecall: !work.asksRecall(read + i),
     begin: beginOf(starts, { origin: session.origin, position: session.position + i, nLocal }),
   }));
 }

@@ -1,6 +1,7 @@
+import { Code } from "../../assembly/layout_codes.ts";
 import type { Bank } from "../machine/bank.ts";
-import { attentionOf, type Program } from "../models/program.ts";
-import { CACHE_PARTS, type CachePart } from "../plan/cache.ts";
+import { type AttentionOperation, attentionOf, type Program } from "../models/program.ts";
+import { CACHE_PARTS, type CachePart, codeWidth, meanBytes } from "../plan/cache.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { SessionState } from "./state.ts";
 
@@ -15,6 +16,7 @@ interface Stretch {
 }
 
 const PINNED: ReadonlySet<CachePart> = new Set(["kPinned", "kPinnedUnrotated", "vPinned"]);
+const CODED: ReadonlySet<CachePart> = new Set(["means", "codes"]);
 
 /** The slots of an engine's sessions, and the caches in them. */
 export class Caches {
@@ -59,11 +61,11 @@ export class Caches {
       const kvHeads = attentionOf(this.#program, layer)?.shape.kvHeads ?? 0;
       const { parts, ring, pinned, middle, headBytes } = cache;
       for (const part of CACHE_PARTS) {
-        if (parts[part] < 0) continue;
+        if (parts[part] < 0 || CODED.has(part)) continue;
         const isPinned = PINNED.has(part);
-        const places = isPinned ? pinned : part === "kvMiddle" ? ring + (middle?.maxMiddle ?? 0) : ring;
+        const places = isPinned ? pinned : part === "kvRecall" ? ring + (middle?.recallTokens ?? 0) : ring;
         const end = isPinned ? Math.min(first + count, origin + pinned) : first + count;
-        const heads = part === "kvMiddle" ? 2 * kvHeads : kvHeads;
+        const heads = part === "kvRecall" ? 2 * kvHeads : kvHeads;
         for (let position = first; position < end; ) {
           const place = isPinned ? position - origin : position % places;
           const some = Math.min(end - position, places - place);
@@ -72,6 +74,27 @@ export class Caches {
             yield { layer, offset, position, count: some, headBytes };
           }
           position += some;
+        }
+      }
+      if (middle) yield* this.#codes(layer, origin, first, count);
+    }
+  }
+
+  /** Where the codes of the blocks are that these tokens are the last of. */
+  *#codes(layer: number, origin: number, first: number, count: number): Generator<Stretch> {
+    const { parts, codeBlocks } = (this.#plan.layers[layer] as Plan["layers"][number]).cache;
+    const { kvHeads, headDim } = (attentionOf(this.#program, layer) as AttentionOperation).shape;
+    for (let position = first; position < first + count; position++) {
+      const number = position - origin;
+      if (number % Code.Block !== Code.Block - 1) continue;
+      const place = Math.floor(number / Code.Block) % codeBlocks;
+      for (let head = 0; head < kvHeads; head++) {
+        for (const [part, headBytes] of [
+          ["means", meanBytes(headDim)],
+          ["codes", Code.Block * codeWidth(headDim)],
+        ] as const) {
+          const offset = parts[part] + (head * codeBlocks + place) * headBytes;
+          yield { layer, offset, position, count: 1, headBytes };
         }
       }
     }

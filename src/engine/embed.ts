@@ -39,7 +39,7 @@ export async function embed(
     session,
     tokens: all,
     wants: () => false,
-    asksMiddle: engine.asksMiddle(session, all.length - 1),
+    asksRecall: engine.asksRecall(session, all.length - 1),
     takesHidden: true,
     after({ row, index, count }) {
       for (let i = Math.max(0, first - index); i < count; i++) {

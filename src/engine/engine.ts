@@ -213,7 +213,7 @@ export class Engine {
       tokens,
       turnStarts: reading.turnStarts?.map((index) => index + (session.pending < 0 ? 0 : 1)),
       wants: (index) => reading.wants(tokens.length - index),
-      asksMiddle: this.asksMiddle(session, tokens.length - 1),
+      asksRecall: this.asksRecall(session, tokens.length - 1),
       after: (rows) => {
         this.#logits.keep(session, rows, rows.index + rows.count === tokens.length && reading.wants(1));
         return reading.after?.(rows);
@@ -223,9 +223,9 @@ export class Engine {
     };
   }
 
-  /** Under middleQueries `last`, the `last` token of a call asks for middle tokens, and its first if it was held before. */
-  asksMiddle({ pending }: SessionState, last = -1): (index: number) => boolean {
-    const all = this.plan.policy.middleQueries === "all";
+  /** Under recallQueries `last`, the `last` token of a call asks for middle tokens, and its first if it was held before. */
+  asksRecall({ pending }: SessionState, last = -1): (index: number) => boolean {
+    const all = this.plan.policy.recallQueries === "all";
     return (index) => all || index === last || (index === 0 && pending >= 0);
   }
 

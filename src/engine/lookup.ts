@@ -90,7 +90,7 @@ export class Lookup {
       drafts: drafts.length,
       wants: () => true,
       // Each of them may become the token of a call of its own.
-      asksMiddle: () => true,
+      asksRecall: () => true,
       before: ({ position, count }) => ahead.displaced.keep(session, position + 1, count - 1),
       after: (rows) => {
         const count = rows.count - 1;

@@ -47,7 +47,7 @@ export async function score(
       session,
       tokens: all.slice(0, -1),
       wants: () => true,
-      asksMiddle: engine.asksMiddle(session),
+      asksRecall: engine.asksRecall(session),
       before({ index, count, logitsRow }) {
         new Uint32Array(bank.memory.buffer, nll.targets + 4 * logitsRow, count).set(
           all.slice(index + 1, index + 1 + count),

@@ -1,9 +1,10 @@
+import { Code } from "../../assembly/layout_codes.ts";
 import { ModelError, mismatch } from "../base/errors.ts";
 import { parseSafetensors, safetensorsHeader } from "../formats/safetensors.ts";
 import { Xxh64 } from "../machine/hash.ts";
 import { attentionOf } from "../models/program.ts";
-import { CACHE_PARTS } from "../plan/cache.ts";
-import { MIDDLE_QUERIES, POLICIES, type Policy } from "../plan/policy.ts";
+import { CACHE_PARTS, codeWidth, meanBytes } from "../plan/cache.ts";
+import { POLICIES, type Policy, RECALL_QUERIES } from "../plan/policy.ts";
 import { StopStrings } from "../tokenizer/stop.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import type { Engine } from "./engine.ts";
@@ -89,8 +90,9 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
   for (const [layer, policy] of own?.entries() ?? []) {
     expectSame(`layer_policies of layer ${layer}`, showPolicy(policy), showPolicy(found?.[layer] ?? []));
   }
-  const middle = tensors.has("middle") ? integers(read("middle", "I64", 5)) : undefined;
-  expectSame("middle", showMiddle(middleNumbers(engine.plan.policy)), showMiddle(middle));
+  const layers = engine.program.layers.length;
+  const middle = tensors.has("middle") ? integers(read("middle", "I64", 6 + layers)) : undefined;
+  expectSame("middle", showRecall(recallNumbers(engine.plan.policy, layers)), showRecall(middle));
 
   const id = engine.open(0, 0);
   try {
@@ -113,7 +115,7 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
 /** Everything but the slot. */
 function numbers(engine: Engine, session: SessionState, text: TextState): Field[] {
   const { position, origin, pending, hasLogits, random } = session;
-  const middle = middleNumbers(engine.plan.policy);
+  const middle = recallNumbers(engine.plan.policy, engine.program.layers.length);
   const own = layerPolicies(engine);
   const progress = [position, origin, pending, hasLogits ? 1 : 0, random.seed, random.counter];
   const { format, turnStarts } = session;
@@ -176,7 +178,7 @@ function memory(engine: Engine, session: SessionState): Field[] {
   const dtype = CACHE_TENSORS[engine.plan.options.cacheDtype];
   const fields: Field[] = [{ name: "logits", dtype: "F32", shape: [logits.length], bytes: bytesOf(logits) }];
   for (const [layer, { cache }] of engine.plan.layers.entries()) {
-    const { parts, ring, pinned, middle, headBytes } = cache;
+    const { parts, ring, pinned, middle, codeBlocks, headBytes } = cache;
     const attention = attentionOf(engine.program, layer);
     if (!attention) continue;
     const { kvHeads, headDim } = attention.shape;
@@ -184,10 +186,14 @@ function memory(engine: Engine, session: SessionState): Field[] {
     for (const part of CACHE_PARTS) {
       if (parts[part] < 0) continue;
       const shape = [kvHeads, part.includes("Ring") ? ring : pinned, width];
-      if (part === "kvMiddle") shape.splice(0, 2, 2, kvHeads, ring + (middle?.maxMiddle ?? 0));
-      const heads = shape.slice(0, -1).reduce((product, size) => product * size, 1);
-      const bytes = engine.cacheBytes(session, layer, parts[part], heads * headBytes);
-      fields.push({ name: `layers.${layer}.${part}`, dtype, shape, bytes });
+      if (part === "kvRecall") shape.splice(0, 2, 2, kvHeads, ring + (middle?.recallTokens ?? 0));
+      if (part === "means") shape.splice(1, 2, codeBlocks, meanBytes(headDim));
+      if (part === "codes") shape.splice(1, 2, codeBlocks, Code.Block, codeWidth(headDim));
+      const coded = part === "means" || part === "codes";
+      const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
+      const rowBytes = coded ? (shape.at(-1) as number) : headBytes;
+      const bytes = engine.cacheBytes(session, layer, parts[part], rows * rowBytes);
+      fields.push({ name: `layers.${layer}.${part}`, dtype: coded ? "U8" : dtype, shape, bytes });
     }
   }
   return fields;
@@ -261,14 +267,21 @@ function showPolicy([attention, nGlobal, nLocal, limit, maxPositions]: readonly 
 }
 
 /** What a policy says of middle tokens, as numbers; undefined where no layer attends to them. */
-function middleNumbers({ middleK, middleDistance, firstLayer, maxMiddle, middleQueries }: Policy) {
-  if (middleK === 0) return undefined;
-  return [middleK, middleDistance, firstLayer, maxMiddle, MIDDLE_QUERIES.indexOf(middleQueries)];
+function recallNumbers(policy: Policy, layers: number): number[] | undefined {
+  const { recall, recallDistance, recallLayers, recallTokens, recallBlocks, recallGate, recallQueries } = policy;
+  if (recall === 0) return undefined;
+  const blocks = recallBlocks === Infinity ? 0 : recallBlocks;
+  const [gate] = new Uint32Array(Float32Array.of(recallGate).buffer) as unknown as [number];
+  const flags = Array.from({ length: layers }, (_, layer) => Number(recallLayers.includes(layer)));
+  return [recall, recallDistance, recallTokens, blocks, gate, RECALL_QUERIES.indexOf(recallQueries), ...flags];
 }
 
-function showMiddle(numbers: readonly number[] | undefined): string {
+function showRecall(numbers: readonly number[] | undefined): string {
   if (!numbers) return "none";
-  const [middleK, middleDistance, firstLayer, maxMiddle, queries] = numbers;
-  const name = MIDDLE_QUERIES[queries as number] ?? "another";
-  return `middleK ${middleK}, middleDistance ${middleDistance}, firstLayer ${firstLayer}, maxMiddle ${maxMiddle}, middleQueries ${name}`;
+  const [recall, recallDistance, recallTokens, blocks, gate, queries, ...flags] = numbers;
+  const layers = flags.flatMap((flag, layer) => (flag ? [layer] : []));
+  const name = RECALL_QUERIES[queries as number] ?? "another";
+  const [recallGate] = new Float32Array(Uint32Array.of(gate as number).buffer);
+  const choice = `recallBlocks ${blocks || "all"}, recallGate ${recallGate === -Infinity ? "none" : recallGate}`;
+  return `recall ${recall}, recallDistance ${recallDistance}, recallLayers ${layers}, recallTokens ${recallTokens}, ${choice}, recallQueries ${name}`;
 }

@@ -36,7 +36,7 @@ export interface StepRow {
   readonly origin: number;
   readonly wantsLogits: boolean;
   /** Whether it attends no middle tokens. */
-  readonly skipsMiddle?: boolean | undefined;
+  readonly skipsRecall?: boolean | undefined;
   /** Position before which it attends no local keys, at most its own; 0 by default. */
   readonly begin?: number | undefined;
 }
@@ -152,7 +152,7 @@ export class Machine {
         }
         writeRow(view, step, i, {
           ...{ token: row.token, slot: bank.slot(row.slot), runStart, runRows: runEnd - runStart },
-          ...{ position: BigInt(row.position), origin: BigInt(row.origin), skipsMiddle: row.skipsMiddle === true },
+          ...{ position: BigInt(row.position), origin: BigInt(row.origin), skipsRecall: row.skipsRecall === true },
           begin: BigInt(row.begin ?? 0),
         });
         if (row.wantsLogits) view.setUint32(index + 4 * logitsRows++, i, true);

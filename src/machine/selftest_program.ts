@@ -17,7 +17,6 @@ import {
   Gather,
   Matmul,
   Norm,
-  Offset,
   Op,
   Pack,
   Quantize,
@@ -25,6 +24,7 @@ import {
 } from "../../assembly/op.ts";
 import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { Arena } from "./arena.ts";
+import { bits, CACHE_FORMATS, cacheOf, type Fields, partBytes, recallBytes, recallOf } from "./selftest_caches.ts";
 import { FORMATS, KEPT, type Kept, SHAPES, type Shape, someBlocks, someNumbers } from "./selftest_inputs.ts";
 import { writeRow, writeSpan } from "./step.ts";
 
@@ -33,15 +33,6 @@ const RUN_ROWS = [4, 1];
 const ROWS = 5;
 /** Rows of matrices that keep blocks: not whole panels, and one for each id of a token. */
 const KEPT_ROWS = 31;
-const CACHE_FORMATS = [CacheFormat.F32, CacheFormat.Bf16, CacheFormat.Int8] as const;
-type Fields = Readonly<Record<number, number>>;
-
-const bits = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0] as number;
-
-/** Bytes of one part of a slot: keys or values of a shape, in the ring or pinned. */
-function partBytes({ kvHeads, headDim, nLocal, nGlobal }: Shape): number {
-  return 4 * kvHeads * headDim * Math.max(nLocal, nGlobal);
-}
 
 /** The records of the program, the addresses of what they read and write, and the step that they run on. */
 export class TestProgram {
@@ -60,6 +51,8 @@ export class TestProgram {
   readonly #memory: WebAssembly.Memory;
   readonly #numbers = someNumbers();
   readonly #turns: number;
+  /** Where in a slot the next shape's middle keys and values are: behind all caches. */
+  #recalled = SHAPES.reduce((sum, shape) => sum + CACHE_FORMATS.length * 6 * partBytes(shape), 0);
   #first = 0;
 
   constructor(memory: WebAssembly.Memory) {
@@ -69,7 +62,7 @@ export class TestProgram {
     this.work = arena.take(Size.WorkBytes * 2);
     this.results = arena.take(4 * 2);
     this.slot = arena.take(0);
-    this.slotBytes = SHAPES.reduce((sum, shape) => sum + CACHE_FORMATS.length * 6 * partBytes(shape), 0);
+    this.slotBytes = SHAPES.reduce((sum, shape) => sum + recallBytes(shape), this.#recalled);
     this.floats((RUN_ROWS.length * this.slotBytes) / 4, "small");
     this.#turns = arena.take(8 * 32);
     for (let i = 0; i < 32; i++) view.setBigUint64(this.#turns + 8 * i, 0x9e3779b97f4a7c15n >> BigInt(2 * i), true);
@@ -217,7 +210,8 @@ export class TestProgram {
       const attention = {
         ...{ [Attention.q]: qRotated, [Attention.qFixed]: qFixed, [Attention.k]: cached(kRotated, kvHeads) },
         ...{ [Attention.kUnrotated]: cached(k, kvHeads), [Attention.v]: cached(v, kvHeads) },
-        ...this.#cacheOf(shape, format, headBytes, offset),
+        ...cacheOf(shape, format, headBytes, offset),
+        [Attention.scratch]: this.scratch,
       };
       for (const clamp of format === CacheFormat.F32 ? [Clamp.None, Clamp.Distance, Clamp.Sinks] : [Clamp.Distance]) {
         // Every shape has half of the pairs, and every pair two shapes.
@@ -227,9 +221,29 @@ export class TestProgram {
         this.#all(Op.Attention, { [Attention.out]: this.#buffer(heads * headDim), ...attention, ...rest });
       }
       this.#all(Op.Store, attention);
+      if (format === CACHE_FORMATS[number % CACHE_FORMATS.length]) {
+        const slopes = number & 1 ? less : 0;
+        this.#recall(shape, { ...attention, [Attention.clamp]: Clamp.Distance, [Attention.slopes]: slopes });
+      }
       offset += 6 * partBytes(shape);
     }
     return offset;
+  }
+
+  /** Middle keys and values stored, coded, looked for and attended to. */
+  #recall(shape: Shape, attention: Fields): void {
+    const { heads, headDim } = shape;
+    const own = { [Attention.chosen]: this.#buffer(6 * heads), [Attention.recallWork]: this.work };
+    const fields = { ...attention, ...recallOf(shape, this.#recalled), ...own };
+    this.#recalled += recallBytes(shape);
+    this.#all(Op.Store, fields);
+    this.#all(Op.Seal, fields);
+    const qRecall = attention[Attention.qFixed] as number;
+    this.#all(Op.Attention, {
+      ...fields,
+      [Attention.qRecall]: qRecall,
+      [Attention.out]: this.#buffer(heads * headDim),
+    });
   }
 
   #rotations({ heads, kvHeads, headDim, rotaryDim, limit }: Shape, q: number, k: number) {
@@ -246,21 +260,6 @@ export class TestProgram {
     this.#all(Op.Rope, { [Rope.y]: qFixed, [Rope.x]: q, [Rope.heads]: heads, [Rope.fixed]: 1, ...dims });
     this.#all(Op.Rope, { [Rope.y]: kRotated, [Rope.x]: k, [Rope.heads]: kvHeads, [Rope.interleaved]: 1, ...dims });
     return { qRotated, qFixed, kRotated };
-  }
-
-  /** Attention's operands that say where the cache is, and of what shape and format. */
-  #cacheOf(shape: Shape, format: CacheFormat, headBytes: number, offset: number): Fields {
-    const { heads, kvHeads, headDim, nGlobal, nLocal, limit, unrotated } = shape;
-    const part = (index: number): number => offset + (index * partBytes(shape) * headBytes) / (4 * headDim);
-    return {
-      ...{ [Attention.kRing]: part(0), [Attention.kRingUnrotated]: unrotated ? part(1) : Offset.Unused },
-      ...{ [Attention.vRing]: part(2), [Attention.kPinned]: part(3), [Attention.vPinned]: part(5) },
-      [Attention.kPinnedUnrotated]: unrotated ? part(4) : Offset.Unused,
-      ...{ [Attention.heads]: heads, [Attention.kvHeads]: kvHeads, [Attention.headDim]: headDim },
-      ...{ [Attention.scale]: bits(0.125), [Attention.nGlobal]: nGlobal, [Attention.nLocal]: nLocal },
-      ...{ [Attention.limit]: limit, [Attention.scratch]: this.scratch },
-      ...{ [Attention.format]: format, [Attention.headBytes]: headBytes },
-    };
   }
 
   /** The bytes of all slots. */
@@ -288,11 +287,11 @@ export class TestProgram {
     let row = 0;
     for (const [session, rows] of RUN_ROWS.entries()) {
       for (let i = 0; i < rows; i++, row++) {
-        // 90 tokens before the first session's first row, 4 before the other's.
+        // 92 tokens before the first session's first row, so that its last one fills a block; 4 before the other's.
         const origin = 2n ** 53n - 200n + 7n * BigInt(session);
-        const position = origin + BigInt(i) + (session ? 4n : 90n);
+        const position = origin + BigInt(i) + (session ? 4n : 92n);
         const run = { slot: this.slot + session * this.slotBytes, runStart: row - i, runRows: rows };
-        writeRow(view, step, row, { token: row * 7 + 2, ...run, origin, position, skipsMiddle: false, begin: 0n });
+        writeRow(view, step, row, { token: row * 7 + 2, ...run, origin, position, skipsRecall: false, begin: 0n });
       }
     }
     return step;

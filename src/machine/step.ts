@@ -12,7 +12,7 @@ export interface RowEntry {
   readonly runRows: number;
   readonly position: bigint;
   readonly origin: bigint;
-  readonly skipsMiddle: boolean;
+  readonly skipsRecall: boolean;
   readonly begin: bigint;
 }
 
@@ -31,6 +31,6 @@ export function writeRow(view: DataView, step: number, index: number, row: RowEn
   view.setUint32(at + Row.runRows, row.runRows, true);
   view.setBigUint64(at + Row.position, row.position, true);
   view.setBigUint64(at + Row.origin, row.origin, true);
-  view.setUint32(at + Row.skipsMiddle, row.skipsMiddle ? 1 : 0, true);
+  view.setUint32(at + Row.skipsRecall, row.skipsRecall ? 1 : 0, true);
   view.setBigUint64(at + Row.begin, row.begin, true);
 }

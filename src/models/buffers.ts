@@ -19,13 +19,13 @@ export const PLANNED = {
   /** Queries rotated by the fixed position of the distance ceiling. */
   qFixed: "qFixed",
   /** Queries rotated by the distance at which middle keys are met. */
-  qMiddle: "qMiddle",
+  qRecall: "qRecall",
   /** Keys [kvHeads, headDim] rotated by their positions. */
   kRotated: "kRotated",
   /** Keys, unrotated keys and values in the format of the cache, where it is not f32. */
   kCached: "kCached",
   kUnrotatedCached: "kUnrotatedCached",
   vCached: "vCached",
-  /** The middle keys that each head has chosen [heads, middleK], with their scores. */
+  /** The middle keys that each head has chosen [heads, recall], with their scores. */
   chosen: "chosen",
 } as const;

@@ -1,7 +1,9 @@
 import { CacheFormat, Size } from "../../assembly/layout.ts";
+import { Code } from "../../assembly/layout_codes.ts";
 import { Offset } from "../../assembly/op.ts";
 import { Clamp } from "../../assembly/op_positions.ts";
 import type { CacheDType } from "../base/dtype.ts";
+import { mismatch, OptionError } from "../base/errors.ts";
 import { align } from "../machine/arena.ts";
 import type { AttentionOperation } from "../models/program.ts";
 import type { Middle, Policy } from "./policy.ts";
@@ -17,6 +19,25 @@ export const CACHE_FORMATS: Readonly<Record<CacheDType, CacheFormat>> = {
 export function headBytes(dtype: CacheDType, headDim: number): number {
   if (dtype === "int8") return 4 * (Math.ceil(headDim / 4) + Math.ceil(headDim / Size.ScaleBlock));
   return headDim * (dtype === "bf16" ? 2 : 4);
+}
+
+/** Bytes of a key's codes. see: assembly/codes.ts */
+export function codeWidth(headDim: number): number {
+  return Code.Align * Math.ceil(headDim / Code.Align);
+}
+
+/** Bytes of the mean of a block's codes, and of their power of two. */
+export function meanBytes(headDim: number): number {
+  return codeWidth(headDim) + Code.PowerBytes;
+}
+
+/** Bytes that a layer keeps of each token that middle ones are chosen from: key, value, codes and a share of their mean. */
+export function recallBytes(
+  { shape }: Pick<AttentionOperation, "shape">,
+  { headBytes }: Pick<CacheLayout, "headBytes">,
+): number {
+  const coded = codeWidth(shape.headDim) + meanBytes(shape.headDim) / Code.Block;
+  return shape.kvHeads * (2 * headBytes + coded);
 }
 
 /**
@@ -35,6 +56,8 @@ export interface CacheLayout {
   readonly limit: number;
   /** Undefined if the layer attends to no middle tokens. */
   readonly middle: Middle | undefined;
+  /** Blocks of keys that codes are kept of; 0 if none. */
+  readonly codeBlocks: number;
   readonly parts: Readonly<Record<CachePart, number>>;
   /** Bytes of keys and values and their scales, without alignment. */
   readonly valueBytes: number;
@@ -50,14 +73,16 @@ export const CACHE_PARTS = [
   "kPinned",
   "kPinnedUnrotated",
   "vPinned",
-  "kvMiddle",
+  "kvRecall",
+  "means",
+  "codes",
 ] as const;
 /** A part of a layer's cache. */
 export type CachePart = (typeof CACHE_PARTS)[number];
 
 /** The cache of a layer without attention. */
 export const NO_CACHE: CacheLayout = {
-  ...{ dtype: "f32", headBytes: 0, ring: 0, pinned: 0, clamp: Clamp.None, limit: 0, middle: undefined },
+  ...{ dtype: "f32", headBytes: 0, ring: 0, pinned: 0, clamp: Clamp.None, limit: 0, middle: undefined, codeBlocks: 0 },
   parts: Object.fromEntries(CACHE_PARTS.map((part) => [part, Offset.Unused])) as Record<CachePart, number>,
   ...{ valueBytes: 0, bytes: 0 },
 };
@@ -65,19 +90,24 @@ export const NO_CACHE: CacheLayout = {
 /**
  * Lays out the cache of a layer under its policy: kvHeads · headDim · (2 · nLocal + 3 · nGlobal) values with RoPE, 2 ·
  * nGlobal with ALiBi; `ceiling-only` also keeps every key unrotated, and a layer that attends to middle tokens keeps
- * the last nLocal + maxMiddle unrotated keys and values.
+ * the last nLocal + recallTokens unrotated keys and values, and their codes.
  */
 export function cacheLayout(
   policy: Policy,
   { shape, positions }: Pick<AttentionOperation, "shape" | "positions">,
   dtype: CacheDType = "f32",
 ): CacheLayout {
-  const middle = policy.middleK > 0 ? policy : undefined;
+  const middle = policy.recall > 0 ? policy : undefined;
+  if (middle && shape.headDim > Code.MostNumbers) {
+    throw new OptionError(mismatch("recall", `0 with heads of more than ${Code.MostNumbers} numbers`, middle.recall));
+  }
   const ring = policy.nLocal === Infinity ? policy.maxPositions : policy.nLocal;
   const pinned = policy.nGlobal;
   const rotates = positions.kind === "rope";
   const bytesOfHead = headBytes(dtype, shape.headDim);
   const width = shape.kvHeads * bytesOfHead;
+  // Blocks are whole in a text, wherever those of the last tokens begin; and what is taken back may have made one.
+  const codeBlocks = middle ? Math.ceil((ring + middle.recallTokens) / Code.Block) + 2 : 0;
   const sizes: Record<CachePart, number> = {
     kRing: ring * width,
     kRingUnrotated: rotates && policy.attention === "ceiling-only" ? ring * width : 0,
@@ -85,7 +115,9 @@ export function cacheLayout(
     kPinned: pinned * width,
     kPinnedUnrotated: rotates ? pinned * width : 0,
     vPinned: pinned * width,
-    kvMiddle: middle ? 2 * (ring + middle.maxMiddle) * width : 0,
+    kvRecall: middle ? 2 * (ring + middle.recallTokens) * width : 0,
+    means: shape.kvHeads * codeBlocks * meanBytes(shape.headDim),
+    codes: shape.kvHeads * codeBlocks * Code.Block * codeWidth(shape.headDim),
   };
   let end = 0;
   const parts = Object.fromEntries(
@@ -96,7 +128,7 @@ export function cacheLayout(
     }),
   ) as Record<CachePart, number>;
   const valueBytes = CACHE_PARTS.reduce((sum, part) => sum + sizes[part], 0);
-  const common = { dtype, headBytes: bytesOfHead, ring, pinned, middle, parts, valueBytes, bytes: end };
+  const common = { dtype, headBytes: bytesOfHead, ring, pinned, middle, codeBlocks, parts, valueBytes, bytes: end };
   // Where no logit depends on a distance, nothing is clamped.
   if (positions.kind === "none") return { ...common, clamp: Clamp.None, limit: 0 };
   if (policy.attention === "sinks") return { ...common, clamp: Clamp.Sinks, limit: pinned + ring - 1 };

@@ -25,13 +25,13 @@ function chosen(positions: Positions, span: number): Positions {
 }
 
 /** How far apart, in tokens, a query and a key count as at most; a ceiling of the original length is within it. */
-function spanOf({ attention, nGlobal, nLocal, limit, maxPositions, middleDistance }: Policy): number {
+function spanOf({ attention, nGlobal, nLocal, limit, maxPositions, recallDistance }: Policy): number {
   switch (attention) {
     case "lambda-only":
       return Infinity;
     case "sinks":
       return nGlobal + nLocal;
     default:
-      return Math.max(middleDistance, Math.min(limit === Infinity ? nLocal : limit, maxPositions));
+      return Math.max(recallDistance, Math.min(limit === Infinity ? nLocal : limit, maxPositions));
   }
 }

@@ -1,8 +1,9 @@
+import { Code } from "../../assembly/layout_codes.ts";
 import { Attention, Cast, Offset, Op, Span } from "../../assembly/op.ts";
 import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { PLANNED } from "../models/buffers.ts";
 import type { AttentionOperation } from "../models/program.ts";
-import { CACHE_FORMATS, type CacheLayout } from "./cache.ts";
+import { CACHE_FORMATS, type CacheLayout, codeWidth, meanBytes } from "./cache.ts";
 import { type Addresses, type AngleKey, bits, type PlannedRecord, record } from "./record.ts";
 
 /** The angles that a layer's attention rotates by: those of its clamp, and of the distance that middle keys are met at. */
@@ -10,7 +11,7 @@ export function anglesOf({ positions }: AttentionOperation, cache: CacheLayout):
   if (positions.kind !== "rope") return [];
   const { clamp, limit, middle } = cache;
   const own = { positions, clamp, limit };
-  return middle ? [own, { positions, clamp: Clamp.Distance, limit: middle.middleDistance }] : [own];
+  return middle ? [own, { positions, clamp: Clamp.Distance, limit: middle.recallDistance }] : [own];
 }
 
 /** The record that makes angles of the step's rows from the turns at `turns`. */
@@ -42,7 +43,7 @@ export function lowerAttention(
 ): PlannedRecord[] {
   const { heads, kvHeads, headDim, scale, softCap = 0 } = operation.shape;
   const { middle } = cache;
-  const [own, ofMiddle] = anglesOf(operation, cache);
+  const [own, ofRecall] = anglesOf(operation, cache);
   const fixed = own !== undefined && cache.clamp !== Clamp.None;
   const records: PlannedRecord[] = [];
   const rotate = (angles: AngleKey, y: string, x: string, count: number, fixed?: number) =>
@@ -50,7 +51,7 @@ export function lowerAttention(
   if (own?.positions.temperature) records.push(temper(operation, own.positions.temperature, cache, at));
   if (own) rotate(own, PLANNED.qRotated, operation.q, heads);
   if (fixed) rotate(own, PLANNED.qFixed, operation.q, heads, own.limit);
-  if (ofMiddle) rotate(ofMiddle, PLANNED.qMiddle, operation.q, heads, ofMiddle.limit);
+  if (ofRecall) rotate(ofRecall, PLANNED.qRecall, operation.q, heads, ofRecall.limit);
   if (own) rotate(own, PLANNED.kRotated, operation.k, kvHeads);
   /** The buffer of keys or values x as they are cached: a cast one, or with f32 x itself. */
   const cached = (y: string, x: string): number => {
@@ -76,22 +77,33 @@ export function lowerAttention(
     [Attention.scratch]: at.scratch,
     ...cacheFields(cache, layerOffset),
     ...(middle && {
-      [Attention.qMiddle]: at.buffer(ofMiddle ? PLANNED.qMiddle : q),
+      [Attention.qRecall]: at.buffer(ofRecall ? PLANNED.qRecall : q),
       [Attention.chosen]: at.buffer(PLANNED.chosen),
+      [Attention.recallWork]: at.recallWork,
     }),
   };
   const keys = cache.pinned + cache.ring;
-  const { middleK, maxMiddle } = middle ?? { middleK: 0, maxMiddle: 0 };
-  const more = middle ? ` and the best ${middleK} of ${maxMiddle}` : "";
+  const more = middle ? ` and the best ${middle.recall} of ${middle.recallTokens}` : "";
   const shape = `${operation.y}[${heads},${headDim}]`;
+  const looked = lookedAt(cache, headDim);
   records.push(
     record(Op.Attention, Span.All, fields, `${shape} = attention over ${keys} keys of ${kvHeads} heads${more}`, {
-      cacheBytes: ((2 * keys + maxMiddle) * kvHeads + middleK * heads) * cache.headBytes,
-      flops: (4 * keys + 2 * (maxMiddle + middleK)) * heads * headDim,
+      cacheBytes: 2 * (keys * kvHeads + looked.chosen * heads) * cache.headBytes + kvHeads * looked.bytes,
+      flops: (4 * (keys + looked.chosen) + 2 * looked.codes) * heads * headDim,
     }),
     record(Op.Store, Span.All, fields, `cache = ${operation.k}, ${operation.v}[${kvHeads},${headDim}]`, { flops: 0 }),
   );
+  if (middle)
+    records.push(record(Op.Seal, Span.All, fields, `codes of ${operation.k}[${kvHeads},${headDim}]`, { flops: 0 }));
   return records;
+}
+
+/** What a head looks at to choose its middle keys, at most: codes of means and keys, their bytes, and the keys that it chooses. */
+function lookedAt({ middle, codeBlocks }: CacheLayout, headDim: number) {
+  if (!middle) return { codes: 0, bytes: 0, chosen: 0 };
+  const keys = Code.Block * Math.min(middle.recallBlocks + 2, codeBlocks);
+  const bytes = codeBlocks * meanBytes(headDim) + keys * codeWidth(headDim);
+  return { codes: codeBlocks + keys, bytes, chosen: middle.recall };
 }
 
 /** q times what its position says; a clamp of distances bounds the position too, so that far queries are as near ones. */
@@ -177,10 +189,14 @@ function cacheFields(cache: CacheLayout, layerOffset: number): Record<number, nu
     [Attention.format]: CACHE_FORMATS[cache.dtype],
     [Attention.headBytes]: cache.headBytes,
     ...(middle && {
-      [Attention.middleK]: middle.middleK,
-      [Attention.maxMiddle]: middle.maxMiddle,
-      [Attention.middleDistance]: middle.middleDistance,
-      [Attention.kvMiddle]: part("kvMiddle"),
+      [Attention.recall]: middle.recall,
+      [Attention.recallTokens]: middle.recallTokens,
+      [Attention.recallDistance]: middle.recallDistance,
+      [Attention.kvRecall]: part("kvRecall"),
+      [Attention.recallBlocks]: Math.min(middle.recallBlocks, 2 ** 32 - 1),
+      [Attention.gate]: bits(2 ** middle.recallGate),
+      ...{ [Attention.means]: part("means"), [Attention.codes]: part("codes") },
+      [Attention.codeBlocks]: cache.codeBlocks,
     }),
   };
 }
@@ -199,9 +215,9 @@ export function attentionBuffers(operation: AttentionOperation, cache: CacheLayo
   if (rotates) {
     Object.assign(buffers, { [PLANNED.qRotated]: heads * headDim, [PLANNED.kRotated]: kvHeads * headDim });
     if (cache.clamp !== Clamp.None) buffers[PLANNED.qFixed] = heads * headDim;
-    if (cache.middle) buffers[PLANNED.qMiddle] = heads * headDim;
+    if (cache.middle) buffers[PLANNED.qRecall] = heads * headDim;
   }
-  if (cache.middle) buffers[PLANNED.chosen] = 2 * heads * cache.middle.middleK;
+  if (cache.middle) buffers[PLANNED.chosen] = 2 * heads * cache.middle.recall;
   if (cache.dtype !== "f32") {
     const width = Math.ceil((kvHeads * cache.headBytes) / 4);
     Object.assign(buffers, { [PLANNED.kCached]: width, [PLANNED.vCached]: width });

@@ -1,4 +1,5 @@
 import { Size } from "../../assembly/layout.ts";
+import { Code } from "../../assembly/layout_codes.ts";
 import { Arena, align } from "../machine/arena.ts";
 import { Scores } from "../machine/scores.ts";
 import { LOGITS_BUFFERS } from "../models/buffers.ts";
@@ -103,6 +104,7 @@ export function placeBank(draft: Draft, bank: number, units: readonly Unit[]): P
   const angles = [...frequencies.values()].map(({ key, turns }): PlacedAngles => {
     return { key, turns, out: arena.take(16 * key.positions.inverseFrequencies.length * chunkSize) };
   });
+  const recalls = layers.some((layer) => draft.layers[layer]?.cache.middle);
   const outs = new Map(angles.map(({ key, out }) => [nameOf(key), out]));
   const at: Addresses = {
     buffer: (name) => buffers.get(name) as number,
@@ -110,6 +112,7 @@ export function placeBank(draft: Draft, bank: number, units: readonly Unit[]): P
     angles: (key) => outs.get(nameOf(key)) as number,
     slopes: (positions) => (positions.kind === "alibi" ? (slopes.get(`${positions.slopes}`) as number) : 0),
     scratch: arena.take(Size.ScratchBytes * Size.MaxSlices),
+    recallWork: recalls ? arena.take(Code.WorkBytes * Size.MaxSlices) : 0,
     work: arena.take(Size.WorkBytes * Size.MaxSlices),
   };
   const observed = new Map(units.map(({ number }) => [number, placeObserved(arena, number, program, draft)]));

@@ -1,3 +1,4 @@
+import { Code } from "../../assembly/layout_codes.ts";
 import { CACHE_DTYPES, type CacheDType, DTYPES, type DType } from "../base/dtype.ts";
 import { ModelError, mismatch, OptionError } from "../base/errors.ts";
 import type { Checkpoint, CheckpointHeaders } from "../formats/checkpoint.ts";
@@ -110,11 +111,13 @@ export function planModel(
   const resolved = resolveWeights(program, tensors, dtype, checkpoint.name, packed);
   const { layers, trainedLength } = program;
   const policy = resolvePolicy(options, trainedLength, sharedWindow(windowsOf(program)), layers.length);
-  const chunkSize = count("chunkSize", options.chunkSize ?? 128, 2 ** 16);
+  // Middle keys are looked up by codes that earlier steps have made.
+  const mostRows = policy.recall ? policy.nLocal - (Code.Block - 1) : Infinity;
+  const chunkSize = Math.min(count("chunkSize", options.chunkSize ?? 128, 2 ** 16), mostRows);
   const observe = resolveObservers(options.observe, program.layers.length);
   if (observe.nll && !hasHead(program)) throw new OptionError(mismatch("observe.nll", "false without a head", true));
-  if (observe.attention && policy.middleK) {
-    throw new OptionError(mismatch("observe.attention", "middleK 0", policy.middleK));
+  if (observe.attention && policy.recall) {
+    throw new OptionError(mismatch("observe.attention", "recall 0", policy.recall));
   }
   const maxSessions = count("maxSessions", options.maxSessions ?? 16, 2 ** 16);
   const made = plan(program, resolved, policy, {

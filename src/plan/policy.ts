@@ -1,3 +1,4 @@
+import { Code } from "../../assembly/layout_codes.ts";
 import { mismatch, OptionError } from "../base/errors.ts";
 
 /** Λ-attention and the baselines that the same code gives: which keys a query meets, and at what distance. */
@@ -9,9 +10,9 @@ export type PolicyName = (typeof POLICIES)[number];
  * Which queries attend to middle tokens: all, or, as in LM-Infinite's code, the last of what is appended and generated
  * ones.
  */
-export const MIDDLE_QUERIES = ["all", "last"] as const;
+export const RECALL_QUERIES = ["all", "last"] as const;
 /** Which queries attend to middle tokens. */
-export type MiddleQueries = (typeof MIDDLE_QUERIES)[number];
+export type RecallQueries = (typeof RECALL_QUERIES)[number];
 
 /** The numbers of a policy; docs/OPTIONS.md describes every option. */
 export interface PolicyOptions {
@@ -32,15 +33,25 @@ export interface PolicyOptions {
    * Tokens between the first and the recent ones that each head of a query attends to, those of its largest logits; 0
    * by default.
    */
-  readonly middleK?: number | undefined;
+  readonly recall?: number | undefined;
   /** The distance at which they are met: by default half of limit, or of nLocal if there is no ceiling. */
-  readonly middleDistance?: number | undefined;
-  /** The first layer, from 0, that attends to them: by default 5/32 of the layers, as in the paper. */
-  readonly firstLayer?: number | undefined;
+  readonly recallDistance?: number | undefined;
+  /** The layers, from 0, that attend to them: by default those from 5/32 of the layers on, as in the paper. */
+  readonly recallLayers?: readonly number[] | undefined;
   /** How many tokens before the last nLocal are kept to choose them from: by default 8 times the trained length. */
-  readonly maxMiddle?: number | undefined;
+  readonly recallTokens?: number | undefined;
+  /**
+   * How many blocks of 16 of them are looked into, those whose keys are most like the query in the mean: 128 by default; all
+   * of them: "all".
+   */
+  readonly recallBlocks?: number | "all" | undefined;
+  /**
+   * The least weight of a middle token, as a power of two in parts of that of the first and the recent ones together, such as
+   * -3; by default any.
+   */
+  readonly recallGate?: number | undefined;
   /** `all` by default. */
-  readonly middleQueries?: MiddleQueries | undefined;
+  readonly recallQueries?: RecallQueries | undefined;
 }
 
 /** A resolved policy. Infinity: no bound. Without middle tokens their numbers are 0. */
@@ -52,21 +63,30 @@ export interface Policy extends Middle {
   readonly maxPositions: number;
 }
 
-/** Top-k middle tokens (the paper's §3). */
+/** Top-k middle tokens (the paper's §3), found by their codes (docs/RECALL.md). */
 export interface Middle {
-  readonly middleK: number;
-  readonly middleDistance: number;
-  readonly firstLayer: number;
-  readonly maxMiddle: number;
-  readonly middleQueries: MiddleQueries;
+  readonly recall: number;
+  readonly recallDistance: number;
+  readonly recallLayers: readonly number[];
+  readonly recallTokens: number;
+  readonly recallBlocks: number;
+  /** −Infinity: none. */
+  readonly recallGate: number;
+  readonly recallQueries: RecallQueries;
 }
 
-const NO_MIDDLE: Middle = { middleK: 0, middleDistance: 0, firstLayer: 0, maxMiddle: 0, middleQueries: "all" };
+const NO_RECALL: Middle = {
+  ...{ recall: 0, recallDistance: 0, recallLayers: [], recallTokens: 0, recallBlocks: 0, recallGate: 0 },
+  recallQueries: "all",
+};
 
 const LARGEST = 2 ** 31;
 
 /** More would be a cache of its own. */
 const LARGEST_K = 256;
+
+/** Powers of two that f32 has. */
+const LARGEST_GATE = 100;
 
 /** The paper's numbers (§3): in Llama 2 with its 32 layers, the first 5 attend to no middle tokens. */
 const PAPER_LAYERS = 32;
@@ -105,9 +125,9 @@ export function layerPolicies(policy: Policy, windows: Windows): Policy[] {
     const window = kept?.[layer] ?? undefined;
     if (window !== undefined) {
       const unbounded = { limit: Infinity, maxPositions: Infinity };
-      return { attention: "window", nGlobal: 0, nLocal: window, ...unbounded, ...NO_MIDDLE };
+      return { attention: "window", nGlobal: 0, nLocal: window, ...unbounded, ...NO_RECALL };
     }
-    return layer < policy.firstLayer ? { ...policy, ...NO_MIDDLE } : policy;
+    return policy.recall === 0 || policy.recallLayers.includes(layer) ? policy : { ...policy, ...NO_RECALL };
   });
 }
 
@@ -137,34 +157,55 @@ export function resolvePolicy(
   if (attention === "lambda" && limit < nLocal)
     throw new OptionError(mismatch("limit", `nLocal (${nLocal}) or more`, limit));
   const maxPositions = unbounded ? whole("maxPositions", options.maxPositions ?? trainedLength, 1) : Infinity;
-  const middle = resolveMiddle(options, { attention, nLocal, limit }, trainedLength, layers);
+  const middle = resolveRecall(options, { attention, nLocal, limit }, trainedLength, layers);
   return { attention, nGlobal, nLocal, limit, maxPositions, ...middle };
 }
 
-function resolveMiddle(
+function resolveRecall(
   options: PolicyOptions,
   { attention, nLocal, limit }: Pick<Policy, "attention" | "nLocal" | "limit">,
   trainedLength: number,
   layers: number,
 ): Middle {
-  const middleK = whole("middleK", options.middleK ?? 0, 0, LARGEST_K);
-  if (middleK === 0) return NO_MIDDLE;
-  if (nLocal === Infinity) throw new OptionError(mismatch("middleK", `0 under ${attention} attention`, middleK));
+  const recall = whole("recall", options.recall ?? 0, 0, LARGEST_K);
+  if (recall === 0) return NO_RECALL;
+  if (nLocal === Infinity) throw new OptionError(mismatch("recall", `0 under ${attention} attention`, recall));
+  if (nLocal < Code.Block) throw new OptionError(mismatch("nLocal", `${Code.Block} or more with recall`, nLocal));
   const half = Math.max(1, Math.floor((limit === Infinity ? nLocal : limit) / 2));
-  const middleQueries = options.middleQueries ?? "all";
-  if (!MIDDLE_QUERIES.includes(middleQueries)) {
-    throw new OptionError(mismatch("middleQueries", `one of ${MIDDLE_QUERIES.join(", ")}`, middleQueries));
-  }
-  const share = Math.round((PAPER_FIRST_LAYER / PAPER_LAYERS) * layers);
-  const firstLayer = whole("firstLayer", options.firstLayer ?? share, 0);
-  if (firstLayer >= layers) {
-    throw new OptionError(mismatch("firstLayer", `less than the model's ${layers} layers`, firstLayer));
+  const recallQueries = options.recallQueries ?? "all";
+  if (!RECALL_QUERIES.includes(recallQueries)) {
+    throw new OptionError(mismatch("recallQueries", `one of ${RECALL_QUERIES.join(", ")}`, recallQueries));
   }
   return {
-    middleK,
-    middleDistance: whole("middleDistance", options.middleDistance ?? half, 1),
-    firstLayer,
-    maxMiddle: whole("maxMiddle", options.maxMiddle ?? Math.min(8 * trainedLength, LARGEST), 1),
-    middleQueries,
+    recall,
+    recallDistance: whole("recallDistance", options.recallDistance ?? half, 1),
+    recallLayers: resolveLayers(options.recallLayers, layers),
+    recallTokens: whole("recallTokens", options.recallTokens ?? Math.min(8 * trainedLength, LARGEST), 1),
+    recallBlocks: resolveBlocks(options.recallBlocks ?? 128),
+    recallGate: resolveGate(options.recallGate),
+    recallQueries,
   };
+}
+
+/** In ascending order, each once. */
+function resolveLayers(given: readonly number[] | undefined, layers: number): readonly number[] {
+  const first = Math.round((PAPER_FIRST_LAYER / PAPER_LAYERS) * layers);
+  const chosen = given ?? Array.from({ length: layers - first }, (_, i) => first + i);
+  const bad = chosen.find((layer) => !(Number.isInteger(layer) && layer >= 0 && layer < layers));
+  if (bad !== undefined || chosen.length === 0) {
+    throw new OptionError(mismatch("recallLayers", `some of 0 to ${layers - 1}`, bad ?? "none"));
+  }
+  return [...new Set(chosen)].sort((a, b) => a - b);
+}
+
+function resolveBlocks(blocks: number | "all"): number {
+  if (blocks === "all") return Infinity;
+  if (Number.isInteger(blocks) && blocks >= 1 && blocks <= Code.MostBlocks) return blocks;
+  throw new OptionError(mismatch("recallBlocks", `all, or a whole number from 1 to ${Code.MostBlocks}`, blocks));
+}
+
+function resolveGate(gate: number | undefined): number {
+  if (gate === undefined) return -Infinity;
+  if (gate >= -LARGEST_GATE && gate <= LARGEST_GATE) return gate;
+  throw new OptionError(mismatch("recallGate", `a number from -${LARGEST_GATE} to ${LARGEST_GATE}`, gate));
 }

@@ -32,8 +32,9 @@ export interface Addresses {
   angles(key: AngleKey): number;
   /** ALiBi's slopes; 0 if there are none. */
   slopes(positions: Positions): number;
-  /** Attention's scratch: MaxSlices areas of ScratchBytes. */
+  /** Attention's scratch: MaxSlices areas of ScratchBytes; and of Code.WorkBytes, where there are middle tokens. */
   readonly scratch: number;
+  readonly recallWork: number;
   /** MaxSlices areas of WorkBytes. */
   readonly work: number;
 }

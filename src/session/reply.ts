@@ -261,8 +261,8 @@ export class Answer implements Reply {
 /** What a chain of keys starts with: states of other engines, or of another release, are none of this one's. */
 function originOf({ service }: SessionModel): string {
   const { modelHash, dtype, cacheDtype, attention, nGlobal, nLocal, limit } = service.facts;
-  const { middleK, middleDistance, firstLayer, maxMiddle, middleQueries } = service.facts;
-  const middle = [middleK, middleDistance, firstLayer, maxMiddle, middleQueries];
+  const { recall, recallDistance, recallLayers, recallTokens, recallBlocks, recallGate, recallQueries } = service.facts;
+  const middle = [recall, recallDistance, recallLayers, recallTokens, recallBlocks, recallGate, recallQueries];
   return [VERSION, modelHash, dtype, cacheDtype, attention, nGlobal, nLocal, limit, ...middle].join(" ");
 }
 

@@ -170,26 +170,35 @@ describe("inspect", () => {
 test("middle tokens: what every command is told is what is loaded, said and computed", async () => {
   const model = join(FIXTURES, "llama-gqa-tied");
   const out = join(temporaryFolder(), "logits.safetensors");
-  const options = { middleK: 3, middleDistance: 7, firstLayer: 1, maxMiddle: 20, middleQueries: "last" } as const;
-  const flags = ["-m", model, "--n-local", "8", "--middle-k", "3", "--middle-distance", "7", "--first-layer", "1"];
-  flags.push("--max-middle", "20", "--middle-queries", "last");
+  const options = {
+    recall: 3,
+    recallDistance: 7,
+    recallLayers: [1],
+    recallTokens: 20,
+    recallBlocks: 1,
+    recallGate: -2,
+    recallQueries: "last",
+  } as const;
+  const flags = ["-m", model, "--n-local", "16", "--recall", "3", "--recall-distance", "7", "--recall-layers", "1"];
+  flags.push("--recall-tokens", "20", "--recall-blocks", "1", "--recall-gate", "-2", "--recall-queries", "last");
   await good(["logits", ...flags, "--ids", IDS.join(","), "--out", out]);
-  const wanted = await logitsOf(await openEngine(model, { nLocal: 8, ...options }), IDS);
+  const wanted = await logitsOf(await openEngine(model, { nLocal: 16, ...options }), IDS);
   const found = readFileSync(out);
   const bytes = wanted.flatMap((row) => [...new Uint8Array(row.buffer)]);
   expect([...found.subarray(found.length - bytes.length)]).toEqual(bytes);
-  const line = "middleK 3 of maxMiddle 20, middleDistance 7, firstLayer 1, middleQueries last\n";
-  expect((await good(["inspect", ...flags])).out).toContain(`middle      ${line}`);
+  const line =
+    "3 of recallTokens 20, recallBlocks 1, recallDistance 7, recallGate -2, recallLayers 1, recallQueries last\n";
+  expect((await good(["inspect", ...flags])).out).toContain(`recall      ${line.trimEnd()}; `);
   expect(JSON.parse((await good(["inspect", ...flags, "--json"])).out)).toMatchObject(options);
   const tiny = ["generate", "ab", ...flags, "-m", smallFolder("llama-gqa-tied")];
-  expect((await good([...tiny, "--stats"])).err).toContain(`middle    ${line}`);
+  expect((await good([...tiny, "--stats"])).err).toContain(`recall    ${line}`);
   expect(statsOf(await good([...tiny, "--stats", "json"]))).toMatchObject(options);
 });
 
 describe("help", () => {
   const MODEL =
     "--model --revision --offline --cache-dir --attention --n-global --n-local --limit --max-positions --dtype --cache-dtype " +
-    "--threads --middle-k --middle-distance --first-layer --max-middle --middle-queries";
+    "--threads --recall --recall-distance --recall-layers --recall-tokens --recall-blocks --recall-gate --recall-queries";
   const GENERATE =
     "--prompt --max-new-tokens --temperature --top-k --top-p --min-p --repetition-penalty --repeat-last-n --seed --stop --ignore-eos " +
     "--output --stats";

@@ -144,9 +144,25 @@ describe("standard error", () => {
         runtime: `bun ${Bun.version}`,
         kernels: expect.stringMatching(/^s\w+-\w+$/),
       },
-      ...{ threads: expect.any(Number), chunkSize: 128, trainedLength: 64, vocabSize: 61, hiddenSize: 32, dtype: "f32", cacheDtype: "f32" },
+      ...{
+        threads: expect.any(Number),
+        chunkSize: 128,
+        trainedLength: 64,
+        vocabSize: 61,
+        hiddenSize: 32,
+        dtype: "f32",
+        cacheDtype: "f32",
+      },
       ...{ attention: "lambda", nGlobal: 10, nLocal: 64, limit: 64, maxPositions: null },
-      ...{ middleK: 0, middleDistance: 0, firstLayer: 0, maxMiddle: 0, middleQueries: "all" },
+      ...{
+        recall: 0,
+        recallDistance: 0,
+        recallLayers: [],
+        recallTokens: 0,
+        recallBlocks: 0,
+        recallGate: 0,
+        recallQueries: "all",
+      },
       ...{ promptTokens: 5, newTokens: 30, finishReason: "length", logitsHash: result.logitsHash, seed },
     });
   });

@@ -35,9 +35,11 @@ describe("eval passkey", () => {
     expect(run.err).toBe("");
     // Within the window every policy finds the key; at 700 tokens, depth 0, only those do that see it.
     expect(run.out).toMatch(/^\nlambda: nGlobal 10, nLocal 512, limit 512;.*\n tokens {5}0 % {3}100 % {5}all/);
-    expect(run.out).toMatch(/\nlambda\+middle: .*middleK 5 of maxMiddle 4096, middleDistance 256, firstLayer 1/);
+    expect(run.out).toMatch(
+      /\nlambda\+recall: .*5 of recallTokens 4096, recallBlocks 128, recallDistance 256, recallGate none, recallLayers 1,2,3,4/,
+    );
     expect(run.out.trimEnd().split("\n").at(-1)).toMatch(
-      /^keys found within the window and beyond it: lambda 100 % and 0 %, lambda\+middle 100 % and 100 %, truncation 100 % and 0 %, full \d+ % and \d+ %$/,
+      /^keys found within the window and beyond it: lambda 100 % and 0 %, lambda\+recall 100 % and 100 %, truncation 100 % and 0 %, full \d+ % and \d+ %$/,
     );
     const found = JSON.parse(read(whole, "passkey.json"));
     expect(found.cells).toHaveLength(16);
@@ -64,7 +66,7 @@ describe("eval passkey", () => {
 
   test.each([
     [["--policies", "lambda,none"], 2, "expected some of lambda, full"],
-    [["--policies", "full+middle"], 1, "middleK: expected 0 under full attention"],
+    [["--policies", "full+recall"], 1, "recall: expected 0 under full attention"],
     [["--lengths", "30"], 1, "lengths: expected at least"],
     [["--lengths", "128,x"], 2, "expected a whole number from 1 on, found x"],
     [["--depths", "0.5,1.5"], 2, "expected a number from 0 to 1, found 1.5"],

@@ -75,7 +75,7 @@ test("defaults are those of the code", async () => {
   const { plan, program } = await inspect(join(MODELS, "lambent-llama-5m"));
   const policy = resolvePolicy({}, 2 ** 20);
   const sinks = resolvePolicy({ attention: "sinks" }, 2 ** 20);
-  const middle = resolvePolicy({ middleK: 1 }, program.trainedLength);
+  const middle = resolvePolicy({ recall: 1 }, program.trainedLength);
   const { doSample, topK, topP, minP, ...choosing } = resolveSettings({}, {}, {});
   const sampling = resolveSettings({ doSample: true }, {}, {});
   const { maxNewTokens, repetitionPenalty, noRepeatNgramSize = 0 } = choosing;
@@ -90,9 +90,10 @@ test("defaults are those of the code", async () => {
       attention: `"${policy.attention}"`,
       nGlobal: [policy.nGlobal, sinks.nGlobal],
       nLocal: policy.nLocal,
-      middleK: policy.middleK,
-      maxMiddle: middle.maxMiddle / program.trainedLength,
-      middleQueries: `"${middle.middleQueries}"`,
+      recall: policy.recall,
+      recallTokens: middle.recallTokens / program.trainedLength,
+      recallBlocks: middle.recallBlocks,
+      recallQueries: `"${middle.recallQueries}"`,
     },
     ChoosingOptions: {
       doSample,

@@ -7,8 +7,9 @@ import { GREEDY } from "../../src/engine/sampler.ts";
 import { score } from "../../src/engine/score.ts";
 import { readSnapshot, writeSnapshot } from "../../src/engine/snapshot.ts";
 import { NO_TEXT } from "../../src/engine/state.ts";
+import { attentionOf } from "../../src/models/program.ts";
 import { planModel } from "../../src/plan/plan_checkpoint.ts";
-import { MIDDLE_QUERIES, type PolicyOptions, resolvePolicy } from "../../src/plan/policy.ts";
+import { type PolicyOptions, RECALL_QUERIES, resolvePolicy } from "../../src/plan/policy.ts";
 import { forward } from "../reference/model.ts";
 import { readTensors } from "../reference/safetensors.ts";
 import { deviation, FIXTURES } from "../setup.ts";
@@ -31,12 +32,10 @@ setDefaultTimeout(PATIENCE);
 
 const ATTENTIONS = ["lambda", "window", "lambda-only", "sinks"] as const;
 const BOUND = 2e-4;
-/** Choices closer than this are left to rounding: what follows from them is not compared. Ties are exact: equal tokens. */
-const MARGIN = 1e-4;
 
 interface Dense {
   readonly logits: Float64Array[];
-  /** Queries before this one choose by a margin in every layer and head. */
+  /** Queries before this one choose the same keys in every layer and head, whatever f32 rounds to. */
   readonly certain: number;
 }
 
@@ -50,8 +49,8 @@ function dense(family: string, ids: readonly number[], options: PolicyOptions, a
     ids,
     { policy, ...numbers, asks },
     {
-      attention: (_, { margin, p }) => {
-        if (margin !== 0 && margin < MARGIN) certain = Math.min(certain, p);
+      attention: (_, row) => {
+        if (!row.certain) certain = Math.min(certain, row.p);
       },
       hidden: () => {},
     },
@@ -61,12 +60,14 @@ function dense(family: string, ids: readonly number[], options: PolicyOptions, a
 
 const numbers = {
   attention: fc.constantFrom(...ATTENTIONS),
-  nLocal: fc.integer({ min: 1, max: 16 }),
+  nLocal: fc.integer({ min: 16, max: 24 }),
   nGlobal: fc.integer({ min: 0, max: 6 }),
-  middleK: fc.integer({ min: 1, max: 6 }),
-  middleDistance: fc.integer({ min: 1, max: 20 }),
-  firstLayer: fc.integer({ min: 0, max: 1 }),
-  maxMiddle: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constant(200)),
+  recall: fc.integer({ min: 1, max: 6 }),
+  recallDistance: fc.integer({ min: 1, max: 20 }),
+  recallLayers: fc.constantFrom([0, 1], [1]),
+  recallTokens: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constant(200)),
+  recallBlocks: fc.constantFrom("all" as const, 1, 2),
+  recallGate: fc.constantFrom(undefined, -4, -1),
 };
 
 describe.each([...FAMILIES])("%s", (family) => {
@@ -94,7 +95,7 @@ describe.each([...FAMILIES])("%s", (family) => {
 
   test("the NLL of every token is the dense definition's within 1e-4 nats", async () => {
     for (const seed of [1, 2, 3]) {
-      const options: PolicyOptions = { nLocal: 8, nGlobal: 2, middleK: 4, firstLayer: 0, attention: "lambda" };
+      const options: PolicyOptions = { nLocal: 16, nGlobal: 2, recall: 4, recallLayers: [0, 1], attention: "lambda" };
       const ids = randomIds(90, seed);
       const { logits, certain } = dense(family, ids, options);
       const engine = await engineOf(family, { ...options, observe: { nll: true } });
@@ -112,7 +113,7 @@ describe.each([...FAMILIES])("%s", (family) => {
   });
 
   test("last: what is appended asks at its end, a generated token always; as the definition says, in any chunks", async () => {
-    const options = { nLocal: 6, nGlobal: 2, middleK: 3, firstLayer: 0, middleQueries: "last" } as const;
+    const options = { nLocal: 17, nGlobal: 2, recall: 3, recallLayers: [0, 1], recallQueries: "last" } as const;
     const pieces = [1, 20, 9, 30];
     const ids = randomIds(60, 4);
     const ends = pieces.map((_, i) => pieces.slice(0, i + 1).reduce((sum, size) => sum + size, -1));
@@ -193,7 +194,7 @@ describe.each([...FAMILIES])("%s", (family) => {
 
   test("rows of two sessions in a step, at other origins, have the bits of each alone", async () => {
     for (const [i, attention] of ATTENTIONS.entries()) {
-      const options = { attention, nLocal: 5, nGlobal: 2, middleK: 3, firstLayer: 1, maxMiddle: 20 };
+      const options = { attention, nLocal: 38, nGlobal: 2, recall: 3, recallLayers: [1], recallTokens: 20 };
       const model = await Bare.load(family, {
         ...options,
         cacheDtype: CACHE_DTYPES[i % 3],
@@ -208,8 +209,10 @@ describe.each([...FAMILIES])("%s", (family) => {
         [3, 20],
         [17, 1],
         [1, 1],
-        [19, 18],
-        [20, 20],
+        [9, 12],
+        [14, 8],
+        [12, 10],
+        [4, 8],
       ]) {
         const tokens = counts.flatMap((count, session) => {
           const begin = done[session] as number;
@@ -232,54 +235,67 @@ describe.each([...FAMILIES])("%s", (family) => {
 describe("options", () => {
   test("defaults: off; half of limit, or of nLocal; 5/32 of the layers; 8 times the trained length; all", () => {
     const middleOf = (options: PolicyOptions, layers = 32) => {
-      const { middleK, middleDistance, firstLayer, maxMiddle, middleQueries } = resolvePolicy(
+      const { recall, recallDistance, recallLayers, recallTokens, recallQueries } = resolvePolicy(
         options,
         512,
         Infinity,
         layers,
       );
-      return [middleK, middleDistance, firstLayer, maxMiddle, middleQueries];
+      return [recall, recallDistance, recallLayers[0] ?? 0, recallTokens, recallQueries];
     };
     expect(middleOf({})).toEqual([0, 0, 0, 0, "all"]);
-    expect(middleOf({ middleK: 5 })).toEqual([5, 256, 5, 4096, "all"]);
-    const firsts = [1, 2, 3, 4, 5, 6, 12, 22, 40, 80].map((layers) => middleOf({ middleK: 5 }, layers)[2]);
+    expect(middleOf({ recall: 5 })).toEqual([5, 256, 5, 4096, "all"]);
+    const firsts = [1, 2, 3, 4, 5, 6, 12, 22, 40, 80].map((layers) => middleOf({ recall: 5 }, layers)[2]);
     expect(firsts).toEqual([0, 0, 0, 1, 1, 1, 2, 3, 6, 13]);
-    expect(middleOf({ middleK: 5, limit: 1001 })).toEqual([5, 500, 5, 4096, "all"]);
-    expect(middleOf({ middleK: 5, nLocal: 1 })).toEqual([5, 1, 5, 4096, "all"]);
-    expect(middleOf({ middleK: 5, attention: "window", nLocal: 100, limit: 7 })).toEqual([5, 50, 5, 4096, "all"]);
+    expect(middleOf({ recall: 5, limit: 1001 })).toEqual([5, 500, 5, 4096, "all"]);
+    expect(middleOf({ recall: 5, nLocal: 17 })).toEqual([5, 8, 5, 4096, "all"]);
+    expect(middleOf({ recall: 5, attention: "window", nLocal: 100, limit: 7 })).toEqual([5, 50, 5, 4096, "all"]);
   });
 
   const refused: [PolicyOptions, string][] = [
-    [{ middleK: 257 }, "middleK: expected a whole number from 0 to 256, found 257"],
-    [{ middleK: 1, attention: "full" }, "middleK: expected 0 under full attention, found 1"],
-    [{ middleK: 1, attention: "ceiling-only" }, "middleK: expected 0 under ceiling-only attention, found 1"],
-    [{ middleK: 1, firstLayer: 5 }, "firstLayer: expected less than the model's 2 layers, found 5"],
-    [{ middleK: 1, firstLayer: 2 }, "firstLayer: expected less than the model's 2 layers, found 2"],
-    [{ middleK: 1, firstLayer: 0, maxMiddle: 0 }, `maxMiddle: expected a whole number from 1 to ${2 ** 31}, found 0`],
+    [{ recall: 257 }, "recall: expected a whole number from 0 to 256, found 257"],
+    [{ recall: 1, nLocal: 15 }, "nLocal: expected 16 or more with recall, found 15"],
     [
-      { middleK: 1, firstLayer: 0, middleDistance: 0 },
-      `middleDistance: expected a whole number from 1 to ${2 ** 31}, found 0`,
+      { recall: 1, recallLayers: [0, 1], recallBlocks: 0 },
+      "recallBlocks: expected all, or a whole number from 1 to 512, found 0",
+    ],
+    [{ recall: 1, recallLayers: [0, 1], recallGate: NaN }, "recallGate: expected a number from -100 to 100, found NaN"],
+    [{ recall: 1, attention: "full" }, "recall: expected 0 under full attention, found 1"],
+    [{ recall: 1, attention: "ceiling-only" }, "recall: expected 0 under ceiling-only attention, found 1"],
+    [{ recall: 1, recallLayers: [0, 2] }, "recallLayers: expected some of 0 to 1, found 2"],
+    [{ recall: 1, recallLayers: [] }, "recallLayers: expected some of 0 to 1, found none"],
+    [
+      { recall: 1, recallLayers: [0, 1], recallTokens: 0 },
+      `recallTokens: expected a whole number from 1 to ${2 ** 31}, found 0`,
     ],
     [
-      { middleK: 1, middleQueries: "some" as "all" },
-      `middleQueries: expected one of ${MIDDLE_QUERIES.join(", ")}, found some`,
+      { recall: 1, recallLayers: [0, 1], recallDistance: 0 },
+      `recallDistance: expected a whole number from 1 to ${2 ** 31}, found 0`,
+    ],
+    [
+      { recall: 1, recallQueries: "some" as "all" },
+      `recallQueries: expected one of ${RECALL_QUERIES.join(", ")}, found some`,
     ],
   ];
   test.each(refused)("%o is refused by name", async (options, message) => {
     expect(await engineOf("llama-gqa-tied", options).then(String, (error) => error.message)).toBe(message);
   });
 
-  test("a layer that attends middle tokens keeps maxMiddle + nLocal more keys and values, whatever the format and banks", async () => {
+  test("a layer that attends middle tokens keeps recallTokens + nLocal more keys and values, whatever the format and banks", async () => {
     for (const family of FAMILIES) {
       const checkpoint = await checkpointOf(fixture(family));
       for (const cacheDtype of CACHE_DTYPES) {
         const planned = (options: PolicyOptions) =>
-          planModel(checkpoint, { nLocal: 8, nGlobal: 2, cacheDtype, ...options });
+          planModel(checkpoint, { nLocal: 16, nGlobal: 2, cacheDtype, ...options });
         const { plan, program } = planned({});
-        const more = planned({ middleK: 3, firstLayer: 1, maxMiddle: 100 }).plan;
+        const more = planned({ recall: 3, recallLayers: [1], recallTokens: 100 }).plan;
         const { headBytes, bytes: layerBytes } = plan.layers[0]!.cache;
-        const width = kvHeadsOf(program) * headBytes;
-        expect(more.cacheBytes - plan.cacheBytes).toBe(2 * 108 * width * (program.layers.length - 1));
+        const kvHeads = kvHeadsOf(program);
+        const width = kvHeads * headBytes;
+        const { headDim } = attentionOf(program, 0)!.shape;
+        // 16 codes, their mean and 16 bytes, for each of ⌈116 / 16⌉ + 2 blocks.
+        const codes = kvHeads * 10 * (17 * Math.ceil(headDim / 16) * 16 + 16);
+        expect(more.cacheBytes - plan.cacheBytes).toBe(2 * 116 * width + codes);
         expect(more.layers[0]?.cache.bytes).toBe(layerBytes);
         const slot = more.banks[0]?.slotBytes as number;
         expect(slot - (plan.banks[0]?.slotBytes as number)).toBeWithin(
@@ -287,12 +303,12 @@ describe("options", () => {
           more.cacheBytes - plan.cacheBytes + 64 * program.layers.length,
         );
         const engine = await engineOf(family, {
-          nLocal: 8,
+          nLocal: 16,
           nGlobal: 2,
           cacheDtype,
-          middleK: 3,
-          firstLayer: 1,
-          maxMiddle: 100,
+          recall: 3,
+          recallLayers: [1],
+          recallTokens: 100,
         });
         const session = engine.open(0, 1);
         await engine.append(session, randomIds(300, 1));
@@ -301,9 +317,8 @@ describe("options", () => {
           return length;
         });
         expect(bytes.reduce((sum, count) => sum + count)).toBeLessThanOrEqual(slot);
-        const last = engine.plan.layers.length - 1;
-        const { cache } = engine.plan.layers[last] as (typeof engine.plan.layers)[number];
-        const ring = engine.cacheBytes(engine.state(session), last, cache.parts.kvMiddle, 2 * 108 * width);
+        const { cache } = engine.plan.layers[1]!;
+        const ring = engine.cacheBytes(engine.state(session), 1, cache.parts.kvRecall, 2 * 116 * width);
         // Every key and value of the ring is written.
         for (let at = 0; at < ring.length; at += headBytes) {
           expect(ring.subarray(at, at + headBytes).some((byte) => byte !== 0)).toBe(true);
@@ -313,24 +328,27 @@ describe("options", () => {
   });
 
   test("a snapshot says what was asked for, and is refused where another is", async () => {
-    const options = { nLocal: 8, nGlobal: 2, middleK: 3, firstLayer: 1, maxMiddle: 30 };
+    const options = { nLocal: 16, nGlobal: 2, recall: 3, recallLayers: [1], recallTokens: 30 };
     const engine = await engineOf("gptj", options);
     const session = engine.open(0, 1);
     await engine.append(session, randomIds(50, 2));
     const snapshot = writeSnapshot(engine, engine.state(session), NO_TEXT);
-    const shown = "middleK 3, middleDistance 4, firstLayer 1, maxMiddle 30, middleQueries all";
+    const choice = "recallBlocks 128, recallGate none";
+    const shown = `recall 3, recallDistance 8, recallLayers 1, recallTokens 30, ${choice}, recallQueries all`;
     const others: [PolicyOptions, string][] = [
-      [{ middleK: 0 }, "none"],
-      [{ middleK: 4 }, shown.replace("K 3", "K 4")],
-      [{ middleDistance: 5 }, shown.replace("Distance 4", "Distance 5")],
-      [{ middleQueries: "last" }, shown.replace("all", "last")],
-      [{ maxMiddle: 31 }, shown.replace("30", "31")],
+      [{ recall: 0 }, "none"],
+      [{ recall: 4 }, shown.replace("recall 3", "recall 4")],
+      [{ recallDistance: 5 }, shown.replace("Distance 8", "Distance 5")],
+      [{ recallBlocks: "all" }, shown.replace("128", "all")],
+      [{ recallGate: -1.5 }, shown.replace("none", "-1.5")],
+      [{ recallQueries: "last" }, shown.replace("Queries all", "Queries last")],
+      [{ recallTokens: 31 }, shown.replace("30", "31")],
     ];
     for (const [change, expected] of others) {
       const other = await engineOf("gptj", { ...options, ...change });
       expect(() => readSnapshot(other, snapshot)).toThrow(`snapshot: middle: expected ${expected}, found ${shown}`);
     }
-    const plain = await engineOf("gptj", { ...options, middleK: 0 });
+    const plain = await engineOf("gptj", { ...options, recall: 0 });
     const without = writeSnapshot(plain, plain.state(plain.open(0, 1)), NO_TEXT);
     expect(() => readSnapshot(engine, without)).toThrow(`snapshot: middle: expected ${shown}, found none`);
   });
@@ -338,7 +356,7 @@ describe("options", () => {
 
 describe.each([...FAMILIES])("%s over several banks", (family) => {
   test("as in one", async () => {
-    const options = { nLocal: 8, nGlobal: 2, middleK: 3, firstLayer: 1, maxMiddle: 30, chunkSize: 16 };
+    const options = { nLocal: 20, nGlobal: 2, recall: 3, recallLayers: [1], recallTokens: 30, chunkSize: 5 };
     const ids = randomIds(60, 3);
     const whole = await oneByOne(await engineOf(family, options), ids);
     const checkpoint = await checkpointOf(fixture(family));

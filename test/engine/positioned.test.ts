@@ -74,10 +74,10 @@ test("longrope's factors: short ones while no distance exceeds the original leng
   for (const [options, wanted] of cases) {
     expect({ options, factors: await factorsOf("phi3", options) }).toEqual({ options, factors: [wanted] });
   }
-  const middle = { nLocal: 32, limit: 64, middleK: 2, firstLayer: 1, maxMiddle: 8 };
-  expect(await factorsOf("phi3", { ...middle, middleDistance: 40 })).toEqual(["short", "short"]);
+  const middle = { nLocal: 32, limit: 64, recall: 2, recallLayers: [1], recallTokens: 8 };
+  expect(await factorsOf("phi3", { ...middle, recallDistance: 40 })).toEqual(["short", "short"]);
   // The layers that attend to middle tokens alone go over to the long ones.
-  expect(await factorsOf("phi3", { ...middle, middleDistance: 65 })).toEqual(["short", "long", "long"]);
+  expect(await factorsOf("phi3", { ...middle, recallDistance: 65 })).toEqual(["short", "long", "long"]);
   expect(await factorsOf("llama-rope-yarn", {})).toEqual([undefined]);
 });
 
@@ -110,8 +110,16 @@ test("Ministral's queries: beyond the ceiling of Λ every position counts as the
 });
 
 test("middle keys are met with the factor of yarn too", async () => {
-  const options = { nGlobal: 2, nLocal: 8, limit: 12, middleK: 60, middleDistance: 10, firstLayer: 0, maxMiddle: 60 };
-  // All of the middle are chosen: a full attention whose distances are clamped at 10 behind the local keys.
+  const options = {
+    nGlobal: 2,
+    nLocal: 16,
+    limit: 20,
+    recall: 60,
+    recallDistance: 18,
+    recallLayers: [0, 1],
+    recallTokens: 60,
+  };
+  // All of the middle are chosen: a full attention whose distances are clamped at 18 behind the local keys.
   const model = await Bare.load("llama-rope-yarn", { ...options, chunkSize: 7, maxSessions: 1 });
   const tensors = readTensors(join(FIXTURES, "llama-rope-yarn"));
   const wanted = forward(fixture("llama-rope-yarn").config, tensors, ids, { policy: "lambda", ...options });

@@ -58,7 +58,7 @@ const PAPER = {
   passkey: {
     summaries: [
       { policy: "lambda", within: answers(0.9), beyond: answers(0.1) },
-      { policy: "lambda+middle", within: answers(0.9), beyond: answers(0.8) },
+      { policy: "lambda+recall", within: answers(0.9), beyond: answers(0.8) },
     ],
   },
   continuation: {

@@ -179,7 +179,7 @@ function planted(
     return number;
   };
   return {
-    plan: { policy: { middleQueries: "all" } } as Plan,
+    plan: { policy: { recallQueries: "all" } } as Plan,
     sessions,
     appended: 0,
     open: () => add([]),
@@ -275,8 +275,8 @@ describe("a quiz", () => {
 
   test.each(["all", "last"] as const)(
     "no bit depends on what is shared, with middle tokens of %s",
-    async (middleQueries) => {
-      const options = { nLocal: 48, middleK: 3, firstLayer: 1, middleQueries };
+    async (recallQueries) => {
+      const options = { nLocal: 48, recall: 3, recallLayers: [1], recallQueries };
       const list = ask(1, [150]);
       const shared = await asked(await openEngine(MODEL, options), list);
       expect(shared).toEqual(await asked(await openEngine(MODEL, { ...options, maxSessions: 1 }), list));

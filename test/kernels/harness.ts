@@ -44,7 +44,7 @@ export interface TestRow {
   readonly runRows?: number;
   readonly position?: bigint;
   readonly origin?: bigint;
-  readonly skipsMiddle?: number;
+  readonly skipsRecall?: number;
   readonly begin?: bigint;
 }
 
@@ -152,7 +152,7 @@ export class Bench {
     for (const [i, row] of rows.entries()) {
       writeRow(this.view, this.#step, i, {
         ...{ token: row.token ?? 0, slot: row.slot ?? 0, runStart: row.runStart ?? 0, runRows: row.runRows ?? 0 },
-        ...{ position: row.position ?? 0n, origin: row.origin ?? 0n, skipsMiddle: row.skipsMiddle === 1 },
+        ...{ position: row.position ?? 0n, origin: row.origin ?? 0n, skipsRecall: row.skipsRecall === 1 },
         begin: row.begin ?? 0n,
       });
     }

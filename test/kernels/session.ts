@@ -1,6 +1,7 @@
 /** One session's attention by records, chunk by chunk, as the planner would write them; and the reference for it. */
 
 import { Size } from "../../assembly/layout.ts";
+import { Code } from "../../assembly/layout_codes.ts";
 import { Attention, Cast, Op } from "../../assembly/op.ts";
 import { Angles, Clamp, Rope } from "../../assembly/op_positions.ts";
 import type { CacheDType } from "../../src/base/dtype.ts";
@@ -11,6 +12,7 @@ import type { Policy } from "../../src/plan/policy.ts";
 import * as reference from "../reference/attention.ts";
 import { rounded } from "../reference/cache_format.ts";
 import { alibiSlopes, inverseFrequencies, type RopeLayout } from "../reference/math.ts";
+import { chooseMiddle } from "../reference/recall.ts";
 import { type Bench, bits, type Dice, flat, rowsOf } from "./harness.ts";
 
 export interface Setup {
@@ -66,8 +68,10 @@ export interface Outcome {
   readonly cache: CacheLayout;
   /** Keys that the kernel says it has met, over all rows and KV heads. */
   readonly visited: number;
-  /** The middle keys that each head of each query has chosen: head, query → positions from 0, best first. */
+  /** The middle keys that each head of each query attends to: head, query → positions from 0, best first. */
   readonly chosen: (head: number, p: number) => number[];
+  /** Queries rotated by recallDistance, [n, heads · headDim]; without middle keys unrotated. */
+  readonly qRecall: Float32Array;
 }
 
 /**
@@ -94,12 +98,13 @@ export function attend(
   const most = Math.max(...chunks);
   const slot = bench.output(cache.bytes / 4);
   const scratch = bench.take(Size.ScratchBytes * slices);
+  const recallWork = bench.take(Code.WorkBytes * slices);
   for (let i = 0; i < slices; i++) bench.view.setBigUint64(scratch + i * Size.ScratchBytes, 0n, true);
   const slopes = rotaryDim ? 0 : bench.floats(alibiSlopes(heads));
   const angles = bench.output(2 * rotaryDim * most);
-  const anglesMiddle = bench.output(2 * rotaryDim * most);
-  const { middleK, maxMiddle, middleDistance } = policy;
-  const chosenBytes = 8 * heads * middleK;
+  const anglesRecall = bench.output(2 * rotaryDim * most);
+  const { recall, recallTokens, recallDistance, recallBlocks, recallGate } = policy;
+  const chosenBytes = 8 * heads * recall;
   const chosen = bench.take(chosenBytes * most);
   const lists = new Uint32Array((tokens.q.length / qWidth) * (chosenBytes / 4));
   const frequencies = rotaryDim ? [...inverseFrequencies(rotaryDim, 100)].map(turns) : [];
@@ -121,6 +126,7 @@ export function attend(
 
   const out = new Float32Array(tokens.q.length);
   const kRotated = new Float32Array(tokens.k.length);
+  const qRecall = new Float32Array(tokens.q.length);
   let done = 0;
   for (const rows of chunks) {
     for (const [address, width] of [
@@ -144,7 +150,7 @@ export function attend(
     bench.step(
       positions.map((position, i) => {
         const from = begin(done + i) && origin + BigInt(begin(done + i));
-        return { ...run, position, skipsMiddle: asks(done + i) ? 0 : 1, begin: BigInt(from) };
+        return { ...run, position, skipsRecall: asks(done + i) ? 0 : 1, begin: BigInt(from) };
       }),
     );
     if (rotated) {
@@ -155,10 +161,10 @@ export function attend(
       const shape = { angles, headDim, rotaryDim, interleaved: setup.layout === "interleaved" ? 1 : 0 };
       bench.execute(Op.Rope, Rope, { y: rotated.q, x: at.q, heads, ...shape }, { slices });
       bench.execute(Op.Rope, Rope, { y: rotated.fixed, x: at.q, heads, ...shape, fixed: 1 }, { slices });
-      if (middleK) {
+      if (recall) {
         const only = { turns: turned, pairs: rotaryDim / 2, clamp: Clamp.Distance, ...factors };
-        bench.execute(Op.Angles, Angles, { ...only, out: anglesMiddle, limit: middleDistance }, { slices });
-        const to = { y: rotated.middle, x: at.q, heads, ...shape, angles: anglesMiddle, fixed: 1 };
+        bench.execute(Op.Angles, Angles, { ...only, out: anglesRecall, limit: recallDistance }, { slices });
+        const to = { y: rotated.middle, x: at.q, heads, ...shape, angles: anglesRecall, fixed: 1 };
         bench.execute(Op.Rope, Rope, to, { slices });
       }
       bench.execute(Op.Rope, Rope, { y: rotated.k, x: at.k, heads: kvHeads, ...shape }, { slices });
@@ -183,24 +189,32 @@ export function attend(
       ...{ ...shapes, heads, scale: bits(setup.scale), slopes, scratch },
       softCap: bits(setup.softCap ?? 0),
       ...{ nGlobal: cache.pinned, nLocal: cache.ring, clamp: cache.clamp, limit: cache.limit },
-      ...{ middleK, maxMiddle, middleDistance, chosen, qMiddle: rotated?.middle ?? at.q },
+      ...{ recall, recallTokens, recallDistance, chosen, qRecall: rotated?.middle ?? at.q },
+      ...{
+        recallBlocks: Math.min(recallBlocks, 2 ** 32 - 1),
+        gate: bits(2 ** recallGate),
+        recallWork,
+        codeBlocks: cache.codeBlocks,
+      },
     };
     bench.execute(Op.Attention, Attention, words, { slices });
     bench.execute(Op.Store, Attention, words, { slices });
+    bench.execute(Op.Seal, Attention, words, { slices });
     out.set(bench.read(at.out, rows * qWidth), done * qWidth);
     kRotated.set(bench.read(rotated?.k ?? at.k, rows * kvWidth), done * kvWidth);
+    qRecall.set(bench.read(recall && rotated ? rotated.middle : at.q, rows * qWidth), done * qWidth);
     lists.set(new Uint32Array(bench.view.buffer, chosen, (rows * chosenBytes) / 4), (done * chosenBytes) / 4);
     done += rows;
   }
   bench.checkGuards();
   const chosenOf = (head: number, p: number) => {
-    const begin = 2 * middleK * (p * heads + head);
-    const distances = Array.from(lists.subarray(begin, begin + 2 * middleK)).filter((_, i) => i % 2 === 1);
+    const begin = 2 * recall * (p * heads + head);
+    const distances = Array.from(lists.subarray(begin, begin + 2 * recall)).filter((_, i) => i % 2 === 1);
     return distances.filter((distance) => distance > 0).map((distance) => p - distance);
   };
   let visited = 0;
   for (let i = 0; i < slices; i++) visited += Number(bench.view.getBigUint64(scratch + i * Size.ScratchBytes, true));
-  return { out, kRotated, slot: bench.read(slot, cache.bytes / 4), cache, visited, chosen: chosenOf };
+  return { out, kRotated, slot: bench.read(slot, cache.bytes / 4), cache, visited, chosen: chosenOf, qRecall };
 }
 
 function positionsOf({ heads, rotaryDim, layout }: Setup): Positions {
@@ -209,10 +223,7 @@ function positionsOf({ heads, rotaryDim, layout }: Setup): Positions {
   return { kind: "rope", inverseFrequencies: [...inverseFrequencies(rotaryDim, 100)], interleaved };
 }
 
-/**
- * The same by the definition, with the middle keys that `chosen` says, and how many pairs a KV head looks at. `margin`: how
- * much better the worst choice is than the best that was left, in all queries; at least 0 but for rounding.
- */
+/** The same by the definition, with the middle keys that `chosen` says, and how many pairs a KV head looks at. */
 export function expected(
   setup: Setup,
   { q, k, v }: Tokens,
@@ -221,33 +232,53 @@ export function expected(
     asks,
     begin,
   }: { chosen?: Outcome["chosen"]; asks?: (p: number) => boolean; begin?: (p: number) => number } = {},
-): { out: Float64Array; pairs: number; margin: number } {
-  const { heads, kvHeads, headDim, rotaryDim, layout, scale, softCap } = setup;
-  const { attention, ...numbers } = setup.policy;
-  const policy = { policy: attention, ...numbers, ...(asks && { asks }), ...(begin && { begin }) };
-  const position: reference.Position = rotaryDim
-    ? { kind: "rope", inverseFrequencies: inverseFrequencies(rotaryDim, 100), layout }
-    : { kind: "alibi", slopes: alibiSlopes(heads) };
+): { out: Float64Array; pairs: number } {
+  const { heads, kvHeads, headDim, scale, softCap } = setup;
+  const policy = referencePolicy(setup, { asks, begin });
   const [rows, keys, values] = [rowsOf(q, heads * headDim), rowsOf(k, kvHeads * headDim), rowsOf(v, kvHeads * headDim)];
-  let margin = Infinity;
-  const observe = (row: reference.AttentionRow) => {
-    margin = Math.min(margin, row.margin);
-  };
-  const out = flat(
-    reference.attention(
-      rows,
-      keys,
-      values,
-      { heads, kvHeads, headDim, scale, softCap },
-      position,
-      policy,
-      observe,
-      chosen,
-    ),
-  );
+  const shape = { heads, kvHeads, headDim, scale, softCap };
+  const out = flat(reference.attention(rows, keys, values, shape, referencePosition(setup), policy, undefined, chosen));
   let pairs = 0;
   for (let p = 0; p < rows.length; p++) {
-    for (let j = 0; j <= p; j++) if (reference.pair(policy, p, j).attended || reference.isMiddle(policy, p, j)) pairs++;
+    const [first, end] = reference.middleOf(policy, p);
+    for (let j = 0; j <= p; j++) if (reference.pair(policy, p, j).attended) pairs++;
+    pairs += end - first;
   }
-  return { out, pairs, margin };
+  return { out, pairs };
+}
+
+function referencePolicy(
+  { policy: { attention, ...numbers } }: Setup,
+  { asks, begin }: { asks?: ((p: number) => boolean) | undefined; begin?: ((p: number) => number) | undefined },
+): reference.Policy {
+  return { policy: attention, ...numbers, ...(asks && { asks }), ...(begin && { begin }) };
+}
+
+function referencePosition({ heads, rotaryDim, layout }: Setup): reference.Position {
+  if (rotaryDim) return { kind: "rope", inverseFrequencies: inverseFrequencies(rotaryDim, 100), layout };
+  return { kind: "alibi", slopes: alibiSlopes(heads) };
+}
+
+/** The middle keys that the definition gives for the queries as they were rotated and the keys as they are stored, without a gate. */
+export function chosenBy(
+  setup: Setup,
+  { k }: Tokens,
+  { qRecall }: Pick<Outcome, "qRecall">,
+  asks?: (p: number) => boolean,
+): Outcome["chosen"] {
+  const { heads, kvHeads, headDim, cacheDtype = "f32" } = setup;
+  const policy = referencePolicy(setup, { asks });
+  const { recall, recallBlocks: blocks, nGlobal } = setup.policy;
+  const stored = cacheDtype === "f32" ? k : rounded(cacheDtype, k, headDim);
+  const part = (x: Float32Array, width: number, row: number, head: number) =>
+    Float64Array.from(x.subarray(row * width + head * headDim, row * width + (head + 1) * headDim));
+  const n = k.length / (kvHeads * headDim);
+  const keys = Array.from({ length: kvHeads }, (_, head) =>
+    Array.from({ length: n }, (_, j) => part(stored, kvHeads * headDim, j, head)),
+  );
+  return (head, p) => {
+    const query = part(qRecall, heads * headDim, p, head);
+    const own = keys[Math.floor(head / (heads / kvHeads))]!;
+    return chooseMiddle(query, own, reference.middleOf(policy, p), { k: recall, blocks, nGlobal }).positions;
+  };
 }

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { Code } from "../../assembly/layout_codes.ts";
 import { Offset } from "../../assembly/op.ts";
-import { CACHE_PARTS, type CachePart } from "../../src/plan/cache.ts";
+import { CACHE_PARTS, type CachePart, codeWidth, meanBytes } from "../../src/plan/cache.ts";
 import { POLICIES, resolvePolicy } from "../../src/plan/policy.ts";
 import { Bench, Dice, words } from "./harness.ts";
 import { attend, chunksOf, draw, type Outcome, type Setup, type Tokens } from "./session.ts";
@@ -12,7 +13,7 @@ const bench = await Bench.open();
 function slotOf({ headDim, kvHeads }: Setup, tokens: Tokens, { cache, kRotated, slot }: Outcome, origin: bigint) {
   const wanted = new Float32Array(new Uint32Array(slot.length).fill(0xffffffff).buffer);
   const n = tokens.k.length / (kvHeads * headDim);
-  const sources: Record<Exclude<CachePart, "kvMiddle">, Float32Array> = {
+  const sources: Record<Exclude<CachePart, "kvRecall" | "means" | "codes">, Float32Array> = {
     kRing: kRotated,
     kRingUnrotated: tokens.k,
     vRing: tokens.v,
@@ -22,14 +23,21 @@ function slotOf({ headDim, kvHeads }: Setup, tokens: Tokens, { cache, kRotated, 
   };
   for (const name of CACHE_PARTS) {
     if (cache.parts[name] === Offset.Unused) continue;
-    if (name === "kvMiddle") {
-      const places = cache.ring + (cache.middle?.maxMiddle ?? NaN);
+    if (name === "means" || name === "codes") {
+      // codes.test.ts has them.
+      const bytes = name === "means" ? meanBytes(headDim) : Code.Block * codeWidth(headDim);
+      const from = cache.parts[name] / 4;
+      wanted.set(slot.subarray(from, from + (kvHeads * cache.codeBlocks * bytes) / 4), from);
+      continue;
+    }
+    if (name === "kvRecall") {
+      const places = cache.ring + (cache.middle?.recallTokens ?? NaN);
       for (const [i, source] of [tokens.k, tokens.v].entries()) {
         for (let j = Math.max(0, n - places); j < n; j++) {
           const place = Number((origin + BigInt(j)) % BigInt(places));
           for (let head = 0; head < kvHeads; head++) {
             const from = (j * kvHeads + head) * headDim;
-            const to = cache.parts.kvMiddle / 4 + ((i * kvHeads + head) * places + place) * headDim;
+            const to = cache.parts.kvRecall / 4 + ((i * kvHeads + head) * places + place) * headDim;
             wanted.set(source.subarray(from, from + headDim), to);
           }
         }
@@ -60,21 +68,26 @@ describe.each(POLICIES)("%s", (attention) => {
         headDim: fc.integer({ min: 2, max: 9 }),
         kvHeads: fc.integer({ min: 1, max: 3 }),
         nGlobal: fc.nat({ max: 4 }),
-        nLocal: fc.integer({ min: 1, max: 9 }),
-        middleK: fc.constantFrom(0, 2),
-        maxMiddle: fc.integer({ min: 1, max: 15 }),
-        n: fc.integer({ min: 1, max: 30 }),
+        ring: fc.integer({ min: 1, max: 9 }),
+        recall: fc.constantFrom(0, 2),
+        recallTokens: fc.integer({ min: 1, max: 15 }),
+        n: fc.integer({ min: 1, max: 60 }),
         origin: fc.constantFrom(0n, 5n, 2n ** 40n + 3n, 2n ** 53n - 100n),
         seed: fc.nat(),
       }),
-      ({ n, origin, seed, headDim, kvHeads, middleK, ...numbers }) => {
+      ({ n, origin, seed, headDim, kvHeads, recall, ring, ...numbers }) => {
         const unbounded = attention === "full" || attention === "ceiling-only";
-        const limits = { ...numbers, middleK: unbounded ? 0 : middleK };
+        const looksUp = !unbounded && recall > 0;
+        const nLocal = ring + (looksUp ? 15 : 0);
+        const limits = { ...numbers, nLocal, recall: looksUp ? recall : 0 };
         const dice = new Dice(seed);
         const shape = { heads: kvHeads, kvHeads, headDim, rotaryDim, layout: "half", scale: 1 } as const;
         const setup = { ...shape, policy: resolvePolicy({ ...limits, attention, maxPositions: n }, 4096) };
         const tokens = draw(dice, setup, n);
-        const done = attend(bench, setup, tokens, chunksOf(dice, n, 15), { origin, slices: 1 + dice.below(3) });
+        const done = attend(bench, setup, tokens, chunksOf(dice, n, looksUp ? ring : 15), {
+          origin,
+          slices: 1 + dice.below(3),
+        });
         expect(words(done.slot)).toEqual(words(slotOf(setup, tokens, done, origin)));
       },
     );

@@ -34,8 +34,8 @@ const BROKEN: readonly (Mutation & { what: string; models: readonly string[]; se
     what: "the rotation of their queries",
     models: ROPE,
     file: "attention.ts",
-    from: "Attention.qMiddle : Attention.qFixed;",
-    to: "Attention.qMiddle : Attention.q;",
+    from: "Attention.qRecall : Attention.qFixed;",
+    to: "Attention.qRecall : Attention.q;",
     sees: { attended: 46, wrong: 0 },
   },
   {

@@ -6,6 +6,11 @@
  * (arXiv 2308.16137, section 4): nGlobal (g), nLocal (L), limit (the distance ceiling).
  */
 import { type RopeLayout, rotate, softmax, turns } from "./math";
+import { chooseMiddle } from "./recall";
+
+/** Queries and keys of f32 differ by so much of their largest number at most, and weights by so many nats. */
+const TOLERANCE = 1e-5;
+const GATE_TOLERANCE = 1e-4;
 
 export type PolicyName = "full" | "lambda" | "window" | "lambda-only" | "ceiling-only" | "sinks";
 
@@ -19,12 +24,16 @@ export interface Policy {
   /** The largest distance used. Default nLocal. Read by lambda and ceiling-only. */
   limit?: number;
   /** Top-k middle tokens: how many, 0 or undefined for none. Read by all but full and ceiling-only, as what follows. */
-  middleK?: number;
-  middleDistance?: number;
-  /** The first layer, from 0, that has them. Default 0. */
-  firstLayer?: number;
+  recall?: number;
+  recallDistance?: number;
+  /** In how many blocks they are looked for. Default all. */
+  recallBlocks?: number;
+  /** The least weight of one, as a power of two in parts of all others'. Default −Infinity. */
+  recallGate?: number;
+  /** The layers, from 0, that have them. Default all. */
+  recallLayers?: readonly number[];
   /** How far behind the local keys they may be. Default Infinity. */
-  maxMiddle?: number;
+  recallTokens?: number;
   /** Whether query p has them. Default: every one. */
   asks?: (p: number) => boolean;
   /** The position before which query p attends no local key. Default 0. */
@@ -36,12 +45,13 @@ function localBegin({ nLocal = Infinity, begin = () => 0 }: Policy, p: number): 
   return Math.max(p - nLocal + 1, begin(p));
 }
 
-/** M: is key j one of those that query p chooses its middle keys from? */
-export function isMiddle(policy: Policy, p: number, j: number): boolean {
-  const { nGlobal = 0, middleK = 0, maxMiddle = Infinity, asks = () => true } = policy;
+/** The keys [begin, end) that query p chooses its middle keys from, wherever its turn begins. */
+export function middleOf(policy: Policy, p: number): readonly [begin: number, end: number] {
+  const { nGlobal = 0, nLocal = Infinity, recall = 0, recallTokens = Infinity, asks = () => true } = policy;
   const g = policy.policy === "window" ? 0 : nGlobal;
-  const end = localBegin(policy, p);
-  return middleK > 0 && asks(p) && g <= j && j < end && j >= end - maxMiddle;
+  const end = Math.max(0, p - nLocal + 1);
+  const begin = Math.max(g, end - recallTokens);
+  return recall > 0 && asks(p) && begin < end ? [begin, end] : [0, 0];
 }
 
 /** Is key j ≤ p attended by query p, and at which distance? `distance` is NaN where it is not attended. */
@@ -111,14 +121,14 @@ export interface AttentionRow {
   /** −Infinity where the key is not attended. */
   logits: Float64Array;
   weights: Float64Array;
-  /** By how much the worst of the chosen middle keys is better than the best of the others; Infinity where all are chosen. */
-  margin: number;
+  /** Whether the middle keys are the same where queries and keys are a little different. */
+  certain: boolean;
 }
 
 /**
  * One layer's attention. q [n][heads·headDim], k and v [n][kvHeads·headDim], all unrotated → [n][heads·headDim].
  * HF eager_attention_forward. `observe`, if given, is called for every head and query. `choice`, if given, has the middle
- * keys that were chosen elsewhere: they are attended to, and `margin` says how good they are.
+ * keys that were chosen elsewhere, and those alone are attended to.
  */
 export function attention(
   q: Float64Array[],
@@ -162,22 +172,30 @@ export function attention(
         const { attended, distance } = pair(policy, p, j);
         if (attended) logits[j] = logit(query, keys[j]!, distance, head);
       }
-      const all = Array.from({ length: p + 1 }, (_, j) => j).filter((j) => isMiddle(policy, p, j));
-      const s = new Map(all.map((j) => [j, logit(query, keys[j]!, policy.middleDistance!, head)]));
-      const best = all.toSorted((a, b) => s.get(b)! - s.get(a)! || a - b).slice(0, policy.middleK);
-      const chosen = choice?.(head, p) ?? best;
-      if (new Set(chosen).size !== best.length || chosen.length !== best.length || chosen.some((j) => !s.has(j)))
-        throw new Error(`query ${p}: expected ${best.length} middle keys of ${all}, found ${chosen}`);
-      for (const j of chosen) logits[j] = s.get(j)!;
-      const others = all.filter((j) => !chosen.includes(j)).map((j) => s.get(j)!);
-      const margin = Math.min(Infinity, ...chosen.map((j) => s.get(j)!)) - Math.max(-Infinity, ...others);
+      const middle = middleOf(policy, p);
+      const { recall: k = 0, recallBlocks: blocks = Infinity, nGlobal = 0 } = policy;
+      const asked = position.kind === "rope" ? rotate(query, turnsOf(policy.recallDistance!)!, position.layout) : query;
+      const found = chooseMiddle(asked, keys, middle, { k, blocks, nGlobal }, TOLERANCE);
+      const others = logsumexp(logits);
+      const least = others + (policy.recallGate ?? Number.NEGATIVE_INFINITY) * Math.LN2;
+      let certain = found.certain;
+      for (const j of choice?.(head, p) ?? found.positions) {
+        const score = logit(query, keys[j]!, policy.recallDistance!, head);
+        if (Math.abs(score - least) < GATE_TOLERANCE) certain = false;
+        if (choice || score >= least) logits[j] = score;
+      }
       const weights = softmax(logits);
       for (let j = 0; j <= p; j++)
         for (let i = 0; i < headDim; i++) output[p]![head * headDim + i]! += weights[j]! * values[j]![i]!;
-      observe?.({ head, p, logits, weights, margin });
+      observe?.({ head, p, logits, weights, certain });
     }
   }
   return output;
+}
+
+function logsumexp(logits: Float64Array): number {
+  const largest = Math.max(...logits);
+  return largest + Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0));
 }
 
 function dot(a: Float64Array, b: Float64Array): number {

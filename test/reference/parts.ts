@@ -17,12 +17,12 @@ export function layerType(config: Config, layer: number): string {
   return (config.layer_types as string[] | null | undefined)?.[layer] ?? "full_attention";
 }
 
-/** What attention takes of the policy and the observer in layer `layer`: middle keys from firstLayer on. */
+/** What attention takes of the policy and the observer in layer `layer`: middle keys in recallLayers. */
 export function inLayer(policy: Policy, watch: Watch | undefined, layer: number, window?: number) {
-  const { middleK = 0, firstLayer = 0 } = policy;
+  const { recall = 0, recallLayers } = policy;
   const mine: Policy = window
     ? { policy: "window", nLocal: window }
-    : { ...policy, middleK: layer >= firstLayer ? middleK : 0 };
+    : { ...policy, recall: (recallLayers?.includes(layer) ?? true) ? recall : 0 };
   return [mine, (row: AttentionRow) => watch?.attention(layer, row)] as const;
 }
 

@@ -1,0 +1,150 @@
+/**
+ * 8-bit codes of keys, by which middle keys are chosen: the Code.Block keys of a block share a power of two, so that sums of
+ * products of codes are whole numbers that f32 holds exactly, whatever the order of additions. see: docs/RECALL.md
+ *
+ * In a session's slot: `means` [kvHeads, codeBlocks, meanBytes], of each block the mean of its codes, rounded, and the f32
+ * power of two; `codes` [kvHeads, codeBlocks, Code.Block, codeWidth]. Block b of a session has its tokens 16 b to 16 b + 15
+ * and is in place b mod codeBlocks. Codes end with zeros.
+ */
+import { Int8, inHead, load4, loadRest, scaleOf } from "./cache_format";
+import { Bf16 } from "./half";
+import { CacheFormat, Row } from "./layout";
+import { Code } from "./layout_codes";
+import { Attention } from "./op";
+import { word } from "./record";
+import { largestLane } from "./simd";
+
+/** The largest code. */
+const LARGEST: f32 = 127;
+/** The exponent bits of the least power of two, 2^-120: its inverse is finite too. */
+const LEAST_EXPONENT: u32 = 7;
+
+/** Bytes of the codes of a key or a query. */
+export function codeWidth(headDim: u32): u32 {
+  return (headDim + (Code.Align - 1)) & ~(Code.Align - 1);
+}
+
+/** Bytes of a block's mean and its power of two. */
+function meanBytes(headDim: u32): u32 {
+  return codeWidth(headDim) + Code.PowerBytes;
+}
+
+/** Where the mean of the block in a place is. */
+export function meanAt(record: usize, slot: usize, kvHead: u32, place: u32): usize {
+  const number = kvHead * word(record, Attention.codeBlocks) + place;
+  return slot + word(record, Attention.means) + number * meanBytes(word(record, Attention.headDim));
+}
+
+/** Where the codes of its first key are. */
+export function codesAt(record: usize, slot: usize, kvHead: u32, place: u32): usize {
+  const number = (kvHead * word(record, Attention.codeBlocks) + place) * Code.Block;
+  return slot + word(record, Attention.codes) + number * codeWidth(word(record, Attention.headDim));
+}
+
+/** The power of two that a block's codes are times. */
+export function powerOf(mean: usize, headDim: u32): f32 {
+  return load<f32>(mean + codeWidth(headDim));
+}
+
+/** The least power of two, from 2^-120 on, of which 127 times is no less than `largest`; 1 if that is 0 or not finite. */
+function powerFor(largest: f32): f32 {
+  if (!(largest > 0) || largest == Infinity) return 1;
+  // Of a number from 2^e to 2^(e+1): 2^(e−6), or twice that.
+  const exponent = max<u32>((reinterpret<u32>(largest) >> 23) & 255, LEAST_EXPONENT + 6) - 6;
+  const power = reinterpret<f32>(exponent << 23);
+  return LARGEST * power < largest ? 2 * power : power;
+}
+
+/** i32x4: the codes of four numbers; of one that is none, 0. */
+function coded(x: v128, inverse: f32): v128 {
+  const whole = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(x, f32x4.splat(inverse))));
+  return i32x4.max_s(i32x4.min_s(whole, i32x4.splat(127)), i32x4.splat(-127));
+}
+
+/** Stores four numbers from −128 to 127 as bytes. */
+function storeBytes(to: usize, x: v128): void {
+  const shorts = i16x8.narrow_i32x4_s(x, x);
+  v128.store32_lane(to, i8x16.narrow_i16x8_s(shorts, shorts), 0);
+}
+
+/** The numbers of a head from d on, four or as many as there are. */
+function numbers<T>(head: usize, d: u32, headDim: u32): v128 {
+  const p = (<usize>d) << 2;
+  const scale = scaleOf<T>(head, headDim, p);
+  const at = head + inHead<T>(p);
+  return headDim - d < 4 ? loadRest<T>(at, headDim - d, scale) : load4<T>(at, scale);
+}
+
+/** y[codeWidth] = the codes of a query x[headDim]. Their power of two says nothing: it is the same for all keys. */
+export function codeQuery(y: usize, x: usize, headDim: u32): void {
+  let largest = f32x4.splat(0);
+  for (let d: u32 = 0; d < headDim; d += 4) largest = f32x4.pmax(largest, f32x4.abs(numbers<f32>(x, d, headDim)));
+  const inverse: f32 = <f32>1 / powerFor(largestLane(largest));
+  memory.fill(y, 0, codeWidth(headDim));
+  for (let d: u32 = 0; d < headDim; d += 4) storeBytes(y + d, coded(numbers<f32>(x, d, headDim), inverse));
+}
+
+/** q · k of codes[width] */
+export function dotCodes(q: usize, k: usize, width: u32): f32 {
+  let sums = i32x4.splat(0);
+  for (const end = q + width; q < end; q += 16) {
+    const x = v128.load(q);
+    const y = v128.load(k);
+    sums = i32x4.add(sums, i32x4.extadd_pairwise_i16x8_s(i16x8.extmul_low_i8x16_s(x, y)));
+    sums = i32x4.add(sums, i32x4.extadd_pairwise_i16x8_s(i16x8.extmul_high_i8x16_s(x, y)));
+    k += 16;
+  }
+  const left = i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1);
+  return <f32>(left + i32x4.extract_lane(sums, 2) + i32x4.extract_lane(sums, 3));
+}
+
+/** Once a row is the last of a block, and the step's keys are in the cache: the codes of the block. */
+export function sealRow(record: usize, row: usize): void {
+  const number = load<u64>(row, Row.position) - load<u64>(row, Row.origin);
+  if (!word(record, Attention.recall) || (number & (Code.Block - 1)) != Code.Block - 1) return;
+  const format = word(record, Attention.format);
+  for (let kvHead: u32 = 0; kvHead < word(record, Attention.kvHeads); kvHead++) {
+    if (format == CacheFormat.F32) seal<f32>(record, row, kvHead, number);
+    else if (format == CacheFormat.Bf16) seal<Bf16>(record, row, kvHead, number);
+    else seal<Int8>(record, row, kvHead, number);
+  }
+}
+
+/** `number`: of the block's last token in its session. */
+function seal<T>(record: usize, row: usize, kvHead: u32, number: u64): void {
+  const slot = <usize>load<u32>(row, Row.slot);
+  const headDim = word(record, Attention.headDim);
+  const nGlobal = <u64>word(record, Attention.nGlobal);
+  const place = <u32>((number / Code.Block) % <u64>word(record, Attention.codeBlocks));
+  const mean = meanAt(record, slot, kvHead, place);
+  const codes = codesAt(record, slot, kvHead, place);
+  const width = codeWidth(headDim);
+  let largest = f32x4.splat(0);
+  for (let t: u32 = 0; t < <u32>Code.Block; t++) {
+    const key = keyAt(record, row, slot, kvHead, t);
+    for (let d: u32 = 0; d < headDim; d += 4) largest = f32x4.pmax(largest, f32x4.abs(numbers<T>(key, d, headDim)));
+  }
+  const power = powerFor(largestLane(largest));
+  const inverse: f32 = <f32>1 / power;
+  memory.fill(codes, 0, Code.Block * width);
+  memory.fill(mean, 0, meanBytes(headDim));
+  store<f32>(mean + width, power);
+  for (let d: u32 = 0; d < headDim; d += 4) {
+    let sum = i32x4.splat(0);
+    for (let t: u32 = 0; t < <u32>Code.Block; t++) {
+      const code = coded(numbers<T>(keyAt(record, row, slot, kvHead, t), d, headDim), inverse);
+      storeBytes(codes + t * width + d, code);
+      // Pinned keys are attended anyway.
+      if (number - (Code.Block - 1) + t >= nGlobal) sum = i32x4.add(sum, code);
+    }
+    storeBytes(mean + d, coded(f32x4.convert_i32x4_s(sum), <f32>1 / <f32>Code.Block));
+  }
+}
+
+/** Where the unrotated key of a block's token t is, of which `row` is the last. */
+function keyAt(record: usize, row: usize, slot: usize, kvHead: u32, t: u32): usize {
+  const places = word(record, Attention.nLocal) + word(record, Attention.recallTokens);
+  const position = load<u64>(row, Row.position) - (Code.Block - 1) + t;
+  const place = kvHead * places + <u32>(position % <u64>places);
+  return slot + word(record, Attention.kvRecall) + place * word(record, Attention.headBytes);
+}

@@ -1,0 +1,15 @@
+/** Sizes of the 8-bit codes of keys (codes.ts), and of what they are chosen with (recall.ts). */
+export enum Code {
+  /** keys that share a power of two */
+  Block = 16,
+  /** the codes of a key, and the mean of a block, end at a multiple of so many bytes */
+  Align = 16,
+  /** bytes of a block's power of two, which is behind its mean: f32 and padding */
+  PowerBytes = 16,
+  /** the largest head, whose products of codes f32 holds: 127² · 1024 < 2^24 */
+  MostNumbers = 1024,
+  /** the most blocks that a sieve keeps */
+  MostBlocks = 512,
+  /** what a slice of an attention needs to choose by them */
+  WorkBytes = 5120,
+}

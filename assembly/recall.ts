@@ -1,0 +1,165 @@
+/**
+ * Which middle keys a query attends to. Of those between the pinned and the local ones, at most `recallTokens` before the
+ * latter: the `recall` keys with the largest products of codes (codes.ts) in the `recallBlocks` blocks whose means have the
+ * largest products, and in the blocks that are not whole; of equal ones, the smaller position. A key that is chosen is
+ * attended to if its weight is at least `gate` times that of the pinned and local keys together. see: docs/RECALL.md;
+ * LM-Infinite §3, top-k middle tokens
+ *
+ * A query's list in Attention.chosen has the largest product first.
+ */
+import { headOf, positionOf, queryAt, rowOf, Work } from "./attention_keys";
+import { codeQuery, codesAt, codeWidth, dotCodes, meanAt, powerOf } from "./codes";
+import { Row, Size } from "./layout";
+import { Code } from "./layout_codes";
+import { Attention } from "./op";
+import { word } from "./record";
+
+/** Where query i's list starts. */
+export function chosenAt(work: usize, i: u32): usize {
+  const record = load<u32>(work, Work.record);
+  const number = rowOf(work, i) * word(record, Attention.heads) + headOf(work, i);
+  return word(record, Attention.chosen) + ((number * word(record, Attention.recall)) << 3);
+}
+
+/** How many keys query i has chosen: no middle key has distance 0. */
+export function chosen(work: usize, i: u32): u32 {
+  const list = chosenAt(work, i);
+  const most = word(load<u32>(work, Work.record), Attention.recall);
+  let count: u32 = 0;
+  while (count < most && load<u32>(list + (count << 3), 4)) count++;
+  return count;
+}
+
+/** Ends query i's list after `count` keys. */
+export function cutChosen(work: usize, i: u32, count: u32): void {
+  const list = chosenAt(work, i);
+  const end = list + (word(load<u32>(work, Work.record), Attention.recall) << 3);
+  for (let at = list + (count << 3); at < end; at += 8) {
+    store<f32>(at, -Infinity);
+    store<u32>(at, 0, 4);
+  }
+}
+
+/** Fills query i's list; its middle keys are the section's. */
+export function recall(work: usize, i: u32): void {
+  cutChosen(work, i, 0);
+  const origin = load<u64>(work, Work.origin);
+  const begin = load<u64>(work + (i << 3), Work.begins) - origin;
+  const end = load<u64>(work + (i << 3), Work.ends) - origin;
+  if (begin >= end) return;
+  const record = load<u32>(work, Work.record);
+  const code = codeOf(work);
+  codeQuery(code, queryAt(work, Attention.qRecall, i), word(record, Attention.headDim));
+  const first = (begin + (Code.Block - 1)) / Code.Block;
+  const last = end / Code.Block;
+  const most = <u64>word(record, Attention.recallBlocks);
+  if (first < last && last - first > most) {
+    const heap = code + Code.MostNumbers;
+    sieve(heap, work, first, last, <u32>most);
+    for (let n: u32 = 0; n < <u32>most; n++) choose(work, i, <u64>load<u32>(entry(heap, n), 4), begin, end);
+  } else {
+    for (let block = first; block < last; block++) choose(work, i, block, begin, end);
+  }
+  // Those that are not whole, which may be one.
+  if (begin % Code.Block) choose(work, i, first - 1, begin, end);
+  if (end % Code.Block && last + 1 != first) choose(work, i, last, begin, end);
+}
+
+/** Inserts the keys of a block that are among [begin, end) into query i's list. */
+function choose(work: usize, i: u32, block: u64, begin: u64, end: u64): void {
+  const record = load<u32>(work, Work.record);
+  const headDim = word(record, Attention.headDim);
+  const slot = <usize>load<u32>(load<u32>(work, Work.row), Row.slot);
+  const kvHead = load<u32>(work, Work.kvHead);
+  const place = <u32>(block % <u64>word(record, Attention.codeBlocks));
+  const power = powerOf(meanAt(record, slot, kvHead, place), headDim);
+  const codes = codesAt(record, slot, kvHead, place);
+  const width = codeWidth(headDim);
+  const code = codeOf(work);
+  const list = chosenAt(work, i);
+  const last = list + ((word(record, Attention.recall) - 1) << 3);
+  const number = positionOf(work, i) - load<u64>(work, Work.origin);
+  const from = block * Code.Block;
+  const stop = min(end, from + Code.Block);
+  for (let j = max(begin, from); j < stop; j++) {
+    const product = power * dotCodes(code, codes + <usize>(j - from) * width, width);
+    const distance = <u32>(number - j);
+    if (!isBetter(product, distance, last)) continue;
+    let at = last;
+    for (; at > list && isBetter(product, distance, at - 8); at -= 8) store<u64>(at, load<u64>(at - 8));
+    store<f32>(at, product);
+    store<u32>(at, distance, 4);
+  }
+}
+
+/** Whether a key is to stand before an entry of a list. */
+function isBetter(product: f32, distance: u32, at: usize): bool {
+  const other = load<f32>(at);
+  return product > other || (product == other && distance > load<u32>(at, 4));
+}
+
+/** i8[Code.MostNumbers]: the codes of a query, at the start of what the slice has for itself. */
+function codeOf(work: usize): usize {
+  const record = load<u32>(work, Work.record);
+  const slice = (work - word(record, Attention.scratch)) / Size.ScratchBytes;
+  return word(record, Attention.recallWork) + slice * Code.WorkBytes;
+}
+
+/** Entry n of the sieve: f32 product, u32 block. */
+function entry(heap: usize, n: u32): usize {
+  return heap + (n << 3);
+}
+
+/**
+ * Keeps the `most` blocks of [first, last) with the largest products of their means; of equal ones, the smaller ones. In the
+ * heap an entry is no better than those at 2 n + 1 and 2 n + 2.
+ */
+function sieve(heap: usize, work: usize, first: u64, last: u64, most: u32): void {
+  const record = load<u32>(work, Work.record);
+  const headDim = word(record, Attention.headDim);
+  const slot = <usize>load<u32>(load<u32>(work, Work.row), Row.slot);
+  const kvHead = load<u32>(work, Work.kvHead);
+  const places = <u64>word(record, Attention.codeBlocks);
+  const code = codeOf(work);
+  const width = codeWidth(headDim);
+  let count: u32 = 0;
+  for (let block = first; block < last; block++) {
+    const mean = meanAt(record, slot, kvHead, <u32>(block % places));
+    const product = powerOf(mean, headDim) * dotCodes(code, mean, width);
+    if (count < most) rise(heap, count++, product, <u32>block);
+    else if (product > load<f32>(entry(heap, 0))) sink(heap, most, product, <u32>block);
+  }
+}
+
+/** Puts a block at entry n, or above it. */
+function rise(heap: usize, n: u32, product: f32, block: u32): void {
+  while (n) {
+    const above = (n - 1) >> 1;
+    const at = entry(heap, above);
+    if (!isWorse(product, block, at)) break;
+    store<u64>(entry(heap, n), load<u64>(at));
+    n = above;
+  }
+  store<f32>(entry(heap, n), product);
+  store<u32>(entry(heap, n), block, 4);
+}
+
+/** Puts a block in the place of the worst of `count`, or below it. */
+function sink(heap: usize, count: u32, product: f32, block: u32): void {
+  let n: u32 = 0;
+  for (let below: u32 = 1; below < count; below = 2 * n + 1) {
+    const right = entry(heap, below + 1);
+    if (below + 1 < count && isWorse(load<f32>(right), load<u32>(right, 4), entry(heap, below))) below++;
+    const at = entry(heap, below);
+    if (isWorse(product, block, at)) break;
+    store<u64>(entry(heap, n), load<u64>(at));
+    n = below;
+  }
+  store<f32>(entry(heap, n), product);
+  store<u32>(entry(heap, n), block, 4);
+}
+
+function isWorse(product: f32, block: u32, at: usize): bool {
+  const other = load<f32>(at);
+  return product < other || (product == other && block > load<u32>(at, 4));
+}
