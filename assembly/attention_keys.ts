@@ -90,15 +90,15 @@ export function setRange(work: usize, i: u32): void {
   const position = positionOf(work, i);
   const nLocal = <u64>word(record, Attention.nLocal);
   const row = entryOf(work, i);
-  const localBegin = max(position - origin >= nLocal ? position - nLocal + 1 : origin, load<u64>(row, Row.begin));
+  const ringBegin = position - origin >= nLocal ? position - nLocal + 1 : origin;
+  const localBegin = max(ringBegin, load<u64>(row, Row.begin));
   let begin = localBegin;
   let end = position + 1;
   if (part == Part.Middle) {
     // Wherever the turn begins: the codes of keys that are still in the ring may not be there yet.
-    const leaving = position - origin >= nLocal ? position - nLocal + 1 : origin;
-    const most = min(<u64>word(record, Attention.recallTokens), leaving - origin);
-    begin = max(origin + <u64>word(record, Attention.nGlobal), leaving - most);
-    end = load<u32>(row, Row.skipsRecall) ? begin : max(begin, leaving);
+    const most = min(<u64>word(record, Attention.recallTokens), ringBegin - origin);
+    begin = max(origin + <u64>word(record, Attention.nGlobal), ringBegin - most);
+    end = load<u32>(row, Row.skipsRecall) ? begin : max(begin, ringBegin);
   } else {
     if (part == Part.Pinned) {
       begin = origin;
