@@ -65,8 +65,8 @@ export class Automaton {
 
   /** A state that is as this one for as many bytes, of which there are fewer: those of long repetitions are one. */
   blur(state: number, bytes: number): number {
-    const all = this.#blurred.get(bytes) ?? new Map<number, number>();
-    this.#blurred.set(bytes, all);
+    let all = this.#blurred.get(bytes);
+    if (!all) this.#blurred.set(bytes, (all = new Map()));
     const known = all.get(state);
     if (known !== undefined) return known;
     const { places, stacks } = this.#states[state]!;

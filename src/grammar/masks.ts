@@ -55,10 +55,10 @@ export class Masks {
 
   #make(last: number, state: number): Uint32Array {
     const part = this.#trie.parts[last]!;
-    const mask = last > 0 ? this.#upTo(last - 1, state).slice() : new Uint32Array(maskWords(this.#trie.size));
     const run = this.#plain.run(state, part.longest);
-    const plain = run < 0 ? [] : part.plain(run);
-    for (let i = 0; i < plain.length; i++) mask[i]! |= plain[i]!;
+    const mask = run > 0 ? part.plain(run).slice() : new Uint32Array(maskWords(this.#trie.size));
+    const shorter = last > 0 ? this.#upTo(last - 1, state) : [];
+    for (let i = 0; i < shorter.length; i++) mask[i]! |= shorter[i]!;
     this.#walk(state, run < 0 ? part.all : part.others, mask);
     this.#setStops(mask, this.#automaton.accepts(state));
     return mask;

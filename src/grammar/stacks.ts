@@ -38,8 +38,8 @@ export class Stacks {
 
   /** The stack that is as this one for a token of at most `bytes` bytes: counts that it cannot use up have no end. */
   blur(stack: number, bytes: number): number {
-    const all = this.#blurred.get(bytes) ?? [0];
-    this.#blurred.set(bytes, all);
+    let all = this.#blurred.get(bytes);
+    if (!all) this.#blurred.set(bytes, (all = [0]));
     const known = all[stack];
     if (known !== undefined) return known;
     const { place, least, most, below } = this.#frames[stack]!;
