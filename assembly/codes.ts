@@ -25,7 +25,7 @@ export function codeWidth(headDim: u32): u32 {
 }
 
 /** Bytes of a block's mean and its power of two. */
-function meanBytes(headDim: u32): u32 {
+export function meanBytes(headDim: u32): u32 {
   return codeWidth(headDim) + Code.PowerBytes;
 }
 

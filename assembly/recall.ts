@@ -8,7 +8,7 @@
  * A query's list in Attention.chosen has the largest product first.
  */
 import { headOf, positionOf, queryAt, rowOf, Work } from "./attention_keys";
-import { codeQuery, codesAt, codeWidth, dotCodes, meanAt, powerOf } from "./codes";
+import { codeQuery, codesAt, codeWidth, dotCodes, meanAt, meanBytes, powerOf } from "./codes";
 import { Row, Size } from "./layout";
 import { Code } from "./layout_codes";
 import { Attention } from "./op";
@@ -119,13 +119,18 @@ function sieve(heap: usize, work: usize, first: u64, last: u64, most: u32): void
   const headDim = word(record, Attention.headDim);
   const slot = <usize>load<u32>(load<u32>(work, Work.row), Row.slot);
   const kvHead = load<u32>(work, Work.kvHead);
-  const places = <u64>word(record, Attention.codeBlocks);
+  const places = word(record, Attention.codeBlocks);
   const code = codeOf(work);
   const width = codeWidth(headDim);
   let count: u32 = 0;
+  const bytes = meanBytes(headDim);
+  const begin = meanAt(record, slot, kvHead, 0);
+  const end = meanAt(record, slot, kvHead, places);
+  let mean = meanAt(record, slot, kvHead, <u32>(first % <u64>places));
   for (let block = first; block < last; block++) {
-    const mean = meanAt(record, slot, kvHead, <u32>(block % places));
     const product = powerOf(mean, headDim) * dotCodes(code, mean, width);
+    mean += bytes;
+    if (mean == end) mean = begin;
     if (count < most) rise(heap, count++, product, <u32>block);
     else if (product > load<f32>(entry(heap, 0))) sink(heap, most, product, <u32>block);
   }
