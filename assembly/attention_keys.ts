@@ -95,7 +95,7 @@ export function setRange(work: usize, i: u32): void {
   let begin = localBegin;
   let end = position + 1;
   if (part == Part.Middle) {
-    // Wherever the turn begins: the codes of keys that are still in the ring may not be there yet.
+    // Not localBegin: the codes of keys that are still in the ring may not be there yet.
     const most = min(<u64>word(record, Attention.recallTokens), ringBegin - origin);
     begin = max(origin + <u64>word(record, Attention.nGlobal), ringBegin - most);
     end = load<u32>(row, Row.skipsRecall) ? begin : max(begin, ringBegin);

@@ -106,7 +106,7 @@ export function cacheLayout(
   const rotates = positions.kind === "rope";
   const bytesOfHead = headBytes(dtype, shape.headDim);
   const width = shape.kvHeads * bytesOfHead;
-  // Blocks are whole in a text, wherever those of the last tokens begin; and what is taken back may have made one.
+  // Two more: the tokens that are kept may start within a block, and those that are taken back may have filled one.
   const codeBlocks = middle ? Math.ceil((ring + middle.recallTokens) / Code.Block) + 2 : 0;
   const sizes: Record<CachePart, number> = {
     kRing: ring * width,
