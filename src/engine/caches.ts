@@ -1,7 +1,8 @@
 import { Code } from "../../assembly/layout_codes.ts";
 import type { Bank } from "../machine/bank.ts";
+import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import { type AttentionOperation, attentionOf, type Program } from "../models/program.ts";
-import { CACHE_PARTS, type CachePart, codeWidth, meanBytes } from "../plan/cache.ts";
+import { CACHE_PARTS, type CachePart } from "../plan/cache.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { SessionState } from "./state.ts";
 

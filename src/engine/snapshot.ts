@@ -1,9 +1,10 @@
 import { Code } from "../../assembly/layout_codes.ts";
 import { ModelError, mismatch } from "../base/errors.ts";
 import { parseSafetensors, safetensorsHeader } from "../formats/safetensors.ts";
+import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import { Xxh64 } from "../machine/hash.ts";
 import { attentionOf } from "../models/program.ts";
-import { CACHE_PARTS, codeWidth, meanBytes } from "../plan/cache.ts";
+import { CACHE_PARTS } from "../plan/cache.ts";
 import { POLICIES, type Policy, RECALL_QUERIES } from "../plan/policy.ts";
 import { StopStrings } from "../tokenizer/stop.ts";
 import { TextStream } from "../tokenizer/stream.ts";

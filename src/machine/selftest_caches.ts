@@ -2,6 +2,7 @@
 import { CacheFormat } from "../../assembly/layout.ts";
 import { Code } from "../../assembly/layout_codes.ts";
 import { Attention, Offset } from "../../assembly/op.ts";
+import { codeWidth, meanBytes } from "./code_sizes.ts";
 import type { Shape } from "./selftest_inputs.ts";
 
 /** Operands of a record by their word. */
@@ -24,12 +25,11 @@ export function partBytes({ kvHeads, headDim, nLocal, nGlobal }: Shape): number 
 
 /** Bytes of the middle keys and values of a shape, of the means of their blocks, and of their codes. */
 function recallParts({ kvHeads, headDim, nLocal }: Shape): readonly [kept: number, means: number, codes: number] {
-  const width = Code.Align * Math.ceil(headDim / Code.Align);
   const blocks = kvHeads * CODE_BLOCKS;
   return [
     8 * kvHeads * (nLocal + RECALL_TOKENS) * headDim,
-    blocks * (width + Code.PowerBytes),
-    blocks * Code.Block * width,
+    blocks * meanBytes(headDim),
+    blocks * Code.Block * codeWidth(headDim),
   ];
 }
 

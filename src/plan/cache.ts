@@ -5,6 +5,7 @@ import { Clamp } from "../../assembly/op_positions.ts";
 import type { CacheDType } from "../base/dtype.ts";
 import { mismatch, OptionError } from "../base/errors.ts";
 import { align } from "../machine/arena.ts";
+import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import type { AttentionOperation } from "../models/program.ts";
 import type { Middle, Policy } from "./policy.ts";
 
@@ -19,16 +20,6 @@ export const CACHE_FORMATS: Readonly<Record<CacheDType, CacheFormat>> = {
 export function headBytes(dtype: CacheDType, headDim: number): number {
   if (dtype === "int8") return 4 * (Math.ceil(headDim / 4) + Math.ceil(headDim / Size.ScaleBlock));
   return headDim * (dtype === "bf16" ? 2 : 4);
-}
-
-/** Bytes of a key's codes. see: assembly/codes.ts */
-export function codeWidth(headDim: number): number {
-  return Code.Align * Math.ceil(headDim / Code.Align);
-}
-
-/** Bytes of the mean of a block's codes, and of their power of two. */
-export function meanBytes(headDim: number): number {
-  return codeWidth(headDim) + Code.PowerBytes;
 }
 
 /** Bytes that a layer keeps of each token that middle ones are chosen from: key, value, codes and a share of their mean. */

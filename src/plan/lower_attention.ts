@@ -1,9 +1,10 @@
 import { Code } from "../../assembly/layout_codes.ts";
 import { Attention, Cast, Offset, Op, Span } from "../../assembly/op.ts";
 import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
+import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import { PLANNED } from "../models/buffers.ts";
 import type { AttentionOperation } from "../models/program.ts";
-import { CACHE_FORMATS, type CacheLayout, codeWidth, meanBytes } from "./cache.ts";
+import { CACHE_FORMATS, type CacheLayout } from "./cache.ts";
 import { type Addresses, type AngleKey, bits, type PlannedRecord, record } from "./record.ts";
 
 /** The angles that a layer's attention rotates by: those of its clamp, and of the distance that middle keys are met at. */

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { CACHE_DTYPES } from "../../src/base/dtype.ts";
-import { codeWidth, meanBytes } from "../../src/plan/cache.ts";
+import { codeWidth, meanBytes } from "../../src/machine/code_sizes.ts";
 import { resolvePolicy } from "../../src/plan/policy.ts";
 import { rounded } from "../reference/cache_format.ts";
 import { BLOCK, coded, meanOf } from "../reference/recall.ts";

@@ -1,0 +1,12 @@
+/** Sizes of the 8-bit codes of keys. see: assembly/codes.ts */
+import { Code } from "../../assembly/layout_codes.ts";
+
+/** Bytes of a key's codes. */
+export function codeWidth(headDim: number): number {
+  return Code.Align * Math.ceil(headDim / Code.Align);
+}
+
+/** Bytes of the mean of a block's codes, and of their power of two. */
+export function meanBytes(headDim: number): number {
+  return codeWidth(headDim) + Code.PowerBytes;
+}
