@@ -28,7 +28,7 @@ export function header(name: string, policy: Policy, cells: readonly Cell[]): st
   const { nGlobal, nLocal, limit } = policy;
   const some = Object.entries({ nGlobal, nLocal, limit }).filter(([, value]) => value > 0 && value < Infinity);
   const bounds = some.length > 0 ? some.map(([key, value]) => `${key} ${value}`) : ["every token"];
-  const middle = policy.recall > 0 ? [describeRecall(policy)] : [];
+  const middle = policy.recall > 0 ? [`recall ${describeRecall(policy)}`] : [];
   const depths = cells.filter(({ length }) => length === cells[0]?.length).map(({ depth }) => percent(depth));
   const title = `\n${name}: ${[...bounds, ...middle].join(", ")}; accuracy by depth, NLL in nats\n`;
   return `${title}${row(["tokens", ...depths, "all", "NLL", "other"])}`;

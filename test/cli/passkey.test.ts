@@ -36,7 +36,7 @@ describe("eval passkey", () => {
     // Within the window every policy finds the key; at 700 tokens, depth 0, only those do that see it.
     expect(run.out).toMatch(/^\nlambda: nGlobal 10, nLocal 512, limit 512;.*\n tokens {5}0 % {3}100 % {5}all/);
     expect(run.out).toMatch(
-      /\nlambda\+recall: .*5 of recallTokens 4096, recallBlocks 128, recallDistance 256, recallGate none, recallLayers 1,2,3,4/,
+      /\nlambda\+recall: .*recall 5 of recallTokens 4096, recallBlocks 128, recallDistance 256, recallGate none, recallLayers 1,2,3,4/,
     );
     expect(run.out.trimEnd().split("\n").at(-1)).toMatch(
       /^keys found within the window and beyond it: lambda 100 % and 0 %, lambda\+recall 100 % and 100 %, truncation 100 % and 0 %, full \d+ % and \d+ %$/,
