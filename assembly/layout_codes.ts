@@ -2,7 +2,7 @@
 export enum Code {
   /** keys that share a power of two */
   Block = 16,
-  /** the codes of a key, and the mean of a block, end at a multiple of so many bytes */
+  /** the codes of a key, and the mean of a block, are padded to a multiple of this many bytes */
   Align = 16,
   /** bytes of a block's power of two, which is behind its mean: f32 and padding */
   PowerBytes = 16,

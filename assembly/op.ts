@@ -175,7 +175,7 @@ export enum Attention {
   chosen,
   /** how many blocks of keys are looked into; Code.MostBlocks at most, or all: 2^32 − 1 */
   recallBlocks,
-  /** f32: the least weight of a middle key, in parts of that of the pinned and local keys; 0: any */
+  /** f32: the least weight of a middle key, relative to that of all pinned and local keys; 0: any */
   gate,
   /** slot: means and codes of codeBlocks blocks of keys (codes.ts) */
   means,

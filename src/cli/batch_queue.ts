@@ -23,15 +23,15 @@ type Place = Awaited<ReturnType<typeof openPlace>>;
 
 /** Opens the queue of the requests for the model of a name. Throws LambentError if the database does not answer. */
 async function openPlace(place: string, model: string) {
-  const open = byScheme("--queue", place, {
-    ...{ redis: onRedis, rediss: onRedis, postgres: onPostgres, postgresql: onPostgres },
-  });
+  const open = byScheme("--queue", place, BY_SCHEME);
   try {
     return await open(place, `lambent-${model.replaceAll(/[^\w.-]/g, "_")}`);
   } catch (error) {
     throw unusable("--queue", place, "a database that answers", error);
   }
 }
+
+const BY_SCHEME = { redis: onRedis, rediss: onRedis, postgres: onPostgres, postgresql: onPostgres };
 
 const bullmq = () => needed("--queue", "bullmq", () => import("bullmq"));
 

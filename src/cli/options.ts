@@ -105,7 +105,7 @@ export const LOAD_FLAGS = {
   ),
   recallGate: flag(
     "--recall-gate <power>",
-    "least weight, as a power of two in parts of that of all other tokens, such as -3 (default: any)",
+    "least weight, as a power of two relative to that of all other tokens, such as -3 (default: any)",
     real(-100, 100),
   ),
   recallQueries: choice(

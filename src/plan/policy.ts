@@ -46,8 +46,8 @@ export interface PolicyOptions {
    */
   readonly recallBlocks?: number | "all" | undefined;
   /**
-   * The least weight of a middle token, as a power of two in parts of that of the first and the recent ones together, such as
-   * -3; by default any.
+   * The least weight of a middle token relative to that of the first and the recent ones together, as a power of two, such
+   * as -3; by default any.
    */
   readonly recallGate?: number | undefined;
   /** `all` by default. */
