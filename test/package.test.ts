@@ -8,7 +8,7 @@ import { BUILDS, ROOT } from "./setup.ts";
 const json = (file: string) => JSON.parse(readFileSync(join(ROOT, file), "utf8"));
 const manifest = json("package.json");
 /** Bytes of all builds of the kernels together, at most. */
-const KERNELS_BUDGET = 250_000;
+const KERNELS_BUDGET = 260_000;
 
 test("package.json, its lock, jsr.json and the code say the same version", () => {
   const said = [manifest.version, json("package-lock.json").version, json("jsr.json").version];

@@ -104,7 +104,7 @@ describe("properties", () => {
         json,
         fc.constantFrom("", "(indent=2)", "(ensure_ascii=true)", "(separators=(',', ':'))"),
         (value, args) => {
-          expect(JSON.parse(text(`{{ value | tojson${args} }}`, { value }))).toEqual(JSON.parse(JSON.stringify(value)));
+          expect(JSON.parse(text(`{{ value | tojson${args} }}`, { value }))).toEqual(value);
         },
       ),
     );

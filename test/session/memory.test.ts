@@ -17,18 +17,18 @@ const proc = existsSync("/proc/self/status");
 if (!proc) console.warn("skipped: resident memory needs /proc/self/status");
 
 /** Tokens of the long text: MEMORY_TOKENS=1000000 is the promise at its full length. */
-const FAR = Number(process.env.MEMORY_TOKENS ?? 50_000);
+const FAR = Number(process.env.MEMORY_TOKENS ?? 200_000);
 
 test.skipIf(!proc).each([
   ["place", 1.01],
-  // Nothing forces the collector of a worker, so what it holds goes up and down; a token kept each time is 10 % and more.
-  ["worker", 1.06],
+  // Nothing forces the collector of a worker, so what it holds goes up and down; a token kept each time is 50 % and more.
+  ["worker", 1.25],
 ] as const)(
   `after ${FAR} tokens a process holds no more than what it held after 10^4 (engine: %s, ratio at most %p)`,
   async (where, most) => {
-    // Several measurements around each: compilers and collectors move them on their own.
+    // Several measurements of each: compilers and collectors move them on their own, and a worker's collects seldom.
     const near = [6000, 8000, 10_000, 12_000, 14_000];
-    const far = [8000, 6000, 4000, 2000, 0].map((before) => FAR - before);
+    const far = [0.6, 0.7, 0.8, 0.9, 1].map((part) => part * FAR);
     const goals = [...near, ...far].map(String);
     const command = [process.execPath, join(import.meta.dir, "memory-child.ts"), smallFolder("llama-gqa-tied")];
     const child = Bun.spawn([...command, where, "20000", ...goals], { stdout: "pipe", stderr: "inherit" });
