@@ -13,6 +13,7 @@ export type StepName =
   | "end"
   | "vanilla"
   | "curve"
+  | "further"
   | "latex"
   | "ablation"
   | "passkey"
@@ -112,8 +113,9 @@ function shortSteps({ texts, latex, trainedLength: p, streamTokens, quick }: Set
 }
 
 /**
- * Of a model trained at long texts, whose window is much shorter: on one of them to twice that length, on three behind it.
- * What a policy loses is compared with Λ, and Λ with re-truncation in windows as long as its own.
+ * Of a model trained at long texts, whose window is much shorter: every policy on one text to twice that length, Λ and full
+ * attention on two more. What a policy loses is compared with Λ, and Λ, just behind the trained length of all three, with
+ * re-truncation in windows as long as its own.
  */
 function longSteps({ texts, trainedLength: p, quick }: Setting): Part[] {
   const first = ["--text", ...texts.slice(0, 1)];
@@ -127,14 +129,24 @@ function longSteps({ texts, trainedLength: p, quick }: Setting): Part[] {
   const readings = ["--policies", [...windows, ...parts].join(), "--n-local", `${window}`];
   const again = ["--window", `${window}`, "--stride", `${window / 2}`, "--n-local", `${window}`];
   const keys = quick ? [length / 4] : [window / 2, p / 4, beyond];
+  const sampled = ["--length", `${length}`, "--every", quick ? "1" : "8"];
+  const more = texts.slice(1, quick ? 1 : 3);
   return [
     step("end", "nll", [
       ...[...NLL, ...few, ...fromTheEnd(beyond, quick ? length / 2 : p / 8)],
       ...["--policies", "lambda,full,retruncation", ...again],
     ]),
-    step("curve", "nll", [...NLL, ...first, "--length", `${length}`, "--every", quick ? "1" : "8", ...readings], {
-      "nll.svg": "Fig. 3, Fig. 5: NLL by position",
-    }),
+    step("curve", "nll", [...NLL, ...first, ...sampled, ...readings], { "nll.svg": "Fig. 3, Fig. 5: NLL by position" }),
+    ...(more.length === 0
+      ? []
+      : [
+          step(
+            "further",
+            "nll",
+            [...NLL, "--text", ...more, ...sampled, "--policies", "lambda,full", "--n-local", `${window}`],
+            { "nll.svg": "Fig. 3: NLL by position, of more texts" },
+          ),
+        ]),
     step(
       "diagnose",
       "diagnose",
