@@ -34,8 +34,7 @@ export interface Call {
 /**
  * What a call asks for.
  *
- * @throws UnsupportedFunctionalityError for a prompt that is not text, tools of a model that knows none, and tools with a
- * response format
+ * @throws UnsupportedFunctionalityError for a prompt that is not text, and tools of a model that knows none
  * @throws InvalidArgumentError for the choice of a tool that there is not
  */
 export function callOf(tokenizer: Tokenizer, options: LanguageModelV4CallOptions): Call {
@@ -48,11 +47,8 @@ export function callOf(tokenizer: Tokenizer, options: LanguageModelV4CallOptions
     const whole = { ...asked, responseFormat };
     return { messages: messagesOf(options.prompt), options: whole, answer: undefined, warnings };
   }
-  if (responseFormat) {
-    const message = mismatch("responseFormat", "text with tools, as a call has another form", responseFormat.type);
-    throw new UnsupportedFunctionalityError({ functionality: "responseFormat with tools", message });
-  }
-  const answer = ToolAnswer.of(tokenizer, toolTemplate(tokenizer, asked.chatTemplate), tools, forced);
+  const template = toolTemplate(tokenizer, asked.chatTemplate);
+  const answer = ToolAnswer.of(tokenizer, template, tools, { forced, responseFormat });
   if (!answer) {
     const expected = "none, as the chat template has no place for them that is known";
     const message = mismatch("tools", expected, `${tools.length}`);

@@ -83,6 +83,33 @@ export function anyText(texts: Iterable<string>): Expression {
   return states.length === 1 && !states[0]!.accepts ? NEVER : { kind: "machine", states, write: oneOf };
 }
 
+/** Rules of the texts that are by any of these. */
+export function anyRules(all: readonly Rules[]): Rules {
+  const firsts = all.map((_, i) => all.slice(0, i).reduce((sum, { expressions }) => sum + expressions.length, 1));
+  return {
+    expressions: [
+      choice(...firsts.map((rule): Expression => ({ kind: "rule", rule }))),
+      ...all.flatMap(({ expressions }, i) => expressions.map((one) => renumbered(one, firsts[i]!))),
+    ],
+    names: ["responseFormat", ...all.flatMap(({ names }) => names)],
+  };
+}
+
+/** An expression whose rules have numbers that are larger by `more`. */
+function renumbered(expression: Expression, more: number): Expression {
+  switch (expression.kind) {
+    case "rule":
+      return { ...expression, rule: expression.rule + more };
+    case "repeat":
+      return { ...expression, item: renumbered(expression.item, more) };
+    case "sequence":
+    case "choice":
+      return { ...expression, items: expression.items.map((item) => renumbered(item, more)) };
+    default:
+      return expression;
+  }
+}
+
 /** Whether no text at all is meant. */
 export function isNever(expression: Expression): boolean {
   return expression.kind === "choice" && expression.items.length === 0;

@@ -50,7 +50,7 @@ export class Grammar {
     this.#trie = trie;
     this.#stopTokens = new Set(stopTokens);
     if (this.#stopTokens.size === 0) {
-      throw new OptionError(mismatch("responseFormat", "a model with stop tokens, and no ignoreEos", "none"));
+      throw new OptionError(mismatch("responseFormat", "a model with stop tokens", "none"));
     }
     this.#automaton = new Automaton(program);
     this.#masks = new Masks(this.#automaton, trie, [...this.#stopTokens]);

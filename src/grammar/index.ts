@@ -1,5 +1,5 @@
 import { mismatch, OptionError } from "../base/errors.ts";
-import type { Rules } from "./expression.ts";
+import { anyRules, type Rules } from "./expression.ts";
 import { compileGbnf } from "./gbnf.ts";
 import { Grammar, type TokenVocabulary } from "./grammar.ts";
 import { compileRules } from "./program.ts";
@@ -19,9 +19,11 @@ export type ResponseFormat =
   /** A whole match of an ECMAScript regular expression, flag u: see compileRegex. */
   | { readonly type: "regex"; readonly pattern: string }
   /** A text of the rule `root` of a GBNF grammar: see compileGbnf. */
-  | { readonly type: "grammar"; readonly grammar: string };
+  | { readonly type: "grammar"; readonly grammar: string }
+  /** A text of any of these formats. */
+  | { readonly type: "any_of"; readonly formats: readonly ResponseFormat[] };
 
-const TYPES = ["json_schema", "json_object", "regex", "grammar"];
+const TYPES = ["json_schema", "json_object", "regex", "grammar", "any_of"];
 
 /**
  * Compiles a definition for a vocabulary. Throws OptionError, with the path of the schema or the place in the grammar, for
@@ -52,6 +54,10 @@ function rulesOf(definition: ResponseFormat): Rules {
     case "grammar":
       if (typeof definition.grammar !== "string") throw wrong("grammar", "a grammar", definition.grammar);
       return compileGbnf(definition.grammar);
+    case "any_of":
+      if (!Array.isArray(definition.formats) || definition.formats.length === 0)
+        throw wrong("formats", "a list of formats", definition.formats);
+      return anyRules(definition.formats.map(rulesOf));
     default:
       throw wrong("type", `one of ${TYPES.join(", ")}`, (definition as { type?: unknown } | undefined)?.type);
   }

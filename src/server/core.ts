@@ -62,7 +62,7 @@ export class Core {
     const started = performance.now();
     const { tools } = task;
     const reader = this.#toolAnswer(task);
-    const responseFormat = reader?.responseFormat ?? task.options.responseFormat;
+    const responseFormat = reader ? reader.responseFormat : task.options.responseFormat;
     const store = this.#storeOf(task);
     const options = { ...this.#rendering, ...task.options, ...(tools ? { tools } : {}), responseFormat, store };
     const ending = this.#limited(signal);
@@ -147,9 +147,9 @@ export class Core {
   }
 
   /** How an answer with tools is read; undefined without. Throws ApiError if the model knows no tools. */
-  #toolAnswer({ tools, forced }: Task): ToolAnswer | undefined {
+  #toolAnswer({ tools, forced, options: { responseFormat } }: Task): ToolAnswer | undefined {
     if (!tools) return undefined;
-    const known = ToolAnswer.of(this.model.tokenizer, this.template, tools, forced);
+    const known = ToolAnswer.of(this.model.tokenizer, this.template, tools, { forced, responseFormat });
     if (known) return known;
     const expected = "none, as the chat template has no place for them that is known";
     throw refused("tools", expected, `${tools.length}`, "unsupported_value");

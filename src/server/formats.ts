@@ -1,7 +1,5 @@
 import * as z from "zod/mini";
 import type { ResponseFormat } from "../grammar/index.ts";
-import type { Tool } from "../tools/tools.ts";
-import { refused } from "./errors.ts";
 
 const schema = z.union([z.looseObject({}), z.literal(true)], "a JSON schema that some text is valid by");
 
@@ -18,14 +16,11 @@ export const chatFormat = z.union([
 /** OpenAI's text.format of responses. */
 export const responseTextFormat = z.union([z.looseObject({ type: bySchema, schema }), plain]);
 
-/** The format that a text has to have, of OpenAI's `type` and the schema beside it; `path` is where it stands. */
+/** The format that a text has to have, of OpenAI's `type` and the schema beside it. */
 export function formatOf(
-  path: string,
   type: "text" | "json_object" | "json_schema" | undefined,
   schema: unknown,
-  tools: readonly Tool[] | undefined,
 ): ResponseFormat | undefined {
   if (type === undefined || type === "text") return undefined;
-  if (tools) throw refused(path, "text with tools, as a call has another form", type, "unsupported_value");
   return type === "json_object" ? { type } : { type, schema };
 }

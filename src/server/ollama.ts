@@ -26,7 +26,7 @@ export async function chat(request: Request, service: Service): Promise<Response
     operation: "chat",
     prompt: body.messages.map(messageOf),
     tools,
-    options: ollamaOptions(body, service.maxNewTokens, tools),
+    options: ollamaOptions(body, service.maxNewTokens),
   };
   const show = (content: string, calls: readonly Call[] = []) => {
     const said = calls.map(({ name, arguments: json }) => ({ function: { name, arguments: argumentsOf(json) } }));

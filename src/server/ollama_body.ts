@@ -1,5 +1,4 @@
 import * as z from "zod/mini";
-import type { Tool } from "../tools/tools.ts";
 import { formatOf } from "./formats.ts";
 import { dimensions, maybe, real, stopsOf, strings, text } from "./schemas.ts";
 import { tools } from "./tools.ts";
@@ -71,14 +70,13 @@ export const ollamaShow = z.looseObject({ model: maybe(text()), name: maybe(text
 export function ollamaOptions(
   { options, format }: { options?: z.output<typeof choosing> | null | undefined; format?: unknown },
   maxNewTokens: number,
-  tools?: readonly Tool[],
 ) {
   const given = options ?? {};
   const type = !format ? undefined : format === "json" ? "json_object" : "json_schema";
   const { temperature, top_k, top_p, min_p, seed, num_predict, repeat_penalty } = given;
   const most = num_predict ?? maxNewTokens;
   return {
-    responseFormat: formatOf("format", type, format, tools),
+    responseFormat: formatOf(type, format),
     temperature: temperature ?? undefined,
     topK: top_k === null || top_k === undefined ? undefined : Math.max(0, top_k),
     topP: top_p === 0 ? Number.MIN_VALUE : (top_p ?? undefined),

@@ -52,7 +52,7 @@ function taskOf(body: ChatBody, service: Service): Task {
   const { tools, forced } = toolsOf(body.tools, body.tool_choice);
   const { response_format: format } = body;
   const schema = format?.type === "json_schema" ? format.json_schema.schema : undefined;
-  const responseFormat = formatOf("response_format", format?.type, schema, tools);
+  const responseFormat = formatOf(format?.type, schema);
   if (body.top_logprobs && !body.logprobs) throw refused("top_logprobs", "logprobs: true with it", body.top_logprobs);
   return {
     operation: "chat",

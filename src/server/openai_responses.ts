@@ -101,7 +101,7 @@ async function previous({ previous_response_id: id }: ResponseBody, { responses 
 function taskOf(body: ResponseBody, { before, messages }: Asked, service: Service): Task {
   const { tools, forced } = toolsOfFlat(body.tools, body.tool_choice);
   const format = body.text?.format;
-  const responseFormat = formatOf("text.format", format?.type, format?.schema, tools);
+  const responseFormat = formatOf(format?.type, format?.schema);
   const system = body.instructions ? [{ role: "system", content: body.instructions }] : [];
   const prompt = [...system, ...historyOf(before), ...messages];
   if (prompt.length === 0) throw refused("input", "a message, or instructions", "none");

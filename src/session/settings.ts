@@ -142,7 +142,8 @@ function endsOf(options: GenerateOptions, file: GenerationConfig) {
     maxTime: file.number("max_time", "seconds"),
     minNewTokens,
     minLength: minNewTokens === undefined ? file.count("min_length") : undefined,
-    stopTokens: options.ignoreEos ? new Set<number>() : file.stopTokens(),
+    // A format says itself where a text ends.
+    stopTokens: options.ignoreEos && !options.responseFormat ? new Set<number>() : file.stopTokens(),
     stopStrings: options.stopStrings ?? file.stopStrings() ?? [],
   };
 }

@@ -11,27 +11,46 @@ export function toolTemplate({ chatTemplates }: Tokenizer, chatTemplate?: string
   return chatTemplates.get("tool_use") ?? chatTemplates.get("default") ?? "";
 }
 
+/** What an answer has to be. */
+export interface AnswerForm {
+  /** A call. */
+  readonly forced?: boolean | undefined;
+  /** Text of this format, if it is no call. */
+  readonly responseFormat?: ResponseFormat | undefined;
+}
+
+function formatOf(tools: readonly Tool[], { forced, responseFormat }: AnswerForm): ResponseFormat | undefined {
+  if (forced) return callSchema(tools);
+  return responseFormat && { type: "any_of", formats: [callSchema(tools), responseFormat] };
+}
+
 /** An answer of a model that is told of tools: its tokens in, text and calls out. */
 export class ToolAnswer {
-  /** What the text has to be where a call has to be: it is all of the answer. */
+  /** What the text has to be, a call among it, where it may not be any: a call is then all of the answer. */
   readonly responseFormat: ResponseFormat | undefined;
   readonly #reader: ToolReader;
   /** Special tokens that are part of calls, and left out of texts. */
   readonly #special: ReadonlyMap<number, string>;
 
-  private constructor(tokenizer: Tokenizer, format: CallFormat, tools: readonly Tool[], forced: boolean) {
-    this.responseFormat = forced ? callSchema(tools) : undefined;
-    this.#reader = new ToolReader(format, forced ? new JsonCall() : undefined);
+  private constructor(tokenizer: Tokenizer, format: CallFormat, tools: readonly Tool[], form: AnswerForm) {
+    this.responseFormat = formatOf(tools, form);
+    const names = new Set(tools.map((tool) => tool.function.name));
+    this.#reader = new ToolReader(format, this.responseFormat && new JsonCall(names));
     const ids = format.special.map((token) => [tokenizer.id(token), token] as const);
     this.#special = new Map(
       ids.filter((pair): pair is [number, string] => pair[0] !== undefined && tokenizer.isSpecial(pair[0])),
     );
   }
 
-  /** `forced`: a call has to be; undefined if the template (`toolTemplate`) has no place for tools that is known. */
-  static of(tokenizer: Tokenizer, template: string, tools: readonly Tool[], forced = false): ToolAnswer | undefined {
+  /** Undefined if the template (`toolTemplate`) has no place for tools that is known. */
+  static of(
+    tokenizer: Tokenizer,
+    template: string,
+    tools: readonly Tool[],
+    form: AnswerForm = {},
+  ): ToolAnswer | undefined {
     const format = callFormat(template, tools);
-    return format && new ToolAnswer(tokenizer, format, tools, forced);
+    return format && new ToolAnswer(tokenizer, format, tools, form);
   }
 
   /** Calls that were begun. */

@@ -46,6 +46,12 @@ export class JsonCall implements BodyReader {
   #value = "";
   #named = false;
   #held = "";
+  readonly #names: ReadonlySet<string> | undefined;
+
+  /** @param names of the functions that a call may name; undefined: any */
+  constructor(names?: ReadonlySet<string>) {
+    this.#names = names;
+  }
 
   push(text: string): { readonly pieces: readonly CallPiece[]; readonly rest?: string } | undefined {
     const pieces: CallPiece[] = [];
@@ -109,7 +115,7 @@ export class JsonCall implements BodyReader {
   #close(pieces: CallPiece[]): boolean {
     if (this.#key === "name") {
       const name = parsed(this.#value);
-      if (typeof name !== "string" || name === "") return false;
+      if (typeof name !== "string" || name === "" || this.#names?.has(name) === false) return false;
       pieces.push({ name });
       this.#named = true;
       pieces.push(...this.#late());

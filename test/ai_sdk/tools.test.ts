@@ -106,6 +106,21 @@ test("an answer that is cut off in a call says length, and the call is told as i
   expect(toolCalls).toMatchObject([{ toolName: "a", invalid: true }]);
 });
 
+test("with an output, an answer is of its schema or a call", async () => {
+  const story = await start();
+  const Seen = z.object({ seen: z.boolean() });
+  const found = new Set<string>();
+  for (let seed = 0; seed < 12; seed++) {
+    const options = { tools: WEATHER, output: Output.object({ schema: Seen }), temperature: 1, seed };
+    const result = await generateText({ model: story, prompt: "Rome?", maxOutputTokens: 200, ...options });
+    found.add(result.finishReason);
+    if (result.finishReason === "tool-calls") expect(result.toolCalls).toMatchObject([{ toolName: "weather" }]);
+    else if (result.finishReason === "stop") expect(Seen.safeParse(result.output).success).toBe(true);
+  }
+  expect(found).toContain("stop");
+  expect(found).toContain("tool-calls");
+});
+
 test("tools that are not told of are none, and what is not done is refused or a warning", async () => {
   const { asked, story } = await startScripted([ANSWER, ANSWER]);
   const tools: ToolSet = {
@@ -121,7 +136,6 @@ test("tools that are not told of are none, and what is not done is refused or a 
   const refused = (options: object) => {
     return generateText({ model: story, prompt: "Rome?", tools, ...options }).catch((error: unknown) => error);
   };
-  expect(await refused({ output: Output.object({ schema: City }) })).toBeInstanceOf(UnsupportedFunctionalityError);
   expect(await refused({ toolChoice: { type: "tool", toolName: "time" } })).toBeInstanceOf(InvalidArgumentError);
   const untold = createLambent({ story: model })("story");
   const own = { lambent: { chatTemplate: "{{ messages[0].content }}" } };

@@ -44,8 +44,8 @@ const SCHEMAS: readonly object[] = [
   TREE,
 ];
 
-const generate = (model: Model, responseFormat: ResponseFormat, seed: number, maxNewTokens = 300) =>
-  model.generate("a", { responseFormat, seed, maxNewTokens, temperature: 1.5, topK: 0 });
+const generate = (model: Model, responseFormat: ResponseFormat, seed: number, maxNewTokens = 300, ignoreEos = false) =>
+  model.generate("a", { responseFormat, seed, maxNewTokens, ignoreEos, temperature: 1.5, topK: 0 });
 
 describe.each([false, true])("in a worker: %p", (worker) => {
   test("every text that ends is valid JSON of its schema", async () => {
@@ -87,6 +87,26 @@ describe.each([false, true])("in a worker: %p", (worker) => {
     }
   }, 60_000);
 
+  test("a text is of any of several formats, and ends with it whatever ignoreEos says", async () => {
+    using model = await tiny({ worker });
+    const list = 'root ::= "[" root* "]"';
+    const formats: ResponseFormat[] = [
+      { type: "regex", pattern: "s+t" },
+      { type: "grammar", grammar: list },
+      { type: "json_schema", schema: { $ref: "#/$defs/a", $defs: { a: { enum: ["n", 5] } } } },
+      { type: "grammar", grammar: 'root ::= "-" inner\ninner ::= "." | root "."' },
+    ];
+    const found = new Set<string>();
+    for (let seed = 0; seed < 40; seed++) {
+      const generation = generate(model, { type: "any_of", formats }, seed, 300, true);
+      const text = await generation.text();
+      if ((await generation.result).finishReason !== "stop") continue;
+      expect(text).toMatch(/^(?:s+t|[[\]]+|\s*(?:"n"|5)\s*|-+\.+)$/);
+      found.add(text.trim()[0]!);
+    }
+    expect([...found].sort()).toEqual(['"', "-", "5", "[", "s"]);
+  }, 60_000);
+
   test("what cannot be enforced is refused before a token is chosen, with its path", async () => {
     using model = await tiny({ worker });
     const message = async (responseFormat: unknown, more: object = {}) => {
@@ -100,11 +120,14 @@ describe.each([false, true])("in a worker: %p", (worker) => {
       "schema #/properties/a/uniqueItems: expected false: that items differ is not enforced, found true",
     );
     expect(await message({ type: "xml" })).toBe(
-      "responseFormat.type: expected one of json_schema, json_object, regex, grammar, found xml",
+      "responseFormat.type: expected one of json_schema, json_object, regex, grammar, any_of, found xml",
     );
     expect(await message("json")).toBe("responseFormat: expected an object with a type, found json");
-    expect(await message({ type: "json_object" }, { ignoreEos: true })).toBe(
-      "responseFormat: expected a model with stop tokens, and no ignoreEos, found none",
+    expect(await message({ type: "any_of", formats: [] })).toBe(
+      "responseFormat.formats: expected a list of formats, found []",
+    );
+    expect(await message({ type: "any_of", formats: [{ type: "regex", pattern: "a" }, { type: "xml" }] })).toStartWith(
+      "responseFormat.type: expected one of",
     );
     using session = await model.session();
     await session.append("a");

@@ -24,6 +24,8 @@ const Guest = z.object({
   age: z.int().gte(0).lte(120),
   kind: z.enum(["friend", "stranger"]),
 });
+/** An object that has nothing but its properties. */
+const OBJECT = { type: "object", additionalProperties: false };
 const messages = [{ role: "user" as const, content: "Who is there?" }];
 const body = { model: NAME, messages, temperature: 1, seed: 3, max_tokens: 200 };
 
@@ -115,6 +117,24 @@ test("what cannot be enforced is refused with its place", async () => {
     "response_format.json_schema.schema",
   );
   expect((await refusal({ response_format: { type: "xml" } })).param).toBe("response_format.type");
-  const tools = [{ type: "function", function: { name: "a" } }];
-  expect((await refusal({ tools, response_format: { type: "json_object" } })).param).toBe("response_format");
+});
+
+test("beside tools, an answer is of the format or a call", async () => {
+  const whole = (name: string, parameters: object) => ({ name, parameters: { ...OBJECT, ...parameters } });
+  const tools = [{ type: "function", function: whole("look", { properties: { at: { enum: ["a", "b"] } } }) }];
+  const schema = { ...OBJECT, properties: { name: { enum: ["x", "y"] } }, required: ["name"] };
+  const response_format = { type: "json_schema", json_schema: { name: "answer", schema } };
+  const found = new Set<string>();
+  for (let seed = 0; seed < 12; seed++) {
+    const asked = { ...body, seed, tools, response_format, ignore_eos: true, logprobs: true };
+    const { choices } = await json(post(`${started.url}/v1/chat/completions`, asked));
+    const [{ message, finish_reason }] = choices;
+    found.add(finish_reason);
+    if (finish_reason === "tool_calls") {
+      expect(message.content).toBeNull();
+      expect(message.tool_calls[0].function.name).toBe("look");
+      expect(["a", "b", undefined]).toContain(JSON.parse(message.tool_calls[0].function.arguments).at);
+    } else expect(["x", "y"]).toContain(JSON.parse(message.content).name);
+  }
+  expect([...found].sort()).toEqual(["stop", "tool_calls"]);
 });
