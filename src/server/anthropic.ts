@@ -5,7 +5,7 @@ import { messagesOfBlocks, systemBlocks, turns } from "./anthropic_input.ts";
 import { readBody } from "./body.ts";
 import type { Core } from "./core.ts";
 import { type ApiError, typeOf } from "./errors.ts";
-import { maybe, real, stopsOf, strings, text, whole } from "./schemas.ts";
+import { maybe, real, stops, stopsOf, text, whole } from "./schemas.ts";
 import { coreOf, newId, type Service } from "./service.ts";
 import { SSE_TYPE, sse, streamed } from "./stream.ts";
 import { type Gathered, gather, type ReplyEnd, type ReplyEvent, type Task } from "./task.ts";
@@ -33,7 +33,7 @@ export const countBody = z.looseObject({
 /** The body of /v1/messages. */
 export const messagesBody = z.extend(countBody, {
   max_tokens: whole(1),
-  stop_sequences: maybe(strings),
+  stop_sequences: maybe(stops),
   stream: maybe(z.boolean("true or false")),
   temperature: maybe(real(0, 100)),
   top_p: maybe(real(0, 1)),

@@ -1,6 +1,6 @@
 import * as z from "zod/mini";
 import { formatOf } from "./formats.ts";
-import { dimensions, maybe, real, stopsOf, strings, text } from "./schemas.ts";
+import { dimensions, maybe, real, stops, stopsOf, text } from "./schemas.ts";
 import { tools } from "./tools.ts";
 
 /** How tokens are chosen, in Ollama's names. What only concerns its own loading of models has no effect. */
@@ -11,7 +11,7 @@ const choosing = z.looseObject({
   min_p: maybe(real(0, 1)),
   seed: maybe(z.int("a whole number")),
   num_predict: maybe(z.int("a whole number")),
-  stop: maybe(strings),
+  stop: maybe(stops),
   repeat_penalty: maybe(z.number("a number above 0").check(z.gt(0, "a number above 0"))),
   presence_penalty: maybe(z.literal(0, "0 (use repeat_penalty)")),
   frequency_penalty: maybe(z.literal(0, "0 (use repeat_penalty)")),

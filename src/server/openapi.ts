@@ -1,7 +1,7 @@
 import * as z from "zod/mini";
 import { VERSION } from "../base/version.ts";
 import type { Route } from "./routes.ts";
-import { dimensions, tokenId, tokenKey } from "./schemas.ts";
+import { dimensions, MOST_STOP, stopString, tokenId, tokenKey } from "./schemas.ts";
 import type { Service } from "./service.ts";
 
 /** What every route may answer beside 200. */
@@ -18,13 +18,14 @@ const FAULTS = {
 
 const ERROR = { anyOf: [{ type: "object" }, { type: "string" }] };
 
-/** The routes as an OpenAPI 3.1 document, with the largest numbers that a model of the service takes. */
+/** The routes as an OpenAPI 3.1 document, with the longest strings and largest numbers that it takes. */
 export function openApi(routes: readonly Route[], { cores }: Service): object {
   const models = [...cores.values()].map(({ model }) => model.info);
   const lastId = Math.max(...models.map(({ vocabSize }) => vocabSize)) - 1;
   const limits = new Map<unknown, object>([
     [tokenId, { maximum: lastId }],
     [tokenKey, { pattern: `^(${upTo(lastId)})$` }],
+    [stopString, { maxLength: MOST_STOP }],
     [dimensions, { maximum: Math.max(...models.map(({ hiddenSize }) => hiddenSize)) }],
   ]);
   const paths: Record<string, Record<string, object>> = {};

@@ -19,13 +19,14 @@ export const whole = (least: number, most = Number.MAX_SAFE_INTEGER) => {
 /** Any text. */
 export const text = () => z.string("a string");
 
-/** One string or a list of them. */
-export const strings = z.union(
-  [text(), z.array(text()).check(z.maxLength(64, "at most 64 strings"))],
-  "a string or a list of strings",
-);
-
 // What /openapi.json says the most of:
+
+/** The most characters of a stop string: none of them is then too long for the library, which counts bytes. */
+export const MOST_STOP = 64;
+/** A stop string. */
+export const stopString = text().check(
+  z.refine((stop) => [...stop].length <= MOST_STOP, `at most ${MOST_STOP} characters`),
+);
 
 /** One of a model's token ids. */
 export const tokenId = whole(0);
@@ -33,6 +34,12 @@ export const tokenId = whole(0);
 export const tokenKey = z.string().check(z.regex(/^(0|[1-9]\d{0,8})$/, "token ids"));
 /** How many numbers an embedding has. */
 export const dimensions = whole(1);
+
+/** One stop string or a list of them. */
+export const stops = z.union(
+  [stopString, z.array(stopString).check(z.maxLength(64, "at most 64 strings"))],
+  "a string or a list of strings",
+);
 
 /** Token ids. */
 export const ids = z.array(tokenId).check(z.minLength(1, "at least one token id"));
@@ -52,7 +59,7 @@ export const sampling = {
   min_p: maybe(real(0, 1)),
   repetition_penalty: maybe(z.number("a number above 0").check(z.gt(0, "a number above 0"))),
   seed: maybe(z.int("a whole number")),
-  stop: maybe(strings),
+  stop: maybe(stops),
   logit_bias: maybe(z.record(tokenKey, real(-100, 100), "biases by token id")),
   ignore_eos: maybe(z.boolean("true or false")),
   stream: maybe(z.boolean("true or false")),

@@ -5,7 +5,7 @@ import * as z from "zod/mini";
 import { openApi } from "../../src/server/openapi.ts";
 import { type Route, routesOf } from "../../src/server/routes.ts";
 import { sampling } from "../../src/server/schemas.ts";
-import { type Json, json, post, type Started, start } from "./serving.ts";
+import { type Json, json, NAME, post, type Started, start } from "./serving.ts";
 
 let started: Started;
 beforeAll(async () => {
@@ -13,6 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => started.stop());
 
+const MESSAGES = { model: NAME, max_tokens: 1, messages: [{ role: "user", content: "a" }] };
 const routes = routesOf({} as never, {} as never);
 
 test("the document has every route, with what its body has to be", async () => {
@@ -27,7 +28,7 @@ test("the document has every route, with what its body has to be", async () => {
   expect(chat.properties.top_logprobs.anyOf[0]).toMatchObject({ type: "integer", minimum: 0, maximum: 20 });
 });
 
-test("the document says which ids, biases and dimensions the model takes, and others are refused", async () => {
+test("the document says which ids, biases, dimensions and stop strings are taken, and others are refused", async () => {
   const { paths } = await json(fetch(`${started.url}/openapi.json`));
   const { vocabSize, hiddenSize } = started.model.info;
   const good = { prompt: [vocabSize - 1], max_tokens: 1, logit_bias: { [vocabSize - 1]: 1 } };
@@ -35,6 +36,9 @@ test("the document says which ids, biases and dimensions the model takes, and ot
     ["/v1/completions", good, { prompt: [vocabSize] }],
     ["/v1/completions", good, { logit_bias: { [vocabSize]: 1 } }],
     ["/v1/embeddings", { input: "a", dimensions: hiddenSize }, { dimensions: hiddenSize + 1 }],
+    ["/v1/messages", MESSAGES, { stop_sequences: ["a", "𝄞".repeat(65)] }],
+    ["/api/generate", { model: NAME, prompt: "a", stream: false }, { options: { stop: "𝄞".repeat(65) } }],
+    ["/v1/completions", { ...good, stop: "𝄞".repeat(64) }, { stop: ["a".repeat(65)] }],
     ["/detokenize", { tokens: [vocabSize - 1] }, { tokens: [vocabSize] }],
   ] as const) {
     const { schema } = paths[path].post.requestBody.content["application/json"];
