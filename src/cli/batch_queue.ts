@@ -172,17 +172,14 @@ export class AnsweredQueue {
     return new AnsweredQueue(await openPlace(place, model));
   }
 
-  /** Answers until `signal`, as many at once as `answering` does; what is being answered then is finished. */
-  async answer(answering: Answering, signal: AbortSignal): Promise<void> {
+  /** Answers until `end`, as many at once as `answering` does; what is being answered then is finished. */
+  async answer(answering: Answering, end: Promise<void>): Promise<void> {
     const worker = this.#place.worker(answering.most, async (request) => {
       if (!isRequest(request)) throw new Error("expected a request of a batch, found something else");
       return answering.answer(request);
     });
     worker.on("error", once());
-    await new Promise<void>((resolve) => {
-      signal.addEventListener("abort", () => resolve(), { once: true });
-      if (signal.aborted) resolve();
-    });
+    await end;
     await worker.close();
   }
 

@@ -3,6 +3,7 @@ import { shownPlace } from "../sources/address.ts";
 import { answerHere } from "./batch_model.ts";
 import { type AnsweringFlags, answeringOptions, batchModel, namesOf } from "./batch_options.ts";
 import { AnsweredQueue } from "./batch_queue.ts";
+import { untilEnd } from "./ending.ts";
 import { Stages } from "./progress.ts";
 import { warn } from "./streams.ts";
 
@@ -10,7 +11,7 @@ interface WorkerFlags extends AnsweringFlags {
   readonly queue: string;
 }
 
-/** Adds the command `batch-worker`; `signal` ends it. */
+/** Adds the command `batch-worker`; `signal` ends it, as SIGTERM does. */
 export function addBatchWorker(program: Command, signal: AbortSignal): void {
   const command = program
     .command("batch-worker")
@@ -30,8 +31,8 @@ async function work(flags: WorkerFlags, signal: AbortSignal): Promise<void> {
     stages.end();
     for (const warning of answering.warnings) warn(warning);
     warn(`answering requests for ${name} at ${shownPlace(flags.queue)}`, "");
-    signal.addEventListener("abort", () => warn("finishing what is being answered", ""), { once: true });
-    await queue.answer(answering, signal);
+    const end = untilEnd(signal).then(() => warn("finishing what is being answered", ""));
+    await queue.answer(answering, end);
     answering.close();
   } finally {
     await queue.close();

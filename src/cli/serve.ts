@@ -3,6 +3,7 @@ import type { createServer as CreateServer, Server, ServerOptions } from "../ser
 import { load } from "../session/model.ts";
 import type { SessionStore } from "../store/store.ts";
 import { readText } from "./chat.ts";
+import { untilEnd } from "./ending.ts";
 import { listen } from "./listen.ts";
 import { openStore } from "./open_store.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, real, whole } from "./options.ts";
@@ -126,11 +127,7 @@ async function serveModel(
 async function serveUntil(server: Server, flags: ServeFlags, signal: AbortSignal): Promise<void> {
   const listening = await listen(server.fetch, flags);
   warn(`listening on ${listening.url}`, "");
-  await new Promise<void>((resolve) => {
-    signal.addEventListener("abort", () => resolve(), { once: true });
-    process.once("SIGTERM", () => resolve());
-    if (signal.aborted) resolve();
-  });
+  await untilEnd(signal);
   warn("finishing what is being answered", "");
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<boolean>((resolve) => {

@@ -49,8 +49,11 @@ describe.each([
         expect(await new Response(batch.stderr).text()).toEndWith(`${REQUESTS} results are in ${out}\n`);
         expect(await batch.exited).toBe(0);
         expect(lastingOf(out)).toEqual(wanted);
-        for (const child of workers) child.kill("SIGINT");
-        for (const child of workers) expect(await child.exited).toBe(INTERRUPTED);
+        const signals = workers.map((_, i) => (i % 2 === 0 ? "SIGINT" : "SIGTERM"));
+        for (const [i, child] of workers.entries()) child.kill(signals[i]);
+        for (const [i, child] of workers.entries()) {
+          expect(await child.exited).toBe(signals[i] === "SIGINT" ? INTERRUPTED : 0);
+        }
       },
     );
   }
