@@ -157,7 +157,8 @@ function longSteps({ texts, trainedLength: p, quick }: Setting): Part[] {
       "passkey",
       "passkey",
       [
-        ...["eval", "passkey", "--key-digits", "4", "--trials", "1", "--depths", "0,0.5", "--lengths", keys.join()],
+        ...["eval", "passkey", "--key-digits", "4", "--trials", "1", "--lengths", keys.join()],
+        ...["--depths", quick ? "0,0.5" : "0.5"],
         ...["--policies", "lambda,lambda+recall,full", "--recall-tokens", `${2 * p}`],
       ],
       { "passkey.svg": "Fig. 4, Table 2: keys found by length and depth" },
