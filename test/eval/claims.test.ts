@@ -228,13 +228,14 @@ describe("claims", () => {
     expect(one(found, "Table 3")).toBeUndefined();
   });
 
-  test("a model trained at long texts is read to twice their length under every policy, and behind it on three texts", () => {
+  test("a model trained at long texts is read to twice their length under every policy, Λ and full attention on two more", () => {
     const setting = { texts: ["a", "b", "c", "d"], latex: [], trainedLength: 32768, streamTokens: 1000, quick: false };
     const steps = stepsOf("models/long", setting);
-    expect(steps.map(({ name }) => name)).toEqual(["end", "curve", "diagnose", "passkey"]);
+    expect(steps.map(({ name }) => name)).toEqual(["end", "curve", "further", "diagnose", "passkey"]);
     expect(shown(steps[1]!)).toBe(
       "lambent eval nll --text a --length 65536 --every 8 --policies lambda,lambda:1024,lambda:512,full,window,sinks,lambda-only,ceiling-only --n-local 4096 --model models/long",
     );
+    expect(shown(steps[2]!)).toContain("--text b c --length 65536 --every 8 --policies lambda,full --n-local 4096");
     expect(shown(steps[0]!)).toContain("--text a b c --length 36864 --from 32768 --policies lambda,full,retruncation");
   });
 
