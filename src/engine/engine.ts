@@ -16,6 +16,7 @@ import { Caches } from "./caches.ts";
 import { formatNow, formatOf } from "./format.ts";
 import { Logits } from "./logits.ts";
 import { Lookup } from "./lookup.ts";
+import type { Appending, Reading } from "./reading.ts";
 import { type Choice, type Choosing, checkSampling, Sampler } from "./sampler.ts";
 import { Slots } from "./slots.ts";
 import { chosenBy, hold, requireOpen, type SessionState, started } from "./state.ts";
@@ -26,18 +27,6 @@ export type LoadingOptions = PlanningOptions & ReadingOptions;
 /** A token as it was chosen, and its position in the session. */
 export interface NextToken extends Choice {
   readonly position: number;
-}
-
-/** A way of reading tokens (Engine.read). */
-export interface Reading {
-  /** Whether a row wants logits; `left`: how many there are from it on. */
-  readonly wants: (left: number) => boolean;
-  /** Indices, ascending, of the tokens that turns of a chat start with. */
-  readonly turnStarts?: readonly number[] | undefined;
-  /** After each step, with what it did for this call; it lies in the memories until the first await. */
-  readonly after?: ((rows: WorkRows) => void | Promise<void>) | undefined;
-  /** Whether steps hold no rows of other sessions. */
-  readonly alone?: boolean | undefined;
 }
 
 /**
@@ -168,8 +157,8 @@ export class Engine {
   }
 
   /** Reads tokens, so that the next one can be chosen. On abort, what was read so far stays read. */
-  append(id: number, tokens: readonly number[], signal?: AbortSignal, turnStarts?: readonly number[]): Promise<void> {
-    return this.read(id, tokens, { wants: (left) => left === 1, turnStarts }, signal);
+  append(id: number, tokens: readonly number[], signal?: AbortSignal, how: Appending = {}): Promise<void> {
+    return this.read(id, tokens, { wants: (left) => left === 1, ...how }, signal);
   }
 
   /** Reads tokens and gives the logits f32[vocab] after each of them, one row at a time. */
@@ -213,7 +202,7 @@ export class Engine {
       tokens,
       turnStarts: reading.turnStarts?.map((index) => index + (session.pending < 0 ? 0 : 1)),
       wants: (index) => reading.wants(tokens.length - index),
-      asksRecall: this.asksRecall(session, tokens.length - 1),
+      asksRecall: reading.recall === false ? () => false : this.asksRecall(session, tokens.length - 1),
       after: (rows) => {
         this.#logits.keep(session, rows, rows.index + rows.count === tokens.length && reading.wants(1));
         return reading.after?.(rows);

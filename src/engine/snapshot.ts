@@ -59,7 +59,7 @@ export function writeSnapshot(engine: Engine, session: SessionState, text: TextS
 }
 
 /**
- * Opens a session that goes on where the snapshot was taken, with the same bits. Throws ModelError for a snapshot that is
+ * Opens a session that goes on where the snapshot was taken, with the same bits where middle tokens are chosen alike. Throws ModelError for a snapshot that is
  * damaged, cut, of another version, model, dtype or policy.
  */
 export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number; text: TextState } {
@@ -93,7 +93,7 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
   }
   const layers = engine.program.layers.length;
   const middle = tensors.has("middle") ? integers(read("middle", "I64", 6 + layers)) : undefined;
-  expectSame("middle", showRecall(recallNumbers(engine.plan.policy, layers)), showRecall(middle));
+  expectSame("middle", showKept(recallNumbers(engine.plan.policy, layers)), showKept(middle));
 
   const id = engine.open(0, 0);
   try {
@@ -277,12 +277,9 @@ function recallNumbers(policy: Policy, layers: number): number[] | undefined {
   return [recall, recallDistance, recallTokens, blocks, gate, RECALL_QUERIES.indexOf(recallQueries), ...flags];
 }
 
-function showRecall(numbers: readonly number[] | undefined): string {
+/** What of middle tokens is in the slot; how they are chosen from then on is the engine's. */
+function showKept(numbers: readonly number[] | undefined): string {
   if (!numbers) return "none";
-  const [recall, recallDistance, recallTokens, blocks, gate, queries, ...flags] = numbers;
-  const layers = flags.flatMap((flag, layer) => (flag ? [layer] : []));
-  const name = RECALL_QUERIES[queries as number] ?? "another";
-  const [recallGate] = new Float32Array(Uint32Array.of(gate as number).buffer);
-  const choice = `recallBlocks ${blocks || "all"}, recallGate ${recallGate === -Infinity ? "none" : recallGate}`;
-  return `recall ${recall}, recallDistance ${recallDistance}, recallLayers ${layers}, recallTokens ${recallTokens}, ${choice}, recallQueries ${name}`;
+  const [, , recallTokens, , , , ...flags] = numbers;
+  return `recallTokens ${recallTokens}, recallLayers ${flags.flatMap((flag, layer) => (flag ? [layer] : []))}`;
 }

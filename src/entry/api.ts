@@ -6,6 +6,7 @@ export type { LikelyToken } from "../engine/likely.ts";
 export type { ResponseFormat } from "../grammar/index.ts";
 export { POLICIES, type PolicyName } from "../plan/policy.ts";
 export type { EmbedOptions, OpenOptions, StartOptions } from "../service/types.ts";
+export type { AppendOptions } from "../session/append_options.ts";
 export {
   type Chat,
   type ChatSettings,
@@ -22,7 +23,7 @@ export type { GenerateOptions } from "../session/generate_options.ts";
 export type { GeneratedToken, Generation, GenerationResult } from "../session/generation.ts";
 export { inspect, type LoadOptions, type LoadProgress, type LoraOptions, type Where } from "../session/load.ts";
 export { load, Model, type ModelInfo } from "../session/model.ts";
-export { type AppendOptions, type Prompt, Session } from "../session/session.ts";
+export { type Prompt, Session } from "../session/session.ts";
 export { filesFromBlobs } from "../sources/blobs.ts";
 export { type Bucket, filesFromBucket } from "../sources/bucket.ts";
 export { filesFromStreams, type StreamedFile } from "../sources/streams.ts";

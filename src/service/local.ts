@@ -2,6 +2,7 @@ import { mismatch, OptionError } from "../base/errors.ts";
 import type { StringTable } from "../base/string_table.ts";
 import { POOLINGS } from "../engine/embed.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { Appending } from "../engine/reading.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { Waited } from "../engine/slots.ts";
 import { dtypesOf, readSnapshot, writeSnapshot } from "../engine/snapshot.ts";
@@ -112,13 +113,8 @@ export class LocalService implements EngineService {
     this.#open.begin(id, seed, choosing, grammar);
   }
 
-  async append(
-    id: number,
-    tokens: readonly number[],
-    signal?: AbortSignal,
-    turnStarts?: readonly number[],
-  ): Promise<void> {
-    return this.#open.append(id, tokens, signal, turnStarts);
+  async append(id: number, tokens: readonly number[], signal?: AbortSignal, how?: Appending): Promise<void> {
+    return this.#open.append(id, tokens, signal, how);
   }
 
   async *generate(id: number, { most }: Pick<StreamOptions, "most">): AsyncGenerator<ChosenToken, void, undefined> {

@@ -2,6 +2,7 @@ import { LambentError, OptionError, show } from "../base/errors.ts";
 import { Forgotten } from "../base/forgotten.ts";
 import { messageOf } from "../base/realm.ts";
 import type { Files } from "../base/source.ts";
+import type { Appending } from "../engine/reading.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { TextState } from "../engine/state.ts";
 import type { EngineThread } from "../runtime/types.ts";
@@ -123,8 +124,8 @@ export class RemoteService implements EngineService {
     return this.#ask("begin", id, [seed, choosing]);
   }
 
-  append(id: number, tokens: readonly number[], signal?: AbortSignal, turnStarts?: readonly number[]): Promise<void> {
-    return this.#ask("append", id, [tokens, turnStarts], signal);
+  append(id: number, tokens: readonly number[], signal?: AbortSignal, how?: Appending): Promise<void> {
+    return this.#ask("append", id, [tokens, how], signal);
   }
 
   generate(id: number, { most, ahead }: StreamOptions): TokenStream {

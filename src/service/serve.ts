@@ -1,4 +1,5 @@
 import type { Files } from "../base/source.ts";
+import type { Appending } from "../engine/reading.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { TextState } from "../engine/state.ts";
 import type { Port } from "../runtime/types.ts";
@@ -72,9 +73,7 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
     restore: opens((signal, snapshot: Uint8Array, wait?: boolean) => service.restore(snapshot, { wait, signal })),
     fork: opens((signal, id: number, wait?: boolean) => service.fork(id, { wait, signal })),
     begin: of((_, id, seed: number | undefined, choosing: Choosing) => service.begin(id, seed, choosing)),
-    append: of((signal, id, tokens: readonly number[], turnStarts?: readonly number[]) =>
-      service.append(id, tokens, signal, turnStarts),
-    ),
+    append: of((signal, id, tokens: readonly number[], how?: Appending) => service.append(id, tokens, signal, how)),
     async generate({ wanted, tell }: Call, id: number): Promise<void> {
       while (await wanted()) {
         const token = await service.next(id);

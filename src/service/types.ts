@@ -1,5 +1,6 @@
 import type { Embedding } from "../engine/embed.ts";
 import type { NextToken } from "../engine/engine.ts";
+import type { Appending } from "../engine/reading.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { TextState } from "../engine/state.ts";
 import type { Policy } from "../plan/policy.ts";
@@ -105,7 +106,7 @@ export interface EngineService {
   fork(id: number, options?: OpenOptions): Promise<Opened>;
   /** What is chosen by crosses here, once for all tokens of a generation. */
   begin(id: number, seed: number | undefined, choosing: Choosing): Promise<void>;
-  append(id: number, tokens: readonly number[], signal?: AbortSignal, turnStarts?: readonly number[]): Promise<void>;
+  append(id: number, tokens: readonly number[], signal?: AbortSignal, how?: Appending): Promise<void>;
   /** The tokens of the generation that was begun. */
   generate(id: number, options: StreamOptions): TokenStream;
   /** One token, chosen by settings of its own; `seed` starts the session's random numbers anew. */

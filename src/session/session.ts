@@ -1,9 +1,11 @@
 import { ModelError, mismatch, OptionError } from "../base/errors.ts";
 import { Forgotten } from "../base/forgotten.ts";
+import type { Appending } from "../engine/reading.ts";
 import type { Turn } from "../engine/state.ts";
 import type { ChosenToken, EngineService, Opened, OpenOptions, TokenStream } from "../service/types.ts";
 import type { ChatOptions, Message } from "../tokenizer/chat.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { type AppendOptions, checkTurnStarts } from "./append_options.ts";
 import type { GenerateOptions } from "./generate_options.ts";
 import { type GeneratedToken, Generation, type Tally } from "./generation.ts";
 import { SessionText } from "./session_text.ts";
@@ -18,16 +20,6 @@ export interface SessionModel {
   readonly tokenizer: Tokenizer;
   readonly config: Readonly<Record<string, unknown>>;
   readonly generationConfig: Readonly<Record<string, unknown>>;
-}
-
-/** How a prompt is read. */
-export interface AppendOptions extends ChatOptions {
-  /**
-   * Of a prompt that is token ids: the indices, ascending, of those that turns of a chat start with. From then on whole turns
-   * leave the window: those before the first one that it has as a whole are not attended.
-   */
-  readonly turnStarts?: readonly number[] | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** How many tokens an engine in a worker may be ahead of the reader of a text in a session of its own. */
@@ -83,11 +75,12 @@ export class Session {
    * chat; if more of them follow before an answer, pass `addGenerationPrompt: false`.
    */
   async append(prompt: Prompt, options: AppendOptions = {}): Promise<void> {
-    const { turnStarts, signal } = options;
+    const { turnStarts, recall, signal } = options;
     const { ids, turn } = await this.#encode(prompt, options);
     if (turnStarts) checkTurnStarts(turnStarts, prompt, ids.length);
     // Where nothing leaves, no turn does.
-    await this.#read(ids, turn, signal, this.#model.service.facts.nLocal < Infinity ? turnStarts : undefined);
+    const leaves = this.#model.service.facts.nLocal < Infinity;
+    await this.#read(ids, turn, signal, { turnStarts: leaves ? turnStarts : undefined, recall });
   }
 
   /**
@@ -213,15 +206,10 @@ export class Session {
   }
 
   /** Reads tokens; on abort, those that were read stay read. */
-  async #read(
-    ids: readonly number[],
-    turn: Turn,
-    signal: AbortSignal | undefined,
-    turnStarts?: readonly number[],
-  ): Promise<void> {
+  async #read(ids: readonly number[], turn: Turn, signal: AbortSignal | undefined, how?: Appending): Promise<void> {
     const before = this.length;
     try {
-      await this.#model.service.append(this.#id, ids, signal, turnStarts);
+      await this.#model.service.append(this.#id, ids, signal, how);
     } finally {
       this.#text.read(ids.slice(0, this.length - before), turn);
     }
@@ -285,13 +273,6 @@ export class Session {
     const open = options.addGenerationPrompt !== false || options.continueFinalMessage;
     return { ids, turn: open ? "answer" : "turns" };
   }
-}
-
-/** Throws OptionError for indices of none of so many token ids, or for a prompt that is none. */
-function checkTurnStarts(starts: readonly number[], prompt: Prompt, length: number): void {
-  const good = starts.every((start, i) => Number.isInteger(start) && start >= (starts[i - 1] ?? 0) && start < length);
-  if (good && typeof prompt !== "string" && prompt.every((item) => typeof item === "number")) return;
-  throw new OptionError(mismatch("turnStarts", "ascending indices of a prompt of token ids", starts));
 }
 
 function isAbort(signal: AbortSignal | undefined, error: unknown): boolean {

@@ -37,7 +37,7 @@ test.each([...FAMILIES])(
       const wanted = dense(family, ids, { ...shape, limit, begin: beginIn(starts, shape.nLocal) });
       const engine = await engineOf(family, { ...shape, limit, maxSessions: 4, chunkSize: 16 });
       const whole = engine.open(origin, 1);
-      await engine.append(whole, ids, undefined, starts);
+      await engine.append(whole, ids, undefined, { turnStarts: starts });
       const last = rowOf(engine, whole);
       expect(deviation(last, wanted.at(-1)!)).toBeLessThan(2e-4);
 
@@ -55,7 +55,12 @@ test.each([...FAMILIES])(
           engine.dispose(one);
           one = id;
         }
-        await engine.append(one, ids.slice(from, to), undefined, i === 0 || mine.length > 0 ? mine : undefined);
+        await engine.append(
+          one,
+          ids.slice(from, to),
+          undefined,
+          i === 0 || mine.length > 0 ? { turnStarts: mine } : {},
+        );
         expect(deviation(rowOf(engine, one), wanted[to - 1]!)).toBeLessThan(2e-4);
         from = to;
       }
@@ -74,19 +79,16 @@ test("an append that is cut off leaves no turns of tokens that it has not read",
   const turns = Array.from({ length: 40 }, (_, i) => 10 * i);
   const [cut, whole] = [engine.open(0, 1), engine.open(0, 1)];
   const controller = new AbortController();
-  const read = engine.append(cut, ids, controller.signal, turns);
+  const read = engine.append(cut, ids, controller.signal, { turnStarts: turns });
   while (engine.state(cut).position < 12) await new Promise((resolve) => setTimeout(resolve));
   controller.abort();
   await read.catch(() => {});
   const { position } = engine.state(cut);
   expect(position).toBeLessThan(400);
   await engine.append(cut, ids.slice(position));
-  await engine.append(
-    whole,
-    ids.slice(0, position),
-    undefined,
-    turns.filter((start) => start < position),
-  );
+  await engine.append(whole, ids.slice(0, position), undefined, {
+    turnStarts: turns.filter((start) => start < position),
+  });
   await engine.append(whole, ids.slice(position));
   expect([...rowOf(engine, cut)]).toEqual([...rowOf(engine, whole)]);
 });
