@@ -5,6 +5,7 @@ import { addContinuation } from "./continuation.ts";
 import { addDiagnose } from "./diagnose.ts";
 import { addNll } from "./nll.ts";
 import { addPasskey } from "./passkey.ts";
+import { addRecall } from "./recall.ts";
 import { addReproduce } from "./reproduce.ts";
 import { addStream } from "./stream.ts";
 import { addSystemTurn } from "./system_turn.ts";
@@ -21,6 +22,7 @@ export function addEvaluations(program: Command, signal: AbortSignal): void {
   addContinuation(evaluation, signal);
   addStream(evaluation, signal);
   addPasskey(evaluation, signal);
+  addRecall(evaluation, signal);
   addSystemTurn(evaluation, signal);
   addDiagnose(program, signal);
   addReproduce(program, signal);

@@ -1,0 +1,170 @@
+import { basename } from "node:path";
+import { type Command, InvalidArgumentError } from "commander";
+import { mismatch, OptionError } from "../../src/base/errors.ts";
+import { whole } from "../../src/cli/options.ts";
+import { Stages } from "../../src/cli/progress.ts";
+import { write } from "../../src/cli/streams.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { readSnapshot, writeSnapshot } from "../../src/engine/snapshot.ts";
+import { NO_TEXT } from "../../src/engine/state.ts";
+import type { Policy } from "../../src/plan/policy.ts";
+import type { LoadOptions } from "../../src/session/load.ts";
+import { ask, leastLength, type Memory, memoryOf, NEXT, type Recalled } from "../eval/recall.ts";
+import { type EvalFlags, evalOptions } from "./options.ts";
+import { svg } from "./plot.ts";
+import { chartOf, type Found, rowsOf, verdictOf } from "./recall_report.ts";
+import { csv, type Json, type Results, withResults } from "./results.ts";
+import { readDocuments } from "./scoring.ts";
+import { commandLine, type Subject, withSubject } from "./subject.ts";
+import { table } from "./table.ts";
+import { textFiles } from "./texts.ts";
+
+const NAME = "recall";
+/** Tokens of a memory that are read between two reports. */
+const PIECE = 1024;
+/** Of the paper's middle tokens: the best ones of each head. */
+const DEFAULT_RECALL = 4;
+
+interface RecallFlags extends EvalFlags {
+  readonly length?: number;
+  readonly gates: readonly (number | undefined)[];
+  readonly full?: boolean;
+}
+
+/** A way of reading a memory, or of looking into one that was read. */
+interface Way {
+  readonly name: string;
+  readonly options: LoadOptions;
+  readonly policy: Policy;
+}
+
+export function addRecall(evaluation: Command, signal: AbortSignal): void {
+  evalOptions(evaluation.command(NAME), NAME)
+    .description("what is found of a text beyond the window, and what looking for it costs ordinary text")
+    .option("--length <n>", "tokens of the text that is read first (default: 8 times n-local)", whole(1))
+    .option("--gates <list>", "gates to compare, none: any weight", gates, [undefined])
+    .option("--full", "also under full attention, as far as memory has room for it")
+    .addHelpText(
+      "after",
+      `
+Six sentences with a number each are hidden in each text, before its last n-local tokens. It is read once by plain
+Λ-attention, then asked, always behind its end: for the numbers (right if every token of them is the most likely one), for
+five passages of 112 tokens, whose first 12 are given (NLL of the others), and for the text's next ${NEXT} tokens, which
+need nothing from far away: their NLL tells whether recall harms. Recall is set by --recall (default: ${DEFAULT_RECALL}) and its other options.`,
+    )
+    .action((flags: RecallFlags) => recall(flags, signal));
+}
+
+async function recall(flags: RecallFlags, signal: AbortSignal): Promise<void> {
+  const stages = new Stages();
+  const files = await textFiles(flags.text);
+  await withSubject(flags, signal, stages, async (subject) => {
+    const plain = subject.plan({ attention: "lambda", recall: 0 }).plan.policy;
+    const window = plain.nLocal;
+    const length = flags.length ?? 8 * window;
+    if (length < leastLength(window))
+      throw new OptionError(mismatch("length", `at least ${leastLength(window)}, for n-local ${window}`, length));
+    const ways = waysOf(flags, subject, length);
+    const parameters = {
+      ...{ model: subject.name, length, window, seed: flags.seed },
+      ...{ dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
+      files: files.map(({ path, size }) => ({ path, bytes: size })),
+      policies: Object.fromEntries(ways.map(({ name, policy }) => [name, { ...policy }])) as unknown as Json,
+    };
+    await withResults(flags, NAME, parameters, signal, async (results) => {
+      const documents = await readDocuments(files, subject, length + NEXT, stages, signal);
+      const found: Found[] = [];
+      for (const [i, { name, ids }] of documents.entries()) {
+        const memory = memoryOf(ids, subject.tokenizer, length, window, flags.seed + i);
+        const asked = new Asked(subject, memory, results, stages, signal);
+        for (const way of ways) found.push({ way: way.name, document: name, ...(await asked.under(way, name)) });
+        stages.end();
+        await write(`${basename(name)}\n${table(rowsOf(found.filter(({ document }) => document === name)))}`);
+      }
+      const rows = rowsOf(found);
+      const verdict = verdictOf(rows);
+      await results.write(
+        `${NAME}.json`,
+        `${JSON.stringify({ ...subject.facts, parameters, rows, found, verdict }, null, 1)}\n`,
+      );
+      await results.write(`${NAME}.csv`, csv(rows));
+      await results.write(`${NAME}.svg`, await svg(chartOf(rows, basename(subject.name), commandLine())));
+      await write(`\nall ${documents.length} texts of ${length} tokens\n${table(rows)}${verdict}\n`);
+    });
+  });
+}
+
+function waysOf(flags: RecallFlags, subject: Subject, length: number): Way[] {
+  const way = (name: string, options: LoadOptions): Way => {
+    const all = { attention: "lambda", maxSessions: 2, ...options } as const;
+    return { name, options: all, policy: subject.plan(all).plan.policy };
+  };
+  const looks = { recall: flags.recall ?? DEFAULT_RECALL, recallTokens: length, recallQueries: "all" } as const;
+  const maxPositions = length + NEXT + 1;
+  return [
+    way("Λ", { recall: 0 }),
+    ...flags.gates.map((recallGate) => way(`gate ${recallGate ?? "none"}`, { ...looks, recallGate })),
+    ...(flags.full ? [way("full", { attention: "full", recall: 0, maxPositions })] : []),
+  ];
+}
+
+/** One memory under one way after the other. */
+class Asked {
+  readonly #subject: Subject;
+  readonly #memory: Memory;
+  readonly #results: Results;
+  readonly #stages: Stages;
+  readonly #signal: AbortSignal;
+  /** A snapshot behind the memory, for the ways that keep middle tokens: how they look for them changes nothing of it. */
+  #kept: Uint8Array | undefined;
+
+  constructor(subject: Subject, memory: Memory, results: Results, stages: Stages, signal: AbortSignal) {
+    this.#subject = subject;
+    this.#memory = memory;
+    this.#results = results;
+    this.#stages = stages;
+    this.#signal = signal;
+  }
+
+  /** What was found; from the journal if it is there. */
+  async under({ name, options, policy }: Way, document: string): Promise<Recalled> {
+    const unit = JSON.stringify([this.#subject.name, name, document]);
+    const done = this.#results.get(unit) as Recalled | undefined;
+    if (done) return done;
+    const engine = await this.#subject.engine(options);
+    const newline = this.#subject.tokenizer.encode("\n\n", { addSpecialTokens: false });
+    const session = await this.#behind(engine, policy.recall > 0, name);
+    try {
+      const found = await ask(engine, session, this.#memory, newline, this.#signal);
+      await this.#results.keep(unit, found as unknown as Json);
+      return found;
+    } finally {
+      engine.dispose(session);
+    }
+  }
+
+  /** A session that has read the memory. */
+  async #behind(engine: Engine, keeps: boolean, name: string): Promise<number> {
+    if (keeps && this.#kept) return readSnapshot(engine, this.#kept).id;
+    const { ids } = this.#memory;
+    const session = engine.open(0, 0);
+    try {
+      for (let at = 0; at < ids.length; at += PIECE) {
+        await engine.append(session, ids.slice(at, at + PIECE), this.#signal, { recall: false });
+        this.#stages.update(`reading under ${name}`, Math.min(ids.length, at + PIECE), ids.length);
+      }
+    } catch (error) {
+      engine.dispose(session);
+      throw error;
+    }
+    if (keeps) this.#kept = writeSnapshot(engine, engine.state(session), NO_TEXT);
+    return session;
+  }
+}
+
+/** Powers of two separated by commas, and none. */
+function gates(text: string): (number | undefined)[] {
+  const all = text.split(",").map((part) => (part.trim() === "none" ? undefined : Number(part)));
+  if (all.every((gate, i) => (gate === undefined || Number.isFinite(gate)) && all.indexOf(gate) === i)) return all;
+  throw new InvalidArgumentError(`expected different numbers, or none, separated by commas, found ${text}`);
+}

@@ -1,0 +1,85 @@
+/** `eval recall`: what is hidden where, and what is made of the answers. */
+import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import fc from "fast-check";
+import { leastLength, memoryOf, NEXT } from "../../research/eval/recall.ts";
+import { load } from "../../src/entry/index.ts";
+import { endChildren, good, lambent } from "../cli/run.ts";
+import { removeTemporary, temporaryFolder } from "../session/small.ts";
+import { MODELS } from "../setup.ts";
+
+setDefaultTimeout(120_000);
+afterEach(endChildren);
+afterAll(removeTemporary);
+
+const MODEL = join(MODELS, "lambent-gptj-6m");
+const TEXT = join(MODELS, "texts/austen-persuasion.txt");
+
+describe("eval recall", () => {
+  test("facts and passages lie where they say, before the window; nothing of the text is lost", async () => {
+    using model = await load(MODEL, { threads: 1 });
+    const { tokenizer } = model;
+    const cases = fc.record({ window: fc.integer({ min: 16, max: 900 }), more: fc.nat(3000), seed: fc.nat() });
+    fc.assert(
+      fc.property(cases, ({ window, more, seed }) => {
+        const length = leastLength(window) + more;
+        const document = Array.from({ length: length + NEXT }, (_, i) => 1000 + i);
+        const { ids, facts, passages, next } = memoryOf(document, tokenizer, length, window, seed);
+        expect([ids.length, next.length, facts.length, passages.length]).toEqual([length, NEXT, 6, 5]);
+        const hidden = new Set<number>();
+        for (const { distance, question, answer } of facts) {
+          const begin = length - distance;
+          const text = tokenizer.decode(ids.slice(begin, begin + 40));
+          const [sentence = "", number] = text.match(/^ The number of the \w+ is (\d{5})\./) ?? [];
+          expect(`${tokenizer.decode([...question, ...answer])}.`).toBe(`\n\n${sentence.trim()}`);
+          expect(tokenizer.decode(answer).trim()).toBe(number!);
+          const size = tokenizer.encode(sentence, { addSpecialTokens: false }).length;
+          expect(distance - size).toBeGreaterThanOrEqual(window);
+          for (let i = 0; i < size; i++) hidden.add(begin + i);
+        }
+        for (const { distance, ids: passage } of passages) {
+          const begin = length - distance;
+          expect(ids.slice(begin, begin + passage.length)).toEqual([...passage]);
+          expect(passage.every((_, i) => !hidden.has(begin + i))).toBe(true);
+          expect(distance - passage.length).toBeGreaterThanOrEqual(window);
+        }
+        const rest = [...ids.filter((_, i) => !hidden.has(i)), ...next];
+        expect(rest).toEqual(document.slice(0, rest.length));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test("what recall finds Λ does not", async () => {
+    const out = temporaryFolder();
+    const least = leastLength(64);
+    const command = ["eval", "recall", "-m", MODEL, "--text", TEXT, "--n-local", "64", "--length", `${least}`];
+    const more = ["--recall-layers", "1,2,3,4", "--gates", "none,0", "--full", "--threads", "1", "--out", out];
+    const run = await good([...command, ...more]);
+    expect(run.out.trimEnd().split("\n").at(-1)).toMatch(
+      /^facts found, and what ordinary text loses to Λ: Λ \d+\.\d %, text 0\.0 %; gate none .*; gate 0 .*; full /,
+    );
+    const { rows, found, parameters } = JSON.parse(readFileSync(join(out, "recall.json"), "utf8"));
+    const [plain, any, gated] = rows;
+    expect(any["their NLL"]).toBeLessThan(plain["their NLL"] - 0.3);
+    expect(any["passages' NLL"]).toBeLessThan(plain["passages' NLL"] - 0.1);
+    expect(gated["passages' NLL"]).toBeGreaterThan(any["passages' NLL"]);
+    expect(parameters).toMatchObject({ length: least, window: 64 });
+    expect(found[0].facts.map(({ distance }: { distance: number }) => distance)).toEqual(
+      found.at(-1).facts.map(({ distance }: { distance: number }) => distance),
+    );
+    expect(readFileSync(join(out, "recall.svg"), "utf8")).toContain("facts found");
+  });
+
+  test("a text that is too short, and gates that are none, are refused", async () => {
+    const command = ["eval", "recall", "-m", MODEL, "--text", TEXT, "--n-local", "64"];
+    const short = await lambent([...command, "--length", "100"]);
+    expect([short.code, short.err]).toEqual([
+      1,
+      `error: length: expected at least ${leastLength(64)}, for n-local 64, found 100\n`,
+    ]);
+    const twice = await lambent([...command, "--gates", "0,0"]);
+    expect([twice.code, twice.err]).toEqual([2, expect.stringContaining("expected different numbers, or none")]);
+  });
+});
