@@ -72,7 +72,7 @@ function rowsOfPanel<N, S>(sums: usize, x: usize, rows: usize, k: usize, p: usiz
     const some = min(blocks - block, UNPACKED_BLOCKS);
     unpack<N, S>(unpacked, p, some, masks);
     for (let row: usize = 0; row < rows; row += 2) {
-      twoRows<N, S>(sums + (row << 6), x + row * rowBytes<N>(k), k, block, some, p, unpacked, masks, scratch);
+      twoRows<N, S>(sums + (row << 6), x + row * rowBytes<N>(k), k, block, some, p, unpacked, masks);
     }
     p += some * bytesOfBlock<N, S>();
   }

@@ -102,7 +102,7 @@ function isBetter(product: f32, distance: u32, at: usize): bool {
 function codeOf(work: usize): usize {
   const record = load<u32>(work, Work.record);
   const slice = (work - word(record, Attention.scratch)) / Size.ScratchBytes;
-  return word(record, Attention.recallWork) + slice * Code.WorkBytes;
+  return <usize>word(record, Attention.recallWork) + slice * Code.WorkBytes;
 }
 
 /** Entry n of the sieve: f32 product, u32 block. */

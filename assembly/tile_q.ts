@@ -5,8 +5,7 @@ import { isUnpacked, Unpacked } from "./unpack_q";
 
 /**
  * acc[2][16] += two rows of x times a panel's 16 rows, for `blocks` blocks from `first` on: eight sums stay in
- * registers while both rows share each load of weights. p: the first block; unpacked: what unpack makes of them; work: 128
- * bytes.
+ * registers while both rows share each load of weights. p: the first block; unpacked: what unpack makes of them.
  */
 export function twoRows<N, S>(
   acc: usize,
@@ -17,7 +16,6 @@ export function twoRows<N, S>(
   p: usize,
   unpacked: usize,
   masks: usize,
-  work: usize,
 ): void {
   const ones = v128.load(masks);
   const x1 = rowBytes<N>(k);
@@ -55,20 +53,19 @@ export function twoRows<N, S>(
         b3 = addDots<N>(b3, v, w, ones);
         q += 64;
       }
-      v128.store(work, a0);
-      v128.store(work, a1, 16);
-      v128.store(work, a2, 32);
-      v128.store(work, a3, 48);
-      v128.store(work, b0, 64);
-      v128.store(work, b1, 80);
-      v128.store(work, b2, 96);
-      v128.store(work, b3, 112);
-      for (let row: usize = 0; row < 2; row++) {
-        const apart = row ? x1 : 0;
-        const scale = v128.load32_splat(at + apart);
-        const sums = v128.load32_splat(at + apart + behind);
-        addSums<N, S>(acc + (row << 6), work + (row << 6), begin + apart, scale, sums, scales, ones);
-      }
+      addRow<N, S>(acc, a0, a1, a2, a3, begin, v128.load32_splat(at), v128.load32_splat(at + behind), scales, ones);
+      addRow<N, S>(
+        acc + 64,
+        b0,
+        b1,
+        b2,
+        b3,
+        begin + x1,
+        v128.load32_splat(at + x1),
+        v128.load32_splat(at + x1 + behind),
+        scales,
+        ones,
+      );
       scales += ScaleWork.Bytes;
     }
     if (!isUnpacked<N>()) q += bytesOfScales<S>();
@@ -95,9 +92,25 @@ export function addSums<N, S>(
   scales: usize,
   ones: v128,
 ): void {
+  addRow<N, S>(acc, v128.load(d), v128.load(d, 16), v128.load(d, 32), v128.load(d, 48), x, scale, sums, scales, ones);
+}
+
+/** The same of sums that are in registers. */
+function addRow<N, S>(
+  acc: usize,
+  d0: v128,
+  d1: v128,
+  d2: v128,
+  d3: v128,
+  x: usize,
+  scale: v128,
+  sums: v128,
+  scales: usize,
+  ones: v128,
+): void {
   const total = totalOf<S>(x, sums, scale);
-  addBlock<S>(acc, wholeSums<N, S>(v128.load(d), sums, ones), scale, total, scales);
-  addBlock<S>(acc + 16, wholeSums<N, S>(v128.load(d, 16), sums, ones), scale, total, scales + 16);
-  addBlock<S>(acc + 32, wholeSums<N, S>(v128.load(d, 32), sums, ones), scale, total, scales + 32);
-  addBlock<S>(acc + 48, wholeSums<N, S>(v128.load(d, 48), sums, ones), scale, total, scales + 48);
+  addBlock<S>(acc, wholeSums<N, S>(d0, sums, ones), scale, total, scales);
+  addBlock<S>(acc + 16, wholeSums<N, S>(d1, sums, ones), scale, total, scales + 16);
+  addBlock<S>(acc + 32, wholeSums<N, S>(d2, sums, ones), scale, total, scales + 32);
+  addBlock<S>(acc + 48, wholeSums<N, S>(d3, sums, ones), scale, total, scales + 48);
 }
