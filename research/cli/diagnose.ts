@@ -7,11 +7,11 @@ import { write } from "../../src/cli/streams.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { headsOf, hiddenSize } from "../../src/models/program.ts";
 import type { PlannedLayer } from "../../src/plan/plan.ts";
-import { POLICIES, type PolicyName } from "../../src/plan/policy.ts";
+import { POLICIES, type Policy, type PolicyName } from "../../src/plan/policy.ts";
 import type { LoadOptions } from "../../src/session/load.ts";
 import { Curves, gridOf, meanCurves, readCurves } from "../eval/diagnose.ts";
 import type { Document } from "../eval/document.ts";
-import { alikeOf, findingsOf } from "../eval/findings.ts";
+import { alikeOf, findingsOf, followersOf } from "../eval/findings.ts";
 import { HiddenStates, keptPositions, remoteness } from "../eval/hidden.ts";
 import { type FoundKeys, measureKeys } from "../eval/keys.ts";
 import { pca } from "../eval/pca.ts";
@@ -111,8 +111,11 @@ async function diagnose(flags: Flags, signal: AbortSignal): Promise<void> {
       for (const { policy, layers } of plans) {
         const curves = await curvesOf(run, policy.attention);
         const layerPolicies = layers.map((layer) => layer.policy);
-        const alike = alikeOf(layerPolicies, curves.grid, sinks, trainedLength);
-        const found = { policy, layerPolicies, curves, layers: findingsOf(curves, trainedLength), alike };
+        const followers = followersOf(policy, layerPolicies);
+        const following = followers.map((layer) => layerPolicies[layer] as Policy);
+        const alike = alikeOf(following, curves.grid, sinks, trainedLength);
+        const layerFindings = findingsOf(curves, trainedLength, followers);
+        const found = { policy, layerPolicies, followers, curves, layers: layerFindings, alike };
         findings.push(found);
         await write(policyTable(found, trainedLength, sinks));
       }

@@ -1,11 +1,12 @@
 import type { TopLevelSpec } from "vega-lite";
+import type { Layers } from "../eval/findings.ts";
 import { FIRST } from "../eval/hidden.ts";
 import { SERIES, svg } from "./plot.ts";
 
 /** A point of a curve: the mean of some heads, a band around it, and what it is compared with. */
 export interface Point {
   readonly policy: string;
-  readonly layer: number | "all";
+  readonly layer: number | Layers;
   /** Tokens: a distance or a position. */
   readonly x: number;
   readonly mean: number;
@@ -31,10 +32,11 @@ export interface Labels {
 
 const GREY = "#7f7f7f";
 
-/** Curves of every layer in a panel of its own, and of all layers before them in a large one. */
+/** Curves of every layer in a panel of its own, and of those that follow the policy before them in a large one. */
 export function curvesSvg(points: readonly Point[], labels: Labels): Promise<string> {
   const policies = [...new Set(points.map(({ policy }) => policy))];
-  const layers = [...new Set(points.map(({ layer }) => layer))].filter((layer) => layer !== "all");
+  const layers = [...new Set(points.map(({ layer }) => layer))].filter((layer) => typeof layer === "number");
+  const together = points.find(({ layer }) => typeof layer !== "number")?.layer;
   const many = layers.length > 12;
   const panel = many ? { columns: 8, width: 110, height: 80 } : { columns: 3, width: 200, height: 120 };
   const among = (within: (point: Point) => boolean) => ({ values: points.filter(within) });
@@ -48,12 +50,12 @@ export function curvesSvg(points: readonly Point[], labels: Labels): Promise<str
     resolve: { scale: { x: "independent", y: "independent" } },
     vconcat: [
       {
-        data: among(({ layer }) => layer === "all"),
-        ...{ width: 640, height: 260, title: "all layers" },
+        data: among(({ layer }) => layer === together),
+        ...{ width: 640, height: 260, title: `${together} layers` },
         layer: marks(labels, policies, 10),
       },
       {
-        data: among(({ layer }) => layer !== "all"),
+        data: among(({ layer }) => layer !== together),
         facet: { field: "layer", type: "ordinal", title: "layer", sort: layers },
         columns: panel.columns,
         ...(labels.own && { resolve: { scale: { x: "independent", y: "independent" } } }),

@@ -1,6 +1,6 @@
 import type { Policy } from "../../src/plan/policy.ts";
 import { type Curves, type Grid, type Spread, spreadOf, uniform } from "../eval/diagnose.ts";
-import type { Change, HeadFindings, LayerFindings } from "../eval/findings.ts";
+import { type Change, type HeadFindings, type LayerFindings, layersName } from "../eval/findings.ts";
 import { FIRST, type Remoteness } from "../eval/hidden.ts";
 import type { FoundKeys } from "../eval/keys.ts";
 import type { Pca } from "../eval/pca.ts";
@@ -13,6 +13,8 @@ export interface PolicyFindings {
   readonly policy: Policy;
   /** Of every layer: in a model that mixes windowed and global layers, the windowed ones have their own. */
   readonly layerPolicies: readonly Policy[];
+  /** The layers that follow the policy, whose means are of the paper's claims. */
+  readonly followers: readonly number[];
   readonly curves: Curves;
   readonly layers: readonly LayerFindings[];
   /** If every key that is met had the same weight. */
@@ -131,10 +133,10 @@ function figure(
 ): Figure {
   const rows: Record<string, string | number | undefined>[] = [];
   const points: Point[] = [];
-  for (const { policy, layerPolicies, curves } of findings) {
+  for (const { policy, layerPolicies, followers, curves } of findings) {
     const common = { policy: policy.attention };
-    const all: Float32Array[] = [];
-    const add = (layer: number | "all", heads: readonly Float32Array[], compared?: readonly number[]) => {
+    const together: Float32Array[] = [];
+    const add = (layer: Point["layer"], heads: readonly Float32Array[], compared?: readonly number[]) => {
       for (const [i, at] of x(curves.grid).entries()) {
         const values = heads.map((head) => head[i] as number);
         const { mean, std } = spreadOf(values);
@@ -152,9 +154,10 @@ function figure(
         }
       }
       add(layer, heads, compared);
-      all.push(...heads);
+      if (followers.includes(layer)) together.push(...heads);
     }
-    add("all", all, reference?.(layerPolicies, curves.grid));
+    const following = followers.map((layer) => layerPolicies[layer] as Policy);
+    add(layersName(followers, curves.layers), together, reference?.(following, curves.grid));
   }
   return { csv: csv(rows), points };
 }

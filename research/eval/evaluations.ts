@@ -68,7 +68,7 @@ export interface PolicyDiagnosis {
   readonly attention: string;
   readonly alike: { readonly entropy: Change; readonly sinks: Change };
   readonly layers: readonly {
-    readonly layer: number | "all";
+    readonly layer: number | "all" | "global";
     readonly bound: { readonly trained: { readonly mean: number }; readonly end: { readonly mean: number } };
     readonly entropy: { readonly trained: { readonly mean: number }; readonly end: { readonly mean: number } };
     readonly sinks: { readonly trained: { readonly mean: number; readonly largest: number } };

@@ -15,9 +15,12 @@ export interface HeadFindings {
   readonly sinks: Change<number>;
 }
 
-/** For the heads of one layer, or of all layers. */
+/** Which layers a summary is of: all, or those that have no window of their own. */
+export type Layers = "all" | "global";
+
+/** For the heads of one layer, or of several. */
 export interface LayerFindings {
-  readonly layer: number | "all";
+  readonly layer: number | Layers;
   readonly bound: Change<Spread>;
   readonly entropy: Change<Spread>;
   readonly sinks: Change<Spread & { readonly largest: number }>;
@@ -31,16 +34,28 @@ interface Place {
   readonly end: number;
 }
 
+/** The layers that follow a model's policy: all but those that keep the window they were trained with. */
+export function followersOf({ attention, nLocal }: Policy, layerPolicies: readonly Policy[]): number[] {
+  return layerPolicies.flatMap((own, layer) => (own.attention === attention && own.nLocal === nLocal ? [layer] : []));
+}
+
+/** What a summary of these layers of so many is of. */
+export function layersName(followers: readonly number[], layers: number): Layers {
+  return followers.length < layers ? "global" : "all";
+}
+
 /**
  * The bound up to the trained length and over all distances; means over the last half of the trained length, and over
- * as many positions at the text's end.
+ * as many positions at the text's end. Of each layer, then of `followers` together.
  */
-export function findingsOf(curves: Curves, trainedLength: number): LayerFindings[] {
+export function findingsOf(curves: Curves, trainedLength: number, followers: readonly number[]): LayerFindings[] {
   const places = placesOf(curves.grid, trainedLength);
   const layers = Array.from({ length: curves.layers }, (_, layer) =>
     Array.from({ length: curves.heads }, (_, head) => headOf(curves, layer, head, places)),
   );
-  return [...layers.map((heads, layer) => layerOf(layer, heads)), { ...layerOf("all", layers.flat()), heads: [] }];
+  const together = followers.flatMap((layer) => layers[layer] as HeadFindings[]);
+  const summary = layerOf(layersName(followers, curves.layers), together);
+  return [...layers.map((heads, layer) => layerOf(layer, heads)), { ...summary, heads: [] }];
 }
 
 /** What heads that attend all keys alike would have there: means over layers of these policies. */
@@ -90,7 +105,7 @@ function headOf(curves: Curves, layer: number, head: number, places: Change<Plac
   };
 }
 
-function layerOf(layer: number | "all", heads: readonly HeadFindings[]): LayerFindings {
+function layerOf(layer: LayerFindings["layer"], heads: readonly HeadFindings[]): LayerFindings {
   const spread = (of: (head: HeadFindings) => Change<number>) => ({
     trained: spreadOf(heads.map((head) => of(head).trained)),
     end: spreadOf(heads.map((head) => of(head).end)),

@@ -131,7 +131,7 @@ test("numbers that are not finite are told, not dropped", async () => {
   expect(curves.bound(0, 0).every(Number.isFinite)).toBe(true);
   const zero = new Curves(curves.layers, curves.heads, curves.grid);
   expect(meanCurves([zero, curves]).notFinite).toBe(curves.notFinite);
-  const all = findingsOf(curves, 10).at(-1) as LayerFindings;
+  const all = findingsOf(curves, 10, [0, 1]).at(-1) as LayerFindings;
   expect(all.entropy.end.mean).toBeNaN();
 });
 
@@ -154,13 +154,15 @@ test("findings: within the trained length and at the end, over heads and over al
       curves.sinks(layer, head)[band] = factor * (inside ? 0.1 : last ? 0.01 : 1000);
     }
   }
-  const [first, second, all] = findingsOf(curves, 64) as [LayerFindings, LayerFindings, LayerFindings];
+  const [first, second, all] = findingsOf(curves, 64, [0, 1]) as [LayerFindings, LayerFindings, LayerFindings];
   expect(first.bound).toEqual({ trained: spreadOf([1, 2]), end: spreadOf([2, 4]) });
   expect(second.entropy).toEqual({ trained: spreadOf([9, 12]), end: spreadOf([12, 16]) });
   expect(all).toMatchObject({ layer: "all", entropy: { trained: spreadOf([3, 6, 9, 12]) }, heads: [] });
   expect(all.sinks.trained.largest).toBeCloseTo(0.4, 6);
   expect(all.sinks.end.largest).toBeCloseTo(0.04, 6);
   expect(second.heads[1]?.bound).toEqual({ trained: 4, end: 8 });
+  const global = findingsOf(curves, 64, [1]).at(-1) as LayerFindings;
+  expect(global).toMatchObject({ layer: "global", bound: { trained: spreadOf([3, 4]) }, heads: [] });
   const alike = alikeOf([resolvePolicy({ attention: "window", nLocal: 20 }, 64)], grid, 5, 64);
   expect(alike.entropy.end).toBeCloseTo(Math.log(20), 9);
   expect(alike.sinks).toEqual({ trained: 0, end: 0 });
