@@ -3,7 +3,6 @@ import { isOf } from "../base/realm.ts";
 import { type Files, withFile } from "../base/source.ts";
 import { abortable } from "../base/tick.ts";
 import { Engine, type LoadingOptions } from "../engine/engine.ts";
-import { ADAPTER_FILES, openAdapter, withAdapters } from "../formats/adapter.ts";
 import type { Adapter, Checkpoint } from "../formats/checkpoint.ts";
 import { openCheckpoint } from "../formats/open.ts";
 import { readBandwidth } from "../machine/roofline.ts";
@@ -11,7 +10,6 @@ import { type Planned, planCheckpoint } from "../plan/plan_checkpoint.ts";
 import { currentRuntime } from "../runtime/index.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { LocalService } from "../service/local.ts";
-import { RemoteService } from "../service/remote.ts";
 import type { EngineService } from "../service/types.ts";
 import { tokenTable } from "../tokenizer/token_table.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -123,6 +121,7 @@ async function openAll(where: Where, options: LoadOptions, runtime: Runtime): Pr
   const lora = adaptersOf(options);
   const checkpoint = await openCheckpoint(await findModel(where, options, runtime));
   if (lora.length === 0) return checkpoint;
+  const { ADAPTER_FILES, openAdapter, withAdapters } = await import("../formats/adapter.ts");
   const adapters: Adapter[] = [];
   try {
     for (const [i, { path, scale = 1 }] of lora.entries()) {
@@ -190,7 +189,7 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
     async (checkpoint) => {
       const files = await tokenizerFiles(checkpoint);
       // Before the weights, so that a faulty one is reported early.
-      const tokenizer = tokenizerOf(files);
+      const tokenizer = await tokenizerOf(files);
       const service = new LocalService(await loadEngine(checkpoint, runtime, options), () => tokenTable(tokenizer));
       const { config, generationConfig } = checkpoint;
       return { loaded: { runtime: runtime.name, config, generationConfig, service, tokenizer }, files };
@@ -210,6 +209,7 @@ export async function loadRemotely(where: Where, options: LoadOptions, runtime: 
   });
   const scales = lora.map(({ scale }) => scale);
   const onTell = (progress: LoadProgress) => onProgress?.(progress);
+  const { RemoteService } = await import("../service/remote.ts");
   const loaded = await RemoteService.load<RemoteRest>(
     runtime.startEngine(),
     places,
@@ -218,7 +218,7 @@ export async function loadRemotely(where: Where, options: LoadOptions, runtime: 
   );
   const { files, ...more } = loaded.rest;
   try {
-    return { ...more, service: loaded.service, tokenizer: tokenizerOf(files) };
+    return { ...more, service: loaded.service, tokenizer: await tokenizerOf(files) };
   } catch (error) {
     loaded.service.close();
     throw error;
