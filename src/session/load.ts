@@ -6,6 +6,7 @@ import { Engine, type LoadingOptions } from "../engine/engine.ts";
 import type { Adapter, Checkpoint } from "../formats/checkpoint.ts";
 import { openCheckpoint } from "../formats/open.ts";
 import { readBandwidth } from "../machine/roofline.ts";
+import { kernelParts } from "../plan/kernel_parts.ts";
 import { type Planned, planCheckpoint } from "../plan/plan_checkpoint.ts";
 import { currentRuntime } from "../runtime/index.ts";
 import type { Runtime } from "../runtime/types.ts";
@@ -18,7 +19,9 @@ import { chooseKernels, type EngineOptions, locateKernels, threadsOf } from "./e
 import { type TokenizerFiles, tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
 
 /** How a model is found, planned and computed; docs/OPTIONS.md describes every option. */
-export interface LoadOptions extends EngineOptions, Omit<LoadingOptions, "onProgress" | "availableMemory" | "threads"> {
+export interface LoadOptions
+  extends EngineOptions,
+    Omit<LoadingOptions, "onProgress" | "availableMemory" | "threads" | "planned"> {
   /** Branch, tag or commit of a model on the hub; "main" by default. */
   readonly revision?: string | undefined;
   /** The GGUF file, the first of a split set, in the directory, the repository or the files. */
@@ -148,7 +151,7 @@ const engines = new Map<string, WeakRef<Engine>>();
  */
 export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
   const { onProgress, signal, threads: _, kernels: __, lora = [], ...rest } = options;
-  const { kernels, threads } = await chooseKernels(options, runtime);
+  const { kernels, threads } = await chooseKernels(options, runtime, []);
   signal?.throwIfAborted();
   for (const [key, engine] of engines) if (!engine.deref()) engines.delete(key);
   const { version, config } = checkpoint;
@@ -163,9 +166,11 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
   ]);
   const shared = version === undefined ? undefined : engines.get(key)?.deref();
   if (shared) return shared;
-  const engine = await Engine.load(checkpoint, kernels, {
-    ...rest,
-    ...{ signal, threads, availableMemory: runtime.availableMemory() },
+  const common = async () => (await chooseKernels(options, runtime, ["common"])).kernels;
+  const planned = await planCheckpoint(checkpoint, common, rest);
+  const tested = await chooseKernels(options, runtime, kernelParts(planned.plan));
+  const engine = await Engine.load(checkpoint, tested.kernels, {
+    ...{ planned, signal, threads: tested.threads, availableMemory: runtime.availableMemory() },
     onProgress: (loaded, total) => onProgress?.({ stage: "read", loaded, total }),
   });
   if (version !== undefined) engines.set(key, new WeakRef(engine));
