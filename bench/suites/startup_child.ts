@@ -9,10 +9,8 @@ const mark = (name: string): void => {
   last = now;
 };
 mark("until our code runs");
-const { Engine } = await import("../../src/engine/engine.ts");
-const { withCheckpoint } = await import("../../src/session/load.ts");
+const { loadEngine, withCheckpoint } = await import("../../src/session/load.ts");
 const { requireTokenizer } = await import("../../src/session/load_tokenizer.ts");
-const { loadKernels } = await import("../../src/machine/kernels.ts");
 const { GREEDY } = await import("../../src/engine/sampler.ts");
 const { detectHost } = await import("../../src/runtime/detect.ts");
 const { provideRuntime } = await import("../../src/runtime/index.ts");
@@ -20,12 +18,10 @@ provideRuntime(detectHost);
 mark("modules");
 await withCheckpoint(process.argv[2] as string, {}, async (checkpoint, runtime) => {
   mark("headers");
-  const kernels = await loadKernels(runtime.kernels, ["single-relaxed", "single-plain"]);
-  mark("kernels compiled and tested");
   const tokenizer = await requireTokenizer(checkpoint);
   mark("tokenizer");
-  const engine = await Engine.load(checkpoint, kernels, {});
-  mark("weights");
+  const engine = await loadEngine(checkpoint, runtime, { threads: 1 });
+  mark("kernels, plan and weights");
   const session = engine.open(0, 1);
   await engine.append(session, tokenizer.encode("Once"));
   await engine.next(session, GREEDY);

@@ -4,19 +4,23 @@ import { messageOf } from "../base/realm.ts";
 import { VERSION } from "../base/version.ts";
 import { detectHost } from "../runtime/detect.ts";
 import { provideRuntime } from "../runtime/index.ts";
-import { addBatch } from "./batch.ts";
-import { addBatchWorker } from "./batch_queue_worker.ts";
-import { addChat } from "./chat.ts";
-import { addEmbed } from "./embed.ts";
-import { addGenerate } from "./generate.ts";
-import { addInspect } from "./inspect.ts";
-import { addLogits } from "./logits.ts";
-import { addQuantize } from "./quantize.ts";
-import { addServe } from "./serve.ts";
 import { lostOutput, warn, watchOutputs } from "./streams.ts";
 
 /** Adds commands to a program; they stop when `signal` is aborted. */
 export type AddCommands = (program: Command, signal: AbortSignal) => void | Promise<void>;
+
+/** The library's own commands, in the order of the help. Only the one that is given is imported. */
+const COMMANDS = new Map<string, () => Promise<AddCommands>>([
+  ["generate", async () => (await import("./generate.ts")).addGenerate],
+  ["chat", async () => (await import("./chat.ts")).addChat],
+  ["serve", async () => (await import("./serve.ts")).addServe],
+  ["batch", async () => (await import("./batch.ts")).addBatch],
+  ["batch-worker", async () => (await import("./batch_queue_worker.ts")).addBatchWorker],
+  ["embed", async () => (await import("./embed.ts")).addEmbed],
+  ["logits", async () => (await import("./logits.ts")).addLogits],
+  ["inspect", async () => (await import("./inspect.ts")).addInspect],
+  ["quantize", async () => (await import("./quantize.ts")).addQuantize],
+]);
 
 /**
  * Runs the given command and sets the exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted. `addMore` adds
@@ -39,20 +43,10 @@ export async function runCommandLine(addMore: AddCommands): Promise<void> {
     .version(VERSION)
     .exitOverride()
     .configureOutput({ outputError: () => {} });
-  const commands = [
-    addGenerate,
-    addChat,
-    addServe,
-    addBatch,
-    addBatchWorker,
-    addEmbed,
-    addLogits,
-    addInspect,
-    addQuantize,
-  ];
-  for (const add of commands) add(program, abort.signal);
   try {
-    if (!program.commands.some((command) => command.name() === process.argv[2])) await addMore(program, abort.signal);
+    const given = COMMANDS.get(process.argv[2] ?? "");
+    for (const command of given ? [given] : COMMANDS.values()) await (await command())(program, abort.signal);
+    if (!given) await addMore(program, abort.signal);
     await program.parseAsync();
     process.exitCode = abort.signal.aborted ? 130 : 0;
   } catch (error) {

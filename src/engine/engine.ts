@@ -21,8 +21,8 @@ import { type Choice, type Choosing, checkSampling, Sampler } from "./sampler.ts
 import { Slots } from "./slots.ts";
 import { chosenBy, hold, requireOpen, type SessionState, started } from "./state.ts";
 
-/** How an engine is planned and its weights are read. */
-export type LoadingOptions = PlanningOptions & ReadingOptions;
+/** How an engine is planned, or what was, and how its weights are read. */
+export type LoadingOptions = PlanningOptions & ReadingOptions & { readonly planned?: Planned };
 
 /** A token as it was chosen, and its position in the session. */
 export interface NextToken extends Choice {
@@ -71,9 +71,9 @@ export class Engine {
     this.slots = new Slots(planned.plan.options.maxSessions, fits);
   }
 
-  /** Plans the model, then reads every weight straight into its place. */
+  /** Plans the model, unless it was, then reads every weight straight into its place. */
   static async load(checkpoint: Checkpoint, kernels: Kernels, options: LoadingOptions = {}): Promise<Engine> {
-    const planned = await planCheckpoint(checkpoint, () => kernels, options);
+    const planned = options.planned ?? (await planCheckpoint(checkpoint, () => kernels, options));
     const { machine, hash } = await loadMachine(planned.plan, checkpoint.config, kernels, options);
     return new Engine(planned, kernels, machine, hash);
   }

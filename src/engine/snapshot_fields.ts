@@ -1,6 +1,6 @@
 import { ModelError, mismatch } from "../base/errors.ts";
 import type { TensorInfo } from "../formats/safetensors.ts";
-import { STORED_LENGTH, storedState } from "../grammar/index.ts";
+import { STORED_LENGTH, storedState } from "../grammar/stored.ts";
 import type { FormatState } from "./state.ts";
 import { kept, type TurnStarts, type Window } from "./turn_starts.ts";
 

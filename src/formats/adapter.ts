@@ -1,7 +1,6 @@
 import { ModelError, mismatch, show } from "../base/errors.ts";
 import { type ByteSource, closeAll, type Files, versionOf } from "../base/source.ts";
 import { type Adapter, type AdapterPair, type Checkpoint, readJson, type StoredTensor } from "./checkpoint.ts";
-import { openGgufAdapter } from "./gguf_adapter.ts";
 import { isRecord } from "./json.ts";
 import { readSafetensors } from "./safetensors.ts";
 
@@ -24,8 +23,13 @@ const USED = new Set(["peft_type", "r", "lora_alpha", "use_rslora", "rank_patter
 const INITIAL = [true, false, null, "gaussian", "eva", "orthogonal"];
 
 /** Opens an adapter for a model of this config: the GGUF file that is meant, or else a directory of PEFT. */
-export function openAdapter(files: Files, scale: number, config: Readonly<Record<string, unknown>>): Promise<Adapter> {
-  return files.file === undefined ? openPeft(files, scale) : openGgufAdapter(files, files.file, scale, config);
+export async function openAdapter(
+  files: Files,
+  scale: number,
+  config: Readonly<Record<string, unknown>>,
+): Promise<Adapter> {
+  if (files.file === undefined) return openPeft(files, scale);
+  return (await import("./gguf_adapter.ts")).openGgufAdapter(files, files.file, scale, config);
 }
 
 /**

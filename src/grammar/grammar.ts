@@ -2,27 +2,14 @@ import { mismatch, OptionError } from "../base/errors.ts";
 import { Automaton, DEAD } from "./automaton.ts";
 import { Masks } from "./masks.ts";
 import type { Program } from "./program.ts";
+import { type GrammarState, storedState } from "./stored.ts";
 import type { TokenTrie } from "./trie.ts";
 
 /** The most bytes of a stretch that `forced` follows. */
 const MOST_FORCED = 256;
 
-/** Where a text is in its grammar; a value, which stays as it is. */
-export interface GrammarState {
-  /** i32[]: what `store` writes; empty behind the end of the text. */
-  readonly numbers: Int32Array;
-  /** The automaton's number of it, in an epoch. */
-  readonly epoch: number;
-  readonly state: number;
-}
-
 /** Behind the end of a text. */
 const FINISHED = storedState(new Int32Array(0));
-
-/** The state that a snapshot has the numbers of; whether they are any is seen when it is used. */
-export function storedState(numbers: Int32Array): GrammarState {
-  return { numbers, epoch: -1, state: DEAD };
-}
 
 function isFinished({ numbers }: GrammarState): boolean {
   return numbers.length === 0;

@@ -6,8 +6,8 @@ import { compileRules } from "./program.ts";
 import { compileRegex } from "./regex.ts";
 import { compileSchema } from "./schema.ts";
 
-export { type Grammar, type GrammarState, storedState, type TokenVocabulary } from "./grammar.ts";
-export { STORED_LENGTH } from "./stored.ts";
+export type { Grammar, TokenVocabulary } from "./grammar.ts";
+export type { GrammarState } from "./stored.ts";
 export { TokenTrie } from "./trie.ts";
 
 /** What a generated text is to be: plain data. */

@@ -6,6 +6,20 @@ import type { Stacks } from "./stacks.ts";
 /** The most numbers of a stored state. */
 export const STORED_LENGTH = 2048;
 
+/** Where a text is in its grammar; a value, which stays as it is. */
+export interface GrammarState {
+  /** i32[]: what `store` writes; empty behind the end of the text. */
+  readonly numbers: Int32Array;
+  /** The automaton's number of it, in an epoch; those of epoch −1 mean nothing. */
+  readonly epoch: number;
+  readonly state: number;
+}
+
+/** The state that a snapshot has the numbers of; whether they are any is seen when it is used. */
+export function storedState(numbers: Int32Array): GrammarState {
+  return { numbers, epoch: -1, state: -1 };
+}
+
 /** Places of a program, each with the number of its stack. */
 export interface Ends {
   readonly places: readonly number[];

@@ -2,41 +2,73 @@ import { blockBytes, Format, Size, Step, Tuning } from "../../assembly/layout.ts
 import { Op, Pack, Span } from "../../assembly/op.ts";
 import { messageOf } from "../base/realm.ts";
 import type { KernelExports, KernelModule } from "./kernel_exports.ts";
-import { FORMATS, STORED } from "./selftest_inputs.ts";
+import { entryOf, MATRICES, type Part, STORED } from "./selftest_inputs.ts";
 import { TestProgram } from "./selftest_program.ts";
+import { writeStep } from "./selftest_step.ts";
 
 /**
- * What the program of selftest_program.ts computes, as XXH64 over all of its buffers. The kernels themselves are compared with an f64
- * reference in the tests; this number says that an engine runs them as the engines did on which those tests passed.
+ * What the programs of selftest_program.ts compute, as XXH64 over all of their buffers. The kernels themselves are compared
+ * with an f64 reference in the tests; these numbers say that an engine runs them as the engines did on which those tests
+ * passed.
  */
-export const KNOWN_ANSWER = 0x857b71ada73edd28n;
+export const KNOWN_ANSWERS: Readonly<Record<Part, bigint>> = {
+  common: 0xc1162a288fad860en,
+  f32: 0x13c8952780f60ec4n,
+  bf16: 0x7cdcc29d5239dbben,
+  f16: 0x4714cdad2518ce29n,
+  q8: 0x4dc358de600fcaf4n,
+  q7: 0xe7a786e7476f9a2an,
+  q4: 0x13d5b4b0cd78d1d2n,
+  q8_0: 0x5cb4a25f75eaf8a5n,
+  q6_k: 0x3b316843b30b9519n,
+  q5_0: 0x091661241a6f2f2cn,
+  q5_k: 0xad4308d9442051dcn,
+  q4_0: 0xb2e2c3ff0d54657en,
+  q4_k: 0x55fa3f921f397ba4n,
+  q2_k: 0x15e17cb3dd343aadn,
+  "cache f32": 0xae3ed82830b76afbn,
+  "cache bf16": 0x520bf52ccc2846d6n,
+  "cache int8": 0xb4d4b14737226c82n,
+  recall: 0x5c1b2c6c4070eb83n,
+};
+
+/** All parts. */
+export const PARTS = Object.keys(KNOWN_ANSWERS) as Part[];
 
 /** Enough for engines to compile the kernels anew, with better compilers: some need a few dozen calls. */
 const RUNS = 8;
 
-/** Runs every kernel on values at their extremes, first cold, then hot. Undefined if the answers are right. */
-export function selfTest(kernels: KernelModule): string | undefined {
+/**
+ * Runs the kernels of some parts on values at their extremes, first cold, then hot. Returns the first failure; undefined if
+ * the answers are right.
+ */
+export function selfTest(kernels: KernelModule, parts: readonly Part[]): string | undefined {
   try {
-    const answers = knownAnswers(kernels);
-    const wrong = answers.findIndex((answer) => answer !== KNOWN_ANSWER);
-    if (wrong < 0) return undefined;
-    return `computes ${(answers[wrong] as bigint).toString(16)} for ${KNOWN_ANSWER.toString(16)} in run ${wrong + 1}`;
+    const memory = new WebAssembly.Memory({ initial: 28, maximum: 28, shared: kernels.shared });
+    const exports = kernels.instantiate(memory);
+    for (const part of parts) {
+      const known = KNOWN_ANSWERS[part];
+      const answers = knownAnswers(exports, memory, part);
+      const run = 1 + answers.findIndex((answer) => answer !== known);
+      if (run === 0) continue;
+      return `computes ${answers[run - 1]?.toString(16)} for ${known.toString(16)} in run ${run} of ${part}`;
+    }
+    return undefined;
   } catch (error) {
     return `fails its test: ${messageOf(error)}`;
   }
 }
 
-/** The hash of every buffer after each run. */
-export function knownAnswers(kernels: KernelModule): bigint[] {
-  const memory = new WebAssembly.Memory({ initial: 28, maximum: 28, shared: kernels.shared });
-  const exports = kernels.instantiate(memory);
-  const test = new TestProgram(memory);
+/** The hash of every buffer of a part after each run. */
+export function knownAnswers(exports: KernelExports, memory: WebAssembly.Memory, part: Part): bigint[] {
+  new Uint8Array(memory.buffer).fill(0);
+  const test = new TestProgram(memory, part);
   const { view, arena, scratch, slot } = test;
-  const packing = new Packing(exports, test);
+  const packing = new Packing(exports, test, entryOf(MATRICES, part));
   const notes = arena.take(4096);
   const program = test.writeRecords();
   packing.record = arena.take(Size.RecordBytes);
-  const step = test.writeStep();
+  const step = writeStep(test);
   const digest = arena.take(Size.HashBytes);
   const saved = test.cache.slice();
   const scratchBytes = new Uint8Array(memory.buffer, scratch, 2 * Size.ScratchBytes);
@@ -76,7 +108,7 @@ function runAll({ run, execute }: KernelExports, test: TestProgram, program: num
   return records;
 }
 
-/** What packing and expand make of every format, and say of numbers that are not finite there. */
+/** What packing into a format and expand make of stored numbers, and say of those that are not finite. */
 class Packing {
   /** Address of the record that it writes. */
   record = 0;
@@ -85,13 +117,12 @@ class Packing {
   readonly #raw: number;
   readonly #packs: readonly { readonly from: Format; readonly to: Format; readonly dst: number }[];
 
-  constructor(kernels: KernelExports, test: TestProgram) {
+  constructor(kernels: KernelExports, test: TestProgram, to: Format | undefined) {
     this.#kernels = kernels;
     this.#test = test;
     this.#raw = test.floats(64);
-    this.#packs = STORED.flatMap((from) =>
-      FORMATS.map((to) => ({ from, to, dst: test.arena.take(2 * blockBytes(Format.Q8)) })),
-    );
+    const froms = to === undefined ? [] : STORED;
+    this.#packs = froms.map((from) => ({ from, to: to as Format, dst: test.arena.take(2 * blockBytes(Format.Q8)) }));
   }
 
   run(step: number, note: (value: bigint) => void): void {

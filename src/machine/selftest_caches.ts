@@ -1,5 +1,5 @@
 /** The caches of the self-test: where each shape's are in a slot, and what attention is told of them. */
-import { CacheFormat } from "../../assembly/layout.ts";
+import type { CacheFormat } from "../../assembly/layout.ts";
 import { Code } from "../../assembly/layout_codes.ts";
 import { Attention, Offset } from "../../assembly/op.ts";
 import { codeWidth, meanBytes } from "./code_sizes.ts";
@@ -7,9 +7,6 @@ import type { Shape } from "./selftest_inputs.ts";
 
 /** Operands of a record by their word. */
 export type Fields = Readonly<Record<number, number>>;
-
-/** All formats of caches; a shape has one of each. */
-export const CACHE_FORMATS = [CacheFormat.F32, CacheFormat.Bf16, CacheFormat.Int8] as const;
 
 /** The bits of a number as f32. */
 export const bits = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0] as number;

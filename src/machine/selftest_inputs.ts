@@ -1,10 +1,27 @@
 /** What the self-test computes with. */
-import { Format, Source, sourceBytes } from "../../assembly/layout.ts";
+import { CacheFormat, Format, Source, sourceBytes } from "../../assembly/layout.ts";
+import type { CacheDType, DType, KEPT as KEPT_DTYPES, MemoryDType } from "../base/dtype.ts";
 
 /** Formats of floats that packing reads. */
 export const STORED = [Format.F32, Format.Bf16, Format.F16] as const;
-/** Formats that it makes of them. */
-export const FORMATS = [...STORED, Format.Q8, Format.Q7, Format.Q4] as const;
+/** Formats that it makes of them, each a part of the test. */
+export const MATRICES: Readonly<Record<DType, Format>> = {
+  ...{ f32: Format.F32, bf16: Format.Bf16, f16: Format.F16 },
+  ...{ q8: Format.Q8, q7: Format.Q7, q4: Format.Q4 },
+};
+
+/** Formats of caches, each a part of the test. */
+export const CACHES: Readonly<Record<`cache ${CacheDType}`, CacheFormat>> = {
+  "cache f32": CacheFormat.F32,
+  "cache bf16": CacheFormat.Bf16,
+  "cache int8": CacheFormat.Int8,
+};
+
+/**
+ * What is tested on its own, as a model may not use it: formats of matrices and of caches, middle tokens. "common" is what
+ * every model uses.
+ */
+export type Part = "common" | MemoryDType | keyof typeof CACHES | "recall";
 
 /**
  * Every remainder that a kernel treats on its own, of widths (heads · headDim: 33, 38, 43, 48) and of heads; groups of query
@@ -24,6 +41,13 @@ export type Shape = (typeof SHAPES)[number];
  * small, and so small that the eps of a norm decides.
  */
 export function someNumbers() {
+  numbers ??= makeNumbers();
+  return numbers;
+}
+
+let numbers: ReturnType<typeof makeNumbers> | undefined;
+
+function makeNumbers() {
   const extremes = [0, -0, 65504, -65504, 6e-8, -6e-8, 1e-30, 90];
   let state = 1;
   const next = (): number => {
@@ -42,16 +66,21 @@ export interface Kept {
   readonly halves: readonly number[];
 }
 
-/** All of these formats. */
-export const KEPT: readonly Kept[] = [
-  { format: Format.Q8_0, source: Source.Q8_0, halves: [0] },
-  { format: Format.Q6_K, source: Source.Q6_K, halves: [208] },
-  { format: Format.Q5_0, source: Source.Q5_0, halves: [0] },
-  { format: Format.Q5_K, source: Source.Q5_K, halves: [0, 2] },
-  { format: Format.Q4_0, source: Source.Q4_0, halves: [0] },
-  { format: Format.Q4_K, source: Source.Q4_K, halves: [0, 2] },
-  { format: Format.Q2_K, source: Source.Q2_K, halves: [80, 82] },
-];
+/** All of these formats, each a part of the test. */
+export const KEPT: Readonly<Record<(typeof KEPT_DTYPES)[number], Kept>> = {
+  q8_0: { format: Format.Q8_0, source: Source.Q8_0, halves: [0] },
+  q6_k: { format: Format.Q6_K, source: Source.Q6_K, halves: [208] },
+  q5_0: { format: Format.Q5_0, source: Source.Q5_0, halves: [0] },
+  q5_k: { format: Format.Q5_K, source: Source.Q5_K, halves: [0, 2] },
+  q4_0: { format: Format.Q4_0, source: Source.Q4_0, halves: [0] },
+  q4_k: { format: Format.Q4_K, source: Source.Q4_K, halves: [0, 2] },
+  q2_k: { format: Format.Q2_K, source: Source.Q2_K, halves: [80, 82] },
+};
+
+/** The entry of a table by part that a part has, if any. */
+export function entryOf<T>(table: Readonly<Record<string, T>>, part: Part): T | undefined {
+  return table[part];
+}
 
 /** Blocks of bytes of all values; the f16 are finite. */
 export function someBlocks(count: number, { source, halves }: Kept): Uint8Array {

@@ -6,7 +6,6 @@ import {
   isQuantized,
   Size,
   SourceColumns,
-  Step,
   sourceColumns,
 } from "../../assembly/layout.ts";
 import {
@@ -24,17 +23,25 @@ import {
 } from "../../assembly/op.ts";
 import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { Arena } from "./arena.ts";
-import { bits, CACHE_FORMATS, cacheOf, type Fields, partBytes, recallBytes, recallOf } from "./selftest_caches.ts";
-import { FORMATS, KEPT, type Kept, SHAPES, type Shape, someBlocks, someNumbers } from "./selftest_inputs.ts";
-import { writeRow, writeSpan } from "./step.ts";
+import { bits, cacheOf, type Fields, partBytes, recallBytes, recallOf } from "./selftest_caches.ts";
+import {
+  CACHES,
+  entryOf,
+  KEPT,
+  type Kept,
+  MATRICES,
+  type Part,
+  SHAPES,
+  type Shape,
+  someBlocks,
+  someNumbers,
+} from "./selftest_inputs.ts";
+import { ROWS, RUN_ROWS } from "./selftest_step.ts";
 
-/** Four rows of one session, then one of another that has just begun. */
-const RUN_ROWS = [4, 1];
-const ROWS = 5;
 /** Rows of matrices that keep blocks: not whole panels, and one for each id of a token. */
 const KEPT_ROWS = 31;
 
-/** The records of the program, the addresses of what they read and write, and the step that they run on. */
+/** The records of a part, the addresses of what they read and write, and the step that they run on. */
 export class TestProgram {
   readonly view: DataView;
   readonly arena = new Arena(Size.ControlBytes);
@@ -52,33 +59,41 @@ export class TestProgram {
   readonly #numbers = someNumbers();
   readonly #turns: number;
   /** Where in a slot the next shape's middle keys and values are: behind all caches. */
-  #recalled = SHAPES.reduce((sum, shape) => sum + CACHE_FORMATS.length * 6 * partBytes(shape), 0);
+  #recalled: number;
   #first = 0;
 
-  constructor(memory: WebAssembly.Memory) {
+  constructor(memory: WebAssembly.Memory, part: Part) {
     this.#memory = memory;
     this.view = new DataView(memory.buffer);
     const { arena, view } = this;
     this.work = arena.take(Size.WorkBytes * 2);
     this.results = arena.take(4 * 2);
     this.slot = arena.take(0);
-    this.slotBytes = SHAPES.reduce((sum, shape) => sum + recallBytes(shape), this.#recalled);
+    const caches = part === "recall" ? Object.values(CACHES) : [entryOf(CACHES, part)];
+    const size = (bytes: (shape: Shape) => number) => SHAPES.reduce((sum, shape) => sum + bytes(shape), 0);
+    this.#recalled = caches[0] === undefined ? 0 : size((shape) => 6 * partBytes(shape));
+    this.slotBytes = this.#recalled + (part === "recall" ? size(recallBytes) : 0);
     this.floats((RUN_ROWS.length * this.slotBytes) / 4, "small");
     this.#turns = arena.take(8 * 32);
     for (let i = 0; i < 32; i++) view.setBigUint64(this.#turns + 8 * i, 0x9e3779b97f4a7c15n >> BigInt(2 * i), true);
     this.scratch = arena.take(Size.ScratchBytes * 2);
+    const [format, kept] = [entryOf(MATRICES, part), entryOf(KEPT, part)];
     let offset = 0;
-    for (const [number, shape] of SHAPES.entries()) {
+    for (const [number, shape] of kept ? [] : SHAPES.entries()) {
       const width = shape.heads * shape.headDim;
       const [x, source, weight] = [this.floats(ROWS * width), this.floats(width * width), this.floats(width)];
-      for (const format of FORMATS) this.#matmuls(shape, format, x, source, weight);
-      this.#norms(shape, x, source, weight);
       const less = this.floats(ROWS * width, "small");
-      this.#elementwise(width, x, less, source);
-      offset = this.#attentions(number, shape, less, offset);
+      const cache = caches[number % caches.length];
+      if (format !== undefined) this.#matmuls(shape, format, x, source, weight);
+      else if (cache !== undefined) {
+        this.#attentions(number, shape, cache, less, offset, part === "recall");
+        offset += 6 * partBytes(shape);
+      } else {
+        this.#norms(shape, x, source, weight);
+        this.#elementwise(width, x, less, source);
+      }
     }
-    const x = this.floats(ROWS * SourceColumns.SuperBlock);
-    for (const kept of KEPT) this.#kept(kept, x);
+    if (kept) this.#kept(kept, this.floats(ROWS * SourceColumns.SuperBlock));
     this.#record(Op.End, Span.All, {});
   }
 
@@ -187,47 +202,43 @@ export class TestProgram {
     this.#record(Op.Gather, Span.Logits, { [Gather.y]: this.#buffer(width), [Gather.x]: x, [Gather.dim]: width });
   }
 
-  /** Rotations, then attention over caches of every format; returns where the next shape's caches begin. */
-  #attentions(number: number, shape: Shape, less: number, offset: number): number {
+  /** Rotations, then attention over a cache at `offset` of a slot; `recalls`: also over middle tokens. */
+  #attentions(number: number, shape: Shape, format: CacheFormat, less: number, offset: number, recalls: boolean): void {
     const { heads, kvHeads, headDim } = shape;
     const [q, k] = [this.floats(ROWS * heads * headDim, "small"), this.floats(ROWS * kvHeads * headDim, "small")];
     const { qRotated, qFixed, kRotated } = this.#rotations(shape, q, k);
     const v = this.floats(ROWS * kvHeads * headDim, "small");
+    const scaleBytes = 4 * Math.ceil(headDim / Size.ScaleBlock);
+    const int8Bytes = ((headDim + 3) & ~3) + scaleBytes;
+    const headBytes = [4 * headDim, 2 * headDim, int8Bytes][format] as number;
+    /** Heads of every row in the format; with f32 those that are there. */
+    const cached = (x: number, count: number, y = this.#buffer(count * headDim)): number => {
+      if (format === CacheFormat.F32) return x;
+      const sizes = { [Cast.kvHeads]: count, [Cast.headDim]: headDim, [Cast.headBytes]: headBytes };
+      this.#all(Op.Cast, { [Cast.y]: y, [Cast.x]: x, [Cast.format]: format, ...sizes });
+      return y;
+    };
     const cacheHeads = Math.ceil((6 * partBytes(shape)) / (ROWS * 4 * headDim));
     const cacheSource = this.floats(ROWS * cacheHeads * headDim, "small");
-    for (const format of CACHE_FORMATS) {
-      const scaleBytes = 4 * Math.ceil(headDim / Size.ScaleBlock);
-      const int8Bytes = ((headDim + 3) & ~3) + scaleBytes;
-      const headBytes = [4 * headDim, 2 * headDim, int8Bytes][format] as number;
-      /** Heads of every row in the format; with f32 those that are there. */
-      const cached = (x: number, count: number, y = this.#buffer(count * headDim)): number => {
-        if (format === CacheFormat.F32) return x;
-        const sizes = { [Cast.kvHeads]: count, [Cast.headDim]: headDim, [Cast.headBytes]: headBytes };
-        this.#all(Op.Cast, { [Cast.y]: y, [Cast.x]: x, [Cast.format]: format, ...sizes });
-        return y;
-      };
-      cached(cacheSource, cacheHeads, this.slot + offset); // the other session's slot holds zeros
-      const attention = {
-        ...{ [Attention.q]: qRotated, [Attention.qFixed]: qFixed, [Attention.k]: cached(kRotated, kvHeads) },
-        ...{ [Attention.kUnrotated]: cached(k, kvHeads), [Attention.v]: cached(v, kvHeads) },
-        ...cacheOf(shape, format, headBytes, offset),
-        [Attention.scratch]: this.scratch,
-      };
-      for (const clamp of format === CacheFormat.F32 ? [Clamp.None, Clamp.Distance, Clamp.Sinks] : [Clamp.Distance]) {
-        // Every shape has half of the pairs, and every pair two shapes.
-        const slopes = (number + clamp + format) & 1 ? less : 0;
-        const softCap = number === 2 ? bits(0.5) : 0;
-        const rest = { [Attention.clamp]: clamp, [Attention.slopes]: slopes, [Attention.softCap]: softCap };
-        this.#all(Op.Attention, { [Attention.out]: this.#buffer(heads * headDim), ...attention, ...rest });
-      }
-      this.#all(Op.Store, attention);
-      if (format === CACHE_FORMATS[number % CACHE_FORMATS.length]) {
-        const slopes = number & 1 ? less : 0;
-        this.#recall(shape, { ...attention, [Attention.clamp]: Clamp.Distance, [Attention.slopes]: slopes });
-      }
-      offset += 6 * partBytes(shape);
+    for (const slot of RUN_ROWS.keys()) {
+      cached(cacheSource, cacheHeads, this.slot + slot * this.slotBytes + offset);
     }
-    return offset;
+    const attention = {
+      ...{ [Attention.q]: qRotated, [Attention.qFixed]: qFixed, [Attention.k]: cached(kRotated, kvHeads) },
+      ...{ [Attention.kUnrotated]: cached(k, kvHeads), [Attention.v]: cached(v, kvHeads) },
+      ...cacheOf(shape, format, headBytes, offset),
+      [Attention.scratch]: this.scratch,
+    };
+    for (const clamp of format === CacheFormat.F32 ? [Clamp.None, Clamp.Distance, Clamp.Sinks] : [Clamp.Distance]) {
+      // Every shape has half of the pairs, and every pair two shapes.
+      const slopes = (number + clamp + format) & 1 ? less : 0;
+      const softCap = number === 2 ? bits(0.5) : 0;
+      const rest = { [Attention.clamp]: clamp, [Attention.slopes]: slopes, [Attention.softCap]: softCap };
+      this.#all(Op.Attention, { [Attention.out]: this.#buffer(heads * headDim), ...attention, ...rest });
+    }
+    this.#all(Op.Store, attention);
+    const slopes = number & 1 ? less : 0;
+    if (recalls) this.#recall(shape, { ...attention, [Attention.clamp]: Clamp.Distance, [Attention.slopes]: slopes });
   }
 
   /** Middle keys and values stored, coded, looked for and attended to. */
@@ -272,28 +283,5 @@ export class TestProgram {
     const program = this.arena.take(this.words.length * Size.RecordBytes);
     new Uint32Array(this.#memory.buffer, program, this.words.length * (Size.RecordBytes / 4)).set(this.words.flat());
     return program;
-  }
-
-  /** Writes the step into the memory; returns its address. */
-  writeStep(): number {
-    const { view } = this;
-    const step = this.arena.take(Size.StepHeaderBytes + ROWS * Size.RowBytes + 8);
-    const index = step + Size.StepHeaderBytes + ROWS * Size.RowBytes;
-    writeSpan(view, step, Span.All, 0, ROWS);
-    writeSpan(view, step, Span.Logits, 0, 2);
-    view.setUint32(step + 4 * Step.gather, index, true);
-    view.setUint32(index, 1, true);
-    view.setUint32(index + 4, ROWS - 1, true);
-    let row = 0;
-    for (const [session, rows] of RUN_ROWS.entries()) {
-      for (let i = 0; i < rows; i++, row++) {
-        // 92 tokens before the first session's first row, so that its last one fills a block; 4 before the other's.
-        const origin = 2n ** 53n - 200n + 7n * BigInt(session);
-        const position = origin + BigInt(i) + (session ? 4n : 92n);
-        const run = { slot: this.slot + session * this.slotBytes, runStart: row - i, runRows: rows };
-        writeRow(view, step, row, { token: row * 7 + 2, ...run, origin, position, skipsRecall: false, begin: 0n });
-      }
-    }
-    return step;
   }
 }

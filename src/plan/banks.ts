@@ -1,40 +1,46 @@
 import { ModelError, mismatch } from "../base/errors.ts";
-import { Arena } from "../machine/arena.ts";
+import type { BankPlan } from "../machine/bank.ts";
 import { weightNames } from "../models/program.ts";
-import { placeFinalNorm } from "./final_norm.ts";
-import { programBytes, recordsOf } from "./link.ts";
-import { type Draft, placeBank, type Unit } from "./place.ts";
+import type { Draft, Unit } from "./place.ts";
 
 /** Banks should be few: engines slow down with many memories. */
 const MOST_BANKS = 8;
 
+/** Units of one bank, linked. */
+export interface LinkedUnits {
+  readonly units: readonly Unit[];
+  readonly bank: Pick<BankPlan, "initialBytes">;
+}
+
 /**
- * The units of every bank: as many layers in each as fit, in order. A head that shares its matrix with the embedding is
- * in the first bank with it, so that the matrix is kept once.
+ * The banks: as many layers in each as fit, in order, by trial. A head that shares its matrix with the embedding is in the
+ * first bank with it, so that the matrix is kept once.
  */
-export function assignBanks(draft: Draft, units: readonly Unit[], bankBytes: number): Unit[][] {
+export function assignBanks<T extends LinkedUnits>(
+  draft: Draft,
+  units: readonly Unit[],
+  bankBytes: number,
+  link: (bank: number, units: readonly Unit[]) => T,
+): T[] {
   const head = units.at(-1) as Unit;
   const shared = keysOf(draft, head).some((key) => keysOf(draft, units[0] as Unit).includes(key));
   const home = shared ? [head] : [];
   const others = shared ? units.slice(0, -1) : units;
-  const banks: Unit[][] = [];
+  const banks: T[] = [];
   for (let first = 0; first < others.length; ) {
     const bank = (count: number) => [...others.slice(first, first + count), ...(first === 0 ? home : [])];
-    const count = most(others.length - first, (count) => bankSize(draft, bank(count)) <= bankBytes);
-    if (count === 0 || banks.length === MOST_BANKS) throw tooLarge(draft, bankBytes);
-    banks.push(bank(count));
+    let largest: T | undefined;
+    const count = most(others.length - first, (count) => {
+      const linked = link(banks.length, bank(count));
+      if (linked.bank.initialBytes > bankBytes) return false;
+      largest = linked;
+      return true;
+    });
+    if (!largest || banks.length === MOST_BANKS) throw tooLarge(draft, bankBytes);
+    banks.push(largest);
     first += count;
   }
   return banks;
-}
-
-/** Bytes of a bank with one session, by a dry run of its placement. */
-function bankSize(draft: Draft, units: readonly Unit[]): number {
-  const placement = placeBank(draft, 0, units);
-  const arena = new Arena(placement.end);
-  for (const { records } of recordsOf(draft, placement, units)) arena.take(programBytes(records.length));
-  placeFinalNorm(draft, placement, 0, units, arena);
-  return initialBytes(placement, arena.end);
 }
 
 /** What a bank needs while weights are read, and then with one session; `slots` is where the session slots start. */

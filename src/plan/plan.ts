@@ -5,7 +5,7 @@ import type { BankPlan } from "../machine/bank.ts";
 import type { MachinePlan, Segment } from "../machine/machine.ts";
 import { HIDDEN, LOGITS } from "../models/buffers.ts";
 import { attentionOf, type Program, windowsOf } from "../models/program.ts";
-import { assignBanks, initialBytes } from "./banks.ts";
+import { assignBanks, initialBytes, type LinkedUnits } from "./banks.ts";
 import { type CacheLayout, cacheLayout, NO_CACHE } from "./cache.ts";
 import { type KeptVector, type PlacedFinalNorm, placeFinalNorm } from "./final_norm.ts";
 import { type Folding, foldings } from "./fold.ts";
@@ -101,9 +101,8 @@ export function plan(
 ): Plan {
   const draft = draftOf(program, resolved, policy, options);
   const units = unitsOf(draft.program);
-  const banks = assignBanks(draft, units, options.bankBytes);
-  const linked = banks.map((mine, bank) => linkBank(draft, bank, mine, options));
-  const bankOf = (number: number) => banks.findIndex((mine) => mine.some((unit) => unit.number === number));
+  const linked = assignBanks(draft, units, options.bankBytes, (bank, mine) => linkBank(draft, bank, mine, options));
+  const bankOf = (number: number) => linked.findIndex(({ units }) => units.some((unit) => unit.number === number));
   const stretches = linked.flatMap(({ stretches }) => stretches).sort((a, b) => a.first - b.first);
   const head = bankOf(program.layers.length + 1);
   const finalNorm = linked[head]?.finalNorm as PlacedFinalNorm;
@@ -175,7 +174,7 @@ function draftOf(
   return { program, resolved, layers, widths, ...options };
 }
 
-interface LinkedBank {
+interface LinkedBank extends LinkedUnits {
   readonly placement: Placement;
   readonly bank: BankPlan;
   readonly constants: readonly Constant[];
@@ -201,6 +200,7 @@ function linkBank(draft: Draft, bank: number, units: readonly Unit[], options: P
   // With all sessions, as far as a memory can hold them.
   const maximumBytes = Math.max(initial, Math.min(options.bankBytes, all));
   return {
+    units,
     placement,
     stretches,
     finalNorm,

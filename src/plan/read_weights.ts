@@ -102,8 +102,11 @@ function createMachine(kernels: Kernels, plan: Plan, threads: number | undefined
 
 /** Where a weight starts in its file. */
 function firstByte(placed: ResolvedWeight): number {
-  const [first = 0] = storedRows(placed.weight, placed.tensor).stored;
-  return placed.tensor.begin + first * storedRowBytes(placed);
+  const { weight, tensor } = placed;
+  const first = tensor.rows
+    ? (storedRows(weight, tensor).stored[0] as number)
+    : Math.min(...weight.rows.map(({ first }) => first));
+  return tensor.begin + first * storedRowBytes(placed);
 }
 
 /** Bytes of a weight in the file. */

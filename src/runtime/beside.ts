@@ -10,7 +10,10 @@ declare const __filename: string | undefined;
 /** The URL of this file, or of the bundle that contains it. Written so that bundlers do not recognise it as one. */
 const HERE: string = import.meta.url ?? pathToFileURL(typeof __filename === "string" ? __filename : "a bundle").href;
 
-/** A worker's code, relative to this file. */
+/**
+ * A worker's code, relative to this file. By way of its room, "../machine/…", so that the address is the same from the
+ * bundle of the command line (scripts/build.ts).
+ */
 export function codeAt(path: string): URL {
   return new URL(path, HERE);
 }

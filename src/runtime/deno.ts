@@ -7,7 +7,7 @@ import type { EngineThread } from "./types.ts";
 /** Deno. Its Web Workers have no event for their end, those of node:worker_threads do. */
 export const deno = host({
   name: `deno ${(globalThis as unknown as { Deno: { version: { deno: string } } }).Deno.version.deno}`,
-  startThread: () => punctual(thread(codeAt("./deno_thread.ts"))),
+  startThread: () => punctual(thread(codeAt("../runtime/deno_thread.ts"))),
   startEngine: engineThread,
 });
 

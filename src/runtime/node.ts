@@ -6,7 +6,7 @@ import type { EngineThread } from "./types.ts";
 /** Node. */
 export const node = host({
   name: `node ${process.versions.node}`,
-  startThread: () => thread(codeAt("./node_thread.ts")),
+  startThread: () => thread(codeAt("../runtime/node_thread.ts")),
   startEngine: engineThread,
 });
 

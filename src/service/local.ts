@@ -9,7 +9,7 @@ import { dtypesOf, readSnapshot, writeSnapshot } from "../engine/snapshot.ts";
 import type { TextState } from "../engine/state.ts";
 import { hiddenSize } from "../models/program.ts";
 import { embedAll } from "./embedding.ts";
-import { Grammars } from "./grammars.ts";
+import type { Grammars } from "./grammars.ts";
 import type {
   ChosenToken,
   EmbedOptions,
@@ -27,7 +27,8 @@ export class LocalService implements EngineService {
   readonly #sessions = new Set<number>();
   /** End the waiting for a slot. No AbortController: in workerd, one of another request may not be touched. */
   readonly #leaves = new Set<(reason: unknown) => void>();
-  readonly #grammars: Grammars;
+  readonly #tokens: (() => StringTable) | undefined;
+  #grammars: Grammars | undefined;
   #closed: OptionError | undefined;
   #engine: Engine | undefined;
   #threads: number;
@@ -35,7 +36,7 @@ export class LocalService implements EngineService {
   /** @param tokens the bytes of every token by id, for what asks for a format */
   constructor(engine: Engine, tokens?: () => StringTable) {
     this.facts = factsOf(engine);
-    this.#grammars = new Grammars(tokens);
+    this.#tokens = tokens;
     this.#engine = engine;
     this.#threads = engine.threads;
   }
@@ -109,8 +110,15 @@ export class LocalService implements EngineService {
 
   async begin(id: number, seed: number | undefined, choosing: Choosing): Promise<void> {
     const { responseFormat, stopTokens } = choosing;
-    const grammar = responseFormat && this.#grammars.of(responseFormat, stopTokens);
+    const grammar = responseFormat && (await this.#formats()).of(responseFormat, stopTokens);
     this.#open.begin(id, seed, choosing, grammar);
+  }
+
+  /** Most texts have no format: what compiles one is imported with the first that has. */
+  async #formats(): Promise<Grammars> {
+    const { Grammars } = await import("./grammars.ts");
+    this.#grammars ??= new Grammars(this.#tokens);
+    return this.#grammars;
   }
 
   async append(id: number, tokens: readonly number[], signal?: AbortSignal, how?: Appending): Promise<void> {

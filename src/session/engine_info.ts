@@ -1,14 +1,8 @@
 import { Size } from "../../assembly/layout.ts";
 import { LambentError, mismatch, OptionError } from "../base/errors.ts";
 import { isOf, messageOf } from "../base/realm.ts";
-import {
-  BUILDS,
-  type Build,
-  type KernelCode,
-  type KernelSource,
-  type Kernels,
-  loadKernels,
-} from "../machine/kernels.ts";
+import { BUILDS, type Build, type KernelCode, KernelLoader, type Kernels } from "../machine/kernels.ts";
+import type { Part } from "../machine/selftest_inputs.ts";
 import { currentRuntime } from "../runtime/index.ts";
 import type { Runtime } from "../runtime/types.ts";
 
@@ -33,47 +27,41 @@ export interface EngineOptions {
 /** The most threads by default: more are rarely all idle. */
 const DEFAULT_THREADS = 16;
 
-type Compiled = Map<string, Promise<Kernels>>;
-
 /** By location; undefined: beside the code. */
-const places = new Map<string | undefined, Compiled>();
-const given = new WeakMap<object, Compiled>();
+const places = new Map<string | undefined, KernelLoader>();
+const given = new WeakMap<object, KernelLoader>();
 
-/** A source of kernels, and what was compiled from it. */
-function kernelsOf({ kernels }: EngineOptions, runtime: Runtime): { source: KernelSource; compiled: Compiled } {
+/** What was compiled from the source that these options name; those with shared memory have one pool for all models. */
+function loaderOf({ kernels }: EngineOptions, runtime: Runtime): KernelLoader {
   if (kernels === undefined || typeof kernels === "string" || isOf("URL", kernels)) {
     const folder = kernels && `${kernels}`;
-    const compiled = places.get(folder) ?? new Map();
-    places.set(folder, compiled);
-    return { source: (build) => runtime.kernels(build, folder), compiled };
+    const loader =
+      places.get(folder) ?? new KernelLoader((build) => runtime.kernels(build, folder), runtime.startThread);
+    places.set(folder, loader);
+    return loader;
   }
   const builds: Partial<Record<string, KernelCode>> = Object(kernels);
   const names = Object.keys(builds);
   if (names.length === 0 || names.some((name) => !BUILDS.includes(name as Build)))
     throw new OptionError(mismatch("kernels", `a folder, or one or more of ${BUILDS.join(", ")}`, kernels));
-  const compiled = given.get(builds) ?? new Map();
-  given.set(builds, compiled);
-  return { source: async (build) => builds[build], compiled };
+  const loader = given.get(builds) ?? new KernelLoader(async (build) => builds[build], runtime.startThread);
+  given.set(builds, loader);
+  return loader;
 }
 
-/**
- * The kernels of this process, compiled and tested once; those with shared memory have one thread pool for all models.
- */
-function processKernels(runtime: Runtime, memory: "single" | "shared", options: EngineOptions): Promise<Kernels> {
+/** The kernels of this process, compiled and tested once. */
+async function processKernels(
+  runtime: Runtime,
+  memory: "single" | "shared",
+  options: EngineOptions,
+  parts: readonly Part[] | undefined,
+): Promise<Kernels> {
   const { simd } = options;
   const builds = BUILDS.filter(
     (build) => build.startsWith(memory) && (simd === undefined || build === `${memory}-${simd}`),
   );
   if (builds.length === 0) throw new OptionError(mismatch("simd", "relaxed or plain", simd));
-  const { source, compiled } = kernelsOf(options, runtime);
-  const key = builds.join();
-  let promise = compiled.get(key);
-  if (!promise) {
-    promise = loadKernels(source, builds, runtime.startThread);
-    promise.catch(() => compiled.delete(key));
-    compiled.set(key, promise);
-  }
-  return promise;
+  return loaderOf(options, runtime).load(builds, parts);
 }
 
 /** The option `kernels` in a form that a worker of this thread can use. */
@@ -89,12 +77,13 @@ export function threadsOf(options: EngineOptions, runtime: Runtime): number {
 }
 
 /**
- * Kernels for the number of threads in the options; for one thread if there can be no more, with the reason in
- * `single`.
+ * Kernels for the number of threads in the options, of which these parts are tested, by default all; for one thread if
+ * there can be no more, with the reason in `single`.
  */
 export async function chooseKernels(
   options: EngineOptions,
   runtime: Runtime,
+  parts?: readonly Part[],
 ): Promise<{ kernels: Kernels; threads: number; single?: string | undefined }> {
   const threads = threadsOf(options, runtime);
   const { worker = runtime.worker } = options;
@@ -102,13 +91,13 @@ export async function chooseKernels(
   let single = waits ? runtime.single : "a page's own thread may not wait for others";
   if (threads > 1 && runtime.startThread && waits) {
     try {
-      return { kernels: await processKernels(runtime, "shared", options), threads };
+      return { kernels: await processKernels(runtime, "shared", options, parts), threads };
     } catch (error) {
       if (!(error instanceof LambentError) || error instanceof OptionError) throw error;
       single = error.message;
     }
   }
-  return { kernels: await processKernels(runtime, "single", options), threads, single };
+  return { kernels: await processKernels(runtime, "single", options, parts), threads, single };
 }
 
 /** What computes, and why. */

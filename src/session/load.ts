@@ -3,15 +3,14 @@ import { isOf } from "../base/realm.ts";
 import { type Files, withFile } from "../base/source.ts";
 import { abortable } from "../base/tick.ts";
 import { Engine, type LoadingOptions } from "../engine/engine.ts";
-import { ADAPTER_FILES, openAdapter, withAdapters } from "../formats/adapter.ts";
 import type { Adapter, Checkpoint } from "../formats/checkpoint.ts";
 import { openCheckpoint } from "../formats/open.ts";
 import { readBandwidth } from "../machine/roofline.ts";
+import { kernelParts } from "../plan/kernel_parts.ts";
 import { type Planned, planCheckpoint } from "../plan/plan_checkpoint.ts";
 import { currentRuntime } from "../runtime/index.ts";
 import type { Runtime } from "../runtime/types.ts";
 import { LocalService } from "../service/local.ts";
-import { RemoteService } from "../service/remote.ts";
 import type { EngineService } from "../service/types.ts";
 import { tokenTable } from "../tokenizer/token_table.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -20,7 +19,9 @@ import { chooseKernels, type EngineOptions, locateKernels, threadsOf } from "./e
 import { type TokenizerFiles, tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
 
 /** How a model is found, planned and computed; docs/OPTIONS.md describes every option. */
-export interface LoadOptions extends EngineOptions, Omit<LoadingOptions, "onProgress" | "availableMemory" | "threads"> {
+export interface LoadOptions
+  extends EngineOptions,
+    Omit<LoadingOptions, "onProgress" | "availableMemory" | "threads" | "planned"> {
   /** Branch, tag or commit of a model on the hub; "main" by default. */
   readonly revision?: string | undefined;
   /** The GGUF file, the first of a split set, in the directory, the repository or the files. */
@@ -123,6 +124,7 @@ async function openAll(where: Where, options: LoadOptions, runtime: Runtime): Pr
   const lora = adaptersOf(options);
   const checkpoint = await openCheckpoint(await findModel(where, options, runtime));
   if (lora.length === 0) return checkpoint;
+  const { ADAPTER_FILES, openAdapter, withAdapters } = await import("../formats/adapter.ts");
   const adapters: Adapter[] = [];
   try {
     for (const [i, { path, scale = 1 }] of lora.entries()) {
@@ -149,7 +151,7 @@ const engines = new Map<string, WeakRef<Engine>>();
  */
 export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
   const { onProgress, signal, threads: _, kernels: __, lora = [], ...rest } = options;
-  const { kernels, threads } = await chooseKernels(options, runtime);
+  const { kernels, threads } = await chooseKernels(options, runtime, []);
   signal?.throwIfAborted();
   for (const [key, engine] of engines) if (!engine.deref()) engines.delete(key);
   const { version, config } = checkpoint;
@@ -164,9 +166,11 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
   ]);
   const shared = version === undefined ? undefined : engines.get(key)?.deref();
   if (shared) return shared;
-  const engine = await Engine.load(checkpoint, kernels, {
-    ...rest,
-    ...{ signal, threads, availableMemory: runtime.availableMemory() },
+  const common = async () => (await chooseKernels(options, runtime, ["common"])).kernels;
+  const planned = await planCheckpoint(checkpoint, common, rest);
+  const tested = await chooseKernels(options, runtime, kernelParts(planned.plan));
+  const engine = await Engine.load(checkpoint, tested.kernels, {
+    ...{ planned, signal, threads: tested.threads, availableMemory: runtime.availableMemory() },
     onProgress: (loaded, total) => onProgress?.({ stage: "read", loaded, total }),
   });
   if (version !== undefined) engines.set(key, new WeakRef(engine));
@@ -190,7 +194,7 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
     async (checkpoint) => {
       const files = await tokenizerFiles(checkpoint);
       // Before the weights, so that a faulty one is reported early.
-      const tokenizer = tokenizerOf(files);
+      const tokenizer = await tokenizerOf(files);
       const service = new LocalService(await loadEngine(checkpoint, runtime, options), () => tokenTable(tokenizer));
       const { config, generationConfig } = checkpoint;
       return { loaded: { runtime: runtime.name, config, generationConfig, service, tokenizer }, files };
@@ -210,6 +214,7 @@ export async function loadRemotely(where: Where, options: LoadOptions, runtime: 
   });
   const scales = lora.map(({ scale }) => scale);
   const onTell = (progress: LoadProgress) => onProgress?.(progress);
+  const { RemoteService } = await import("../service/remote.ts");
   const loaded = await RemoteService.load<RemoteRest>(
     runtime.startEngine(),
     places,
@@ -218,7 +223,7 @@ export async function loadRemotely(where: Where, options: LoadOptions, runtime: 
   );
   const { files, ...more } = loaded.rest;
   try {
-    return { ...more, service: loaded.service, tokenizer: tokenizerOf(files) };
+    return { ...more, service: loaded.service, tokenizer: await tokenizerOf(files) };
   } catch (error) {
     loaded.service.close();
     throw error;

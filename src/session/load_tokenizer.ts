@@ -3,10 +3,8 @@ import type { Checkpoint } from "../formats/checkpoint.ts";
 import { decodeUtf8, isRecord, parseObject } from "../formats/json.ts";
 import { AbsentTokenizer, ONLY_IDS, TOKENIZER_FILES } from "../tokenizer/absent.ts";
 import { withOlderFiles } from "../tokenizer/config.ts";
-import { type Converted, fromSentencePiece, fromVocabulary } from "../tokenizer/convert.ts";
-import { fromGguf } from "../tokenizer/gguf.ts";
+import type { Converted } from "../tokenizer/convert.ts";
 import { readTokenizerJson } from "../tokenizer/read_json.ts";
-import { readSentencePiece } from "../tokenizer/sentencepiece.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** The files of a tokenizer, in a form that can be sent to another thread. */
@@ -62,13 +60,13 @@ function suffices({ bytes, gguf }: TokenizerFiles): boolean {
 }
 
 /** The tokenizer made from these files; an AbsentTokenizer if there is none among them. */
-export function tokenizerOf(files: TokenizerFiles): Tokenizer {
+export async function tokenizerOf(files: TokenizerFiles): Promise<Tokenizer> {
   const { name, bytes, vocabSize, gguf } = files;
   if (!suffices(files)) {
     return new AbsentTokenizer(name, Number.isInteger(vocabSize) && Number(vocabSize) > 0 ? Number(vocabSize) : 1);
   }
   if (gguf) {
-    const { json, config } = fromGguf(gguf, name);
+    const { json, config } = (await import("../tokenizer/gguf.ts")).fromGguf(gguf, name);
     return new Tokenizer(json, config, name);
   }
   const text = (file: string) => {
@@ -95,15 +93,22 @@ export function tokenizerOf(files: TokenizerFiles): Tokenizer {
   const settings = chatTemplate === undefined ? { ...config, chat_template } : config;
   if (json) return new Tokenizer(json, settings, `${name}/tokenizer.json`, { chatTemplate });
   const source = bytes.has("tokenizer.model") ? "tokenizer.model" : "vocab.json";
-  const converted = convert(files, settings, object("vocab.json") ?? {}, text("merges.txt") ?? "");
+  const converted = await convert(files, settings, object("vocab.json") ?? {}, text("merges.txt") ?? "");
   return new Tokenizer(converted.json, converted.config, `${name}/${source}`, { chatTemplate });
 }
 
-function convert(files: TokenizerFiles, config: Record<string, unknown>, vocab: object, merges: string): Converted {
+async function convert(
+  files: TokenizerFiles,
+  config: Record<string, unknown>,
+  vocab: object,
+  merges: string,
+): Promise<Converted> {
   const { name, bytes, modelType, tokenizerClass } = files;
   const naming = { modelType, tokenizerClass: config.tokenizer_class ?? tokenizerClass };
   const model = bytes.get("tokenizer.model");
+  const { fromSentencePiece, fromVocabulary } = await import("../tokenizer/convert.ts");
   if (!model) return fromVocabulary({ ...vocab }, merges, config, naming, name);
+  const { readSentencePiece } = await import("../tokenizer/sentencepiece.ts");
   return fromSentencePiece(readSentencePiece(model, `${name}/tokenizer.model`), config, naming, name);
 }
 

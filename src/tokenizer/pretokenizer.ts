@@ -1,7 +1,7 @@
 import { bytesToChars } from "./bytelevel.ts";
 import type { Field } from "./field.ts";
 import { compilePattern, escapeRegExp } from "./pattern.ts";
-import { numeric, punctuation, unicode, WORD } from "./unicode.ts";
+import { byText, numeric, punctuation, unicode, WORD } from "./unicode.ts";
 
 /** Splits normalized text into the pieces that merges do not cross. `first`: the piece starts the whole text. */
 export type PreTokenizer = (text: string, first: boolean) => string[];
@@ -37,10 +37,10 @@ export function compilePreTokenizer(field: Field): PreTokenizer {
     }
     case "ByteLevel": {
       const prefix = field.get("add_prefix_space").flag(true);
-      const words = field.get("use_regex").flag(true) ? unicode(GPT2_WORDS) : undefined;
+      const words = field.get("use_regex").flag(true) ? byText(GPT2_WORDS, () => unicode(GPT2_WORDS)) : undefined;
       return (text) => {
         const spaced = prefix && !text.startsWith(" ") ? ` ${text}` : text;
-        return (words ? split(spaced, words, "Isolated", false) : [spaced]).map(bytesToChars);
+        return (words ? split(spaced, words(spaced), "Isolated", false) : [spaced]).map(bytesToChars);
       };
     }
     case "Split": {
@@ -51,8 +51,8 @@ export function compilePreTokenizer(field: Field): PreTokenizer {
     }
     case "Digits": {
       const behavior = field.get("individual_digits").flag(false) ? "Isolated" : "Contiguous";
-      const digits = numeric();
-      return (text) => split(text, digits, behavior, false);
+      const digits = byText("[0-9]", numeric);
+      return (text) => split(text, digits(text), behavior, false);
     }
     case "Punctuation": {
       const behavior = field.get("behavior");

@@ -119,6 +119,21 @@ export function writeOut(source: string): string {
   });
 }
 
+const ASCII = /^[\0-\x7f]*$/;
+
+/**
+ * A regular expression that is the same for a text of ASCII alone in the host's own classes, `plain`, of which all hosts
+ * know the same, and otherwise `exact`, which takes long to make: it has tens of kB.
+ */
+export function byText(plain: string, exact: () => RegExp): (text: string) => RegExp {
+  let ascii: RegExp | undefined;
+  let whole: RegExp | undefined;
+  return (text) => {
+    if (!ASCII.test(text)) return (whole ??= exact());
+    return (ascii ??= new RegExp(plain, "gu"));
+  };
+}
+
 /** The same as a regular expression. */
 export const unicode = (source: string, flags = "gu") => new RegExp(writeOut(source), flags);
 

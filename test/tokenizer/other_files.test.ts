@@ -39,11 +39,11 @@ async function refusal(files: Record<string, Content>, config?: object): Promise
 }
 
 describe("as transformers reads them", () => {
-  test.each(Object.keys(cases))("%s", (name) => {
+  test.each(Object.keys(cases))("%s", async (name) => {
     const { config, files, rows } = cases[name] as Golden["cases"][string];
     const bytes = new Map(Object.entries(files).map(([file, content]) => [file, bytesOf(content)]));
     expect(rows.length).toBe(strings.length);
-    expect(differences(name, config, bytes, strings, rows as Row[])).toEqual([]);
+    expect(await differences(name, config, bytes, strings, rows as Row[])).toEqual([]);
   });
 });
 
@@ -91,7 +91,7 @@ describe("tokenizer.model", () => {
     expect(await refusal({ "tokenizer.model": text })).toContain(`dir/tokenizer.model: ${message}`); // biome-ignore format: one line each
   });
 
-  test("damaged bytes give a tokenizer or an error that names the file", () => {
+  test("damaged bytes give a tokenizer or an error that names the file", async () => {
     const whole = bytesOf(Object.values(cases)[0]?.files["tokenizer.model"] as number);
     let state = 7;
     const random = (n: number) => {
@@ -106,7 +106,7 @@ describe("tokenizer.model", () => {
       if (run % 3 === 1) bytes.fill(random(256), random(200), 200 + random(200));
       try {
         const files = { name: "dir", bytes: new Map([["tokenizer.model", bytes]]), vocabSize: 500 };
-        const tokenizer = tokenizerOf({ ...files, modelType: "mistral", tokenizerClass: undefined });
+        const tokenizer = await tokenizerOf({ ...files, modelType: "mistral", tokenizerClass: undefined });
         tokenizer.decode(tokenizer.encode("Once upon a time, é 😀"));
       } catch (error) {
         refused++;
@@ -235,7 +235,7 @@ describe("older settings files beside tokenizer.json", () => {
       },
     });
     asked.length = 0;
-    const tokenizer = tokenizerOf(await tokenizerFiles(checkpoint));
+    const tokenizer = await tokenizerOf(await tokenizerFiles(checkpoint));
     expect(asked).toEqual(["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json"]);
     expect([tokenizer.bosToken, tokenizer.id("<tool>")]).toEqual([known, undefined]);
     await checkpoint.close();

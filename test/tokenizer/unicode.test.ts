@@ -19,6 +19,15 @@ const cutOff = (json: unknown) => {
 const split = (source: string, text: string) =>
   cut({ type: "Split", pattern: { Regex: source }, behavior: "Isolated", invert: false })(text, true);
 
+test("ASCII's characters are to the host what they are in the reference, so that its own classes serve", () => {
+  for (let code = 0; code < 128; code++) {
+    const character = String.fromCharCode(code);
+    for (const name of ["L", "N", "White_Space"]) {
+      expect(pattern(`^\\p{${name}}$`).test(character)).toBe(new RegExp(`^\\p{${name}}$`, "u").test(character));
+    }
+  }
+});
+
 describe("every code point is as in the reference", () => {
   test.each(Object.entries(golden.properties))("\\p{%s}", (name, digest) => {
     const set = pattern(`^\\p{${name}}$`);

@@ -101,15 +101,15 @@ export function hardStrings(count: number): string[] {
 }
 
 /** What differs from transformers, by string. */
-export function differences(
+export async function differences(
   name: string,
   config: Record<string, unknown>,
   bytes: ReadonlyMap<string, Uint8Array>,
   strings: readonly string[],
   rows: readonly Row[],
-): string[] {
+): Promise<string[]> {
   const { model_type: modelType, tokenizer_class: tokenizerClass, vocab_size: vocabSize } = config;
-  const tokenizer = tokenizerOf({ name, bytes, modelType, tokenizerClass, vocabSize });
+  const tokenizer = await tokenizerOf({ name, bytes, modelType, tokenizerClass, vocabSize });
   return rows.flatMap((row, i) => {
     const text = strings[i] as string;
     const ids = tokenizer.encode(text);
@@ -139,7 +139,7 @@ async function main(): Promise<void> {
       const folder = join(out, name);
       const read = (file: string) => JSON.parse(readFileSync(join(folder, file), "utf8"));
       const [config, rows, files] = [read("config.json"), read("expected.json") as Row[], folderFiles(folder)];
-      const found = differences(name, config, files, strings, rows);
+      const found = await differences(name, config, files, strings, rows);
       wrong += found.length;
       console.log(`${name}: ${rows.length} strings, ${found.length} differ`);
       for (const line of found.slice(0, 2)) console.log(`  ${line}`);
