@@ -77,7 +77,7 @@ export function keysLine(keys: FoundKeys, { nGlobal, nLocal, limit }: Policy): s
     ? `pinned ones as at distance ${limit} to ${keys.pinnedDifference.toExponential(1)}, of the `
     : "";
   const local = `local ones as at their own to ${keys.localDifference.toExponential(1)}`;
-  return `\nΛ, measured: query ${keys.position} meets ${found}; logits of the ${pinned}${local} (of the largest)\n`;
+  return `\nΛ in the first layer, measured: query ${keys.position} meets ${found}; logits of the ${pinned}${local} (of the largest)\n`;
 }
 
 /** One line: which of the paper's factors show, and whether Λ does what it says. */

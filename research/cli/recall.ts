@@ -27,7 +27,7 @@ const DEFAULT_RECALL = 4;
 
 interface RecallFlags extends EvalFlags {
   readonly length?: number;
-  readonly gates: readonly (number | undefined)[];
+  readonly gates?: readonly (number | undefined)[];
   readonly full?: boolean;
 }
 
@@ -42,7 +42,7 @@ export function addRecall(evaluation: Command, signal: AbortSignal): void {
   evalOptions(evaluation.command(NAME), NAME)
     .description("what is found of a text beyond the window, and what looking for it costs ordinary text")
     .option("--length <n>", "tokens of the text that is read first (default: 8 times n-local)", whole(1))
-    .option("--gates <list>", "gates to compare, none: any weight", gates, [undefined])
+    .option("--gates <list>", "gates to compare, none: any weight (default: none)", gates)
     .option("--full", "also under full attention, as far as memory has room for it")
     .addHelpText(
       "after",
@@ -64,6 +64,7 @@ async function recall(flags: RecallFlags, signal: AbortSignal): Promise<void> {
     const length = flags.length ?? 8 * window;
     if (length < leastLength(window))
       throw new OptionError(mismatch("length", `at least ${leastLength(window)}, for n-local ${window}`, length));
+    if (flags.recall === 0) throw new OptionError(mismatch("recall", "1 or more tokens", 0));
     const ways = waysOf(flags, subject, length);
     const parameters = {
       ...{ model: subject.name, length, window, seed: flags.seed },
@@ -99,11 +100,15 @@ function waysOf(flags: RecallFlags, subject: Subject, length: number): Way[] {
     const all = { attention: "lambda", maxSessions: 2, ...options } as const;
     return { name, options: all, policy: subject.plan(all).plan.policy };
   };
-  const looks = { recall: flags.recall ?? DEFAULT_RECALL, recallTokens: length, recallQueries: "all" } as const;
+  const looks = {
+    recall: flags.recall ?? DEFAULT_RECALL,
+    recallTokens: flags.recallTokens ?? length,
+    recallQueries: "all",
+  } as const;
   const maxPositions = length + NEXT + 1;
   return [
     way("Λ", { recall: 0 }),
-    ...flags.gates.map((recallGate) => way(`gate ${recallGate ?? "none"}`, { ...looks, recallGate })),
+    ...(flags.gates ?? [undefined]).map((recallGate) => way(`gate ${recallGate ?? "none"}`, { ...looks, recallGate })),
     ...(flags.full ? [way("full", { attention: "full", recall: 0, maxPositions })] : []),
   ];
 }
@@ -164,7 +169,7 @@ class Asked {
 
 /** Powers of two separated by commas, and none. */
 function gates(text: string): (number | undefined)[] {
-  const all = text.split(",").map((part) => (part.trim() === "none" ? undefined : Number(part)));
+  const all = text.split(",").map((part) => (part.trim() === "none" ? undefined : Number(part.trim() || Number.NaN)));
   if (all.every((gate, i) => (gate === undefined || Number.isFinite(gate)) && all.indexOf(gate) === i)) return all;
   throw new InvalidArgumentError(`expected different numbers, or none, separated by commas, found ${text}`);
 }

@@ -22,7 +22,7 @@ const FAILS = 1.02;
 /** Every claim about one model. */
 export function claimsOf(found: Evaluations): Claim[] {
   return [
-    keys(found),
+    ...keys(found),
     ...ends(found),
     ...ablations(found),
     ...factors(found),
@@ -34,15 +34,19 @@ export function claimsOf(found: Evaluations): Claim[] {
 
 type Found = Omit<Claim, "model" | "essential"> & { readonly essential?: boolean };
 
-function keys({ diagnose: { keys } }: Evaluations): Found {
-  return {
-    where: "Fig. 2",
-    paper:
-      "a far query attends to the first nGlobal tokens at the distance ceiling and to the last nLocal at their own distance",
-    found: `${keys.attended} keys; pinned logits as at the ceiling to ${keys.pinnedDifference.toExponential(0)} of the largest`,
-    agrees: keys.holds,
-    essential: true,
-  };
+/** What a query attends to, if the first layer follows the policy: only its keys can be told from each other. */
+function keys({ diagnose: { keys, policies } }: Evaluations): Found[] {
+  if (policies.some(({ layers }) => layers.at(-1)?.layer === "global")) return [];
+  return [
+    {
+      where: "Fig. 2",
+      paper:
+        "a far query attends to the first nGlobal tokens at the distance ceiling and to the last nLocal at their own distance",
+      found: `${keys.attended} keys; pinned logits as at the ceiling to ${keys.pinnedDifference.toExponential(0)} of the largest`,
+      agrees: keys.holds,
+      essential: true,
+    },
+  ];
 }
 
 function ends(found: Evaluations): Found[] {

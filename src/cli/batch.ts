@@ -44,7 +44,8 @@ async function batch(file: string, flags: BatchFlags, signal: AbortSignal): Prom
   const results = await BatchResults.open(out, keys);
   const progress = new Progress("answering");
   try {
-    if (results.size < keys.size) await answerAll(file, flags, results, progress, keys.size, signal);
+    if (results.size === keys.size) warn("nothing is left to answer (--out names another file)", "");
+    else await answerAll(file, flags, results, progress, keys.size, signal);
   } finally {
     progress.end();
     await results.close();

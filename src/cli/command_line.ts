@@ -27,6 +27,10 @@ const COMMANDS = new Map<string, () => Promise<AddCommands>>([
  * commands beside the library's own; it is called only if none of these was given, so that they start sooner.
  */
 export async function runCommandLine(addMore: AddCommands): Promise<void> {
+  if (typeof Promise.withResolvers !== "function") {
+    process.stderr.write(`error: expected Node 22 or later, Bun or Deno, found Node ${process.versions.node}\n`);
+    process.exit(1);
+  }
   provideRuntime(detectHost);
   const abort = new AbortController();
   process.once("SIGINT", () => {

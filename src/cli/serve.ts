@@ -95,6 +95,8 @@ async function serveModel(
   const ending = new AbortController();
   try {
     for (const warning of model.warnings) warn(warning);
+    if (chatTemplate === undefined && model.tokenizer.chatTemplates.size === 0)
+      warn(`${where} has no chat template: chats are refused (--template FILE names one)`);
     const names = flags.alias ?? [nameOf(where)];
     const fromEnvironment = process.env.LAMBENT_API_KEY;
     const server = createServer(Object.fromEntries(names.map((name) => [name, model])), {

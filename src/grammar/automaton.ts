@@ -1,3 +1,4 @@
+import { mismatch, OptionError } from "../base/errors.ts";
 import { type Edges, type Instruction, MOST_FRAMES, type Program } from "./program.ts";
 import { Stacks } from "./stacks.ts";
 import { type Ends, restoreEnds, STORED_LENGTH, storeEnds } from "./stored.ts";
@@ -49,7 +50,9 @@ export class Automaton {
 
   /** Where a text starts. */
   start(): number {
-    return this.#close([withStack(this.#program.start, 0)]);
+    const state = this.#close([withStack(this.#program.start, 0)]);
+    if (state !== DEAD) return state;
+    throw new OptionError(mismatch("responseFormat", "fewer alternatives that begin at once", "too many"));
   }
 
   /** Whether the text may end in a state. */

@@ -1,4 +1,5 @@
 import { mismatch, OptionError } from "../base/errors.ts";
+import { Automaton } from "./automaton.ts";
 import { anyRules, type Rules } from "./expression.ts";
 import { compileGbnf } from "./gbnf.ts";
 import { Grammar, type TokenVocabulary } from "./grammar.ts";
@@ -35,7 +36,7 @@ export function compileGrammar(definition: ResponseFormat, vocabulary: TokenVoca
 
 /** Throws what compileGrammar would throw for any vocabulary. */
 export function checkFormat(definition: ResponseFormat): void {
-  compileRules(rulesOf(definition));
+  new Automaton(compileRules(rulesOf(definition))).start();
 }
 
 function rulesOf(definition: ResponseFormat): Rules {
@@ -57,7 +58,7 @@ function rulesOf(definition: ResponseFormat): Rules {
     case "any_of":
       if (!Array.isArray(definition.formats) || definition.formats.length === 0)
         throw wrong("formats", "a list of formats", definition.formats);
-      return anyRules(definition.formats.map(rulesOf));
+      return anyRules(Array.from(definition.formats, rulesOf));
     default:
       throw wrong("type", `one of ${TYPES.join(", ")}`, (definition as { type?: unknown } | undefined)?.type);
   }

@@ -16,8 +16,15 @@ export interface AppendOptions extends ChatOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Throws OptionError for indices of none of so many token ids, or for a prompt that is none. */
-export function checkTurnStarts(starts: readonly number[], prompt: string | readonly unknown[], length: number): void {
+/** Throws OptionError for what is no boolean, indices of none of so many token ids, or indices of a prompt that is none. */
+export function checkAppend(
+  { turnStarts: starts, recall }: AppendOptions,
+  prompt: string | readonly unknown[],
+  length: number,
+): void {
+  if (recall !== undefined && typeof recall !== "boolean")
+    throw new OptionError(mismatch("recall", "true or false", recall));
+  if (!starts) return;
   const good = starts.every((start, i) => Number.isInteger(start) && start >= (starts[i - 1] ?? 0) && start < length);
   if (good && typeof prompt !== "string" && prompt.every((item) => typeof item === "number")) return;
   throw new OptionError(mismatch("turnStarts", "ascending indices of a prompt of token ids", starts));

@@ -5,7 +5,7 @@ import type { Turn } from "../engine/state.ts";
 import type { ChosenToken, EngineService, Opened, OpenOptions, TokenStream } from "../service/types.ts";
 import type { ChatOptions, Message } from "../tokenizer/chat.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { type AppendOptions, checkTurnStarts } from "./append_options.ts";
+import { type AppendOptions, checkAppend } from "./append_options.ts";
 import type { GenerateOptions } from "./generate_options.ts";
 import { type GeneratedToken, Generation, type Tally } from "./generation.ts";
 import { SessionText } from "./session_text.ts";
@@ -77,7 +77,7 @@ export class Session {
   async append(prompt: Prompt, options: AppendOptions = {}): Promise<void> {
     const { turnStarts, recall, signal } = options;
     const { ids, turn } = await this.#encode(prompt, options);
-    if (turnStarts) checkTurnStarts(turnStarts, prompt, ids.length);
+    checkAppend(options, prompt, ids.length);
     // Where nothing leaves, no turn does.
     const leaves = this.#model.service.facts.nLocal < Infinity;
     await this.#read(ids, turn, signal, { turnStarts: leaves ? turnStarts : undefined, recall });

@@ -1,4 +1,5 @@
 import { ModelError, mismatch, OptionError } from "../base/errors.ts";
+import { messageOf } from "../base/realm.ts";
 import { type Choosing, checkSampling } from "../engine/sampler.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GenerateOptions } from "./generate_options.ts";
@@ -126,6 +127,11 @@ function formatOf({ responseFormat }: GenerateOptions) {
   if (responseFormat === undefined) return {};
   if (typeof responseFormat !== "object" || responseFormat === null)
     throw new OptionError(mismatch("responseFormat", "an object with a type", responseFormat));
+  try {
+    JSON.stringify(responseFormat);
+  } catch (error) {
+    throw new OptionError(mismatch("responseFormat", "what JSON can represent", messageOf(error)));
+  }
   return { responseFormat, forcedBosTokenId: undefined, forcedEosTokenId: undefined };
 }
 

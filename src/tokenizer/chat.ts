@@ -62,7 +62,8 @@ function chooseTemplate(tokenizer: Tokenizer, { chatTemplate, tools }: ChatOptio
   if (chatTemplate !== undefined) return known.get(chatTemplate) ?? chatTemplate;
   const source = (tools ? known.get("tool_use") : undefined) ?? known.get("default");
   if (source !== undefined) return source;
-  if (known.size === 0) throw new OptionError(`${tokenizer.name} has no chat template: pass a prompt`);
+  if (known.size === 0)
+    throw new OptionError(`${tokenizer.name} has no chat template: pass one as chatTemplate, or a prompt`);
   const names = [...known.keys()].sort().join(", ");
   throw new OptionError(`${tokenizer.name} has no default chat template: pass one of ${names} as chatTemplate`);
 }

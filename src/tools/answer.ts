@@ -1,6 +1,6 @@
 import type { ResponseFormat } from "../grammar/index.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { callFormat, callSchema } from "./formats.ts";
+import { callFormat, callFormats } from "./formats.ts";
 import { JsonCall } from "./json.ts";
 import { type CallFormat, ToolReader } from "./reader.ts";
 import type { Piece, Tool } from "./tools.ts";
@@ -20,8 +20,9 @@ export interface AnswerForm {
 }
 
 function formatOf(tools: readonly Tool[], { forced, responseFormat }: AnswerForm): ResponseFormat | undefined {
-  if (forced) return callSchema(tools);
-  return responseFormat && { type: "any_of", formats: [callSchema(tools), responseFormat] };
+  const calls = forced || responseFormat ? callFormats(tools) : [];
+  if (forced) return calls.length === 1 ? calls[0] : { type: "any_of", formats: calls };
+  return responseFormat && { type: "any_of", formats: [...calls, responseFormat] };
 }
 
 /** An answer of a model that is told of tools: its tokens in, text and calls out. */
@@ -35,8 +36,10 @@ export class ToolAnswer {
   private constructor(tokenizer: Tokenizer, format: CallFormat, tools: readonly Tool[], form: AnswerForm) {
     this.responseFormat = formatOf(tools, form);
     const names = new Set(tools.map((tool) => tool.function.name));
-    this.#reader = new ToolReader(format, this.responseFormat && new JsonCall(names));
-    const ids = format.special.map((token) => [tokenizer.id(token), token] as const);
+    // A call is all of the answer then, and marks of others in the text mean nothing.
+    const marks = this.responseFormat ? { ...format, openers: [], closers: [], special: [], bare: false } : format;
+    this.#reader = new ToolReader(marks, this.responseFormat && new JsonCall(names));
+    const ids = marks.special.map((token) => [tokenizer.id(token), token] as const);
     this.#special = new Map(
       ids.filter((pair): pair is [number, string] => pair[0] !== undefined && tokenizer.isSpecial(pair[0])),
     );

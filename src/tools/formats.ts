@@ -6,15 +6,35 @@ import { type ParameterTypes, TaggedCall } from "./qwen.ts";
 import type { CallFormat } from "./reader.ts";
 import type { Tool } from "./tools.ts";
 
-/** The form of a call of one of these tools. */
-export function callSchema(tools: readonly Tool[]): ResponseFormat {
-  const calls = tools.map(({ function: { name, parameters } }) => ({
-    type: "object",
-    properties: { name: { const: name }, arguments: parameters ?? { type: "object" } },
-    required: ["name", "arguments"],
-    additionalProperties: false,
+/** The form of a call of each of these tools. */
+export function callFormats(tools: readonly Tool[]): ResponseFormat[] {
+  return tools.map(({ function: { name, parameters } }) => ({
+    type: "json_schema",
+    schema: {
+      type: "object",
+      properties: { name: { const: name }, arguments: moved(parameters ?? { type: "object" }) },
+      required: ["name", "arguments"],
+      additionalProperties: false,
+    },
   }));
-  return { type: "json_schema", schema: calls.length === 1 ? calls[0] : { anyOf: calls } };
+}
+
+/** Keywords whose values are no schemas, and those whose values are schemas by name. */
+const VALUES = ["const", "enum", "default", "examples"];
+const MAPS = ["properties", "patternProperties", "$defs", "definitions"];
+
+/** A schema as the arguments of a call: its references into itself lead to where it is then. */
+function moved(schema: unknown, isMap = false): unknown {
+  if (Array.isArray(schema)) return schema.map((item) => moved(item));
+  if (typeof schema !== "object" || schema === null) return schema;
+  return Object.fromEntries(
+    Object.entries(schema).map(([key, value]) => {
+      if (isMap) return [key, moved(value)];
+      if (key === "$ref" && typeof value === "string" && /^#(?:$|\/)/.test(value))
+        return [key, `#/properties/arguments${value.slice(1)}`];
+      return [key, VALUES.includes(key) ? value : moved(value, MAPS.includes(key))];
+    }),
+  );
 }
 
 /**

@@ -46,9 +46,13 @@ export class JsonCall implements BodyReader {
   #value = "";
   #named = false;
   #held = "";
+  #name = "";
   readonly #names: ReadonlySet<string> | undefined;
 
-  /** @param names of the functions that a call may name; undefined: any */
+  /**
+   * @param names of the functions whose calls are enforced, just as callFormats has them: nothing else is one, and it is one
+   * once its arguments begin. undefined: as models write calls by themselves
+   */
   constructor(names?: ReadonlySet<string>) {
     this.#names = names;
   }
@@ -94,9 +98,11 @@ export class JsonCall implements BodyReader {
       if (this.#value === "" && char !== '"') return false;
       this.#value += char;
       if (this.#scan.take(char) !== "last") return true;
+      const before = this.#key;
       this.#key = parsed(this.#value) as string;
       this.#state = "colon";
-      return KEYS.includes(this.#key);
+      if (!this.#names) return KEYS.includes(this.#key);
+      return before === "" ? this.#key === "name" : before === "name" && this.#key === "arguments";
     }
     [this.#state, this.#value, this.#scan] = ["value", "", new Scan()];
     return char === ":";
@@ -106,7 +112,14 @@ export class JsonCall implements BodyReader {
   #add(char: string, pieces: CallPiece[]): void {
     if (this.#value === "" && /\s/.test(char)) return;
     this.#value += char;
-    if (!ARGUMENTS.includes(this.#key) || this.#value.startsWith('"')) return;
+    if (!ARGUMENTS.includes(this.#key)) return;
+    if (this.#names) {
+      if (!this.#named) pieces.push({ name: this.#name });
+      this.#named = true;
+      pieces.push({ arguments: char });
+      return;
+    }
+    if (this.#value.startsWith('"')) return;
     if (!this.#named) this.#held += char;
     else pieces.push({ arguments: char });
   }
@@ -116,10 +129,14 @@ export class JsonCall implements BodyReader {
     if (this.#key === "name") {
       const name = parsed(this.#value);
       if (typeof name !== "string" || name === "" || this.#names?.has(name) === false) return false;
+      if (this.#names) {
+        this.#name = name;
+        return true;
+      }
       pieces.push({ name });
       this.#named = true;
       pieces.push(...this.#late());
-    } else if (ARGUMENTS.includes(this.#key) && this.#value.startsWith('"')) {
+    } else if (!this.#names && ARGUMENTS.includes(this.#key) && this.#value.startsWith('"')) {
       const text = parsed(this.#value);
       if (this.#named) pieces.push({ arguments: `${text}` });
       else this.#held = `${text}`;

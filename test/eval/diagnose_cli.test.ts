@@ -31,7 +31,7 @@ describe("diagnose", () => {
       "full attention",
       "lambda attention",
       "hidden states",
-      "Λ, measured: query 147 meets 52 keys",
+      "Λ in the first layer, measured: query 147 meets 52 keys",
     ]) {
       expect(out).toContain(title);
     }

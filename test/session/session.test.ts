@@ -243,7 +243,7 @@ describe("a chat", () => {
 
   test("needs a template, and messages that are some", async () => {
     const { message } = await failure(OptionError, () => model.generate([{ role: "user", content: "a" }]).text());
-    expect(message).toEndWith("has no chat template: pass a prompt");
+    expect(message).toEndWith("has no chat template: pass one as chatTemplate, or a prompt");
     const chat = await load(embeddedFolder({ bos_token: "<|endoftext|>", chat_template: template }));
     const bad = await failure(OptionError, () => chat.generate([{ role: "user", content: 3 } as never]).text());
     expect(bad.message).toBe("messages[0].content: expected a string, an array of parts or null, found 3");

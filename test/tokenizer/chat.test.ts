@@ -159,7 +159,7 @@ describe("errors", () => {
   test("no template", () => {
     const error = fails(undefined);
     expect(error).toBeInstanceOf(OptionError);
-    expect(error.message).toBe("model has no chat template: pass a prompt");
+    expect(error.message).toBe("model has no chat template: pass one as chatTemplate, or a prompt");
   });
 
   test("the template refuses", () => {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { callFormat } from "../../src/tools/formats.ts";
+import { checkFormat } from "../../src/grammar/index.ts";
+import { callFormat, callFormats } from "../../src/tools/formats.ts";
+import { JsonCall } from "../../src/tools/json.ts";
 import { ToolReader } from "../../src/tools/reader.ts";
 import type { Piece, Tool } from "../../src/tools/tools.ts";
 
@@ -171,4 +173,46 @@ test("arguments are given while they are written", () => {
 test("a template without tools, or with tools of an unknown kind, has no format", () => {
   expect(callFormat("{{ messages }} <tool_call>", TOOLS)).toBeUndefined();
   expect(callFormat("{{ tools }}", TOOLS)).toBeUndefined();
+});
+
+describe("where a form is enforced", () => {
+  const whole = (text: string) => {
+    const reader = new ToolReader(
+      { ...callFormat(FAMILIES.hermes!.template, TOOLS)!, openers: [] },
+      new JsonCall(new Set(["look"])),
+    );
+    return told([...[...text].flatMap((char) => reader.push(char)), ...reader.end()]);
+  };
+
+  test("only a name of a tool and then arguments are a call; of all else no character is lost", () => {
+    expect(whole('{"name": "look", "arguments": {"at": "b"}}')).toEqual(["", ["look", '{"at": "b"}']]);
+    expect(whole('{ "name" :"look","arguments":"a" }')).toEqual(["", ["look", '"a"']]);
+    for (const text of [
+      '{"name": "look", "city": "y"}',
+      '{"name": "look"}',
+      '{"name": "look", "parameters": "q"}',
+      '{"id": 1, "name": "look", "arguments": {}}',
+      '{"arguments": {}, "name": "look"}',
+      '{"name": "watch", "arguments": {}}',
+      '{"a": "<tool_call>{}</tool_call>"}',
+      '["name"]',
+      "7",
+    ])
+      expect(whole(text)).toEqual([text]);
+  });
+
+  test("references of a tool's parameters lead to where these are then", () => {
+    const node = {
+      type: "object",
+      properties: { next: { $ref: "#" }, enum: { $ref: "#/$defs/x" } },
+      $defs: { x: { enum: [{ $ref: "#" }] } },
+    };
+    const [format] = callFormats([{ type: "function", function: { name: "look", parameters: node } }]);
+    const { schema } = format as { schema: { properties: { arguments: unknown } } };
+    expect(schema.properties.arguments).toEqual({
+      ...node,
+      properties: { next: { $ref: "#/properties/arguments" }, enum: { $ref: "#/properties/arguments/$defs/x" } },
+    });
+    checkFormat(format!);
+  });
 });
