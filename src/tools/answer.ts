@@ -35,7 +35,7 @@ export class ToolAnswer {
 
   private constructor(tokenizer: Tokenizer, format: CallFormat, tools: readonly Tool[], form: AnswerForm) {
     this.responseFormat = formatOf(tools, form);
-    const names = new Set(tools.map((tool) => tool.function.name));
+    const names = form.forced ? undefined : new Set(tools.map((tool) => tool.function.name));
     // A call is all of the answer then, and marks of others in the text mean nothing.
     const marks = this.responseFormat ? { ...format, openers: [], closers: [], special: [], bare: false } : format;
     this.#reader = new ToolReader(marks, this.responseFormat && new JsonCall(names));

@@ -50,8 +50,8 @@ export class JsonCall implements BodyReader {
   readonly #names: ReadonlySet<string> | undefined;
 
   /**
-   * @param names of the functions whose calls are enforced, just as callFormats has them: nothing else is one, and it is one
-   * once its arguments begin. undefined: as models write calls by themselves
+   * @param names of the functions whose calls are of callFormats, beside texts of another form: nothing else is one, and it
+   * is one once its arguments begin. undefined: as models write calls by themselves
    */
   constructor(names?: ReadonlySet<string>) {
     this.#names = names;

@@ -6,6 +6,8 @@ import { EMBEDDED, removeTemporary } from "../session/small.ts";
 import { fileOf, type Json, lastingOf, linesOf, REQUESTS, requestOf, resultsOf, written } from "./batches.ts";
 import { endChildren, good, lambent, start } from "./run.ts";
 
+const NOTHING_LEFT = "nothing is left to answer (--out names another file)\n";
+
 setDefaultTimeout(process.env.FULL ? 1_200_000 : 120_000);
 afterEach(endChildren);
 afterAll(removeTemporary);
@@ -101,7 +103,9 @@ test("killed, cut off and interrupted, it goes on when it is given again", async
   expect(linesOf(out).slice(0, kept.length)).toEqual(kept);
   expect(lastingOf(out)).toEqual(wanted);
   // There is nothing left to do, and so nothing is loaded.
-  expect((await good([...command, "-m", "/nonexistent"])).err).toBe(`${REQUESTS} results are in ${out}\n`);
+  expect((await good([...command, "-m", "/nonexistent"])).err).toBe(
+    `${NOTHING_LEFT}${REQUESTS} results are in ${out}\n`,
+  );
 });
 
 test("workers end with the process that has started them, whatever they are at", async () => {
@@ -180,7 +184,7 @@ test("a bad line is a result of its own, as is what a route refuses", async () =
     body: { error: { code: "model_not_found" } },
   });
   // They are known again.
-  expect((await good(["batch", file])).err).toBe(err);
+  expect((await good(["batch", file])).err).toBe(`${NOTHING_LEFT}${err}`);
 });
 
 test("names that results would be confused by, and results of something else, are refused", async () => {

@@ -21,7 +21,7 @@ const TABLES: Readonly<Record<string, readonly [file: string, ...extended: strin
   OpenOptions: ["src/service/types.ts"],
   StartOptions: ["src/service/types.ts", "OpenOptions"],
   EmbedOptions: ["src/service/types.ts", "OpenOptions"],
-  AppendOptions: ["src/session/session.ts", "ChatOptions"],
+  AppendOptions: ["src/session/append_options.ts", "ChatOptions"],
   ChatOptions: ["src/tokenizer/chat.ts"],
   ReplyOptions: ["src/session/chat.ts", "GenerateOptions"],
   ChatSettings: ["src/session/chat.ts", "ReplyOptions"],
