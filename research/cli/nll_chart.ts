@@ -8,9 +8,16 @@ import { commandLine, type Subject } from "./subject.ts";
 /** The most points of a line. */
 const POINTS = 600;
 
+/** The indices at which positions do not follow the one before, 0 and their number among them. */
+function breaks(positions: Uint32Array): number[] {
+  const inner = [...positions.keys()].filter((i) => i > 0 && positions[i] !== (positions[i - 1] as number) + 1);
+  return [0, ...inner, positions.length];
+}
+
 /**
- * NLL against position under each variant, the mean of all documents, smoothed as in the paper's Fig. 3; a line ends
- * where NLL is NaN, and the caption says so.
+ * NLL against position under each variant, the mean of all documents, smoothed as in the paper's Fig. 3, or where positions
+ * are spans with others between them, the mean of each span at its end; a line ends where NLL is NaN, and the caption
+ * says so.
  */
 export async function nllChart(
   title: string,
@@ -19,15 +26,25 @@ export async function nllChart(
   positions: Uint32Array,
 ): Promise<TopLevelSpec> {
   const every = Math.ceil(positions.length / POINTS);
+  const edges = breaks(positions);
   const values: { position: number; attention: string; nll: number }[] = [];
   const missing: string[] = [];
   for (const { variant, files } of scored) {
     const means = await meanAt(files, 0, positions.length);
     const first = means.findIndex(Number.isNaN);
     if (first >= 0) missing.push(`; ${variant.name} is NaN from position ${positions[first]} on`);
+    const add = (i: number, nll: number) => {
+      if (!Number.isNaN(nll)) values.push({ position: positions[i] as number, attention: variant.name, nll });
+    };
+    if (edges.length > 2) {
+      for (const [i, end] of edges.slice(1).entries()) {
+        const span = means.subarray(edges[i], end);
+        add(end - 1, span.reduce((sum, nll) => sum + nll, 0) / span.length);
+      }
+      continue;
+    }
     for (const [i, nll] of movingAverage(means, 1 - 1 / Math.max(16, positions.length / 64)).entries()) {
-      const position = positions[i] as number;
-      if (i % every === 0 && !Number.isNaN(nll)) values.push({ position, attention: variant.name, nll });
+      if (i % every === 0) add(i, nll);
     }
   }
   const names = {
@@ -37,16 +54,18 @@ export async function nllChart(
     legend: { orient: "bottom" },
   } as const;
   const documents = scored[0]?.files.length ?? 0;
-  const caption = `mean of ${documents} document${documents === 1 ? "" : "s"}, exponential moving average${missing.join("")}`;
+  const smoothed = edges.length > 2 ? "means of spans, at their ends" : "exponential moving average";
+  const caption = `mean of ${documents} document${documents === 1 ? "" : "s"}, ${smoothed}${missing.join("")}`;
+  const command = commandLine();
   const gray = SERIES.at(-1) as string;
   return {
-    title: { text: title, subtitle: [caption, commandLine()] },
+    title: { text: title, subtitle: [caption, ...(command.match(/.{1,100}(?: |$)/g) ?? [command])] },
     width: 640,
     height: 320,
     layer: [
       {
         data: { values },
-        mark: { type: "line", strokeWidth: 1.8 },
+        mark: { type: "line", strokeWidth: 1.8, point: edges.length > 2 },
         encoding: {
           x: { field: "position", type: "quantitative", title: "position (tokens)" },
           y: { field: "nll", type: "quantitative", title: "NLL (nats per token)", scale: { zero: false } },
