@@ -1,7 +1,7 @@
 import type { TopLevelSpec } from "vega-lite";
 import type { Layers } from "../eval/findings.ts";
 import { FIRST } from "../eval/hidden.ts";
-import { SERIES, svg } from "./plot.ts";
+import { commandLines, SERIES, svg } from "./plot.ts";
 
 /** A point of a curve: the mean of some heads, a band around it, and what it is compared with. */
 export interface Point {
@@ -46,7 +46,7 @@ export function curvesSvg(points: readonly Point[], labels: Labels): Promise<str
     "dotted: the trained length",
   ];
   return svg({
-    title: { text: labels.title, subtitle: [hints.join("; "), ...lines(labels.command)] },
+    title: { text: labels.title, subtitle: [hints.join("; "), ...commandLines(labels.command, 110)] },
     resolve: { scale: { x: "independent", y: "independent" } },
     vconcat: [
       {
@@ -114,7 +114,7 @@ export function hiddenSvg(dots: readonly Dot[], labels: Pick<Labels, "title" | "
   const mark = { type: "point", filled: true, aria: false };
   const hint = `first two principal components, each layer's fit for itself; diamonds: positions below ${FIRST}`;
   return svg({
-    title: { text: labels.title, subtitle: [hint, ...lines(labels.command)] },
+    title: { text: labels.title, subtitle: [hint, ...commandLines(labels.command, 110)] },
     data: { values: dots },
     facet: { field: "layer", type: "ordinal", title: "after layer" },
     columns: 3,
@@ -132,9 +132,4 @@ export function hiddenSvg(dots: readonly Dot[], labels: Pick<Labels, "title" | "
       ],
     },
   } as unknown as TopLevelSpec);
-}
-
-/** A command as lines that are not wider than a chart. */
-function lines(command: string): string[] {
-  return command.match(/.{1,110}(?: |$)|\S+(?: |$)/g)?.map((line) => line.trimEnd()) ?? [];
 }

@@ -1,7 +1,7 @@
 import type { TopLevelSpec } from "vega-lite";
 import { movingAverage } from "../eval/statistics.ts";
 import { meanAt } from "./nll_files.ts";
-import { SERIES } from "./plot.ts";
+import { commandLines, SERIES } from "./plot.ts";
 import type { Scored } from "./scoring.ts";
 import { commandLine, type Subject } from "./subject.ts";
 
@@ -56,10 +56,9 @@ export async function nllChart(
   const documents = scored[0]?.files.length ?? 0;
   const smoothed = edges.length > 2 ? "means of spans, at their ends" : "exponential moving average";
   const caption = `mean of ${documents} document${documents === 1 ? "" : "s"}, ${smoothed}${missing.join("")}`;
-  const command = commandLine();
   const gray = SERIES.at(-1) as string;
   return {
-    title: { text: title, subtitle: [caption, ...(command.match(/.{1,100}(?: |$)/g) ?? [command])] },
+    title: { text: title, subtitle: [caption, ...commandLines(commandLine(), 100)] },
     width: 640,
     height: 320,
     layer: [

@@ -3,6 +3,7 @@ import { describeRecall } from "../../src/cli/options.ts";
 import type { Policy } from "../../src/plan/policy.ts";
 import { type Summary, summarize, type Trial } from "../eval/passkey.ts";
 import type { Cell } from "../eval/passkey_prompts.ts";
+import { commandLines } from "./plot.ts";
 
 /** The result of the prompts of one length and depth under one policy. */
 export interface CellResult {
@@ -94,7 +95,7 @@ export function plotOf(cells: readonly CellResult[], model: string, command: str
   // Words, because these colours must not change with the page's theme.
   const ink = { condition: { test: "datum.accuracy > 0.55", value: "white" }, value: "black" };
   return {
-    title: { text: `Pass keys found by ${model}`, subtitle: command.match(/.{1,80}(?: |$)/g) ?? command },
+    title: { text: `Pass keys found by ${model}`, subtitle: commandLines(command, 80) },
     data: { values },
     columns: Math.min(2, policies.length),
     facet: { field: "policy", type: "nominal", sort: policies, title: null },

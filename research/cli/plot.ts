@@ -43,3 +43,9 @@ function style(): string {
   );
   return `<style>@media (prefers-color-scheme:dark){${rules.join("")}}</style>`;
 }
+
+/** A command as lines of at most so many characters, where words allow it: no wider than a chart. */
+export function commandLines(command: string, width: number): string[] {
+  const line = new RegExp(`.{1,${width}}(?: |$)|\\S+(?: |$)`, "g");
+  return command.match(line)?.map((text) => text.trimEnd()) ?? [];
+}

@@ -1,5 +1,6 @@
 import type { TopLevelSpec } from "vega-lite";
 import type { Recalled } from "../eval/recall.ts";
+import { commandLines } from "./plot.ts";
 
 /** What was found in a document under one way of reading. */
 export interface Found extends Recalled {
@@ -56,7 +57,7 @@ export function chartOf(rows: readonly Row[], model: string, command: string): T
     ],
   });
   return {
-    title: { text: `Recall beyond the window: ${model}`, subtitle: command.match(/.{1,80}(?: |$)/g) ?? command },
+    title: { text: `Recall beyond the window: ${model}`, subtitle: commandLines(command, 80) },
     data: { values },
     hconcat: [panel("facts", "facts found", ".0%"), panel("passages", "NLL of passages (nats)", ".1f")],
   } as TopLevelSpec;

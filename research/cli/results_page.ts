@@ -11,7 +11,7 @@ export interface DoneStep extends Step {
 
 const TITLE = "# Results: the paper's evaluation, on our models";
 const INTRODUCTION =
-  'The paper: LM-Infinite, arXiv 2308.16137. Its models have 6 to 7 billion parameters and were trained at 2,048 or 4,096 tokens. The embedded ones have about 5 million and were trained at 512, so that 512 → 32,768 is its 2K/4K → 128K. Gemma 3 270M is a model that people use, trained at 32,768 tokens, in which three of 18 layers attend to everything: Λ and all other policies act on these. NLL is in nats per token; intervals are 95 % bootstrap over documents; "re-truncation" reads every stretch of text anew (window 512 and stride 256, or as the command says; BOS in front), so that no position in a window is beyond the trained length. Figures measured on text that is not part of the project say so by the names of their files.';
+  'The paper: LM-Infinite, arXiv 2308.16137. Its models have 6 to 7 billion parameters and were trained at 2,048 or 4,096 tokens. The embedded ones have about 5 million and were trained at 512, so that 512 → 32,768 is its 2K/4K → 128K. Gemma 3 270M is a model that people use, trained at 32,768 tokens, in which three of 18 layers are global: Λ and all other policies apply to these. NLL is in nats per token; intervals are 95 % bootstrap over documents; "re-truncation" reads every stretch of text anew (window 512 and stride 256, or as the command says; BOS in front), so that no position in a window is beyond the trained length. Figures measured on text that is not part of the project say so by the names of their files.';
 
 /**
  * docs/RESULTS.md: for each model the paper's claims with what was found, then every figure with the command that draws it.

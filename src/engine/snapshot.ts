@@ -59,8 +59,8 @@ export function writeSnapshot(engine: Engine, session: SessionState, text: TextS
 }
 
 /**
- * Opens a session that goes on where the snapshot was taken, with the same bits where middle tokens are chosen alike. Throws ModelError for a snapshot that is
- * damaged, cut, of another version, model, dtype or policy.
+ * Opens a session that goes on where the snapshot was taken, with the same bits where middle tokens are chosen alike.
+ * Throws ModelError for a snapshot that is damaged, cut, of another version, model, dtype or policy.
  */
 export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number; text: TextState } {
   const { tensors } = parseSafetensors(snapshot, NAME);

@@ -85,12 +85,16 @@ export function anyText(texts: Iterable<string>): Expression {
 
 /** Rules of the texts that are by any of these. */
 export function anyRules(all: readonly Rules[]): Rules {
-  const firsts = all.map((_, i) => all.slice(0, i).reduce((sum, { expressions }) => sum + expressions.length, 1));
+  const firsts: Expression[] = [];
+  const moved: Expression[] = [];
+  for (const { expressions } of all) {
+    // Behind the choice, which is the first.
+    const rule = 1 + moved.length;
+    firsts.push({ kind: "rule", rule });
+    for (const one of expressions) moved.push(renumbered(one, rule));
+  }
   return {
-    expressions: [
-      choice(...firsts.map((rule): Expression => ({ kind: "rule", rule }))),
-      ...all.flatMap(({ expressions }, i) => expressions.map((one) => renumbered(one, firsts[i]!))),
-    ],
+    expressions: [choice(...firsts), ...moved],
     names: ["responseFormat", ...all.flatMap(({ names }) => names)],
   };
 }
