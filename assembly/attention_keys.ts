@@ -97,12 +97,12 @@ export function setRange(work: usize, i: u32): void {
   if (part == Part.Middle) {
     // Not localBegin: the codes of keys that are still in the ring may not be there yet.
     const most = min(<u64>word(record, Attention.recallTokens), ringBegin - origin);
-    begin = max(origin + <u64>word(record, Attention.nGlobal), ringBegin - most);
+    begin = max(origin + <u64>pinnedOf(record, row), ringBegin - most);
     end = load<u32>(row, Row.skipsRecall) ? begin : max(begin, ringBegin);
   } else {
     if (part == Part.Pinned) {
       begin = origin;
-      end = min(origin + <u64>word(record, Attention.nGlobal), localBegin);
+      end = min(origin + <u64>pinnedOf(record, row), localBegin);
     }
     const border = max(begin, min(end, clampedEnd(record, position, origin, part)));
     if (load<u32>(work, Work.fixed)) end = border;
@@ -117,6 +117,11 @@ export function setRange(work: usize, i: u32): void {
 /** Query i's entry in the row table. */
 function entryOf(work: usize, i: u32): usize {
   return load<u32>(work, Work.row) + (rowOf(work, i) - rowOf(work, 0)) * Size.RowBytes;
+}
+
+/** How many of its session's first tokens a row attends to wherever it is. */
+export function pinnedOf(record: usize, row: usize): u32 {
+  return min(word(record, Attention.nGlobal), load<u32>(row, Row.nGlobal));
 }
 
 /** Keys before this position meet the query at the fixed distance. */

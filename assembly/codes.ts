@@ -6,6 +6,7 @@
  * power of two; `codes` [kvHeads, codeBlocks, Code.Block, codeWidth]. Block b of a session has its tokens 16 b to 16 b + 15
  * and is in place b mod codeBlocks. Codes end with zeros.
  */
+import { pinnedOf } from "./attention_keys";
 import { Int8, inHead, load4, loadRest, scaleOf } from "./cache_format";
 import { Bf16 } from "./half";
 import { CacheFormat, Row } from "./layout";
@@ -114,7 +115,7 @@ export function sealRow(record: usize, row: usize): void {
 function seal<T>(record: usize, row: usize, kvHead: u32, number: u64): void {
   const slot = <usize>load<u32>(row, Row.slot);
   const headDim = word(record, Attention.headDim);
-  const nGlobal = <u64>word(record, Attention.nGlobal);
+  const nGlobal = <u64>pinnedOf(record, row);
   const place = <u32>((number / Code.Block) % <u64>word(record, Attention.codeBlocks));
   const mean = meanAt(record, slot, kvHead, place);
   const codes = codesAt(record, slot, kvHead, place);

@@ -34,6 +34,8 @@ export enum Row {
   origin = 24,
   /** u32: 1: the row attends no middle keys (Attention.recall) */
   skipsRecall = 32,
+  /** u32: how many of its session's first tokens are pinned for the row, at most Attention.nGlobal */
+  nGlobal = 36,
   /** u64: position before which the row attends no local keys, as whole turns of a chat leave the window; 0: none such */
   begin = 40,
 }
@@ -83,10 +85,7 @@ export enum CacheFormat {
   Int8,
 }
 
-/**
- * Formats of packed matrices: matmul_f.ts and format_q.ts say what is where. The table of them is what follows here. From
- * Q8_0 on they keep the numbers of ggml's blocks, and are named after those that they were made for.
- */
+/** Formats of packed matrices (matmul_f.ts, format_q.ts). From Q8_0 on they keep the numbers of ggml's blocks. */
 export enum Format {
   F32,
   Bf16,

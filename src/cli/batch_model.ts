@@ -1,6 +1,7 @@
 import { show } from "../base/errors.ts";
 import type { LoadOptions } from "../session/load.ts";
 import { load } from "../session/model.ts";
+import type { SessionStore } from "../store/store.ts";
 import type { BatchRequest } from "./batch_lines.ts";
 import type { Outcome } from "./batch_results.ts";
 import { pinnedTokens, serverModule } from "./serving.ts";
@@ -24,15 +25,21 @@ export interface BatchModel {
   readonly chatTemplate?: string | undefined;
 }
 
+/** Where answers are kept while they are written, and how often. */
+export interface Keeping {
+  readonly answers: SessionStore;
+  readonly answerSeconds: number;
+}
+
 /** Loads it into this process; `signal` ends what is being answered. */
-export async function answerHere(model: BatchModel, signal?: AbortSignal) {
+export async function answerHere(model: BatchModel, signal?: AbortSignal, keeping?: Keeping) {
   const { where, names, parallel, maxNewTokens, chatTemplate } = model;
   const { createServer } = await serverModule("batch", ["hono", "zod"]);
   const loading = { ...model.loading, signal, maxSessions: parallel };
   const loaded = await load(where, { worker: false, ...loading, nGlobal: await pinnedTokens(where, loading) });
   // Without limits that another run might meet elsewhere.
   const server = createServer(Object.fromEntries(names.map((name) => [name, loaded])), {
-    ...{ maxSessions: parallel, maxNewTokens, chatTemplate },
+    ...{ maxSessions: parallel, maxNewTokens, chatTemplate, ...keeping },
     ...{ maxSeconds: Infinity, maxBodyBytes: Number.MAX_SAFE_INTEGER, maxResponses: 1 },
     log: (entry) => "status" in entry && entry.status === 500 && warn(show(entry.error), "internal error: "),
   });

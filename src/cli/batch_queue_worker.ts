@@ -4,11 +4,14 @@ import { answerHere } from "./batch_model.ts";
 import { type AnsweringFlags, answeringOptions, batchModel, namesOf } from "./batch_options.ts";
 import { AnsweredQueue } from "./batch_queue.ts";
 import { untilEnd } from "./ending.ts";
+import { openStore } from "./open_store.ts";
+import { real } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { warn } from "./streams.ts";
 
 interface WorkerFlags extends AnsweringFlags {
   readonly queue: string;
+  readonly keepSeconds: number;
 }
 
 /** Adds the command `batch-worker`; `signal` ends it, as SIGTERM does. */
@@ -17,17 +20,27 @@ export function addBatchWorker(program: Command, signal: AbortSignal): void {
     .command("batch-worker")
     .description("answer requests that `batch --queue` puts into a queue, beside workers on other machines")
     .requiredOption("--queue <place>", "the queue, at redis://… or postgres://…");
-  answeringOptions(command).action((flags: WorkerFlags) => work(flags, signal));
+  answeringOptions(command)
+    .option(
+      "--keep-seconds <s>",
+      "keep answers in the making there, so often, for others to go on; 0: never",
+      real(0),
+      10,
+    )
+    .action((flags: WorkerFlags) => work(flags, signal));
 }
 
 async function work(flags: WorkerFlags, signal: AbortSignal): Promise<void> {
   const [name] = namesOf(flags);
   const queue = await AnsweredQueue.open(flags.queue, name);
+  const kept = flags.keepSeconds > 0 ? await openStore(flags.queue, "--queue") : undefined;
   try {
     const stages = new Stages();
     const model = await batchModel(flags, signal, stages);
     // The engine is in a worker, so that the queue hears of this process while steps run.
-    const answering = await answerHere({ ...model, loading: { ...model.loading, worker: true } });
+    const loading = { ...model.loading, worker: true };
+    const keeping = kept && { answers: kept.store, answerSeconds: flags.keepSeconds };
+    const answering = await answerHere({ ...model, loading }, undefined, keeping);
     stages.end();
     for (const warning of answering.warnings) warn(warning);
     warn(`answering requests for ${name} at ${shownPlace(flags.queue)}`, "");
@@ -35,6 +48,7 @@ async function work(flags: WorkerFlags, signal: AbortSignal): Promise<void> {
     await queue.answer(answering, end);
     answering.close();
   } finally {
+    await kept?.close();
     await queue.close();
   }
 }

@@ -12,22 +12,22 @@ export interface OpenStore {
   close(): Promise<unknown>;
 }
 
-/** Opens the store that `--store` names. Throws LambentError if it does not answer, or the package for it is missing. */
-export async function openStore(place: string): Promise<OpenStore> {
-  const open = byScheme("--store", place, BY_SCHEME);
+/** Opens the store that a flag names, `--store` by default. Throws LambentError if it does not answer, or the package for it is missing. */
+export async function openStore(place: string, flag = "--store"): Promise<OpenStore> {
+  const open = byScheme(flag, place, BY_SCHEME);
   let opened: OpenStore | undefined;
   try {
-    opened = await open(place);
+    opened = await open(place, flag);
     await opened.store.put("start", new Uint8Array(), { ttl: 60 });
     await opened.store.delete("start");
     return opened;
   } catch (error) {
     await opened?.close();
-    throw unusable("--store", place, "a store that answers", error);
+    throw unusable(flag, place, "a store that answers", error);
   }
 }
 
-const BY_SCHEME: Readonly<Record<string, (place: string) => OpenStore | Promise<OpenStore>>> = {
+const BY_SCHEME: Readonly<Record<string, (place: string, flag: string) => OpenStore | Promise<OpenStore>>> = {
   "": (folder) => ({ store: fileStore(folder), close: async () => {} }),
   redis: openRedis,
   rediss: openRedis,
@@ -36,14 +36,14 @@ const BY_SCHEME: Readonly<Record<string, (place: string) => OpenStore | Promise<
   s3: openS3,
 };
 
-async function openRedis(place: string): Promise<OpenStore> {
+async function openRedis(place: string, flag: string): Promise<OpenStore> {
   // A call fails while there is no connection.
-  const client = await redisAt("--store", place, { enableOfflineQueue: false, maxRetriesPerRequest: 0 });
+  const client = await redisAt(flag, place, { enableOfflineQueue: false, maxRetriesPerRequest: 0 });
   return { store: redisStore(client), close: async () => client.disconnect() };
 }
 
-async function openPostgres(place: string): Promise<OpenStore> {
-  const pool = await postgresAt("--store", place);
+async function openPostgres(place: string, flag: string): Promise<OpenStore> {
+  const pool = await postgresAt(flag, place);
   return { store: postgresStore(pool), close: () => pool.end() };
 }
 

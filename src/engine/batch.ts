@@ -254,6 +254,7 @@ function rowsOf(queued: Queued, count: number, nLocal: number): StepRow[] {
     origin: session.origin,
     wantsLogits: work.wants(read + i),
     skipsRecall: !work.asksRecall(read + i),
+    nGlobal: session.nGlobal,
     begin: beginOf(starts, { origin: session.origin, position: session.position + i, nLocal }),
   }));
 }

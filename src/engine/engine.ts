@@ -19,7 +19,7 @@ import { Lookup } from "./lookup.ts";
 import type { Appending, Reading } from "./reading.ts";
 import { type Choice, type Choosing, checkSampling, Sampler } from "./sampler.ts";
 import { Slots } from "./slots.ts";
-import { chosenBy, hold, requireOpen, type SessionState, started } from "./state.ts";
+import { chosenBy, hold, lengthOf, requireOpen, type SessionState, type Start, started } from "./state.ts";
 
 /** How an engine is planned, or what was, and how its weights are read. */
 export type LoadingOptions = PlanningOptions & ReadingOptions & { readonly planned?: Planned };
@@ -78,24 +78,27 @@ export class Engine {
     return new Engine(planned, kernels, machine, hash);
   }
 
-  /** Opens a session whose first token is at `origin`. Throws OptionError if no slot is free. */
-  open(origin = 0, seed = drawSeed()): number {
+  /** Opens a session whose first token is at `origin`, 0 by default. Throws OptionError if no slot is free. */
+  open(origin = 0, seed = drawSeed(), nGlobal = this.plan.policy.nGlobal): number {
     for (const [name, value] of Object.entries({ startPosition: origin, seed })) {
       if (Number.isSafeInteger(value) && value >= 0) continue;
       throw new OptionError(mismatch(name, "a whole number from 0 to 2^53 − 1", value));
     }
+    const most = this.plan.policy.nGlobal;
+    if (!Number.isInteger(nGlobal) || nGlobal < 0 || nGlobal > most)
+      throw new OptionError(mismatch("nGlobal", `a whole number from 0 to ${most}, the model's`, nGlobal));
     const slot = this.slots.take();
     this.#caches.clear(slot);
-    return this.#start(slot, origin, seed);
+    return this.#start(slot, { origin, seed, nGlobal });
   }
 
   /** As `open`, but leaves the slot's bytes as they are: for texts that no snapshot is taken of. */
   borrow(): number {
-    return this.#start(this.slots.take(), 0, 0);
+    return this.#start(this.slots.take(), { origin: 0, seed: 0, nGlobal: this.plan.policy.nGlobal });
   }
 
-  #start(slot: number, origin: number, seed: number): number {
-    return this.adopt(started(slot, origin, seed, this.plan.options.repeatLastN, new Xxh64(this.kernels)));
+  #start(slot: number, start: Start): number {
+    return this.adopt(started(slot, start, this.plan.options.repeatLastN, new Xxh64(this.kernels)));
   }
 
   /** Takes a session whose slot is filled already; returns its number. */
@@ -142,11 +145,15 @@ export class Engine {
     this.slots.give(session.slot);
   }
 
-  /** Begins a generation: what it chooses by, random numbers of a seed, its own logits hash, the grammar of its text. */
-  begin(id: number, seed: number | undefined, choosing: Choosing, grammar?: Grammar): void {
+  /**
+   * Begins a generation: what it chooses by, random numbers of a seed, its own logits hash, the grammar of its text, and
+   * how many of the session's tokens were chosen for it already.
+   */
+  begin(id: number, seed: number | undefined, choosing: Choosing, grammar?: Grammar, newTokens = 0): void {
     checkSampling(choosing);
     const session = this.state(id);
-    session.generation = { choosing, promptTokens: -1, format: grammar && formatOf(grammar, this.kernels) };
+    const promptTokens = newTokens > 0 ? lengthOf(session) - newTokens : -1;
+    session.generation = { choosing, promptTokens, format: grammar && formatOf(grammar, this.kernels) };
     session.hash = new Xxh64(this.kernels);
     if (seed !== undefined) this.reseed(id, seed);
   }

@@ -5,7 +5,6 @@ import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import { Xxh64 } from "../machine/hash.ts";
 import { attentionOf } from "../models/program.ts";
 import { CACHE_PARTS } from "../plan/cache.ts";
-import { POLICIES, type Policy, RECALL_QUERIES } from "../plan/policy.ts";
 import { StopStrings } from "../tokenizer/stop.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import type { Engine } from "./engine.ts";
@@ -26,14 +25,17 @@ import {
   sameShape,
   turnFields,
 } from "./snapshot_fields.ts";
+import { expectPolicy, layerPolicies, policyFields } from "./snapshot_policy.ts";
 import { NO_TEXT, type SessionState, type TextState, TURNS, type Turn } from "./state.ts";
 
 /**
  * The format of the fields below; a snapshot of another one is refused. Version 1 has the same fields but for
  * layer_policies, and is read as what it is where all layers have one policy. Version 3 is that of chats: it has turn_starts.
+ * Version 4 is that of sessions with an nGlobal of their own.
  */
 const VERSION = 2;
 const CHAT_VERSION = 3;
+const OWN_VERSION = 4;
 const TAIL_BYTES = StopStrings.MAX_BYTES;
 
 /** What the cache's formats are in a snapshot; a head's int8 numbers and their scales are bytes. */
@@ -76,8 +78,8 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
   const read: Reader = (name, dtype, length) =>
     new Uint8Array(sameShape({ name, dtype, shape: [length] }, tensors.get(name), snapshot));
   const version = integers(read("version", "I64", 1)).join();
-  const expected = tensors.has("turn_starts") ? CHAT_VERSION : VERSION;
-  if (version !== "1" || layerPolicies(engine)) expectSame("version", `${expected}`, version);
+  const expected = versionOf(tensors.has("turn_starts"), tensors.has("n_global"));
+  if (version !== "1" || layerPolicies(engine.plan)) expectSame("version", `${expected}`, version);
   expectSame(
     "model_hash",
     hex(engine.modelHash),
@@ -85,22 +87,14 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
   );
   expectSame("weight_dtype", dtypesOf(engine, true), ascii(read("weight_dtype", "U8", 32)));
   expectSame("cache_dtype", engine.plan.options.cacheDtype, ascii(read("cache_dtype", "U8", 8)));
-  expectSame("policy", showPolicy(policyNumbers(engine.plan.policy)), showPolicy(integers(read("policy", "I64", 5))));
-  const own = layerPolicies(engine);
-  const found = own && inFives(integers(read("layer_policies", "I64", 5 * own.length)));
-  for (const [layer, policy] of own?.entries() ?? []) {
-    expectSame(`layer_policies of layer ${layer}`, showPolicy(policy), showPolicy(found?.[layer] ?? []));
-  }
-  const layers = engine.program.layers.length;
-  const middle = tensors.has("middle") ? integers(read("middle", "I64", 6 + layers)) : undefined;
-  expectSame("middle", showKept(recallNumbers(engine.plan.policy, layers)), showKept(middle));
+  expectPolicy(engine.plan, read, tensors.has("middle"));
 
-  const id = engine.open(0, 0);
+  const id = engine.open(0, 0, tensors.has("n_global") ? readOwn(engine, read) : undefined);
   try {
     const state = restoreNumbers(engine, id, read);
     if (tensors.has("format")) state.format = readFormat(read);
     const { nLocal } = engine.plan.policy;
-    if (expected === CHAT_VERSION) state.turnStarts = readTurnStarts(read, { ...state, nLocal });
+    if (tensors.has("turn_starts")) state.turnStarts = readTurnStarts(read, { ...state, nLocal });
     for (const field of memory(engine, state)) field.bytes.set(sameShape(field, tensors.get(field.name), snapshot));
     if (state.hasLogits && !engine.logits(state).every(Number.isFinite)) {
       throw new ModelError(mismatch(`${NAME}: logits`, "finite numbers", "others"));
@@ -116,24 +110,35 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
 /** Everything but the slot. */
 function numbers(engine: Engine, session: SessionState, text: TextState): Field[] {
   const { position, origin, pending, hasLogits, random } = session;
-  const middle = recallNumbers(engine.plan.policy, engine.program.layers.length);
-  const own = layerPolicies(engine);
   const progress = [position, origin, pending, hasLogits ? 1 : 0, random.seed, random.counter];
-  const { format, turnStarts } = session;
+  const { format, turnStarts, nGlobal } = session;
+  const pinsFewer = nGlobal < engine.plan.policy.nGlobal;
   return [
-    bigInts("version", [turnStarts ? CHAT_VERSION : VERSION]),
+    bigInts("version", [versionOf(turnStarts !== undefined, pinsFewer)]),
     { name: "model_hash", dtype: "U64", shape: [1], bytes: bytesOf(BigUint64Array.of(engine.modelHash)) },
     { name: "weight_dtype", dtype: "U8", shape: [32], bytes: padded(dtypesOf(engine, true), 32) },
     { name: "cache_dtype", dtype: "U8", shape: [8], bytes: padded(engine.plan.options.cacheDtype, 8) },
-    bigInts("policy", policyNumbers(engine.plan.policy)),
-    ...(own ? [bigInts("layer_policies", own.flat())] : []),
-    ...(middle ? [bigInts("middle", middle)] : []),
+    ...policyFields(engine.plan),
     bigInts("progress", progress),
+    ...(pinsFewer ? [bigInts("n_global", [nGlobal])] : []),
     { name: "recent", dtype: "I32", shape: [session.recent.length], bytes: bytesOf(session.recent) },
     ...(format ? formatFields(format) : []),
     ...turnFields(turnStarts, position, engine.plan.policy.nLocal),
     ...textFields(text),
   ];
+}
+
+function versionOf(inTurns: boolean, pinsFewer: boolean): number {
+  if (pinsFewer) return OWN_VERSION;
+  return inTurns ? CHAT_VERSION : VERSION;
+}
+
+/** The session's own nGlobal. */
+function readOwn({ plan }: Engine, read: Reader): number {
+  const [nGlobal = -1] = integers(read("n_global", "I64", 1));
+  const most = plan.policy.nGlobal - 1;
+  if (nGlobal >= 0 && nGlobal <= most) return nGlobal;
+  throw new ModelError(mismatch(`${NAME}: n_global`, `a whole number from 0 to ${most}`, nGlobal));
 }
 
 function textFields({ stream, tail, turn, lastToken }: TextState): Field[] {
@@ -243,43 +248,4 @@ function readTail(name: string, read: Reader): string {
 export function dtypesOf({ plan }: Pick<Engine, "plan">, short = false): string {
   const matrices = plan.weights.filter(({ weight }) => weight.shape.length === 2 && !weight.dtype);
   return [...new Set(matrices.map(({ kept, dtype }) => (short && kept ? "kept" : dtype)))].sort().join();
-}
-
-/** The policy of every layer where one has another than the model's; its middle tokens are told apart. */
-function layerPolicies({ plan }: Engine): number[][] | undefined {
-  const common = policyNumbers(plan.policy).join();
-  const numbers = plan.layers.map(({ policy }) => policyNumbers(policy));
-  return numbers.some((own) => own.join() !== common) ? numbers : undefined;
-}
-
-function inFives(numbers: readonly number[]): number[][] {
-  return Array.from({ length: numbers.length / 5 }, (_, i) => numbers.slice(5 * i, 5 * i + 5));
-}
-
-/** The policy as numbers, −1 where there is no bound. */
-function policyNumbers({ attention, nGlobal, nLocal, limit, maxPositions }: Policy): number[] {
-  const bounded = [nLocal, limit, maxPositions].map((number) => (number === Infinity ? -1 : number));
-  return [POLICIES.indexOf(attention), nGlobal, ...bounded];
-}
-
-function showPolicy([attention, nGlobal, nLocal, limit, maxPositions]: readonly number[]): string {
-  const name = POLICIES[attention as number] ?? "another";
-  return `${name} (nGlobal ${nGlobal}, nLocal ${nLocal}, limit ${limit}, maxPositions ${maxPositions})`;
-}
-
-/** What a policy says of middle tokens, as numbers; undefined where no layer attends to them. */
-function recallNumbers(policy: Policy, layers: number): number[] | undefined {
-  const { recall, recallDistance, recallLayers, recallTokens, recallBlocks, recallGate, recallQueries } = policy;
-  if (recall === 0) return undefined;
-  const blocks = recallBlocks === Infinity ? 0 : recallBlocks;
-  const [gate] = new Uint32Array(Float32Array.of(recallGate).buffer) as unknown as [number];
-  const flags = Array.from({ length: layers }, (_, layer) => Number(recallLayers.includes(layer)));
-  return [recall, recallDistance, recallTokens, blocks, gate, RECALL_QUERIES.indexOf(recallQueries), ...flags];
-}
-
-/** What of middle tokens is in the slot; how they are chosen from then on is the engine's. */
-function showKept(numbers: readonly number[] | undefined): string {
-  if (!numbers) return "none";
-  const [, , recallTokens, , , , ...flags] = numbers;
-  return `recallTokens ${recallTokens}, recallLayers ${flags.flatMap((flag, layer) => (flag ? [layer] : []))}`;
 }

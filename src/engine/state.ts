@@ -36,6 +36,8 @@ export interface SessionState {
   readonly slot: number;
   /** Position of the first token. */
   readonly origin: number;
+  /** How many of its first tokens are attended to wherever it is, as far as a layer's policy pins so many. */
+  readonly nGlobal: number;
   /** Position of the next token to be read. */
   position: number;
   /** The token that was chosen last and not yet read; −1: none. */
@@ -70,10 +72,18 @@ export function chosenBy(session: SessionState, alone: Choosing | undefined): [C
   return [generation.choosing, { recent, position, length, newTokens: length - promptTokens }];
 }
 
+/** How a session starts. */
+export interface Start {
+  /** Position of its first token. */
+  readonly origin: number;
+  readonly seed: number;
+  readonly nGlobal: number;
+}
+
 /** A session that has read nothing and remembers its last `remembered` tokens. */
-export function started(slot: number, origin: number, seed: number, remembered: number, hash: Xxh64): SessionState {
+export function started(slot: number, { origin, seed, nGlobal }: Start, remembered: number, hash: Xxh64): SessionState {
   return {
-    ...{ slot, origin, position: origin, pending: -1, open: true, broken: false, hasLogits: false, hash },
+    ...{ slot, origin, nGlobal, position: origin, pending: -1, open: true, broken: false, hasLogits: false, hash },
     recent: new Int32Array(remembered).fill(-1),
     random: { seed, counter: 0 },
     generation: { choosing: GREEDY, promptTokens: -1 },
@@ -107,6 +117,11 @@ export function advance(session: SessionState, tokens: readonly number[]): void 
 export function hold(session: SessionState, token: number): void {
   session.pending = token;
   session.recent[session.position % session.recent.length] = token;
+}
+
+/** Tokens of a session so far, the one included that was chosen last. */
+export function lengthOf({ position, origin, pending }: SessionState): number {
+  return position - origin + (pending >= 0 ? 1 : 0);
 }
 
 /** Throws OptionError for a session whose slot may be another one's by now. */

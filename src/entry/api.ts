@@ -18,12 +18,14 @@ export {
   type Usage,
   type WindowUse,
 } from "../session/chat.ts";
+export type { Prompt } from "../session/encode_prompt.ts";
 export { type EngineInfo, type EngineOptions, engineInfo } from "../session/engine_info.ts";
 export type { GenerateOptions } from "../session/generate_options.ts";
 export type { GeneratedToken, Generation, GenerationResult } from "../session/generation.ts";
 export { inspect, type LoadOptions, type LoadProgress, type LoraOptions, type Where } from "../session/load.ts";
 export { load, Model, type ModelInfo } from "../session/model.ts";
-export { type Prompt, Session } from "../session/session.ts";
+export type { Resume } from "../session/resume.ts";
+export { Session } from "../session/session.ts";
 export { filesFromBlobs } from "../sources/blobs.ts";
 export { type Bucket, filesFromBucket } from "../sources/bucket.ts";
 export { filesFromStreams, type StreamedFile } from "../sources/streams.ts";

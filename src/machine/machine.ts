@@ -3,7 +3,7 @@ import { Span } from "../../assembly/op.ts";
 import { Bank, type BankPlan } from "./bank.ts";
 import type { Kernels } from "./kernels.ts";
 import type { Pool } from "./pool.ts";
-import { writeRow, writeSpan } from "./step.ts";
+import { ALL_PINNED, writeRow, writeSpan } from "./step.ts";
 import { ThreadChoice } from "./thread_choice.ts";
 import { DEFAULT_TUNING, matmulsOf, tune } from "./tuning.ts";
 
@@ -37,6 +37,8 @@ export interface StepRow {
   readonly wantsLogits: boolean;
   /** Whether it attends no middle tokens. */
   readonly skipsRecall?: boolean | undefined;
+  /** How many of the session's first tokens it attends to wherever it is: the operation's nGlobal at most, and by default. */
+  readonly nGlobal?: number | undefined;
   /** Position before which it attends no local keys, at most its own; 0 by default. */
   readonly begin?: number | undefined;
 }
@@ -153,7 +155,7 @@ export class Machine {
         writeRow(view, step, i, {
           ...{ token: row.token, slot: bank.slot(row.slot), runStart, runRows: runEnd - runStart },
           ...{ position: BigInt(row.position), origin: BigInt(row.origin), skipsRecall: row.skipsRecall === true },
-          begin: BigInt(row.begin ?? 0),
+          ...{ nGlobal: row.nGlobal ?? ALL_PINNED, begin: BigInt(row.begin ?? 0) },
         });
         if (row.wantsLogits) view.setUint32(index + 4 * logitsRows++, i, true);
       }

@@ -2,7 +2,7 @@
 import { Size, Step } from "../../assembly/layout.ts";
 import { Span } from "../../assembly/op.ts";
 import type { Arena } from "./arena.ts";
-import { writeRow, writeSpan } from "./step.ts";
+import { ALL_PINNED, writeRow, writeSpan } from "./step.ts";
 
 /** Four rows of one session, then one of another that has just begun. */
 export const RUN_ROWS = [4, 1];
@@ -32,8 +32,9 @@ export function writeStep({ view, arena, slot, slotBytes }: Room): number {
       // 92 tokens before the first session's first row, so that its last one fills a block; 4 before the other's.
       const origin = 2n ** 53n - 200n + 7n * BigInt(session);
       const position = origin + BigInt(i) + (session ? 4n : 92n);
+      const others = { nGlobal: ALL_PINNED, begin: 0n };
       const run = { slot: slot + session * slotBytes, runStart: row - i, runRows: rows };
-      writeRow(view, step, row, { token: row * 7 + 2, ...run, origin, position, skipsRecall: false, begin: 0n });
+      writeRow(view, step, row, { token: row * 7 + 2, ...run, origin, position, skipsRecall: false, ...others });
     }
   }
   return step;

@@ -2,6 +2,9 @@
 import { Row, Size, Step } from "../../assembly/layout.ts";
 import type { Span } from "../../assembly/op.ts";
 
+/** RowEntry.nGlobal of a row that attends to all the first tokens that its operation pins. */
+export const ALL_PINNED = 2 ** 32 - 1;
+
 /** An entry of the row table. */
 export interface RowEntry {
   readonly token: number;
@@ -13,6 +16,8 @@ export interface RowEntry {
   readonly position: bigint;
   readonly origin: bigint;
   readonly skipsRecall: boolean;
+  /** Of the session's first tokens, those that it attends to wherever it is: at most so many. */
+  readonly nGlobal: number;
   readonly begin: bigint;
 }
 
@@ -32,5 +37,6 @@ export function writeRow(view: DataView, step: number, index: number, row: RowEn
   view.setBigUint64(at + Row.position, row.position, true);
   view.setBigUint64(at + Row.origin, row.origin, true);
   view.setUint32(at + Row.skipsRecall, row.skipsRecall ? 1 : 0, true);
+  view.setUint32(at + Row.nGlobal, row.nGlobal, true);
   view.setBigUint64(at + Row.begin, row.begin, true);
 }

@@ -148,7 +148,7 @@ export function resolvePolicy(
   const unbounded = attention === "full" || attention === "ceiling-only";
   const span = Math.min(trainedLength, slidingWindow, 4096);
   const pins = attention === "lambda" || attention === "sinks" || attention === "lambda-only";
-  const nGlobal = pins ? whole("nGlobal", options.nGlobal ?? (attention === "sinks" ? 4 : 10), 0) : 0;
+  const nGlobal = pins ? whole("nGlobal", options.nGlobal ?? firstTokens(attention), 0) : 0;
   const local = attention === "sinks" ? Math.max(1, span - 4) : span;
   const nLocal = unbounded ? Infinity : whole("nLocal", options.nLocal ?? local, 1);
   let limit = Infinity;
@@ -159,6 +159,11 @@ export function resolvePolicy(
   const maxPositions = unbounded ? whole("maxPositions", options.maxPositions ?? trainedLength, 1) : Infinity;
   const middle = resolveRecall(options, { attention, nLocal, limit }, trainedLength, layers);
   return { attention, nGlobal, nLocal, limit, maxPositions, ...middle };
+}
+
+/** First tokens that every query attends to, where nothing else is asked for. */
+export function firstTokens(attention: PolicyName): number {
+  return attention === "sinks" ? 4 : 10;
 }
 
 function resolveRecall(

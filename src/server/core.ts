@@ -7,6 +7,7 @@ import type { Piece } from "../tools/tools.ts";
 import { Admission } from "./admission.ts";
 import { type Answer, answer } from "./answer.ts";
 import { asApiError, refused } from "./errors.ts";
+import type { KeptAnswers } from "./kept_answers.ts";
 import { labelsOf, type Metrics } from "./metrics.ts";
 import { type Reload, Renewal } from "./renewal.ts";
 import type { ReplyEnd, ReplyEvent, Task } from "./task.ts";
@@ -22,6 +23,8 @@ export interface CoreLimits {
   readonly reload?: Reload | undefined;
   /** Where states of chats are, instead of the model's store. */
   readonly states?: ChatStore | undefined;
+  /** Where answers are kept while they are written. */
+  readonly answers?: KeptAnswers | undefined;
 }
 
 /** Formats that are known to be good: compiling a large one takes tens of ms, on the thread that answers all. */
@@ -36,17 +39,19 @@ export class Core {
   readonly #maxSeconds: number;
   readonly #rendering: { readonly chatTemplate?: string };
   readonly #states: ChatStore | undefined;
+  readonly #answers: KeptAnswers | undefined;
   /** Formats that were checked, the latest ones: most clients ask for the same again. */
   readonly #checked = new Set<string>();
 
   constructor(name: string, model: Model, metrics: Metrics, limits: CoreLimits) {
-    const { maxSessions, maxQueued, maxSeconds, chatTemplate, reload, states } = limits;
+    const { maxSessions, maxQueued, maxSeconds, chatTemplate, reload, states, answers } = limits;
     this.name = name;
     this.renewal = new Renewal(name, model, reload, () => metrics.reloads.add(1, labelsOf(name)));
     this.admission = new Admission({ seats: maxSessions, queue: maxQueued });
     this.#metrics = metrics;
     this.#maxSeconds = maxSeconds;
     this.#states = states;
+    this.#answers = answers;
     this.#rendering = chatTemplate === undefined ? {} : { chatTemplate };
   }
 
@@ -69,7 +74,8 @@ export class Core {
     if (responseFormat) this.#check(responseFormat);
     const leave = await this.admission.enter(ending);
     const { model } = this;
-    const source = answer(model, { ...task, options }, ending);
+    const resume = await this.#answers?.of(task);
+    const source = answer(model, { ...task, options: { ...options, resume } }, ending);
     const tokens = source.tokens();
     const release = () => {
       leave();
@@ -90,6 +96,7 @@ export class Core {
       }
       if (reader) yield* reader.end().map(eventOf);
       const end = await this.#end(source, task, ids, text);
+      await resume?.end();
       yield reader && reader.calls > 0 && end.reason === "stop" ? { ...end, reason: "calls" } : end;
     } catch (error) {
       this.renewal.hear(error, model);

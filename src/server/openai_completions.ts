@@ -1,5 +1,5 @@
 import * as z from "zod/mini";
-import type { Prompt } from "../session/session.ts";
+import type { Prompt } from "../session/encode_prompt.ts";
 import { readBody } from "./body.ts";
 import { refused } from "./errors.ts";
 import { errorEvent } from "./openai_chat.ts";

@@ -7,6 +7,7 @@ import type { SessionStore } from "../store/store.ts";
 import { anthropicError } from "./anthropic.ts";
 import { Core } from "./core.ts";
 import { ApiError, asApiError, openaiError } from "./errors.ts";
+import { KeptAnswers } from "./kept_answers.ts";
 import { isAllowed } from "./keys.ts";
 import { Metrics } from "./metrics.ts";
 import { ollamaError } from "./ollama.ts";
@@ -36,6 +37,13 @@ export interface ServerOptions {
   readonly store?: SessionStore | undefined;
   /** Seconds that states of chats stay in the store, 86,400 by default; responses stay 30 days. */
   readonly stateSeconds?: number | undefined;
+  /**
+   * Where answers to requests with a seed are kept while they are written, so that a server that is asked the same again
+   * goes on with one that was cut off; nowhere by default.
+   */
+  readonly answers?: SessionStore | undefined;
+  /** The least seconds between two times that an answer is kept, 10 by default. */
+  readonly answerSeconds?: number | undefined;
   /** Responses that are kept in memory where there is no store, to be gone on from by `previous_response_id`; 1000 by default. */
   readonly maxResponses?: number | undefined;
   /**
@@ -162,7 +170,11 @@ function serviceOf(served: Readonly<Record<string, Model>>, options: ServerOptio
   const pending = new Pending();
   const store = options.store && watched(options.store, options, metrics);
   const ttl = count("stateSeconds", options.stateSeconds ?? 86_400, 1);
+  const answers = options.answers && watched(options.answers, options, metrics);
+  const seconds = options.answerSeconds ?? 10;
+  if (!(seconds >= 0)) throw new OptionError(mismatch("answerSeconds", "a number from 0 on", seconds));
   const limits = {
+    answers: answers && new KeptAnswers(answers, { seconds, ttl }),
     states: store && new SharedStates(store, { ttl, pending }),
     maxSessions: count("maxSessions", options.maxSessions ?? 16, 1),
     maxQueued: count("maxQueued", options.maxQueued ?? 64, 0),

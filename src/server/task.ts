@@ -1,5 +1,5 @@
 import type { ReplyOptions, Usage, WindowUse } from "../session/chat.ts";
-import type { Prompt } from "../session/session.ts";
+import type { Prompt } from "../session/encode_prompt.ts";
 import type { Piece, Tool } from "../tools/tools.ts";
 
 /** What every dialect makes of a request: a text to go on from, and how. */

@@ -6,7 +6,7 @@ import type { Appending } from "../engine/reading.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { Waited } from "../engine/slots.ts";
 import { dtypesOf, readSnapshot, writeSnapshot } from "../engine/snapshot.ts";
-import type { TextState } from "../engine/state.ts";
+import { lengthOf, type TextState } from "../engine/state.ts";
 import { hiddenSize } from "../models/program.ts";
 import { embedAll } from "./embedding.ts";
 import type { Grammars } from "./grammars.ts";
@@ -62,8 +62,7 @@ export class LocalService implements EngineService {
   }
 
   length(id: number): number {
-    const { position, origin, pending } = this.#open.state(id);
-    return position - origin + (pending >= 0 ? 1 : 0);
+    return lengthOf(this.#open.state(id));
   }
 
   seed(id: number): number {
@@ -71,7 +70,8 @@ export class LocalService implements EngineService {
   }
 
   async open(options: StartOptions = {}): Promise<Opened> {
-    return this.#opening(options, (engine) => ({ id: engine.open(options.startPosition, options.seed) }));
+    const { startPosition, seed, nGlobal } = options;
+    return this.#opening(options, (engine) => ({ id: engine.open(startPosition, seed, nGlobal) }));
   }
 
   async restore(snapshot: Uint8Array, options: OpenOptions = {}): Promise<Opened> {
@@ -108,10 +108,10 @@ export class LocalService implements EngineService {
     }
   }
 
-  async begin(id: number, seed: number | undefined, choosing: Choosing): Promise<void> {
+  async begin(id: number, seed: number | undefined, choosing: Choosing, newTokens?: number): Promise<void> {
     const { responseFormat, stopTokens } = choosing;
     const grammar = responseFormat && (await this.#formats()).of(responseFormat, stopTokens);
-    this.#open.begin(id, seed, choosing, grammar);
+    this.#open.begin(id, seed, choosing, grammar, newTokens);
   }
 
   /** Most texts have no format: what compiles one is imported with the first that has. */

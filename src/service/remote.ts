@@ -108,8 +108,8 @@ export class RemoteService implements EngineService {
     return this.#call<T>(method, [id, ...args], signal, id);
   }
 
-  open({ startPosition, seed, wait, signal }: StartOptions = {}): Promise<Opened> {
-    return this.#call("open", [startPosition, seed, wait], signal);
+  open({ signal, ...start }: StartOptions = {}): Promise<Opened> {
+    return this.#call("open", [start], signal);
   }
 
   restore(snapshot: Uint8Array, { wait, signal }: OpenOptions = {}): Promise<Opened> {
@@ -120,8 +120,8 @@ export class RemoteService implements EngineService {
     return this.#ask("fork", id, [wait], signal);
   }
 
-  begin(id: number, seed: number | undefined, choosing: Choosing): Promise<void> {
-    return this.#ask("begin", id, [seed, choosing]);
+  begin(id: number, seed: number | undefined, choosing: Choosing, newTokens?: number): Promise<void> {
+    return this.#ask("begin", id, [seed, choosing, newTokens]);
   }
 
   append(id: number, tokens: readonly number[], signal?: AbortSignal, how?: Appending): Promise<void> {

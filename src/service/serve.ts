@@ -6,7 +6,7 @@ import type { Port } from "../runtime/types.ts";
 import { type RemoteFiles, remoteFiles } from "./files.ts";
 import type { LocalService } from "./local.ts";
 import { type Call, Rpc } from "./rpc.ts";
-import type { ChosenToken, EmbedOptions, EngineFacts, Opened } from "./types.ts";
+import type { ChosenToken, EmbedOptions, EngineFacts, Opened, StartOptions } from "./types.ts";
 
 /** What `load` answers: what its caller is to know, beside how the engine is. */
 export interface Served<T> {
@@ -67,12 +67,10 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
       service = loaded.service;
       return { rest: loaded.rest, facts: service.facts, threads: service.threads };
     },
-    open: opens((signal, startPosition?: number, seed?: number, wait?: boolean) =>
-      service.open({ startPosition, seed, wait, signal }),
-    ),
+    open: opens((signal, start: StartOptions) => service.open({ ...start, signal })),
     restore: opens((signal, snapshot: Uint8Array, wait?: boolean) => service.restore(snapshot, { wait, signal })),
     fork: opens((signal, id: number, wait?: boolean) => service.fork(id, { wait, signal })),
-    begin: of((_, id, seed: number | undefined, choosing: Choosing) => service.begin(id, seed, choosing)),
+    begin: of((_, ...args: Parameters<LocalService["begin"]>) => service.begin(...args)),
     append: of((signal, id, tokens: readonly number[], how?: Appending) => service.append(id, tokens, signal, how)),
     async generate({ wanted, tell }: Call, id: number): Promise<void> {
       while (await wanted()) {

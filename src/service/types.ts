@@ -66,6 +66,8 @@ export interface StartOptions extends OpenOptions {
   readonly startPosition?: number | undefined;
   /** Of its random numbers, 0 to 2^53 − 1; drawn by default. */
   readonly seed?: number | undefined;
+  /** How many of its first tokens stay attended to: at most the model's nGlobal, which is the default. */
+  readonly nGlobal?: number | undefined;
 }
 
 /** How texts are embedded. */
@@ -104,8 +106,11 @@ export interface EngineService {
   open(options?: StartOptions): Promise<Opened>;
   restore(snapshot: Uint8Array, options?: OpenOptions): Promise<Opened>;
   fork(id: number, options?: OpenOptions): Promise<Opened>;
-  /** What is chosen by crosses here, once for all tokens of a generation. */
-  begin(id: number, seed: number | undefined, choosing: Choosing): Promise<void>;
+  /**
+   * What is chosen by crosses here, once for all tokens of a generation. `newTokens`: how many of the session's tokens were
+   * chosen for it already, none by default.
+   */
+  begin(id: number, seed: number | undefined, choosing: Choosing, newTokens?: number): Promise<void>;
   append(id: number, tokens: readonly number[], signal?: AbortSignal, how?: Appending): Promise<void>;
   /** The tokens of the generation that was begun. */
   generate(id: number, options: StreamOptions): TokenStream;

@@ -1,3 +1,5 @@
+import { VERSION } from "../base/version.ts";
+import type { EngineFacts } from "../service/types.ts";
 import type { Message } from "../tokenizer/chat.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
@@ -9,6 +11,17 @@ export function encodePiece(tokenizer: Tokenizer, text: string, first: boolean):
   const lineEnd = encode("\n");
   const ids = encode(`\n${text}`);
   return lineEnd.every((id, i) => id === ids[i]) ? ids.slice(lineEnd.length) : encode(text);
+}
+
+/**
+ * What a chain of keys starts with: states of other engines, of another release, or of other first tokens that stay, are
+ * none of these.
+ */
+export function originOf(facts: EngineFacts, nGlobal: number): string {
+  const { modelHash, dtype, cacheDtype, attention, nLocal, limit } = facts;
+  const { recall, recallDistance, recallLayers, recallTokens, recallBlocks, recallGate, recallQueries } = facts;
+  const middle = [recall, recallDistance, recallLayers, recallTokens, recallBlocks, recallGate, recallQueries];
+  return [VERSION, modelHash, dtype, cacheDtype, attention, nGlobal, nLocal, limit, ...middle].join(" ");
 }
 
 /**

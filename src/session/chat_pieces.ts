@@ -1,7 +1,9 @@
 import { LambentError } from "../base/errors.ts";
+import { firstTokens } from "../plan/policy.ts";
 import { type ChatOptions, type Message, renderChat } from "../tokenizer/chat.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { encodePiece, leading } from "./chat_keys.ts";
+import type { SessionModel } from "./encode_prompt.ts";
 
 /** Characters before a line end that decide how it is encoded. */
 const CONTEXT = 16;
@@ -87,6 +89,15 @@ function firstSpecial(tokenizer: Tokenizer, text: string): Special | undefined {
   const token = id === undefined ? undefined : tokenizer.token(id);
   const at = token ? text.indexOf(token) : -1;
   return at < 0 ? undefined : { at, token: token as string };
+}
+
+/** How many tokens the system turn and the tools have, and how many first tokens stay: these, and the policy's few. */
+export function staying({ service, tokenizer }: SessionModel, messages: readonly Message[], options: ChatOptions) {
+  const { attention, nGlobal } = service.facts;
+  const pinned = pinnedTokens(tokenizer, messages, options);
+  // What a template writes by itself may leave.
+  const given = leading(messages) > 0 || options.tools !== undefined;
+  return { system: given ? pinned : 0, nGlobal: Math.min(nGlobal, Math.max(pinned, firstTokens(attention))) };
 }
 
 /**

@@ -1,6 +1,6 @@
 import { ModelError, mismatch, OptionError } from "../base/errors.ts";
 import { decodeUtf8, parseObject } from "../formats/json.ts";
-import { parseSafetensors, safetensorsHeader } from "../formats/safetensors.ts";
+import { readParts, writeParts } from "../formats/parts.ts";
 import type { Message } from "../tokenizer/chat.ts";
 import type { Chat, ChatSettings, ChatStore, Reply, ReplyOptions, WindowUse } from "./chat.ts";
 import { leading } from "./chat_keys.ts";
@@ -113,15 +113,7 @@ export class Conversation implements Chat {
     const found = messages.length > 0 ? await stateOf(this.#model, messages, this.#defaults) : undefined;
     const { key = "", state = new Uint8Array() } = found ?? {};
     const json = new TextEncoder().encode(JSON.stringify({ version: VERSION, messages, ...options, key }));
-    const parts = { chat: json, state };
-    const header = safetensorsHeader(
-      Object.entries(parts).map(([name, { length }]) => ({ name, dtype: "U8", shape: [length] })),
-    );
-    const bytes = new Uint8Array(header.length + json.length + state.length);
-    bytes.set(header);
-    bytes.set(json, header.length);
-    bytes.set(state, header.length + json.length);
-    return bytes;
+    return writeParts({ chat: json, state });
   }
 
   #requireIdle(): void {
@@ -132,16 +124,11 @@ export class Conversation implements Chat {
 /** Reads what `save` wrote. */
 function readSaved(bytes: Uint8Array) {
   if (!ArrayBuffer.isView(bytes)) throw new OptionError(mismatch(NAME, "a Uint8Array", bytes));
-  const { tensors } = parseSafetensors(bytes, NAME);
-  const part = (name: string) => {
-    const tensor = tensors.get(name);
-    if (tensor?.dtype === "U8") return bytes.slice(tensor.begin, tensor.end);
-    throw new ModelError(mismatch(`${NAME}: ${name}`, "bytes", tensor?.dtype ?? "none"));
-  };
-  const { version, key, ...chat } = parseObject(decodeUtf8(part("chat"), NAME), NAME);
+  const { chat: json, state } = readParts(bytes, NAME, ["chat", "state"]);
+  const { version, key, ...chat } = parseObject(decodeUtf8(json, NAME), NAME);
   if (version !== VERSION) throw new ModelError(mismatch(`${NAME}: version`, `${VERSION}`, version));
   if (!Array.isArray(chat.messages)) throw new ModelError(mismatch(`${NAME}: messages`, "a list", chat.messages));
-  return { chat, key: `${key}`, state: part("state") };
+  return { chat, key: `${key}`, state };
 }
 
 /** A store and the state of a saved chat, which is nobody else's. */

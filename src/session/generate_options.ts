@@ -1,6 +1,7 @@
 import type { Sampling } from "../engine/sampler.ts";
 import type { ResponseFormat } from "../grammar/index.ts";
 import type { ChatOptions } from "../tokenizer/chat.ts";
+import type { Resume } from "./resume.ts";
 
 type OptionalSampling = { readonly [K in keyof Sampling]?: Sampling[K] | undefined };
 
@@ -52,6 +53,8 @@ export interface GenerateOptions extends ChoosingOptions, ChatOptions {
    * repeats itself or its prompt. 0: off. see: HF prompt_lookup_num_tokens
    */
   readonly promptLookupNumTokens?: number | undefined;
+  /** model.generate and model.respond only: where it keeps how far it has come, to go on from there if it is cut off. */
+  readonly resume?: Resume | undefined;
   /** How many of the most likely tokens stand beside each that is chosen (`top` of a GeneratedToken); 0 by default. */
   readonly topLogprobs?: number | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -7,12 +7,13 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Chat, ChatSettings, ChatStore, Reply, ReplyOptions } from "./chat.ts";
 import { MemoryStore } from "./chat_store.ts";
 import { Conversation } from "./conversation.ts";
+import type { Prompt, SessionModel } from "./encode_prompt.ts";
 import type { GenerateOptions } from "./generate_options.ts";
 import type { Generation } from "./generation.ts";
 import { GenerationConfig } from "./generation_config.ts";
 import { areFiles, type Loaded, type LoadOptions, loadLocally, loadRemotely, type Where } from "./load.ts";
 import { Answer, type ChatModel } from "./reply.ts";
-import { type Prompt, Session, type SessionModel } from "./session.ts";
+import { Session } from "./session.ts";
 
 /** What a model is and takes, as `--stats json` prints it. */
 export interface ModelInfo extends EngineFacts {

@@ -1,6 +1,5 @@
 import { ModelError, mismatch, OptionError } from "../base/errors.ts";
 import { drawSeed } from "../base/random.ts";
-import { VERSION } from "../base/version.ts";
 import type { Message } from "../tokenizer/chat.ts";
 import {
   type ChatStore,
@@ -11,10 +10,11 @@ import {
   type Usage,
   type WindowUse,
 } from "./chat.ts";
-import { chain, encodePiece, leading, link, parts, turnsOf } from "./chat_keys.ts";
+import { chain, encodePiece, leading, link, originOf, parts, turnsOf } from "./chat_keys.ts";
 import type { Pieces } from "./chat_pieces.ts";
+import type { SessionModel } from "./encode_prompt.ts";
 import { type GeneratedToken, Generation, type Tally } from "./generation.ts";
-import { Session, type SessionModel } from "./session.ts";
+import { Session } from "./session.ts";
 
 /** Rendering needs an interpreter of templates; few programs chat. */
 const pieces = () => import("./chat_pieces.ts");
@@ -44,9 +44,15 @@ interface Reading {
   readonly keys: readonly string[];
   /** A session that has read the first `done` pieces. */
   readonly session: Session;
+  /** Whether it has read all of them, and started the answer. */
+  readonly resumed: boolean;
   readonly done: number;
   /** Tokens that it has read. */
   readonly cached: number;
+  /** Tokens of the system turn and the tools; 0: none are given. */
+  readonly system: number;
+  /** The first tokens that stay. */
+  readonly nGlobal: number;
   /** The ids of the pieces from `done` on. */
   readonly ids: readonly (readonly number[])[];
 }
@@ -106,8 +112,8 @@ export class Answer implements Reply {
     let reading: Reading | undefined;
     try {
       reading = await this.#open(messages, signal);
-      const room = await this.#room(reading);
-      await this.#read(reading, signal);
+      const room = this.#room(reading);
+      if (!reading.resumed) await this.#read(reading, signal);
       tally.prefilled();
       yield* this.#answer(reading, room, tally, signal);
     } catch (error) {
@@ -124,16 +130,22 @@ export class Answer implements Reply {
   async #open(messages: readonly Message[], signal: AbortSignal): Promise<Reading> {
     const { parts } = this.#model;
     const store = storeOf(this.#model, this.#options);
-    const { cutChat } = await pieces();
+    const { cutChat, staying } = await pieces();
     const cut = cutChat(parts.tokenizer, messages, this.#options);
-    const keys = await chain(originOf(parts), cut.texts);
+    const stays = staying(parts, messages, this.#options);
+    const keys = await chain(originOf(parts.service.facts, stays.nGlobal), cut.texts);
     // The last piece ends with the start of the answer: it is read in any case.
-    const { session, done } = await this.#latest(await store.latest(keys.slice(0, -1)), signal);
+    const found = await store.latest(keys.slice(0, -1));
+    const resumed = await Session.resume(parts, { ...this.#options, signal });
+    const { session, done } = resumed
+      ? { session: resumed, done: 0 }
+      : await this.#latest(found, stays.nGlobal, signal);
     const ids = cut.texts.slice(done).map((text, i) => encodePiece(parts.tokenizer, text, done + i === 0));
-    return { messages, pieces: cut, keys, session, done, cached: session.length, ids };
+    const cached = resumed ? 0 : session.length;
+    return { messages, pieces: cut, keys, ...stays, session, resumed: resumed !== undefined, done, cached, ids };
   }
 
-  async #latest(found: Awaited<ReturnType<ChatStore["latest"]>>, signal: AbortSignal) {
+  async #latest(found: Awaited<ReturnType<ChatStore["latest"]>>, nGlobal: number, signal: AbortSignal) {
     const { parts } = this.#model;
     const how = { wait: this.#options.wait, signal };
     if (found) {
@@ -144,12 +156,12 @@ export class Answer implements Reply {
         if (!(error instanceof ModelError)) throw error;
       }
     }
-    return { session: new Session(parts, await parts.service.open(how)), done: 0 };
+    return { session: new Session(parts, await parts.service.open({ ...how, nGlobal })), done: 0 };
   }
 
   /** How many tokens the answer may have. Throws ContextLengthError if the messages do not fit. */
-  async #room({ messages, cached, ids }: Reading): Promise<number> {
-    const { service, generationConfig, tokenizer } = this.#model.parts;
+  #room({ system, cached, ids }: Reading): number {
+    const { service, generationConfig } = this.#model.parts;
     const { attention, nGlobal, nLocal } = service.facts;
     const limit = this.#limit;
     const tokens = cached + ids.reduce((sum, { length }) => sum + length, 0);
@@ -157,11 +169,7 @@ export class Answer implements Reply {
     const most = this.#options.maxNewTokens ?? (generationConfig.max_new_tokens as number | null) ?? MOST_NEW_TOKENS;
     const wanted = most === -1 ? Infinity : most;
     if (tokens + wanted <= limit) return most;
-    const { pinnedTokens } = await pieces();
-    // What a template writes by itself may leave.
-    const given = leading(messages) > 0 || this.#options.tools !== undefined;
-    const pinned = given ? pinnedTokens(tokenizer, messages, this.#options) : 0;
-    const stays = nLocal < Infinity && pinned <= nGlobal;
+    const stays = nLocal < Infinity && system <= nGlobal;
     if (this.#options.truncation !== "disabled" && stays) return most;
     if (tokens < limit) return limit - tokens;
     if (this.#options.truncation === "disabled" || nLocal === Infinity) {
@@ -169,7 +177,7 @@ export class Answer implements Reply {
       throw new ContextLengthError(mismatch("messages", expected, tokens), tokens, limit);
     }
     const expected = `at most nGlobal (${nGlobal}) tokens, to stay when a chat of ${tokens} leaves the window of ${limit}`;
-    throw new ContextLengthError(mismatch("system turn and tools", expected, pinned), pinned, nGlobal);
+    throw new ContextLengthError(mismatch("system turn and tools", expected, system), system, nGlobal);
   }
 
   /** Reads the pieces, and keeps the state behind the system's turn and before the last piece. */
@@ -196,7 +204,7 @@ export class Answer implements Reply {
   }
 
   async *#answer(
-    { pieces: { texts }, keys, session, ids }: Reading,
+    { pieces: { texts }, keys, nGlobal, session, ids }: Reading,
     maxNewTokens: number,
     tally: Tally,
     signal: AbortSignal,
@@ -226,13 +234,12 @@ export class Answer implements Reply {
     const text = `${texts[last]}${this.#text}`;
     const canonical = encodePiece(tokenizer, text, last === 0);
     if (canonical.join() !== [...prompt, ...(stopped ? chosen.slice(0, -1) : chosen)].join()) return;
-    const key = await link(keys[last - 1] ?? originOf(this.#model.parts), text);
+    const key = await link(keys[last - 1] ?? originOf(this.#model.parts.service.facts, nGlobal), text);
     await storeOf(this.#model, options).put(key, await session.snapshot({ pending: !stopped }));
   }
 
   /** How much of the conversation is in the window; looks back over one window of text at most. */
-  #measure({ messages, pieces, session, done, ids }: Reading): void {
-    const { nGlobal } = this.#model.parts.service.facts;
+  #measure({ messages, pieces, nGlobal, session, done, ids }: Reading): void {
     const position = session.length;
     const limit = this.#limit;
     const first = leading(messages);
@@ -258,14 +265,6 @@ export class Answer implements Reply {
   }
 }
 
-/** What a chain of keys starts with: states of other engines, or of another release, are none of this one's. */
-function originOf({ service }: SessionModel): string {
-  const { modelHash, dtype, cacheDtype, attention, nGlobal, nLocal, limit } = service.facts;
-  const { recall, recallDistance, recallLayers, recallTokens, recallBlocks, recallGate, recallQueries } = service.facts;
-  const middle = [recall, recallDistance, recallLayers, recallTokens, recallBlocks, recallGate, recallQueries];
-  return [VERSION, modelHash, dtype, cacheDtype, attention, nGlobal, nLocal, limit, ...middle].join(" ");
-}
-
 /** Those of generation_config.json; resolveSettings checks them where they are used alone. */
 function stopStringsOf({ generationConfig }: SessionModel): string[] {
   return [generationConfig.stop_strings ?? []].flat() as string[];
@@ -287,9 +286,10 @@ function checkOptions({ truncation = "auto", store = true }: ReplyOptions): void
 /** The state that an answer to a longer chat would go on from, and its key. */
 export async function stateOf(model: ChatModel, messages: readonly Message[], options: ReplyOptions) {
   const { parts } = model;
-  const { cutChat } = await pieces();
+  const { cutChat, staying } = await pieces();
   const { texts } = cutChat(parts.tokenizer, messages, { ...options, addGenerationPrompt: false });
-  const keys = await chain(originOf(parts), texts);
+  const { nGlobal } = staying(parts, messages, options);
+  const keys = await chain(originOf(parts.service.facts, nGlobal), texts);
   const found = await storeOf(model, options).latest(keys);
   return found && { key: keys[found[0]] as string, state: found[1] };
 }

@@ -3,24 +3,14 @@ import { Forgotten } from "../base/forgotten.ts";
 import type { Appending } from "../engine/reading.ts";
 import type { Turn } from "../engine/state.ts";
 import type { ChosenToken, EngineService, Opened, OpenOptions, TokenStream } from "../service/types.ts";
-import type { ChatOptions, Message } from "../tokenizer/chat.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type AppendOptions, checkAppend } from "./append_options.ts";
+import { encodePrompt, type Prompt, type SessionModel } from "./encode_prompt.ts";
 import type { GenerateOptions } from "./generate_options.ts";
 import { type GeneratedToken, Generation, type Tally } from "./generation.ts";
+import { Keeper, keptBy } from "./resume.ts";
 import { SessionText } from "./session_text.ts";
 import { resolveSettings, type Settings, withoutEnds, withPrompt } from "./settings.ts";
-
-/** A text to go on from: text, token ids, or the messages of a chat. */
-export type Prompt = string | readonly number[] | readonly Message[];
-
-/** What sessions of one model share. */
-export interface SessionModel {
-  readonly service: EngineService;
-  readonly tokenizer: Tokenizer;
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly generationConfig: Readonly<Record<string, unknown>>;
-}
+import type { Place } from "./turns.ts";
 
 /** How many tokens an engine in a worker may be ahead of the reader of a text in a session of its own. */
 const AHEAD = 16;
@@ -42,6 +32,8 @@ export class Session {
   #busy = false;
   /** The tally of the generation that began last. */
   #current: Tally | undefined;
+  /** The tokens of a generation that was cut off, with which the next one starts. */
+  #kept: readonly GeneratedToken[] = [];
 
   constructor(model: SessionModel, { id, text }: Opened) {
     this.#model = model;
@@ -65,6 +57,21 @@ export class Session {
     }
   }
 
+  /** A session whose next generation, without a prompt, goes on where one was cut off; undefined: at its start. */
+  static async resume(model: SessionModel, { resume, wait, signal }: GenerateOptions) {
+    const kept = resume && (await keptBy(resume));
+    if (!kept) return undefined;
+    try {
+      const session = await Session.restore(model, kept.state, { wait, signal });
+      session.#kept = kept.tokens;
+      return session;
+    } catch (error) {
+      // What is of another model or version is as good as none.
+      if (error instanceof ModelError) return undefined;
+      throw error;
+    }
+  }
+
   /** Tokens so far, those of the prompt and those that were chosen. */
   get length(): number {
     return this.#model.service.length(this.#id);
@@ -76,7 +83,7 @@ export class Session {
    */
   async append(prompt: Prompt, options: AppendOptions = {}): Promise<void> {
     const { turnStarts, recall, signal } = options;
-    const { ids, turn } = await this.#encode(prompt, options);
+    const { ids, turn } = await encodePrompt(this.#model, prompt, options, this.#place);
     checkAppend(options, prompt, ids.length);
     // Where nothing leaves, no turn does.
     const leaves = this.#model.service.facts.nLocal < Infinity;
@@ -116,14 +123,17 @@ export class Session {
     return new Generation(async function* (tally, signal) {
       if (signal.aborted) return;
       let session: Session;
+      let rest: Prompt | undefined = prompt;
       try {
-        session = new Session(model, await model.service.open({ wait: options.wait, signal }));
+        const resumed = await Session.resume(model, { ...options, signal });
+        session = resumed ?? new Session(model, await model.service.open({ wait: options.wait, signal }));
+        if (resumed) rest = undefined;
       } catch (error) {
         if (isAbort(signal, error)) return;
         throw error;
       }
       try {
-        yield* session.#tokens(tally, prompt, { ...options, signal }, true);
+        yield* session.#tokens(tally, rest, { ...options, signal }, true);
       } finally {
         session.dispose();
       }
@@ -138,15 +148,23 @@ export class Session {
     final: boolean,
   ): AsyncGenerator<GeneratedToken, void, undefined> {
     tally.start();
-    const settings = await this.#alone(() => this.#begin(tally, prompt, options));
+    const before = this.#kept;
+    const settings = await this.#alone(() => this.#begin(tally, prompt, options, before.length));
     if (!settings) return;
+    this.#kept = [];
+    yield* before;
+    const keeper = options.resume && new Keeper(options.resume, before);
     // The tokens behind a stop string, and those that no reader takes, end with the session.
-    const ahead = final ? AHEAD : 0;
-    const stream = this.#model.service.generate(this.#id, { most: settings.maxNewTokens, ahead });
+    const ahead = final && !keeper ? AHEAD : 0;
+    const stream = this.#model.service.generate(this.#id, { most: settings.maxNewTokens - before.length, ahead });
     try {
       while (!options.signal?.aborted && tally.finishReason === "abort") {
         if (tally.full) tally.finishReason = "length";
-        else yield await this.#alone(() => this.#choose(tally, stream, settings, final));
+        else {
+          const token = await this.#alone(() => this.#choose(tally, stream, settings, final));
+          if (!tally.full && tally.finishReason === "abort") await keeper?.add(token, () => this.snapshot());
+          yield token;
+        }
       }
     } finally {
       await stream.return();
@@ -154,15 +172,22 @@ export class Session {
   }
 
   /** Decides how a generation goes and reads its prompt; undefined on abort. */
-  async #begin(tally: Tally, prompt: Prompt | undefined, options: GenerateOptions): Promise<Settings | undefined> {
+  async #begin(
+    tally: Tally,
+    prompt: Prompt | undefined,
+    options: GenerateOptions,
+    before: number,
+  ): Promise<Settings | undefined> {
     const { signal, skipSpecialTokens = true } = options;
     const decided = this.#settings(options);
-    const { ids, turn } = await this.#encode(prompt === undefined ? [] : prompt, options);
-    tally.promptTokens = ids.length;
-    const settings = withPrompt(decided, this.length + ids.length);
+    const { ids, turn } = await encodePrompt(this.#model, prompt ?? [], options, this.#place);
+    const promptTokens = this.length + ids.length - before;
+    tally.promptTokens = before > 0 ? promptTokens : ids.length;
+    tally.newTokens = before;
+    const settings = withPrompt(decided, promptTokens);
     this.#text.begin(decided.stopStrings, skipSpecialTokens);
     this.#current = tally;
-    await this.#model.service.begin(this.#id, options.seed, settings);
+    await this.#model.service.begin(this.#id, before > 0 ? undefined : options.seed, settings, before);
     try {
       // Pieces large enough for the engine's chunks.
       const piece = 16 * this.#model.service.facts.chunkSize;
@@ -245,33 +270,15 @@ export class Session {
     this.dispose();
   }
 
+  /** What a prompt is encoded behind. */
+  get #place(): Place {
+    const { turn, lastToken } = this.#text.state;
+    return { turn, lastToken, length: this.length };
+  }
+
   #settings(options: GenerateOptions) {
     const { config, generationConfig, tokenizer } = this.#model;
     return resolveSettings(options, config, generationConfig, tokenizer);
-  }
-
-  /** The ids of a prompt, and where in a chat they lead. */
-  async #encode(
-    prompt: Prompt,
-    options: ChatOptions,
-  ): Promise<{ readonly ids: readonly number[]; readonly turn: Turn }> {
-    const { tokenizer, config, generationConfig } = this.#model;
-    const { turn, lastToken } = this.#text.state;
-    const first = this.length === 0;
-    if (typeof prompt === "string") {
-      const ids = tokenizer.encode(prompt, { addSpecialTokens: first });
-      // As in transformers, a text of nothing begins with BOS.
-      const bos = generationConfig.bos_token_id ?? config.bos_token_id;
-      return { ids: ids.length === 0 && first && typeof bos === "number" ? [bos] : ids, turn };
-    }
-    if (typeof prompt?.every !== "function")
-      throw new OptionError(mismatch("prompt", "text, token ids, or the messages of a chat", prompt));
-    if (prompt.every((item) => typeof item === "number")) return { ids: prompt, turn };
-    // Templates need an interpreter; few programs chat.
-    const { encodeTurns } = await import("./turns.ts");
-    const ids = encodeTurns(tokenizer, prompt as readonly Message[], options, { turn, lastToken, length: this.length });
-    const open = options.addGenerationPrompt !== false || options.continueFinalMessage;
-    return { ids, turn: open ? "answer" : "turns" };
   }
 }
 

@@ -3,6 +3,8 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { tick } from "../../src/base/tick.ts";
 import type { NextToken } from "../../src/engine/engine.ts";
 import { GREEDY, type Sampling } from "../../src/engine/sampler.ts";
+import { readSnapshot, writeSnapshot } from "../../src/engine/snapshot.ts";
+import { NO_TEXT } from "../../src/engine/state.ts";
 import { samplerOf } from "./samplers.ts";
 import { engineOf, firstDifference, oneByOne, PATIENCE, randomIds, rowOf, sameBits, VOCAB } from "./tiny.ts";
 
@@ -102,4 +104,19 @@ test("one that is disposed while it reads writes nothing more to its slot", asyn
   await engine.append(session, randomIds(10, 15));
   expect(sameBits(rowOf(engine, session), await logitsAfter([...ids, ...randomIds(10, 15)]))).toBe(true);
   engine.dispose(session);
+});
+
+test("a session may pin fewer first tokens than the model, and no more; its snapshot says so", async () => {
+  const engine = await engineOf("llama-gqa-tied", { nLocal: 8, nGlobal: 3, maxSessions: 4 });
+  for (const nGlobal of [-1, 1.5, 4]) {
+    expect(() => engine.open(0, 1, nGlobal)).toThrow(
+      `nGlobal: expected a whole number from 0 to 3, the model's, found ${nGlobal}`,
+    );
+  }
+  const session = engine.open(0, 1, 2);
+  await engine.append(session, randomIds(30, 1));
+  const snapshot = writeSnapshot(engine, engine.state(session), NO_TEXT);
+  expect(engine.state(readSnapshot(engine, snapshot).id).nGlobal).toBe(2);
+  const whole = writeSnapshot(engine, engine.state(engine.open(0, 1)), NO_TEXT);
+  expect(snapshot.length).toBeGreaterThan(whole.length);
 });

@@ -101,13 +101,13 @@ const references = new Map<string, { config: Config; tensors: Tensors }>();
 export function dense(
   name: string,
   ids: readonly number[],
-  { begin, ...options }: PolicyOptions & Pick<Policy, "begin">,
+  { begin, pinned, ...options }: PolicyOptions & Pick<Policy, "begin" | "pinned">,
   watch?: Watch,
 ): Float64Array[] {
   const found = references.get(name) ?? { config: fixture(name).config, tensors: readTensors(join(FIXTURES, name)) };
   references.set(name, found);
   const { attention = "lambda", nGlobal = 0, nLocal = Infinity, limit = nLocal } = options;
-  const policy: Policy = { policy: attention, nGlobal, nLocal, limit, ...(begin && { begin }) };
+  const policy: Policy = { policy: attention, nGlobal, nLocal, limit, pinned, ...(begin && { begin }) };
   return forward(found.config, found.tensors, ids, policy, watch);
 }
 

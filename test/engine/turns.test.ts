@@ -1,4 +1,4 @@
-/** Whole turns of a chat leave the window: against the mask written out literally, however they are read. */
+/** Whole turns of a chat leave the window, and a session pins as many first tokens as it asks for: against the mask written out literally, however they are read. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { readSnapshot, writeSnapshot } from "../../src/engine/snapshot.ts";
@@ -20,6 +20,8 @@ const cases = fc.record({
   attention: fc.constantFrom("lambda" as const, "window" as const, "sinks" as const, "lambda-only" as const),
   nLocal: fc.integer({ min: 1, max: 24 }),
   nGlobal: fc.integer({ min: 0, max: 8 }),
+  /** Of nGlobal, what the session has. */
+  own: fc.integer({ min: 0, max: 8 }),
   tokens: fc.integer({ min: 2, max: 80 }),
   turns: fc.uniqueArray(fc.nat({ max: 79 }), { maxLength: 12 }),
   pieces: fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 8 }),
@@ -30,18 +32,19 @@ const cases = fc.record({
 test.each([...FAMILIES])(
   "%s: logits within 2e-4 of the f64 reference; the same bits in pieces, forks and snapshots",
   async (family) => {
-    const property = fc.asyncProperty(cases, async ({ tokens, turns, pieces, origin, seed, ...shape }) => {
+    const property = fc.asyncProperty(cases, async ({ tokens, turns, pieces, origin, seed, own, ...shape }) => {
       const ids = randomIds(tokens, seed);
       const starts = turns.filter((turn) => turn < tokens).sort((a, b) => a - b);
       const limit = shape.nLocal + 3;
-      const wanted = dense(family, ids, { ...shape, limit, begin: beginIn(starts, shape.nLocal) });
+      const pinned = Math.min(own, shape.attention === "window" ? 0 : shape.nGlobal);
+      const wanted = dense(family, ids, { ...shape, pinned, limit, begin: beginIn(starts, shape.nLocal) });
       const engine = await engineOf(family, { ...shape, limit, maxSessions: 4, chunkSize: 16 });
-      const whole = engine.open(origin, 1);
+      const whole = engine.open(origin, 1, pinned);
       await engine.append(whole, ids, undefined, { turnStarts: starts });
       const last = rowOf(engine, whole);
       expect(deviation(last, wanted.at(-1)!)).toBeLessThan(2e-4);
 
-      let one = engine.open(origin, 1);
+      let one = engine.open(origin, 1, pinned);
       for (let from = 0, i = 0; from < tokens; i++) {
         const to = Math.min(tokens, from + pieces[i % pieces.length]!);
         const mine = starts.filter((start) => start >= from && start < to).map((start) => start - from);

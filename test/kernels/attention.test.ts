@@ -61,8 +61,9 @@ describe.each(POLICIES)("%s", (attention) => {
         fc.record({ ...shape, ...limits, ...run }),
         ({ n, origin, seed, over, ...wanted }) => {
           const limit = attention === "ceiling-only" ? wanted.nLocal : wanted.nLocal + over;
-          const setup = setupOf({ ...wanted, position, attention, limit, maxPositions: n });
           const dice = new Dice(seed);
+          const pinned = seed % 3 ? undefined : dice.below(wanted.nGlobal + 2);
+          const setup = { ...setupOf({ ...wanted, position, attention, limit, maxPositions: n }), pinned };
           const tokens = draw(dice, setup, n);
           // Whole turns leave a window, now and then.
           const begins = beginsOf(dice, seed % 2 && setup.policy.nLocal < Infinity ? n : 0);

@@ -12,7 +12,7 @@ import { Op, Pack, Quantize, Span } from "../../assembly/op.ts";
 import { align } from "../../src/machine/arena.ts";
 import type { KernelExports } from "../../src/machine/kernel_exports.ts";
 import type { Build } from "../../src/machine/kernels.ts";
-import { writeRow, writeSpan } from "../../src/machine/step.ts";
+import { ALL_PINNED, writeRow, writeSpan } from "../../src/machine/step.ts";
 import { packedBytesOf, type QuantizedFormat } from "../reference/quantized.ts";
 import { kernels } from "../setup.ts";
 
@@ -45,6 +45,7 @@ export interface TestRow {
   readonly position?: bigint;
   readonly origin?: bigint;
   readonly skipsRecall?: number;
+  readonly nGlobal?: number | undefined;
   readonly begin?: bigint;
 }
 
@@ -153,7 +154,7 @@ export class Bench {
       writeRow(this.view, this.#step, i, {
         ...{ token: row.token ?? 0, slot: row.slot ?? 0, runStart: row.runStart ?? 0, runRows: row.runRows ?? 0 },
         ...{ position: row.position ?? 0n, origin: row.origin ?? 0n, skipsRecall: row.skipsRecall === 1 },
-        begin: row.begin ?? 0n,
+        ...{ nGlobal: row.nGlobal ?? ALL_PINNED, begin: row.begin ?? 0n },
       });
     }
   }

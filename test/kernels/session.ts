@@ -26,6 +26,8 @@ export interface Setup {
   /** 0 or undefined: none. */
   readonly softCap?: number;
   readonly policy: Policy;
+  /** How many of the first tokens this session keeps attended, if not all nGlobal. */
+  readonly pinned?: number | undefined;
   /** f32 by default. */
   readonly cacheDtype?: CacheDType;
 }
@@ -150,7 +152,8 @@ export function attend(
     bench.step(
       positions.map((position, i) => {
         const from = begin(done + i) && origin + BigInt(begin(done + i));
-        return { ...run, position, skipsRecall: asks(done + i) ? 0 : 1, begin: BigInt(from) };
+        const skipsRecall = asks(done + i) ? 0 : 1;
+        return { ...run, position, skipsRecall, begin: BigInt(from), nGlobal: setup.pinned };
       }),
     );
     if (rotated) {
@@ -248,10 +251,10 @@ export function expected(
 }
 
 function referencePolicy(
-  { policy: { attention, ...numbers } }: Setup,
+  { policy: { attention, ...numbers }, pinned }: Setup,
   { asks, begin }: { asks?: ((p: number) => boolean) | undefined; begin?: ((p: number) => number) | undefined },
 ): reference.Policy {
-  return { policy: attention, ...numbers, ...(asks && { asks }), ...(begin && { begin }) };
+  return { policy: attention, ...numbers, pinned, ...(asks && { asks }), ...(begin && { begin }) };
 }
 
 function referencePosition({ heads, rotaryDim, layout }: Setup): reference.Position {
@@ -268,7 +271,8 @@ export function chosenBy(
 ): Outcome["chosen"] {
   const { heads, kvHeads, headDim, cacheDtype = "f32" } = setup;
   const policy = referencePolicy(setup, { asks });
-  const { recall, recallBlocks: blocks, nGlobal } = setup.policy;
+  const { recall, recallBlocks: blocks } = setup.policy;
+  const nGlobal = Math.min(setup.policy.nGlobal, setup.pinned ?? Infinity);
   const stored = cacheDtype === "f32" ? k : rounded(cacheDtype, k, headDim);
   const part = (x: Float32Array, width: number, row: number, head: number) =>
     Float64Array.from(x.subarray(row * width + head * headDim, row * width + (head + 1) * headDim));

@@ -18,7 +18,7 @@ const BROKEN: readonly (Mutation & { what: string; models: readonly string[]; se
     what: "the global branch",
     models: EMBEDDED,
     file: "attention_keys.ts",
-    from: "end = min(origin + <u64>word(record, Attention.nGlobal), localBegin);",
+    from: "end = min(origin + <u64>pinnedOf(record, row), localBegin);",
     to: "end = begin;",
     sees: { attended: 40 },
   },

@@ -19,6 +19,8 @@ export interface Policy {
   policy: PolicyName;
   /** g: keys at the beginning of the text that stay attended. Default 0. Read by lambda, lambda-only and sinks. */
   nGlobal?: number;
+  /** How many of these g this text has. Default all; `sinks` counts distances in a cache with room for g. */
+  pinned?: number | undefined;
   /** L: keys nearest to the query, itself included. Default Infinity. Read by all but full and ceiling-only. */
   nLocal?: number;
   /** The largest distance used. Default nLocal. Read by lambda and ceiling-only. */
@@ -40,6 +42,11 @@ export interface Policy {
   begin?: (p: number) => number;
 }
 
+/** How many keys at the text's beginning stay attended. */
+function pinnedOf({ policy, nGlobal = 0, pinned = nGlobal }: Policy): number {
+  return policy === "window" ? 0 : Math.min(nGlobal, pinned);
+}
+
 /** Where the local keys of query p start. */
 function localBegin({ nLocal = Infinity, begin = () => 0 }: Policy, p: number): number {
   return Math.max(p - nLocal + 1, begin(p));
@@ -47,10 +54,9 @@ function localBegin({ nLocal = Infinity, begin = () => 0 }: Policy, p: number): 
 
 /** The keys [begin, end) that query p chooses its middle keys from, wherever its turn begins. */
 export function middleOf(policy: Policy, p: number): readonly [begin: number, end: number] {
-  const { nGlobal = 0, nLocal = Infinity, recall = 0, recallTokens = Infinity, asks = () => true } = policy;
-  const g = policy.policy === "window" ? 0 : nGlobal;
+  const { nLocal = Infinity, recall = 0, recallTokens = Infinity, asks = () => true } = policy;
   const end = Math.max(0, p - nLocal + 1);
-  const begin = Math.max(g, end - recallTokens);
+  const begin = Math.max(pinnedOf(policy), end - recallTokens);
   return recall > 0 && asks(p) && begin < end ? [begin, end] : [0, 0];
 }
 
@@ -59,7 +65,7 @@ export function pair(policy: Policy, p: number, j: number): { attended: boolean;
   const { nGlobal: g = 0, nLocal: L = Number.POSITIVE_INFINITY, limit = L } = policy;
   const d = p - j;
   const local = j >= localBegin(policy, p);
-  const global = !local && j < g;
+  const global = !local && j < pinnedOf(policy);
   const masked = { attended: false, distance: Number.NaN };
   const at = (distance: number) => ({ attended: true, distance });
 
@@ -173,7 +179,8 @@ export function attention(
         if (attended) logits[j] = logit(query, keys[j]!, distance, head);
       }
       const middle = middleOf(policy, p);
-      const { recall: k = 0, recallBlocks: blocks = Infinity, nGlobal = 0 } = policy;
+      const { recall: k = 0, recallBlocks: blocks = Infinity } = policy;
+      const nGlobal = pinnedOf(policy);
       const asked = position.kind === "rope" ? rotate(query, turnsOf(policy.recallDistance!)!, position.layout) : query;
       const found = chooseMiddle(asked, keys, middle, { k, blocks, nGlobal }, TOLERANCE);
       const others = logsumexp(logits);

@@ -202,3 +202,49 @@ test.each(["states/", "responses/"])("a server that drains ends when the store h
 async function active({ url }: Started): Promise<boolean> {
   return /^lambent_sessions_open\{[^}]*\} [1-9]/m.test(await (await fetch(`${url}/metrics`)).text());
 }
+
+test("an answer that a server's end cut off: another one that is asked the same goes on with it; only with a seed", async () => {
+  const answers = new TestStore();
+  const body = {
+    model: NAME,
+    max_tokens: 60,
+    temperature: 1,
+    seed: 5,
+    logprobs: true,
+    top_logprobs: 2,
+    ignore_eos: true,
+  };
+  const messages = [{ role: "user", content: "Who came?" }];
+  const [one, other, alone] = await Promise.all([
+    start({ answers, answerSeconds: 0 }),
+    start({ answers, answerSeconds: 0 }),
+    start(),
+  ]);
+  running.push(one, other, alone);
+  const ask = (server: Started, more: object, init?: RequestInit) =>
+    post(`${server.url}/v1/chat/completions`, { ...body, messages, ...more }, init);
+  const leaving = new AbortController();
+  const stream = await ask(one, { stream: true }, { signal: leaving.signal });
+  await stream.body?.getReader().read();
+  const keys = () => [...answers.values.keys()];
+  await until(() => Number(answers.values.get(`${keys()[0]}`)?.version) > 8);
+  leaving.abort();
+  const [key] = keys();
+  expect(key).toMatch(/^answers\/[0-9a-f]{64}$/);
+  const { bytes } = answers.values.get(key as string)!;
+  const { id: _, created: __, timings: ___, ...wanted } = await json(ask(alone, {}));
+  expect(wanted.choices[0].logprobs.content).toHaveLength(60);
+  expect(await json(ask(other, {}))).toMatchObject(wanted);
+  expect(keys()).toEqual([]);
+  // What is there is taken: of another answer it gives another text.
+  const before = Buffer.from(bytes).toString("latin1");
+  const [, first = ""] = before.match(/"text":"( ?[A-Za-z]+)"/) as RegExpMatchArray;
+  const forged = Buffer.from(before.replace(`"text":"${first}"`, `"text":"${"#".repeat(first.length)}"`), "latin1");
+  await answers.put(key as string, forged);
+  expect((await json(ask(other, {}))).choices[0].message.content).toContain("#");
+  answers.looked.length = 0;
+  await json(ask(one, { seed: undefined }));
+  expect(answers.looked).toEqual([]);
+  answers.down = true;
+  expect((await json(ask(one, {}))).choices).toEqual(wanted.choices);
+});

@@ -14,7 +14,7 @@ import {
   type Reply,
 } from "../../src/entry/index.ts";
 import { encodePiece } from "../../src/session/chat_keys.ts";
-import { cutChat } from "../../src/session/chat_pieces.ts";
+import { cutChat, pinnedTokens } from "../../src/session/chat_pieces.ts";
 import { MemoryStore } from "../../src/session/chat_store.ts";
 import { encodeChat } from "../../src/tokenizer/chat.ts";
 import { MODELS } from "../setup.ts";
@@ -57,7 +57,9 @@ async function fresh(model: Model, messages: readonly Message[], seed: number) {
       expect(ids.slice(0, before.length)).toEqual(before);
       return before.length;
     });
-  using session = await model.session();
+  // The system turn stays, or what the template starts with, and no less than Λ's ten tokens.
+  const nGlobal = Math.min(40, Math.max(10, pinnedTokens(model.tokenizer, messages, {})));
+  using session = await model.session({ nGlobal });
   await session.append(ids, { turnStarts: [...new Set(starts)] });
   const generation = session.generate(undefined, { ...BRIEF, seed });
   await generation.text();
