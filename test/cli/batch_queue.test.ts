@@ -1,5 +1,7 @@
 /** `batch --queue`: workers that know nothing of each other give what one process gives, whatever ends meanwhile. */
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { dirname, join } from "node:path";
+import { openStore } from "../../src/cli/open_store.ts";
 import { removeTemporary } from "../session/small.ts";
 import { POSTGRES, REDIS, type Service, startPostgres, startRedis, stopServices } from "../store/services.ts";
 import { fileOf, type Json, lastingOf, linesOf, REQUESTS, requestOf, written } from "./batches.ts";
@@ -58,8 +60,39 @@ describe.each([
     );
   }
 
-  // FULL=1 does it with both.
-  test.skipIf(!program || (name !== "Redis" && !process.env.FULL))(
+  // FULL=1 does these with both.
+  const once = !program || (name !== "Redis" && !process.env.FULL);
+
+  test.skipIf(once)("answers of a worker that is killed go on where they were kept", async () => {
+    const body = { prompt: "Once", max_tokens: 6000, ignore_eos: true, temperature: 1 };
+    const { file, out } = fileOf([{ custom_id: "long", method: "POST", url: "/v1/completions", body }]);
+    await good(["batch", file, "--threads", "1"]);
+    const whole = lastingOf(out);
+    const again = join(dirname(out), "again.jsonl");
+    const { store, close } = await openStore(service.url, "--queue");
+    const keeping = () =>
+      start(["batch-worker", "--queue", service.url, "--threads", "1", "--keep-seconds", "0.2"], "ignore");
+    const kept = async () => (await store.list("answers/"))[0];
+    const killed = keeping();
+    const batch = start(["batch", file, "--queue", service.url, "--out", again], "ignore");
+    const tokensKept = async () => {
+      const { bytes = new Uint8Array() } = (await store.get((await kept()) ?? "none")) ?? {};
+      return Buffer.from(bytes).toString("latin1").split('"logprob":').length - 1;
+    };
+    while ((await tokensKept()) < 500) await Bun.sleep(20);
+    killed.kill("SIGKILL");
+    const before = await tokensKept();
+    const other = keeping();
+    expect(await batch.exited).toBe(0);
+    expect(before).toBeLessThan(6000);
+    expect(lastingOf(again)).toEqual(whole);
+    expect(await kept()).toBeUndefined();
+    other.kill("SIGTERM");
+    await other.exited;
+    await close();
+  });
+
+  test.skipIf(once)(
     "a batch that was killed goes on when it is given again, with what was answered meanwhile",
     async () => {
       const { file, out } = fileOf(asked);
