@@ -62,18 +62,20 @@ export interface Kind {
   readonly ms: number;
   /** Weights, keys and values that they read. */
   readonly bytes: number;
+  /** Multiplications and additions. */
+  readonly operations: number;
 }
 
 /** Every kind of record of the machine's last step, which was one token at `position`; medians of `rounds`. */
 export function recordTimes({ plan }: Subject, { banks }: Machine, position: number, rounds: number): Kind[] {
-  const kinds = new Map<string, { count: number; times: number[]; bytes: number }>();
+  const kinds = new Map<string, { count: number; times: number[]; bytes: number; operations: number }>();
   const caches = plan.layers.map(({ cache }) => cache).filter(({ ring }) => ring > 0);
   for (let round = 0; round < rounds; round++) {
     let attended = 0;
     const sums = new Map<string, number>();
     for (const [i, { bank: number, program }] of plan.segments.entries()) {
       const { kernels, plan: own } = banks[number] as Bank;
-      for (const [j, { op, weightBytes, cacheBytes }] of (plan.records[i] ?? []).entries()) {
+      for (const [j, { op, weightBytes, cacheBytes, flops }] of (plan.records[i] ?? []).entries()) {
         const cache = op === Op.Attention ? caches[attended++] : undefined;
         const visited = cache ? keysAt(cache, position) / (cache.ring + cache.pinned) : 1;
         const name = Op[op];
@@ -81,8 +83,9 @@ export function recordTimes({ plan }: Subject, { banks }: Machine, position: num
         kernels.execute(program + j * Size.RecordBytes, own.step, 0, 1);
         sums.set(name, (sums.get(name) ?? 0) + performance.now() - begin);
         if (round > 0) continue;
-        const kind = kinds.get(name) ?? { count: 0, times: [], bytes: 0 };
-        kinds.set(name, { ...kind, count: kind.count + 1, bytes: kind.bytes + weightBytes + cacheBytes * visited });
+        const kind = kinds.get(name) ?? { count: 0, times: [], bytes: 0, operations: 0 };
+        const bytes = kind.bytes + weightBytes + cacheBytes * visited;
+        kinds.set(name, { ...kind, count: kind.count + 1, bytes, operations: kind.operations + flops * visited });
       }
     }
     for (const [name, ms] of sums) kinds.get(name)?.times.push(ms);

@@ -59,6 +59,7 @@ export async function kernels(flags: KernelsFlags): Promise<void> {
     ofRead: "of read",
     cachedGBs: "cached, GB/s",
     ofCachedRead: "of read",
+    ofPeakOne: "of peak",
     prefillGops: `${PREFILL_ROWS} rows, Gop/s`,
     peak: "peak",
     peakGops: "Gop/s",
@@ -118,17 +119,19 @@ async function openMatmul(n: number, k: number, dtype: MemoryDType, pool: number
       machine.write(rows(PREFILL_ROWS));
       const multiply = () => roof.multiply(peak, threads);
       const prefill = await interleave({ kernel: () => execute(next(), threads), multiply }, budget);
-      const operations = 2 * n * k * PREFILL_ROWS;
+      const [one, operations] = [2 * n * k, 2 * n * k * PREFILL_ROWS];
       const peakOperations = roof.operations(peak, threads);
+      const peakGops = peakOperations / prefill.median("multiply") / 1e6;
       return {
         decodeGBs: bytes / decode.median("kernel") / 1e6,
         readGBs: bytes / decode.median("read") / 1e6,
         ofRead: decode.ratio("read", "kernel"),
         cachedGBs: cached && bytes / cached.median("kernel") / 1e6,
         ofCachedRead: cached?.ratio("read", "kernel"),
+        ofPeakOne: one / (cached ?? decode).median("kernel") / 1e6 / peakGops,
         prefillGops: operations / prefill.median("kernel") / 1e6,
         peak,
-        peakGops: peakOperations / prefill.median("multiply") / 1e6,
+        peakGops,
         ofPeak: prefill.ratio("multiply", "kernel") * (operations / peakOperations),
       };
     },

@@ -1,10 +1,11 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Found, Line } from "../found.ts";
 import { machineFacts } from "../machine.ts";
 import { run, temporaryFolder } from "../peers/child.ts";
 import { forward } from "../peers/index.ts";
-import { type Found, kernelParts, otherParts, type Part, peerParts } from "../performance.ts";
+import { kernelParts, otherParts, type Part, peerParts } from "../performance.ts";
 import { writeCheckpoint } from "../synthetic.ts";
 import { RUNTIMES } from "./runtimes.ts";
 
@@ -112,17 +113,47 @@ function sectionOf(all: Readonly<Record<string, Found>>, parts: readonly Part[],
   ];
   const tables = parts.map(({ title, columns, lines }) => {
     const head = ["", ...columns, "wanted", "bound by"];
-    const rows = lines.map(({ what, found, wanted = "–", limit }) => [what, ...found.map(shown), wanted, limit]);
+    const rows = lines.map((line) => [
+      line.what,
+      ...line.found.map(shown),
+      wantedOf(line),
+      reached(line) ?? line.limit,
+    ]);
     return `**${title}**\n\n${[head, head.map(() => "-"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n")}`;
   });
   const commands = Object.values(all).flatMap(({ command }) => (command ? [`- \`${command}\``] : []));
   const failed = problems.map((problem) => `- not measured: ${problem}`);
   return [
     `## ${cpu}, ${cores} cores`,
-    `${facts.join("; ")}.`,
+    `${facts.join("; ")}. ${summaryOf(parts)}`,
     ...tables,
     ["Commands:", "", ...new Set(commands), ...failed].join("\n"),
   ].join("\n\n");
+}
+
+/** What is wanted of a line's columns. */
+function wantedOf({ found, least = [], most }: Line): string {
+  if (most !== undefined) return `at most ${most}`;
+  const each = found.map((_, i) => (least[i] === undefined ? "–" : `${least[i]}`));
+  return new Set(each).size === 1 ? (each[0] as string) : each.join(", ");
+}
+
+/** "reached" for a line whose every figure is; undefined: not so, or nothing is wanted. */
+function reached({ found, least = [], most }: Line): string | undefined {
+  const bars = found.map((_, i) => (most === undefined ? least[i] : most));
+  if (bars.every((bar) => bar === undefined)) return undefined;
+  const good = found.every((value, i) => {
+    const bar = bars[i];
+    if (bar === undefined) return true;
+    return value !== undefined && (most === undefined ? value >= bar : value <= bar);
+  });
+  return good ? "reached" : undefined;
+}
+
+function summaryOf(parts: readonly Part[]): string {
+  const lines = parts.flatMap(({ lines }) => lines).filter((line) => wantedOf(line) !== "–");
+  const good = lines.filter((line) => reached(line) !== undefined);
+  return `${good.length} of ${lines.length} rows are where they are wanted; the others say what they are bound by.`;
 }
 
 function shown(value: number | undefined): string {

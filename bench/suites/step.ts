@@ -21,6 +21,7 @@ export async function step(flags: StepFlags): Promise<void> {
   const add = report.table(`one token at position ${position}, in microseconds`, {
     ...{ threads: "threads", part: "part", count: "records", us: "µs", share: "of all", gbs: "GB/s" },
     ofRead: "of read",
+    gops: "Gop/s",
   });
   for (const threads of flags.threads) {
     const subject = await Subject.open(model, { dtype, threads, maxPositions: position + 2 });
@@ -74,9 +75,10 @@ function partsOf({ token, methods, kinds, readGBs, threads }: Times) {
   const whole = { part: "a token", ...share(token), gbs: bytes / token / 1e6, ofRead: bytes / token / 1e6 / readGBs };
   const alone = kinds
     .toSorted((a, b) => b.ms - a.ms)
-    .map(({ name, count, ms, bytes: read }) => ({
+    .map(({ name, count, ms, bytes: read, operations }) => ({
       ...{ part: `${name}, one thread`, count, ...share(ms) },
       ...(read > 0 && threads === 1 ? { gbs: read / ms / 1e6, ofRead: read / ms / 1e6 / readGBs } : {}),
+      gops: operations / ms / 1e6,
     }));
   return [
     whole,
