@@ -59,6 +59,28 @@ describe.each([2, 3, 4, 8, 16])("%i threads", (most) => {
   });
 });
 
+test("short steps: threads that sleep take longer to wake up than a step takes; what they do then counts", () => {
+  let last = 1;
+  let hot = 0;
+  const machineWith = (slowStart: number) =>
+    machine(2, (threads, time) => {
+      // The engine compiles while the first steps run.
+      if (time < slowStart) return threads === 2 ? 0.9 : 0.55;
+      if (threads === last) hot++;
+      else hot = 0;
+      last = threads;
+      return threads === 2 ? (hot === 0 ? 0.7 : 0.32) : 0.55;
+    });
+  for (const slowStart of [0, 100, 1000]) {
+    const { run, taken } = machineWith(slowStart);
+    run(slowStart + 2500);
+    const before = taken.length;
+    run(10_000);
+    const rest = taken.slice(before);
+    expect(rest.filter((threads) => threads === 2).length / rest.length).toBeGreaterThan(0.98);
+  }
+});
+
 test("steps of another number of rows are not compared", () => {
   const { run, taken } = machine(2, (threads) => (threads === 2 ? 10 : 19));
   for (let i = 0; i < 40; i++) run(1, 1 + (i % 7));
