@@ -119,7 +119,7 @@ function sectionOf(all: Readonly<Record<string, Found>>, parts: readonly Part[],
       wantedOf(line),
       reached(line) ?? line.limit,
     ]);
-    return `**${title}**\n\n${[head, head.map(() => "-"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n")}`;
+    return `**${title}**\n\n${markdown([head, ...rows])}`;
   });
   const commands = Object.values(all).flatMap(({ command }) => (command ? [`- \`${command}\``] : []));
   const failed = problems.map((problem) => `- not measured: ${problem}`);
@@ -129,6 +129,17 @@ function sectionOf(all: Readonly<Record<string, Found>>, parts: readonly Part[],
     ...tables,
     ["Commands:", "", ...new Set(commands), ...failed].join("\n"),
   ].join("\n\n");
+}
+
+/** A table as the linter has them: cells as wide as the widest of their column. */
+function markdown(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] as readonly string[]).map((_, i) =>
+    Math.max(...rows.map((row) => (row[i] as string).length), 3),
+  );
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, i) => cell.padEnd(widths[i] as number)).join(" | ")} |`;
+  const [head, ...rest] = rows.map(line);
+  return [head, `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`, ...rest].join("\n");
 }
 
 /** What is wanted of a line's columns. */
