@@ -57,6 +57,18 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
   for (let i: u32 = 0; i < count; i++) {
     const total = sum(v128.load(work + (i << 4), Work.sums));
     multiply(queryAt(work, Attention.out, i), <f32>1 / total, headDim);
+    if (word(record, Attention.recall)) weigh(work, i, <f32>1 / total);
+  }
+}
+
+/** The scores in query i's list become weights: their shares of its softmax. */
+function weigh(work: usize, i: u32, factor: f32): void {
+  const list = chosenAt(work, i);
+  const largest = load<f32>(work + (i << 2), Work.maxima);
+  const end = list + (chosen(work, i) << 3);
+  for (let at = list; at < end; at += 8) {
+    const power = exp2(f32x4.splat(load<f32>(at) - largest));
+    store<f32>(at, f32x4.extract_lane(power, 0) * factor);
   }
 }
 
@@ -108,7 +120,8 @@ function attendChosen(work: usize, i: u32): void {
     for (let t: u32 = 0; t < some; t++) {
       const score = load<f32>(scores + (t << 2));
       if (f32x4.extract_lane(exp2(f32x4.splat(score - before)), 0) < least) continue;
-      store<u64>(list + (kept << 3), load<u64>(list + ((first + t) << 3)));
+      store<u32>(list + (kept << 3), load<u32>(list + ((first + t) << 3), 4), 4);
+      store<f32>(list + (kept << 3), score);
       store<f32>(scores + ((kept - begin) << 2), score);
       kept++;
     }

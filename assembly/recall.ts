@@ -5,7 +5,8 @@
  * attended to if its weight is at least `gate` times that of the pinned and local keys together. see: docs/RECALL.md;
  * LM-Infinite §3, top-k middle tokens
  *
- * A query's list in Attention.chosen has the largest product first.
+ * A query's list in Attention.chosen has the largest product first. Attention puts the weights of its keys in the place of
+ * products once it has them.
  */
 import { headOf, positionOf, queryAt, rowOf, Work } from "./attention_keys";
 import { codeQuery, codesAt, codeWidth, dotCodes, meanAt, meanBytes, powerOf } from "./codes";

@@ -23,14 +23,14 @@ export const ISOLATION = {
 /** Path (such as `page.js`) to content. `isolated` is part of the version, because cached files keep their headers. */
 export async function buildSite(isolated: boolean): Promise<Map<string, Uint8Array>> {
   const site = new Map<string, Uint8Array>();
-  for (const file of ["index.html", "page.css"]) site.set(file, await bytesOf(join(HERE, file)));
+  for (const file of ["index.html", "novel.html", "page.css"]) site.set(file, await bytesOf(join(HERE, file)));
   for (const file of MODEL_FILES) site.set(`${MODEL}/${file}`, await bytesOf(join(ROOT, MODEL, file)));
   for (const file of await readdir(join(ROOT, "build"))) {
     if (/^(shared|single)-/.test(file)) site.set(file, await bytesOf(join(ROOT, "build", file)));
   }
   // Workers are separate entry points; code shared with the page is in chunks.
   const entries = [
-    join(HERE, "page.ts"),
+    ...["page.ts", "novel.ts"].map((name) => join(HERE, name)),
     ...["entry/browser_worker", "runtime/browser_thread"].map((name) => `${ROOT}/src/${name}.ts`),
   ];
   for (const [name, text] of await bundle(entries)) site.set(name, encode(flat(text)));

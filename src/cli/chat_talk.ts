@@ -203,6 +203,9 @@ export class Talk {
     } finally {
       this.#ending = undefined;
     }
+    for (const { text, weight } of this.#last.sources) {
+      this.#say(`looked back at “${text.replaceAll(/\s+/g, " ")}” (${(100 * weight).toFixed(1)} %)`);
+    }
     const { unseen, window } = this.#last.window;
     if (unseen === 0 || this.#told) return;
     this.#told = true;

@@ -183,7 +183,9 @@ export class Batch {
       const { session, tokens } = queued.work;
       session.broken = false;
       const starts = startsWith(queued, rows.count);
-      advance(session, tokens.slice(rows.index, Math.min(rows.index + rows.count, neededOf(queued.work))));
+      const needed = Math.min(rows.count, neededOf(queued.work) - rows.index);
+      session.recalled.add(this.#plan, this.#machine.banks, rows.row, needed, session.position);
+      advance(session, tokens.slice(rows.index, rows.index + needed));
       session.turnStarts = starts && kept(starts, session.position, this.#plan.policy.nLocal);
       queued.read += rows.count;
     }

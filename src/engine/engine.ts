@@ -17,6 +17,7 @@ import { formatNow, formatOf } from "./format.ts";
 import { Logits } from "./logits.ts";
 import { Lookup } from "./lookup.ts";
 import type { Appending, Reading } from "./reading.ts";
+import { Recalled } from "./recalled.ts";
 import { type Choice, type Choosing, checkSampling, Sampler } from "./sampler.ts";
 import { Slots } from "./slots.ts";
 import { chosenBy, hold, lengthOf, requireOpen, type SessionState, type Start, started } from "./state.ts";
@@ -133,6 +134,7 @@ export class Engine {
       recent: session.recent.slice(),
       random: { ...session.random },
       hash: new Xxh64(this.kernels),
+      recalled: session.recalled.copy(),
     });
   }
 
@@ -155,6 +157,7 @@ export class Engine {
     const promptTokens = newTokens > 0 ? lengthOf(session) - newTokens : -1;
     session.generation = { choosing, promptTokens, format: grammar && formatOf(grammar, this.kernels) };
     session.hash = new Xxh64(this.kernels);
+    session.recalled = new Recalled();
     if (seed !== undefined) this.reseed(id, seed);
   }
 

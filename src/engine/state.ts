@@ -5,6 +5,7 @@ import type { Xxh64 } from "../machine/hash.ts";
 import { NO_TAIL, type Tail } from "../tokenizer/shown_stops.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import type { History } from "./processors.ts";
+import { Recalled } from "./recalled.ts";
 import { type Choosing, GREEDY } from "./sampler.ts";
 import type { TurnStarts } from "./turn_starts.ts";
 
@@ -54,6 +55,8 @@ export interface SessionState {
   /** Of every logits row that chose a token since generation began. */
   hash: Xxh64;
   generation: ChoosingState;
+  /** What was recalled since that began. */
+  recalled: Recalled;
   turnStarts: TurnStarts;
   /** How far the last text has come of which a format was asked. */
   format: FormatState | undefined;
@@ -87,6 +90,7 @@ export function started(slot: number, { origin, seed, nGlobal }: Start, remember
     recent: new Int32Array(remembered).fill(-1),
     random: { seed, counter: 0 },
     generation: { choosing: GREEDY, promptTokens: -1 },
+    recalled: new Recalled(),
     turnStarts: undefined,
     format: undefined,
   };

@@ -15,10 +15,12 @@ export {
   type Reply,
   type ReplyOptions,
   type ReplyResult,
+  type Source,
   type Usage,
   type WindowUse,
 } from "../session/chat.ts";
 export type { Prompt } from "../session/encode_prompt.ts";
+export type { RecalledToken } from "../engine/recalled.ts";
 export { type EngineInfo, type EngineOptions, engineInfo } from "../session/engine_info.ts";
 export type { GenerateOptions } from "../session/generate_options.ts";
 export type { GeneratedToken, Generation, GenerationResult } from "../session/generation.ts";

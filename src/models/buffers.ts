@@ -26,6 +26,9 @@ export const PLANNED = {
   kCached: "kCached",
   kUnrotatedCached: "kUnrotatedCached",
   vCached: "vCached",
-  /** The middle keys that each head has chosen [heads, recall], with their scores. */
-  chosen: "chosen",
 } as const;
+
+/** The buffer of a layer's middle keys: those that each head has chosen [heads, recall, 2], with their weights. */
+export function chosenBuffer(layer: number): string {
+  return `chosen.${layer}`;
+}

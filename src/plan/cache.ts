@@ -56,6 +56,13 @@ export interface CacheLayout {
   readonly bytes: number;
 }
 
+/** An operation's layer, its cache, and the byte offset in a session slot where that begins. */
+export interface LoweredLayer {
+  readonly layer: number;
+  readonly cache: CacheLayout;
+  readonly offset: number;
+}
+
 /** The parts that a layer's cache may have. */
 export const CACHE_PARTS = [
   "kRing",

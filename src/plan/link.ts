@@ -34,7 +34,7 @@ function recordsOfUnit(draft: Draft, placement: Placement, unit: Unit, quantized
   const { layer, number } = unit;
   const offset = layer === undefined ? undefined : offsets.get(layer);
   const mine = layer === undefined ? undefined : layers[layer];
-  const place = mine && { cache: mine.cache, offset: offset as number };
+  const place = mine && { layer: layer as number, cache: mine.cache, offset: offset as number };
   const own = unit.operations.flatMap((operation) => lower(operation, place, { widths, at, quantized }));
   return withObservers(own, observed.get(number) ?? {}, program, observe, at);
 }

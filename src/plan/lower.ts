@@ -3,7 +3,7 @@ import { Elementwise, Embed, Gather, Matmul, Norm, Op, Quantize, Span } from "..
 import type { MemoryDType } from "../base/dtype.ts";
 import { LOGITS_BUFFERS, PLANNED } from "../models/buffers.ts";
 import type { Operation, Program } from "../models/program.ts";
-import type { CacheLayout } from "./cache.ts";
+import type { LoweredLayer } from "./cache.ts";
 import { lowerAttention } from "./lower_attention.ts";
 import { type Addresses, bits, type PlannedRecord, record } from "./record.ts";
 import { FORMATS, packedRowBytes } from "./weights.ts";
@@ -21,12 +21,6 @@ const ELEMENTWISE = {
 
 /** f32 values per row of every buffer. */
 export type Widths = Readonly<Record<string, number>>;
-
-/** The cache of an operation's layer, and the byte offset in a session slot where it begins. */
-export interface LoweredLayer {
-  readonly cache: CacheLayout;
-  readonly offset: number;
-}
 
 type Of<Name extends Operation["op"]> = Extract<Operation, { op: Name }>;
 
@@ -60,8 +54,7 @@ function lowerOne(operation: Operation, layer: LoweredLayer | undefined, lowerin
     case "matmul":
       return lowerMatmul(operation, lowering);
     case "attention": {
-      const { cache, offset } = layer as LoweredLayer;
-      return lowerAttention(operation, cache, offset, lowering.at);
+      return lowerAttention(operation, layer as LoweredLayer, lowering.at);
     }
     default:
       return [lowerElementwise(operation, lowering)];

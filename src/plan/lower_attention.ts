@@ -2,9 +2,9 @@ import { Code } from "../../assembly/layout_codes.ts";
 import { Attention, Cast, Offset, Op, Span } from "../../assembly/op.ts";
 import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
-import { PLANNED } from "../models/buffers.ts";
+import { chosenBuffer, PLANNED } from "../models/buffers.ts";
 import type { AttentionOperation } from "../models/program.ts";
-import { CACHE_FORMATS, type CacheLayout } from "./cache.ts";
+import { CACHE_FORMATS, type CacheLayout, type LoweredLayer } from "./cache.ts";
 import { type Addresses, type AngleKey, bits, type PlannedRecord, record } from "./record.ts";
 
 /** The angles that a layer's attention rotates by: those of its clamp, and of the distance that middle keys are met at. */
@@ -38,8 +38,7 @@ export function anglesRecord({ positions, clamp, limit }: AngleKey, turns: numbe
 /** Rotations of query and key, keys and values in the cache's format, Λ-attention, and the step's own into the cache. */
 export function lowerAttention(
   operation: AttentionOperation,
-  cache: CacheLayout,
-  layerOffset: number,
+  { layer, cache, offset }: LoweredLayer,
   at: Addresses,
 ): PlannedRecord[] {
   const { heads, kvHeads, headDim, scale, softCap = 0 } = operation.shape;
@@ -76,10 +75,10 @@ export function lowerAttention(
     [Attention.softCap]: bits(softCap),
     [Attention.slopes]: at.slopes(operation.positions),
     [Attention.scratch]: at.scratch,
-    ...cacheFields(cache, layerOffset),
+    ...cacheFields(cache, offset),
     ...(middle && {
       [Attention.qRecall]: at.buffer(ofRecall ? PLANNED.qRecall : q),
-      [Attention.chosen]: at.buffer(PLANNED.chosen),
+      [Attention.chosen]: at.buffer(chosenBuffer(layer)),
       [Attention.recallWork]: at.recallWork,
     }),
   };
@@ -209,7 +208,11 @@ function takesUnrotated({ positions }: AttentionOperation, { parts, middle }: Ca
 }
 
 /** The buffers that attention of a layer needs beside the model's own: f32 values per row. */
-export function attentionBuffers(operation: AttentionOperation, cache: CacheLayout): Record<string, number> {
+export function attentionBuffers(
+  operation: AttentionOperation,
+  layer: number,
+  cache: CacheLayout,
+): Record<string, number> {
   const { heads, kvHeads, headDim } = operation.shape;
   const rotates = operation.positions.kind === "rope";
   const buffers: Record<string, number> = {};
@@ -218,7 +221,7 @@ export function attentionBuffers(operation: AttentionOperation, cache: CacheLayo
     if (cache.clamp !== Clamp.None) buffers[PLANNED.qFixed] = heads * headDim;
     if (cache.middle) buffers[PLANNED.qRecall] = heads * headDim;
   }
-  if (cache.middle) buffers[PLANNED.chosen] = 2 * heads * cache.middle.recall;
+  if (cache.middle) buffers[chosenBuffer(layer)] = 2 * heads * cache.middle.recall;
   if (cache.dtype !== "f32") {
     const width = Math.ceil((kvHeads * cache.headBytes) / 4);
     Object.assign(buffers, { [PLANNED.kCached]: width, [PLANNED.vCached]: width });

@@ -3,8 +3,8 @@ import type { CacheDType } from "../base/dtype.ts";
 import { Arena } from "../machine/arena.ts";
 import type { BankPlan } from "../machine/bank.ts";
 import type { MachinePlan, Segment } from "../machine/machine.ts";
-import { HIDDEN, LOGITS } from "../models/buffers.ts";
-import { attentionOf, type Program, windowsOf } from "../models/program.ts";
+import { chosenBuffer, HIDDEN, LOGITS } from "../models/buffers.ts";
+import { attentionOf, headsOf, type Program, windowsOf } from "../models/program.ts";
 import { assignBanks, initialBytes, type LinkedUnits } from "./banks.ts";
 import { type CacheLayout, cacheLayout, NO_CACHE } from "./cache.ts";
 import { type KeptVector, type PlacedFinalNorm, placeFinalNorm } from "./final_norm.ts";
@@ -70,6 +70,11 @@ export interface Plan extends MachinePlan {
     readonly program: number;
     readonly kept: readonly KeptVector[];
   };
+  /**
+   * Of each layer that attends to middle keys, those that every head of every row has chosen, with their weights:
+   * [rows, heads, recall] of f32 weight, u32 distance; where the distance is 0 there are no more.
+   */
+  readonly chosen: readonly { readonly bank: number; readonly address: number; readonly heads: number }[];
   /** For each unit (the embedding, each layer, the head), what its observers write, in its bank. */
   readonly observed: readonly (Observed & { readonly bank: number })[];
   /** Bytes of weights, of one session's keys and values, and of everything with one session. */
@@ -130,6 +135,12 @@ export function plan(
       const bank = bankOf(number);
       return { ...linked[bank]?.placement.observed.get(number), bank };
     }),
+    chosen: draft.layers.flatMap(({ cache }, layer) => {
+      if (!cache.middle) return [];
+      const bank = bankOf(layer + 1);
+      const address = linked[bank]?.placement.at.buffer(chosenBuffer(layer)) as number;
+      return [{ bank, address, heads: headsOf(program, layer) }];
+    }),
     head: {
       bank: head,
       logits: linked[head]?.placement.at.buffer(LOGITS) ?? Offset.Unused,
@@ -164,7 +175,7 @@ function draftOf(
   const widths: Record<string, number> = { ...program.buffers };
   for (const [layer, { cache }] of layers.entries()) {
     const attention = attentions[layer];
-    const buffers = attention ? attentionBuffers(attention, cache) : {};
+    const buffers = attention ? attentionBuffers(attention, layer, cache) : {};
     for (const [name, width] of Object.entries(buffers)) widths[name] = Math.max(widths[name] ?? 0, width);
   }
   Object.assign(

@@ -1,5 +1,5 @@
 import type { LikelyToken } from "../engine/likely.ts";
-import type { Usage, WindowUse } from "../session/chat.ts";
+import type { Source, Usage, WindowUse } from "../session/chat.ts";
 import type { GeneratedToken, GenerationResult } from "../session/generation.ts";
 import type { Model } from "../session/model.ts";
 import type { Message } from "../tokenizer/chat.ts";
@@ -22,6 +22,7 @@ export interface AnswerResult extends Pick<GenerationResult, "finishReason" | "p
   readonly usage: Usage;
   /** Of chats. */
   readonly window?: WindowUse | undefined;
+  readonly sources?: readonly Source[] | undefined;
 }
 
 /** The answer of a model to a task: the only place of the server that knows how models are asked. */

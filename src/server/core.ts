@@ -199,7 +199,7 @@ export class Core {
   }
 
   async #end(source: Answer, task: Task, ids: readonly number[], text: string): Promise<ReplyEnd> {
-    const { finishReason, usage, window, prefillSeconds, decodeSeconds } = await source.result;
+    const { finishReason, usage, window, sources, prefillSeconds, decodeSeconds } = await source.result;
     const { completionTokens, promptTokens, cachedTokens } = usage;
     const labels = labelsOf(this.name);
     this.#metrics.promptTokens.add(promptTokens, labels);
@@ -212,6 +212,7 @@ export class Core {
       stopString: finishReason === "stop" ? this.#stopString(task, ids, text) : undefined,
       usage,
       window,
+      sources,
       prefillMs: 1000 * prefillSeconds,
       decodeMs: 1000 * decodeSeconds,
     };

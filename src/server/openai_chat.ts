@@ -7,7 +7,7 @@ import { chatLogprobs, finishReason, timingsOf, usageOf } from "./openai_usage.t
 import { maybe, sampling, samplingOptions, whole, without } from "./schemas.ts";
 import { coreOf, newId, type Service } from "./service.ts";
 import { SSE_PING, SSE_TYPE, sse, streamed } from "./stream.ts";
-import { type Gathered, gather, type ReplyEvent, type Task } from "./task.ts";
+import { type Gathered, gather, type ReplyEnd, type ReplyEvent, type Task } from "./task.ts";
 import { toolChoice, tools, toolsOf } from "./tools.ts";
 
 /** The body of /v1/chat/completions. */
@@ -87,7 +87,13 @@ function completion({ text, calls, logprobs, end }: Gathered, head: Head, task: 
     choices: [{ index: 0, message, logprobs: likely, finish_reason: finishReason(end) }],
     usage: usageOf(end.usage),
     timings: timingsOf(end),
+    ...sourcesOf(end),
   };
+}
+
+/** With recall: what the answer has looked back at; no field of OpenAI's. */
+function sourcesOf({ sources = [] }: ReplyEnd) {
+  return sources.length > 0 ? { sources } : {};
 }
 
 /** The answer as server-sent events. */
@@ -120,7 +126,7 @@ async function* chunks(
       yield chunk(choice({ tool_calls: [{ index: event.index, function: { arguments: event.text } }] }));
     }
     if (event.type === "end") {
-      yield chunk(choice({}, finishReason(event)), { timings: timingsOf(event) });
+      yield chunk(choice({}, finishReason(event)), { timings: timingsOf(event), ...sourcesOf(event) });
       if (includeUsage) yield chunk([], { usage: usageOf(event.usage) });
     }
   }

@@ -170,7 +170,7 @@ async function* piecesOf(
     started = true;
     yield* items.take(event);
   }
-  const { reason, usage, window } = items.end as ReplyEnd;
+  const { reason, usage, window, sources = [] } = items.end as ReplyEnd;
   const { promptTokens, cachedTokens, completionTokens } = usage;
   const status = reason === "length" ? "incomplete" : "completed";
   const response = {
@@ -183,6 +183,7 @@ async function* piecesOf(
       total_tokens: promptTokens + completionTokens,
     },
     window,
+    ...(sources.length > 0 ? { sources } : {}),
   };
   const stored = await keep(response, items.output);
   yield { type: `response.${status}`, response: { ...response, store: stored } };

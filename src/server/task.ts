@@ -1,4 +1,4 @@
-import type { ReplyOptions, Usage, WindowUse } from "../session/chat.ts";
+import type { ReplyOptions, Source, Usage, WindowUse } from "../session/chat.ts";
 import type { Prompt } from "../session/encode_prompt.ts";
 import type { Piece, Tool } from "../tools/tools.ts";
 
@@ -46,6 +46,8 @@ export interface ReplyEnd {
   readonly usage: Usage;
   /** What of the conversation is in the window, of chats. */
   readonly window?: WindowUse | undefined;
+  /** With recall, of chats: what the answer has looked back at. */
+  readonly sources?: readonly Source[] | undefined;
   /** ms until the prompt was read, and from then on. */
   readonly prefillMs: number;
   readonly decodeMs: number;

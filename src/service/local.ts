@@ -3,6 +3,7 @@ import type { StringTable } from "../base/string_table.ts";
 import { POOLINGS } from "../engine/embed.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Appending } from "../engine/reading.ts";
+import type { RecalledToken } from "../engine/recalled.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { Waited } from "../engine/slots.ts";
 import { dtypesOf, readSnapshot, writeSnapshot } from "../engine/snapshot.ts";
@@ -144,6 +145,10 @@ export class LocalService implements EngineService {
   async snapshot(id: number, text: TextState, pending = true): Promise<Uint8Array<ArrayBuffer>> {
     const state = this.#open.settled(id);
     return writeSnapshot(this.#open, pending ? state : { ...state, pending: -1 }, text);
+  }
+
+  async recalled(id: number): Promise<readonly RecalledToken[]> {
+    return this.#open.state(id).recalled.tokens;
   }
 
   async embed(texts: readonly (readonly number[])[], options: EmbedOptions = {}): Promise<Float32Array<ArrayBuffer>> {

@@ -3,6 +3,7 @@ import { Forgotten } from "../base/forgotten.ts";
 import { messageOf } from "../base/realm.ts";
 import type { Files } from "../base/source.ts";
 import type { Appending } from "../engine/reading.ts";
+import type { RecalledToken } from "../engine/recalled.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { TextState } from "../engine/state.ts";
 import type { EngineThread } from "../runtime/types.ts";
@@ -150,6 +151,10 @@ export class RemoteService implements EngineService {
 
   next(id: number, alone: Choosing, seed?: number): Promise<ChosenToken> {
     return this.#ask("next", id, [alone, seed]);
+  }
+
+  recalled(id: number): Promise<readonly RecalledToken[]> {
+    return this.#ask("recalled", id);
   }
 
   logits(id: number): Promise<Float32Array<ArrayBuffer> | undefined> {

@@ -80,6 +80,7 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
     },
     next: of((_, id, alone: Choosing, seed?: number) => service.next(id, alone, seed)),
     logits: (_: Call, id: number) => service.logits(id),
+    recalled: (_: Call, id: number) => service.recalled(id),
     embed: ({ signal, tell }: Call, texts: readonly (readonly number[])[], options: EmbedOptions) =>
       service.embed(texts, { ...options, signal, onProgress: tell }),
     snapshot: (_: Call, id: number, text: TextState, pending: boolean) => service.snapshot(id, text, pending),

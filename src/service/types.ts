@@ -1,6 +1,7 @@
 import type { Embedding } from "../engine/embed.ts";
 import type { NextToken } from "../engine/engine.ts";
 import type { Appending } from "../engine/reading.ts";
+import type { RecalledToken } from "../engine/recalled.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { TextState } from "../engine/state.ts";
 import type { Policy } from "../plan/policy.ts";
@@ -122,6 +123,8 @@ export interface EngineService {
   snapshot(id: number, text: TextState, pending?: boolean): Promise<Uint8Array<ArrayBuffer>>;
   /** Vectors f32[texts, hiddenSize] of token ids. */
   embed(texts: readonly (readonly number[])[], options?: EmbedOptions): Promise<Float32Array<ArrayBuffer>>;
+  /** What the session has recalled since its generation began. */
+  recalled(id: number): Promise<readonly RecalledToken[]>;
   dispose(id: number): void;
   /** Bytes of WebAssembly memory as it is now: it grows with the most sessions that were open at once, and never shrinks. */
   memory(): Promise<number>;

@@ -39,12 +39,23 @@ export interface WindowUse {
   readonly unseen: number;
 }
 
+/** A passage of a conversation that an answer has looked back at. */
+export interface Source {
+  /** The index of the message that it is in. */
+  readonly message: number;
+  readonly text: string;
+  /** Its share of the attention of all heads that recall, in the mean over the answer's tokens. */
+  readonly weight: number;
+}
+
 /** How an answer ended. */
 export interface ReplyResult extends Pick<GenerationResult, "finishReason" | "logitsHash"> {
   /** The answer: all pieces together. */
   readonly text: string;
   readonly usage: Usage;
   readonly window: WindowUse;
+  /** With recall: passages beyond the window that the answer has looked back at, at most three, the heaviest first. */
+  readonly sources: readonly Source[];
   /** The seed that it was chosen with: given again, it gives the same answer. */
   readonly seed: number;
   /** Time until the messages were read, and from then on. */

@@ -7,6 +7,7 @@ import {
   type Reply,
   type ReplyOptions,
   type ReplyResult,
+  type Source,
   type Usage,
   type WindowUse,
 } from "./chat.ts";
@@ -15,6 +16,7 @@ import type { Pieces } from "./chat_pieces.ts";
 import type { SessionModel } from "./encode_prompt.ts";
 import { type GeneratedToken, Generation, type Tally } from "./generation.ts";
 import { Session } from "./session.ts";
+import { sourcesOf } from "./sources.ts";
 
 /** Rendering needs an interpreter of templates; few programs chat. */
 const pieces = () => import("./chat_pieces.ts");
@@ -67,6 +69,7 @@ export class Answer implements Reply {
   #text = "";
   #usage: Usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
   #window: WindowUse | undefined;
+  #sources: readonly Source[] = [];
   #result: Promise<ReplyResult> | undefined;
 
   constructor(model: ChatModel, occasion: Occasion, options: ReplyOptions) {
@@ -92,7 +95,8 @@ export class Answer implements Reply {
   get result(): Promise<ReplyResult> {
     this.#result ??= this.#generation.result.then(({ promptTokens: _, newTokens: __, ...result }) => {
       const window = this.#window ?? { position: 0, window: this.#limit, pinned: 0, unseen: 0 };
-      return { ...result, text: this.#text, usage: this.#usage, window, seed: this.#seed };
+      const answer = { text: this.#text, usage: this.#usage, window, sources: this.#sources, seed: this.#seed };
+      return { ...result, ...answer };
     });
     // Who reads the pieces gets the error there.
     this.#result.catch(() => {});
@@ -204,7 +208,7 @@ export class Answer implements Reply {
   }
 
   async *#answer(
-    { pieces: { texts }, keys, nGlobal, session, ids }: Reading,
+    { pieces: cut, keys, nGlobal, session, ids }: Reading,
     maxNewTokens: number,
     tally: Tally,
     signal: AbortSignal,
@@ -226,12 +230,13 @@ export class Answer implements Reply {
       yield token;
     }
     const { finishReason, logitsHash } = await generation.result;
+    this.#sources = sourcesOf(tokenizer, cut, await session.recalled());
     Object.assign(tally, { finishReason, logitsHash, newTokens: chosen.length });
     if (options.store === false || finishReason === "abort") return;
     // If the answer's text has these tokens, the next turn goes on from here; else it is read anew.
     const stopped = tokenizer.isSpecial(chosen.at(-1) ?? -1);
-    const last = texts.length - 1;
-    const text = `${texts[last]}${this.#text}`;
+    const last = cut.texts.length - 1;
+    const text = `${cut.texts[last]}${this.#text}`;
     const canonical = encodePiece(tokenizer, text, last === 0);
     if (canonical.join() !== [...prompt, ...(stopped ? chosen.slice(0, -1) : chosen)].join()) return;
     const key = await link(keys[last - 1] ?? originOf(this.#model.parts.service.facts, nGlobal), text);

@@ -1,6 +1,7 @@
 import { ModelError, mismatch, OptionError } from "../base/errors.ts";
 import { Forgotten } from "../base/forgotten.ts";
 import type { Appending } from "../engine/reading.ts";
+import type { RecalledToken } from "../engine/recalled.ts";
 import type { Turn } from "../engine/state.ts";
 import type { ChosenToken, EngineService, Opened, OpenOptions, TokenStream } from "../service/types.ts";
 import { type AppendOptions, checkAppend } from "./append_options.ts";
@@ -238,6 +239,14 @@ export class Session {
     } finally {
       this.#text.read(ids.slice(0, this.length - before), turn);
     }
+  }
+
+  /**
+   * The earlier tokens that were attended to by recall since the last generation began, the heaviest first: where its text
+   * came from. None without recall.
+   */
+  recalled(): Promise<readonly RecalledToken[]> {
+    return this.#model.service.recalled(this.#id);
   }
 
   /** The seed of the session's random numbers. */

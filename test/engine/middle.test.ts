@@ -10,6 +10,7 @@ import { NO_TEXT } from "../../src/engine/state.ts";
 import { attentionOf } from "../../src/models/program.ts";
 import { planModel } from "../../src/plan/plan_checkpoint.ts";
 import { type PolicyOptions, RECALL_QUERIES, resolvePolicy } from "../../src/plan/policy.ts";
+import { middleOf } from "../reference/attention.ts";
 import { forward } from "../reference/model.ts";
 import { readTensors } from "../reference/safetensors.ts";
 import { deviation, FIXTURES } from "../setup.ts";
@@ -37,25 +38,32 @@ interface Dense {
   readonly logits: Float64Array[];
   /** Queries before this one choose the same keys in every layer and head, whatever f32 rounds to. */
   readonly certain: number;
+  /** The weights of middle tokens by position, added up over queries, layers and heads; and how many of these there are. */
+  readonly recalled: ReadonlyMap<number, number>;
+  readonly heads: number;
 }
 
 function dense(family: string, ids: readonly number[], options: PolicyOptions, asks = (_: number) => true): Dense {
   const { config } = fixture(family);
   const { attention: policy, ...numbers } = resolvePolicy(options, 1 << 20);
   let certain = ids.length;
-  const logits = forward(
-    config,
-    readTensors(join(FIXTURES, family)),
-    ids,
-    { policy, ...numbers, asks },
-    {
-      attention: (_, row) => {
-        if (!row.certain) certain = Math.min(certain, row.p);
-      },
-      hidden: () => {},
+  let heads = 0;
+  const recalled = new Map<number, number>();
+  const reference = { policy, ...numbers, asks };
+  const logits = forward(config, readTensors(join(FIXTURES, family)), ids, reference, {
+    attention: (layer, row) => {
+      if (!row.certain) certain = Math.min(certain, row.p);
+      if (!numbers.recallLayers.includes(layer)) return;
+      heads++;
+      const [begin, end] = middleOf(reference, row.p);
+      for (let j = begin; j < end; j++) {
+        const weight = row.weights[j] as number;
+        if (weight > 0) recalled.set(j, (recalled.get(j) ?? 0) + weight);
+      }
     },
-  );
-  return { logits, certain };
+    hidden: () => {},
+  });
+  return { logits, certain, recalled, heads };
 }
 
 /** Tokens that one layer of two keeps. */
@@ -159,6 +167,33 @@ describe.each([...FAMILIES])("%s", (family) => {
       for (const [p, row] of other.entries())
         expect(deviation(row, whole.logits[p] as Float64Array)).toBeLessThan(BOUND);
     }
+  });
+
+  test("recalled: the weights of the dense definition, of whatever was read since the generation began", async () => {
+    let compared = 0;
+    for (let seed = 0; seed < 12; seed++) {
+      const options = { nLocal: 16, nGlobal: 2, recall: 3, recallLayers: [1], recallGate: seed % 2 ? -3 : undefined };
+      const ids = randomIds(70, seed);
+      const { recalled, heads, certain } = dense(family, ids, options);
+      if (certain < ids.length) continue;
+      compared++;
+      const engine = await engineOf(family, { ...options, chunkSize: 9, maxSessions: 2 });
+      const session = engine.open(5, 1);
+      await engine.append(session, ids.slice(0, 40));
+      const fork = engine.fork(session);
+      await engine.append(session, ids.slice(40));
+      const { tokens } = engine.state(session).recalled;
+      expect(tokens.map(({ position }) => position - 5).sort()).toEqual([...recalled.keys()].sort());
+      for (const { position, weight } of tokens) {
+        expect(Math.abs(weight - (recalled.get(position - 5) as number) / heads)).toBeLessThan(1e-5);
+      }
+      expect(tokens.map(({ weight }) => weight)).toEqual(tokens.map(({ weight }) => weight).sort((a, b) => b - a));
+      await engine.append(fork, ids.slice(40));
+      expect(engine.state(fork).recalled.tokens).toEqual(tokens);
+      engine.begin(session, undefined, GREEDY);
+      expect(engine.state(session).recalled.tokens).toEqual([]);
+    }
+    expect(compared).toBeGreaterThan(3);
   });
 
   test("all: pieces, chunks, company, fork and snapshot change no bit", async () => {

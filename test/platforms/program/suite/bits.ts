@@ -46,7 +46,39 @@ export function bits(setting: Setting): Case[] {
       }),
     ),
   );
-  return [...each, ...caches(setting)];
+  return [...each, ...caches(setting), ...recalls(setting)];
+}
+
+/** Middle tokens, with RoPE and with ALiBi, in every format of the cache: the text, what it looked back at, and how much. */
+function recalls(setting: Setting): Case[] {
+  const names = MODELS.filter((name) => name !== LLAMA);
+  return names.flatMap((name) =>
+    (["f32", "bf16", "int8"] as const).flatMap((cacheDtype) =>
+      ([1, 2] as const).map((threads): Case => {
+        const same = `recall: ${name}, ${cacheDtype} cache`;
+        const middle = { recall: 4, recallBlocks: 2, recallLayers: [1, 2], recallTokens: 96 };
+        return {
+          ...{ name: `${same}, ${threads === 1 ? "one thread" : "two threads"}`, same },
+          absent: threads > setting.threads ? "no threads here" : undefined,
+          run: () => withModel(setting, name, { cacheDtype, threads, nLocal: 32, nGlobal: 4, ...middle }, recalled),
+        };
+      }),
+    ),
+  );
+}
+
+/** A text that goes on behind others of the same words. */
+async function recalled(model: Model) {
+  using session = await model.session({ seed: SAMPLING.seed });
+  await session.append(PROMPT, { recall: false });
+  await session.append(PROMPT);
+  const generation = session.generate(undefined, SAMPLING);
+  const text = await generation.text();
+  const { logitsHash } = await generation.result;
+  const tokens = await session.recalled();
+  expect("recalled", true, tokens.length > 0);
+  const positions = hash(Float64Array.from(tokens.map(({ position }) => position)));
+  return { text, logitsHash, positions, weights: hash(Float64Array.from(tokens.map(({ weight }) => weight))) };
 }
 
 /** Caches of other formats, with a window so small that they turn over. */
