@@ -19,7 +19,7 @@ import { CacheFormat, Size } from "./layout";
 import { exp2 } from "./math";
 import { Attention } from "./op";
 import { Clamp } from "./op_positions";
-import { chosen, chosenAt, cutChosen, recall } from "./recall";
+import { chosen, chosenAt, cutChosen, recall, weigh } from "./recall";
 import { float, word } from "./record";
 import { largestLane, loadFloats, mulAdd, storeFloats, sum } from "./simd";
 
@@ -58,17 +58,6 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
     const total = sum(v128.load(work + (i << 4), Work.sums));
     multiply(queryAt(work, Attention.out, i), <f32>1 / total, headDim);
     if (word(record, Attention.recall)) weigh(work, i, <f32>1 / total);
-  }
-}
-
-/** The scores in query i's list become weights: their shares of its softmax. */
-function weigh(work: usize, i: u32, factor: f32): void {
-  const list = chosenAt(work, i);
-  const largest = load<f32>(work + (i << 2), Work.maxima);
-  const end = list + (chosen(work, i) << 3);
-  for (let at = list; at < end; at += 8) {
-    const power = exp2(f32x4.splat(load<f32>(at) - largest));
-    store<f32>(at, f32x4.extract_lane(power, 0) * factor);
   }
 }
 

@@ -12,6 +12,7 @@ import { headOf, positionOf, queryAt, rowOf, Work } from "./attention_keys";
 import { codeQuery, codesAt, codeWidth, dotCodes, meanAt, meanBytes, powerOf } from "./codes";
 import { Row, Size } from "./layout";
 import { Code } from "./layout_codes";
+import { exp2 } from "./math";
 import { Attention } from "./op";
 import { word } from "./record";
 
@@ -38,6 +39,17 @@ export function cutChosen(work: usize, i: u32, count: u32): void {
   for (let at = list + (count << 3); at < end; at += 8) {
     store<f32>(at, -Infinity);
     store<u32>(at, 0, 4);
+  }
+}
+
+/** The scores in query i's list become weights: their shares of its softmax. */
+export function weigh(work: usize, i: u32, factor: f32): void {
+  const list = chosenAt(work, i);
+  const largest = load<f32>(work + (i << 2), Work.maxima);
+  const end = list + (chosen(work, i) << 3);
+  for (let at = list; at < end; at += 8) {
+    const power = exp2(f32x4.splat(load<f32>(at) - largest));
+    store<f32>(at, f32x4.extract_lane(power, 0) * factor);
   }
 }
 
