@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { needNoReader } from "../../src/cli/streams.ts";
 import { addAblation } from "./ablation.ts";
+import { addCalibrate } from "./calibrate.ts";
 import { addContinuation } from "./continuation.ts";
 import { addDiagnose } from "./diagnose.ts";
 import { addNll } from "./nll.ts";
@@ -24,6 +25,7 @@ export function addEvaluations(program: Command, signal: AbortSignal): void {
   addPasskey(evaluation, signal);
   addRecall(evaluation, signal);
   addSystemTurn(evaluation, signal);
+  addCalibrate(program, signal);
   addDiagnose(program, signal);
   addReproduce(program, signal);
 }

@@ -114,16 +114,17 @@ function waysOf(flags: RecallFlags, subject: Subject, length: number): Way[] {
 }
 
 /** One memory under one way after the other. */
-class Asked {
+export class Asked {
   readonly #subject: Subject;
   readonly #memory: Memory;
-  readonly #results: Results;
+  readonly #results: Results | undefined;
   readonly #stages: Stages;
   readonly #signal: AbortSignal;
-  /** A snapshot behind the memory, for the ways that keep middle tokens: how they look for them changes nothing of it. */
-  #kept: Uint8Array | undefined;
+  /** A snapshot behind the memory, for ways that keep the same middle tokens: how they look for them changes nothing of it. */
+  #kept: { readonly by: string; readonly snapshot: Uint8Array } | undefined;
 
-  constructor(subject: Subject, memory: Memory, results: Results, stages: Stages, signal: AbortSignal) {
+  /** `results`: a journal of what was found; undefined: none. */
+  constructor(subject: Subject, memory: Memory, results: Results | undefined, stages: Stages, signal: AbortSignal) {
     this.#subject = subject;
     this.#memory = memory;
     this.#results = results;
@@ -132,25 +133,32 @@ class Asked {
   }
 
   /** What was found; from the journal if it is there. */
-  async under({ name, options, policy }: Way, document: string): Promise<Recalled> {
-    const unit = JSON.stringify([this.#subject.name, name, document]);
-    const done = this.#results.get(unit) as Recalled | undefined;
+  async under(way: Way, document: string): Promise<Recalled> {
+    const unit = JSON.stringify([this.#subject.name, way.name, document]);
+    const done = this.#results?.get(unit) as Recalled | undefined;
     if (done) return done;
+    const found = await this.asks(way);
+    await this.#results?.keep(unit, found as unknown as Json);
+    return found;
+  }
+
+  /** What is found now. */
+  async asks({ name, options }: Pick<Way, "name" | "options">): Promise<Recalled> {
     const engine = await this.#subject.engine(options);
     const newline = this.#subject.tokenizer.encode("\n\n", { addSpecialTokens: false });
-    const session = await this.#behind(engine, policy.recall > 0, name);
+    const session = await this.#behind(engine, name);
     try {
-      const found = await ask(engine, session, this.#memory, newline, this.#signal);
-      await this.#results.keep(unit, found as unknown as Json);
-      return found;
+      return await ask(engine, session, this.#memory, newline, this.#signal);
     } finally {
       engine.dispose(session);
     }
   }
 
   /** A session that has read the memory. */
-  async #behind(engine: Engine, keeps: boolean, name: string): Promise<number> {
-    if (keeps && this.#kept) return readSnapshot(engine, this.#kept).id;
+  async #behind(engine: Engine, name: string): Promise<number> {
+    const { recall, recallLayers, recallTokens } = engine.plan.policy;
+    const by = JSON.stringify([recallLayers, recallTokens]);
+    if (recall > 0 && this.#kept?.by === by) return readSnapshot(engine, this.#kept.snapshot).id;
     const { ids } = this.#memory;
     const session = engine.open(0, 0);
     try {
@@ -162,7 +170,7 @@ class Asked {
       engine.dispose(session);
       throw error;
     }
-    if (keeps) this.#kept = writeSnapshot(engine, engine.state(session), NO_TEXT);
+    if (recall > 0) this.#kept = { by, snapshot: writeSnapshot(engine, engine.state(session), NO_TEXT) };
     return session;
   }
 }

@@ -5,6 +5,7 @@ import type { Stages } from "../../src/cli/progress.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { dtypesOf } from "../../src/engine/snapshot.ts";
 import { type Planned, plannerOf } from "../../src/plan/plan_checkpoint.ts";
+import { calibrated } from "../../src/session/calibration.ts";
 import { chooseKernels } from "../../src/session/engine_info.ts";
 import { type LoadOptions, loadEngine, withCheckpoint } from "../../src/session/load.ts";
 import { requireTokenizer } from "../../src/session/load_tokenizer.ts";
@@ -37,8 +38,9 @@ export function withSubject<T>(
   work: (subject: Subject) => Promise<T>,
 ): Promise<T> {
   const name = flags.model ?? DEFAULT_MODEL;
-  const options = loadOptions(flags, signal, stages);
-  return withCheckpoint(name, options, async (checkpoint, runtime) => {
+  const asked = loadOptions(flags, signal, stages);
+  return withCheckpoint(name, asked, async (checkpoint, runtime) => {
+    const options = await calibrated(asked, checkpoint);
     const tokenizer = await requireTokenizer(checkpoint);
     const { kernels, threads } = await chooseKernels(options, runtime);
     const planner = await plannerOf(checkpoint, () => kernels);

@@ -3,6 +3,7 @@
 export { LambentError, ModelError, OptionError } from "../base/errors.ts";
 export type { ByteSource, Files } from "../base/source.ts";
 export type { LikelyToken } from "../engine/likely.ts";
+export type { RecalledToken } from "../engine/recalled.ts";
 export type { ResponseFormat } from "../grammar/index.ts";
 export { POLICIES, type PolicyName } from "../plan/policy.ts";
 export type { EmbedOptions, OpenOptions, StartOptions } from "../service/types.ts";
@@ -20,7 +21,6 @@ export {
   type WindowUse,
 } from "../session/chat.ts";
 export type { Prompt } from "../session/encode_prompt.ts";
-export type { RecalledToken } from "../engine/recalled.ts";
 export { type EngineInfo, type EngineOptions, engineInfo } from "../session/engine_info.ts";
 export type { GenerateOptions } from "../session/generate_options.ts";
 export type { GeneratedToken, Generation, GenerationResult } from "../session/generation.ts";

@@ -19,6 +19,7 @@ const PART = 4 * 2 ** 20;
 /** The rest of a checkpoint, beside its weights and config. */
 const OTHERS = [
   "generation_config.json",
+  "recall.json",
   ...["tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tokenizer_config.json"],
   ...["special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json"],
 ];

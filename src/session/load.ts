@@ -14,6 +14,7 @@ import { LocalService } from "../service/local.ts";
 import type { EngineService } from "../service/types.ts";
 import { tokenTable } from "../tokenizer/token_table.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { calibrated } from "./calibration.ts";
 import type { ChatStore } from "./chat.ts";
 import { chooseKernels, type EngineOptions, locateKernels, threadsOf } from "./engine_info.ts";
 import { type TokenizerFiles, tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
@@ -195,7 +196,8 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
       const files = await tokenizerFiles(checkpoint);
       // Before the weights, so that a faulty one is reported early.
       const tokenizer = await tokenizerOf(files);
-      const service = new LocalService(await loadEngine(checkpoint, runtime, options), () => tokenTable(tokenizer));
+      const engine = await loadEngine(checkpoint, runtime, await calibrated(options, checkpoint));
+      const service = new LocalService(engine, () => tokenTable(tokenizer));
       const { config, generationConfig } = checkpoint;
       return { loaded: { runtime: runtime.name, config, generationConfig, service, tokenizer }, files };
     },
@@ -253,7 +255,7 @@ export function inspect(where: Where, options: LoadOptions = {}): Promise<Planne
   return withCheckpoint(where, options, async (checkpoint, runtime) => {
     threadsOf(options, runtime);
     const kernels = async () => (await chooseKernels({ ...options, threads: 1 }, runtime)).kernels;
-    return planCheckpoint(checkpoint, kernels, options);
+    return planCheckpoint(checkpoint, kernels, await calibrated(options, checkpoint));
   });
 }
 

@@ -1,0 +1,133 @@
+import { statSync } from "node:fs";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { LambentError, mismatch, OptionError } from "../../src/base/errors.ts";
+import { writeWhole } from "../../src/cli/files.ts";
+import { DEFAULT_MODEL, type ModelFlags, modelOptions, whole } from "../../src/cli/options.ts";
+import { Stages } from "../../src/cli/progress.ts";
+import { warn, write } from "../../src/cli/streams.ts";
+import { RECALL_FILE } from "../../src/session/calibration.ts";
+import { type Calibration, calibrate, type Measured, type Setting } from "../eval/calibrate.ts";
+import { leastLength, type Memory, memoryOf, NEXT } from "../eval/recall.ts";
+import { Asked } from "./recall.ts";
+import { readDocuments } from "./scoring.ts";
+import { type Subject, withSubject } from "./subject.ts";
+import { table } from "./table.ts";
+import { textFiles } from "./texts.ts";
+
+/** Powers of two, from the loosest on. */
+const GATES = [-3, -2, -1, -0.5, 0, 0.5, 1];
+/** Of each head, as the option's users mostly ask for. */
+const DEFAULT_RECALL = 4;
+
+interface CalibrateFlags extends ModelFlags {
+  readonly text: readonly string[];
+  readonly length?: number;
+  readonly seed: number;
+  readonly out?: string;
+}
+
+/** Adds the command `calibrate`; `signal` aborts it. */
+export function addCalibrate(program: Command, signal: AbortSignal): void {
+  modelOptions(program.command("calibrate"))
+    .description("find how a model looks back beyond its window: layers, distance and gate of recall")
+    .requiredOption("--text <files...>", "texts that the model was not trained on, several if possible")
+    .option("--length <n>", "tokens of each text that are read (default: 8 times n-local)", whole(1))
+    .option("--seed <n>", "seed of the hidden sentences", whole(0), 1)
+    .option("--out <file>", `where the result is written (default: ${RECALL_FILE} in the model's folder)`)
+    .addHelpText(
+      "after",
+      `
+Each text is read once for every choice of layers, then asked for five passages of it and for what it goes on with, as
+in \`eval recall\`. Layers that passages do not need are left out; of the distances a quarter, half and the whole of the
+limit the best is kept; the gate is the loosest that costs ordinary text at most 0.5 % of its NLL. A model whose folder
+has ${RECALL_FILE} looks back so whenever recall is asked for, unless options say otherwise.`,
+    )
+    .action((flags: CalibrateFlags) => run(flags, signal));
+}
+
+async function run(flags: CalibrateFlags, signal: AbortSignal): Promise<void> {
+  const stages = new Stages();
+  const files = await textFiles(flags.text);
+  const out = flags.out ?? besideOf(flags.model ?? DEFAULT_MODEL);
+  await withSubject(flags, signal, stages, async (subject) => {
+    const recall = flags.recall ?? DEFAULT_RECALL;
+    if (recall === 0) throw new OptionError(mismatch("recall", "1 or more tokens", 0));
+    const all = { recall, recallLayers: Array.from({ length: subject.layers }, (_, i) => i) };
+    const { plan } = subject.plan({ attention: "lambda", ...all });
+    const { nLocal: window, limit } = plan.policy;
+    const layers = plan.layers.flatMap(({ cache }, layer) => (cache.middle ? [layer] : []));
+    const length = flags.length ?? 8 * window;
+    if (length < leastLength(window))
+      throw new OptionError(mismatch("length", `at least ${leastLength(window)}, for n-local ${window}`, length));
+    const documents = await readDocuments(files, subject, length + NEXT, stages, signal);
+    const memories = documents.map(({ ids }, i) => memoryOf(ids, subject.tokenizer, length, window, flags.seed + i));
+    const looks = { recall, recallTokens: length, recallQueries: "all" } as const;
+    const trials = new Trials(subject, memories, stages, signal);
+    const plain = await trials.measure("Λ", { recall: 0 });
+    const distances = [...new Set([limit / 2, limit, limit / 4].map((tokens) => Math.max(1, Math.floor(tokens))))];
+    const measure = ({ layers, distance, gate }: Setting) => {
+      const name = `layers ${layers}, distance ${distance}, gate ${gate ?? "none"}`;
+      return trials.measure(name, { ...looks, recallLayers: layers, recallDistance: distance, recallGate: gate });
+    };
+    const found = await calibrate({ layers, distances, gates: GATES }, plain, measure);
+    stages.end();
+    await write(`${table(trials.rows)}`);
+    if (!found)
+      throw new LambentError(`${subject.name}: expected passages that recall finds, found none in any layers`);
+    await tell(found, plain, out);
+  });
+}
+
+/** Settings, each measured over all texts. */
+class Trials {
+  readonly #asked: readonly Asked[];
+  readonly #plain: { text: number } = { text: Number.NaN };
+  readonly rows: Record<string, string | number>[] = [];
+
+  constructor(subject: Subject, memories: readonly Memory[], stages: Stages, signal: AbortSignal) {
+    this.#asked = memories.map((memory) => new Asked(subject, memory, undefined, stages, signal));
+  }
+
+  async measure(name: string, more: object): Promise<Measured> {
+    const options = { attention: "lambda", maxSessions: 2, ...more } as const;
+    const passages: number[] = [];
+    const texts: number[] = [];
+    for (const asked of this.#asked) {
+      const found = await asked.asks({ name, options });
+      passages.push(...found.passages.map(({ nll }) => nll));
+      texts.push(found.next);
+    }
+    const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+    const measured = { passages: mean(passages), text: mean(texts) };
+    if (Number.isNaN(this.#plain.text)) this.#plain.text = measured.text;
+    const over = `${(100 * (measured.text / this.#plain.text - 1)).toFixed(2)} %`;
+    this.rows.push({ trial: name, "passages' NLL": measured.passages, text: measured.text, "text over Λ": over });
+    return measured;
+  }
+}
+
+/** Where a model's own file is; undefined: it has no folder. */
+function besideOf(model: string): string | undefined {
+  const found = statSync(model, { throwIfNoEntry: false });
+  return found?.isDirectory() ? join(model, RECALL_FILE) : undefined;
+}
+
+async function tell({ setting, measured, harmless }: Calibration, plain: Measured, out: string | undefined) {
+  const { layers, distance, gate } = setting;
+  const flags = `--recall-layers ${layers} --recall-distance ${distance}${gate === undefined ? "" : ` --recall-gate ${gate}`}`;
+  const nats = (value: number) => value.toFixed(3);
+  await write(`
+passages ${nats(measured.passages)} nats per token instead of ${nats(plain.passages)}, ordinary text ${nats(measured.text)} instead of ${nats(plain.text)}
+${flags}
+`);
+  if (!harmless) warn("no gate leaves ordinary text unharmed here: recall is for questions, not for reading on");
+  if (out === undefined) return;
+  const content = {
+    recallLayers: layers,
+    recallDistance: distance,
+    ...(gate === undefined ? {} : { recallGate: gate }),
+  };
+  await writeWhole(out, new TextEncoder().encode(`${JSON.stringify(content)}\n`));
+  warn(`written to ${out}`, "");
+}

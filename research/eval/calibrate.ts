@@ -1,0 +1,78 @@
+/** How a model looks back beyond its window: what is tried. */
+export interface Setting {
+  readonly layers: readonly number[];
+  /** Tokens. */
+  readonly distance: number;
+  /** A power of two; undefined: any weight. */
+  readonly gate: number | undefined;
+}
+
+/** What a setting gives, in nats per token, in the mean over the texts. */
+export interface Measured {
+  /** Of passages that are read again, whose first tokens are given. */
+  readonly passages: number;
+  /** Of what the texts go on with. */
+  readonly text: number;
+}
+
+/** What is tried, from the first on. */
+export interface Choices {
+  readonly layers: readonly number[];
+  readonly distances: readonly number[];
+  /** From the loosest to the strictest. */
+  readonly gates: readonly number[];
+}
+
+/** What was found, and what it gives. */
+export interface Calibration {
+  readonly setting: Setting;
+  readonly measured: Measured;
+  /** Whether ordinary text is left unharmed; false: no gate does that. */
+  readonly harmless: boolean;
+}
+
+/** A layer that passages need no more than this, in nats per token, is left out; a distance has to give as much. */
+const ENOUGH = 0.05;
+/** Ordinary text may lose so much of its NLL under Λ. */
+const HARM = 0.005;
+/** Passages that lose less than this to Λ were not found. */
+const FOUND = 0.1;
+
+/**
+ * Finds the fewest layers, the distance, and the loosest gate that leaves ordinary text unharmed, by trials one after the
+ * other; undefined where no trial finds anything. `plain`: what Λ alone gives.
+ */
+export async function calibrate(
+  { layers, distances, gates }: Choices,
+  plain: Measured,
+  measure: (setting: Setting) => Promise<Measured>,
+): Promise<Calibration | undefined> {
+  let setting: Setting = { layers, distance: distances[0] as number, gate: undefined };
+  let measured = await measure(setting);
+  let least = measured.passages;
+  const take = (next: Setting, found: Measured) => {
+    setting = next;
+    measured = found;
+    least = Math.min(least, found.passages);
+  };
+  for (const layer of layers) {
+    if (setting.layers.length === 1) break;
+    const without = { ...setting, layers: setting.layers.filter((other) => other !== layer) };
+    const found = await measure(without);
+    if (found.passages <= least + ENOUGH) take(without, found);
+  }
+  for (const distance of distances.slice(1)) {
+    const other = { ...setting, distance };
+    const found = await measure(other);
+    if (found.passages < measured.passages - ENOUGH) take(other, found);
+  }
+  if (measured.passages > plain.passages - FOUND) return undefined;
+  const bound = plain.text * (1 + HARM);
+  if (measured.text <= bound) return { setting, measured, harmless: true };
+  for (const gate of gates) {
+    const gated = { ...setting, gate };
+    const found = await measure(gated);
+    if (found.text <= bound) return { setting: gated, measured: found, harmless: true };
+  }
+  return { setting, measured, harmless: false };
+}

@@ -1,0 +1,37 @@
+import { ModelError, mismatch } from "../base/errors.ts";
+import type { Checkpoint } from "../formats/checkpoint.ts";
+import { decodeUtf8, parseObject } from "../formats/json.ts";
+import type { PolicyOptions } from "../plan/policy.ts";
+
+/** The file beside a model that says how it looks back: what `lambent calibrate` writes. */
+export const RECALL_FILE = "recall.json";
+
+type Calibrated = Pick<PolicyOptions, "recallLayers" | "recallDistance" | "recallGate">;
+
+const isWhole = (value: unknown) => Number.isInteger(value) && (value as number) >= 0;
+const KEYS: Readonly<Record<keyof Calibrated, readonly [expected: string, good: (value: unknown) => boolean]>> = {
+  recallLayers: ["a list of layers", (value) => Array.isArray(value) && value.every(isWhole)],
+  recallDistance: ["a whole number of tokens", isWhole],
+  recallGate: ["a number", Number.isFinite],
+};
+
+/**
+ * Options that ask for recall, with what recall.json says in place of those that are not given. Throws ModelError for a
+ * file that says other things.
+ */
+export async function calibrated<Options extends PolicyOptions>(
+  options: Options,
+  checkpoint: Pick<Checkpoint, "name" | "bytes">,
+): Promise<Options> {
+  const found = options.recall ? await checkpoint.bytes(RECALL_FILE) : undefined;
+  if (!found) return options;
+  const file = `${checkpoint.name}/${RECALL_FILE}`;
+  const calibration = parseObject(decodeUtf8(found, file), file);
+  for (const [key, value] of Object.entries(calibration)) {
+    const known = Object.hasOwn(KEYS, key) ? KEYS[key as keyof Calibrated] : undefined;
+    if (!known) throw new ModelError(mismatch(file, Object.keys(KEYS).join(", "), key));
+    if (!known[1](value)) throw new ModelError(mismatch(`${file}: ${key}`, known[0], value));
+  }
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  return { ...calibration, ...given } as Options;
+}

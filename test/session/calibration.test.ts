@@ -1,0 +1,49 @@
+/** recall.json beside a model: defaults of its options, where recall is asked for. */
+import { afterAll, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ModelError } from "../../src/base/errors.ts";
+import { inspect, load } from "../../src/entry/index.ts";
+import { failure, removeTemporary, smallFolder } from "./small.ts";
+
+afterAll(removeTemporary);
+
+const OPTIONS = { nLocal: 16, threads: 1 } as const;
+
+function calibratedFolder(content: unknown): string {
+  const folder = smallFolder("llama-gqa-tied");
+  writeFileSync(join(folder, "recall.json"), typeof content === "string" ? content : JSON.stringify(content));
+  return folder;
+}
+
+test.each([false, true])(
+  "what it says counts where an option does not, and only with recall (worker: %p)",
+  async (worker) => {
+    const folder = calibratedFolder({ recallLayers: [0], recallDistance: 5, recallGate: -1.5 });
+    using calibrated = await load(folder, { ...OPTIONS, recall: 2, worker });
+    expect(calibrated.info).toMatchObject({ recall: 2, recallLayers: [0], recallDistance: 5, recallGate: -1.5 });
+    using asked = await load(folder, { ...OPTIONS, recall: 2, worker, recallDistance: 7, recallLayers: undefined });
+    expect(asked.info).toMatchObject({ recallLayers: [0], recallDistance: 7, recallGate: -1.5 });
+    using plain = await load(folder, { ...OPTIONS, worker });
+    expect(plain.info).toMatchObject({ recall: 0, recallLayers: [] });
+    const { plan } = await inspect(folder, { ...OPTIONS, recall: 2 });
+    expect(plan.policy.recallDistance).toBe(5);
+  },
+);
+
+test("a file that says something else is refused by name, where recall is asked for", async () => {
+  const wrong: readonly [content: unknown, message: string][] = [
+    ["{", "recall.json"],
+    [{ recallLayers: "1" }, "recall.json: recallLayers: expected a list of layers, found 1"],
+    [{ recallLayers: [-1] }, "recall.json: recallLayers: expected a list of layers, found [-1]"],
+    [{ recallDistance: 0.5 }, "recall.json: recallDistance: expected a whole number of tokens, found 0.5"],
+    [{ recallGate: null }, "recall.json: recallGate: expected a number, found null"],
+    [{ layers: [1] }, "recall.json: expected recallLayers, recallDistance, recallGate, found layers"],
+  ];
+  for (const [content, message] of wrong) {
+    const folder = calibratedFolder(content);
+    expect((await failure(ModelError, () => load(folder, { ...OPTIONS, recall: 1 }))).message).toContain(message);
+    using model = await load(folder, OPTIONS);
+    expect(model.info.recall).toBe(0);
+  }
+});
