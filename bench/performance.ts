@@ -69,42 +69,31 @@ export function peerParts(all: All): Part[] {
   ];
 }
 
+/** A figure of a suite in both runtimes. */
+const RUNTIMES = ["bun", "node"] as const;
+const EACH_THREADS = RUNTIMES.flatMap((runtime) => [1, 2].map((threads) => ({ runtime, threads })));
+
 /** What belongs to no format or engine. */
 export function otherParts(all: All): Part[] {
-  const batch = rowsOf(all.batch);
-  const one = number(batch[0], "tokensPerSecond");
-  const prefill = number(rowsOf(all.prompts)[0], "laterMs");
-  const rate = prefill === undefined ? undefined : (1000 * 128) / prefill;
   const steps = (run: string, part: string, threads: number) => {
     return rowsOf(all[run]).find((row) => row.part === part && row.threads === threads);
   };
-  const choosing = rowsOf(all.choose).filter(({ tokens }) => tokens === 262144);
+  const choosing = rowsOf(all["choose-bun"]);
   return [
-    {
-      title: "Sessions that generate at once, TinyLlama's shape in q4, 2 threads",
-      columns: ["tokens/s of one's", "÷ what one read of the weights allows"],
-      lines: batch.slice(1).map((row) => {
-        const gain = one && (number(row, "tokensPerSecond") as number) / one;
-        const bound = one && rate ? Math.min(row.sessions as number, rate / one) : undefined;
-        return {
-          what: `${row.sessions} sessions`,
-          found: [gain, gain && bound && gain / bound],
-          least: [1, 0.9],
-          limit: limits.batch(all, row),
-        };
-      }),
-    },
+    batchPart(all),
     {
       title: "A whole token: share of the read loop's speed over its bytes",
-      columns: ["1 thread", "2 threads"],
+      columns: WHERE_COLUMNS,
       lines: [
         ["step", "embedded model, f32, position 128"],
         ["step-tinyllama", "TinyLlama's shape, q4, position 144"],
       ].map(([run = "", what = ""]) => ({
         what,
-        found: [1, 2].map((threads) => number(steps(run, "a token", threads), "ofRead")),
-        least: [0.9, 0.9],
-        limit: limits.token(all, run),
+        found: EACH_THREADS.map(({ runtime, threads }) =>
+          number(steps(`${run}-${runtime}`, "a token", threads), "ofRead"),
+        ),
+        least: EACH_THREADS.map(() => 0.9),
+        limit: limits.token(all, `${run}-bun`),
       })),
     },
     {
@@ -114,33 +103,39 @@ export function otherParts(all: All): Part[] {
     },
     {
       title: "The embedded model in f32: speed ÷ that of plain C (-Ofast -march=native)",
-      columns: ["decode"],
+      columns: ["decode in Bun", "Node 24"],
       lines: rowsOf(all.forward).map((row) => ({
-        what: `${row.threads} threads`,
-        found: [number(row, "ratio")],
-        least: row.threads === 2 ? [0.9] : undefined,
-        limit: limits.token(all, "step", row.threads as number),
+        what: row.threads === 1 ? "1 thread" : `${row.threads} threads`,
+        found: [number(row, "bun"), number(row, "node")],
+        least: row.threads === 2 ? [0.9, 0.9] : undefined,
+        limit: limits.token(all, "step-bun", row.threads as number),
       })),
     },
     {
       title: "Choosing a token from 262,144, milliseconds, one thread",
-      columns: ["ms"],
-      lines: choosing.map((row) => ({
-        what: `${row.logits} logits, ${row.how}`,
-        found: [number(row, "ms")],
-        most: 0.3,
-        limit: limits.choosing(choosing, row),
-      })),
+      columns: ["Bun", "Node 24"],
+      lines: choosing.map((row) => {
+        const other = rowsOf(all["choose-node"]).find(({ logits, how }) => logits === row.logits && how === row.how);
+        return {
+          what: `${row.logits} logits, ${row.how}`,
+          found: [number(row, "ms"), number(other, "ms")],
+          most: 0.3,
+          limit: limits.choosing(choosing, row),
+        };
+      }),
     },
     {
       title: "Prompts of 128 tokens, TinyLlama's shape in q4, 2 threads",
-      columns: ["first ÷ later, in speed", "speed ÷ f32 cache's"],
-      lines: rowsOf(all.prompts).map((row) => ({
-        what: `cache ${row.cacheDtype}`,
-        found: [number(row, "ofLater"), number(row, "ofFirstCache")],
-        least: [0.9, 0.9],
-        limit: "kernels are compiled by the engine while they first run",
-      })),
+      columns: ["Bun, first ÷ later, in speed", "speed ÷ f32 cache's", "Node 24, first ÷ later", "÷ f32 cache's"],
+      lines: rowsOf(all["prompts-bun"]).map((row) => {
+        const other = rowsOf(all["prompts-node"]).find(({ cacheDtype }) => cacheDtype === row.cacheDtype);
+        return {
+          what: `cache ${row.cacheDtype}`,
+          found: [row, other].flatMap((one) => [number(one, "ofLater"), number(one, "ofFirstCache")]),
+          least: [0.9, 0.9, 0.9, 0.9],
+          limit: "kernels are compiled by the engine while they first run",
+        };
+      }),
     },
     {
       title: "A busy second core: 2 threads ÷ 1, by second",
@@ -162,4 +157,37 @@ export function otherParts(all: All): Part[] {
       })),
     },
   ];
+}
+
+/** Sessions that share steps: what they gain, and what of it one read of the weights for all would allow. */
+function batchPart(all: All): Part {
+  const gains = (runtime: string, sessions: number) => {
+    const rows = rowsOf(all[`batch-${runtime}`]);
+    const rate = (count: number) =>
+      number(
+        rows.find((row) => row.sessions === count),
+        "tokensPerSecond",
+      );
+    const [one, many] = [rate(1), rate(sessions)];
+    const prefill = number(rowsOf(all[`prompts-${runtime}`])[0], "laterMs");
+    const gain = one && many && many / one;
+    const bound = one && prefill ? Math.min(sessions, (1000 * 128) / prefill / one) : undefined;
+    return [gain, gain && bound && gain / bound];
+  };
+  const rows = rowsOf(all["batch-bun"]).slice(1);
+  return {
+    title: "Sessions that generate at once, TinyLlama's shape in q4, 2 threads",
+    columns: [
+      "Bun, tokens/s of one's",
+      "÷ what one read of the weights allows",
+      "Node 24, of one's",
+      "÷ what one allows",
+    ],
+    lines: rows.map((row) => ({
+      what: `${row.sessions} sessions`,
+      found: RUNTIMES.flatMap((runtime) => gains(runtime, row.sessions as number)),
+      least: [1, 0.9, 1, 0.9],
+      limit: limits.batch(all, row),
+    })),
+  };
 }

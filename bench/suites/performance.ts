@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Found, Line } from "../found.ts";
+import { type Found, type Line, number, rowsOf } from "../found.ts";
 import { machineFacts } from "../machine.ts";
 import { run, temporaryFolder } from "../peers/child.ts";
 import { forward } from "../peers/index.ts";
@@ -29,15 +29,19 @@ type Runs = readonly (readonly [key: string, runtime: "bun" | "node", ...args: s
 function runsOf(tinyLlama: string, quick: boolean): Runs {
   const model = ["--model", tinyLlama];
   const kernels = ["kernels", "--shapes", "5632x2048", "--dtypes", quick ? "q8,q4" : DTYPES];
+  const both = (["bun", "node"] as const).flatMap(
+    (runtime): Runs => [
+      [`kernels-${runtime}`, runtime, ...kernels],
+      [`batch-${runtime}`, runtime, "batch", "--models", tinyLlama, "--dtypes", "q4", "--sessions", "1,2,3,4,8,16,32"],
+      [`prompts-${runtime}`, runtime, "prompts", ...model, "--dtype", "q4"],
+      [`step-${runtime}`, runtime, "step"],
+      [`step-tinyllama-${runtime}`, runtime, "step", ...model, "--dtype", "q4", "--position", "144"],
+      [`choose-${runtime}`, runtime, "choose", "--sizes", "262144"],
+    ],
+  );
   const ours: Runs = [
-    ["kernels-bun", "bun", ...kernels],
-    ["kernels-node", "node", ...kernels],
-    ["batch", "bun", "batch", "--models", tinyLlama, "--dtypes", "q4", "--sessions", "1,2,3,4,8,16,32"],
-    ["prompts", "bun", "prompts", ...model, "--dtype", "q4"],
-    ["step", "bun", "step"],
-    ["step-tinyllama", "bun", "step", ...model, "--dtype", "q4", "--position", "144"],
-    ["step-attention", "bun", "step", ...model, "--dtype", "q4", "--position", "2047"],
-    ["choose", "bun", "choose"],
+    ...both,
+    ["step-attention", "bun", "step", ...model, "--dtype", "q4", "--position", "2047", "--threads", "1"],
     ["busy", "bun", "busy", ...model, "--dtype", "q4"],
     ["startup", "bun", "startup"],
   ];
@@ -77,7 +81,7 @@ export async function reportMachine(flags: PerformanceFlags): Promise<void> {
       problems.push(`${args[0]} in ${runtime}: ${(error as Error).message}`);
     }
   }
-  if (!quick) all.forward = await besideC(all.step);
+  if (!quick) all.forward = await besideC(all);
   const parts = [...kernelParts(all), ...peerParts(all), ...otherParts(all)].filter(({ lines }) => lines.length > 0);
   await writePage(out, sectionOf(all, parts, problems));
   for (const problem of problems) console.error(problem);
@@ -90,12 +94,16 @@ function resultName(args: readonly string[], tinyLlama: string): string {
 }
 
 /** The embedded model in f32 beside the same in C, of which `step` has measured ours. */
-async function besideC(step: Found | undefined): Promise<Found> {
-  const rows = Object.values(step?.tables ?? {})[0] ?? [];
+async function besideC(all: Readonly<Record<string, Found>>): Promise<Found> {
+  const ours = (run: string, threads: number) =>
+    number(
+      rowsOf(all[run]).find((row) => row.part === "a token" && row.threads === threads),
+      "us",
+    );
   const results = await forward([1, 2]);
-  const of = results.map(({ threads, millisecondsPerToken }) => {
-    const us = rows.find((row) => row.part === "a token" && row.threads === threads)?.us as number | undefined;
-    return { threads, ratio: millisecondsPerToken && us && (1000 * millisecondsPerToken) / us };
+  const of = results.map(({ threads, millisecondsPerToken: ms }) => {
+    const ratio = (us: number | undefined) => ms && us && (1000 * ms) / us;
+    return { threads, bun: ratio(ours("step-bun", threads)), node: ratio(ours("step-node", threads)) };
   });
   return { command: "", versions: {}, machine: {}, notes: [], tables: { forward: of } };
 }
