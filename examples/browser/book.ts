@@ -2,8 +2,10 @@ import type { RecalledToken, Tokenizer } from "lambent";
 
 /** Sources that are lit up at most. */
 const MOST = 5;
-/** Recalled tokens at most so far apart are one passage. */
-const APART = 12;
+/** Recalled tokens at most so far apart are one passage, which has at most so many. */
+const [APART, LONGEST] = [8, 48];
+/** Tokens that have less than this share of the heaviest one's weight are of none. */
+const LEAST = 1 / 20;
 
 /** A part of the text, in characters of its paragraph. */
 interface Mark {
@@ -57,12 +59,15 @@ export class Book {
     for (const { element, text } of this.#lit) element.textContent = text;
     this.#lit.clear();
     const passages: { paragraph: Paragraph; first: number; last: number; weight: number }[] = [];
-    for (const { position, weight } of recalled.toSorted((a, b) => a.position - b.position)) {
+    const least = LEAST * (recalled[0]?.weight ?? 0);
+    const heavy = recalled.filter(({ weight }) => weight >= least);
+    for (const { position, weight } of heavy.toSorted((a, b) => a.position - b.position)) {
       const paragraph = this.#at(position);
       if (!paragraph) continue;
       const place = position - paragraph.position;
       const before = passages.at(-1);
-      if (before?.paragraph === paragraph && place - before.last <= APART) {
+      const near = before && place - before.last <= APART && place - before.first < LONGEST;
+      if (near && before.paragraph === paragraph) {
         before.last = place;
         before.weight += weight;
       } else passages.push({ paragraph, first: place, last: place, weight });

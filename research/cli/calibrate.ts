@@ -32,7 +32,11 @@ export function addCalibrate(program: Command, signal: AbortSignal): void {
   modelOptions(program.command("calibrate"))
     .description("find how a model looks back beyond its window: layers, distance and gate of recall")
     .requiredOption("--text <files...>", "texts that the model was not trained on, several if possible")
-    .option("--length <n>", "tokens of each text that are read (default: 8 times n-local)", whole(1))
+    .option(
+      "--length <n>",
+      "tokens of each text that are read (default: 8 times n-local, or as many as it takes)",
+      whole(1),
+    )
     .option("--seed <n>", "seed of the hidden sentences", whole(0), 1)
     .option("--out <file>", `where the result is written (default: ${RECALL_FILE} in the model's folder)`)
     .addHelpText(
@@ -57,7 +61,7 @@ async function run(flags: CalibrateFlags, signal: AbortSignal): Promise<void> {
     const { plan } = subject.plan({ attention: "lambda", ...all });
     const { nLocal: window, limit } = plan.policy;
     const layers = plan.layers.flatMap(({ cache }, layer) => (cache.middle ? [layer] : []));
-    const length = flags.length ?? 8 * window;
+    const length = flags.length ?? Math.max(8 * window, leastLength(window));
     if (length < leastLength(window))
       throw new OptionError(mismatch("length", `at least ${leastLength(window)}, for n-local ${window}`, length));
     const documents = await readDocuments(files, subject, length + NEXT, stages, signal);

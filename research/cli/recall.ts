@@ -61,7 +61,7 @@ async function recall(flags: RecallFlags, signal: AbortSignal): Promise<void> {
   await withSubject(flags, signal, stages, async (subject) => {
     const plain = subject.plan({ attention: "lambda", recall: 0 }).plan.policy;
     const window = plain.nLocal;
-    const length = flags.length ?? 8 * window;
+    const length = flags.length ?? Math.max(8 * window, leastLength(window));
     if (length < leastLength(window))
       throw new OptionError(mismatch("length", `at least ${leastLength(window)}, for n-local ${window}`, length));
     if (flags.recall === 0) throw new OptionError(mismatch("recall", "1 or more tokens", 0));

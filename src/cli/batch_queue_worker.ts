@@ -4,7 +4,7 @@ import { answerHere } from "./batch_model.ts";
 import { type AnsweringFlags, answeringOptions, batchModel, namesOf } from "./batch_options.ts";
 import { AnsweredQueue } from "./batch_queue.ts";
 import { untilEnd } from "./ending.ts";
-import { openStore } from "./open_store.ts";
+import { type OpenStore, openStore } from "./open_store.ts";
 import { real } from "./options.ts";
 import { Stages } from "./progress.ts";
 import { warn } from "./streams.ts";
@@ -33,8 +33,9 @@ export function addBatchWorker(program: Command, signal: AbortSignal): void {
 async function work(flags: WorkerFlags, signal: AbortSignal): Promise<void> {
   const [name] = namesOf(flags);
   const queue = await AnsweredQueue.open(flags.queue, name);
-  const kept = flags.keepSeconds > 0 ? await openStore(flags.queue, "--queue") : undefined;
+  let kept: OpenStore | undefined;
   try {
+    kept = flags.keepSeconds > 0 ? await openStore(flags.queue, "--queue") : undefined;
     const stages = new Stages();
     const model = await batchModel(flags, signal, stages);
     // The engine is in a worker, so that the queue hears of this process while steps run.

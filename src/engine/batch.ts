@@ -184,7 +184,8 @@ export class Batch {
       session.broken = false;
       const starts = startsWith(queued, rows.count);
       const needed = Math.min(rows.count, neededOf(queued.work) - rows.index);
-      session.recalled.add(this.#plan, this.#machine.banks, rows.row, needed, session.position);
+      const { row: first, count } = rows;
+      session.recalled.add(this.#plan, this.#machine.banks, { first, count, needed, position: session.position });
       advance(session, tokens.slice(rows.index, rows.index + needed));
       session.turnStarts = starts && kept(starts, session.position, this.#plan.policy.nLocal);
       queued.read += rows.count;

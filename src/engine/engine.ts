@@ -99,7 +99,7 @@ export class Engine {
   }
 
   #start(slot: number, start: Start): number {
-    return this.adopt(started(slot, start, this.plan.options.repeatLastN, new Xxh64(this.kernels)));
+    return this.adopt(started(slot, start, this.plan, new Xxh64(this.kernels)));
   }
 
   /** Takes a session whose slot is filled already; returns its number. */
@@ -134,7 +134,7 @@ export class Engine {
       recent: session.recent.slice(),
       random: { ...session.random },
       hash: new Xxh64(this.kernels),
-      recalled: session.recalled.copy(),
+      recalled: session.recalled.copy(this.plan),
     });
   }
 
@@ -157,7 +157,7 @@ export class Engine {
     const promptTokens = newTokens > 0 ? lengthOf(session) - newTokens : -1;
     session.generation = { choosing, promptTokens, format: grammar && formatOf(grammar, this.kernels) };
     session.hash = new Xxh64(this.kernels);
-    session.recalled = new Recalled();
+    session.recalled = new Recalled(this.plan);
     if (seed !== undefined) this.reseed(id, seed);
   }
 

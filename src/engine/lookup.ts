@@ -53,6 +53,7 @@ export class Lookup {
     const index = position - (ahead?.first ?? 0);
     if (!ahead || index < 0 || ahead.drafts[index] !== pending) return false;
     advance(session, [pending]);
+    session.recalled.take();
     const row = this.#row(ahead, index);
     const bad = ahead.bad[index] as number;
     if (bad >= 0) throw nonFinite(position, bad, row[bad] as number);

@@ -2,6 +2,7 @@ import { OptionError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import type { Grammar, GrammarState } from "../grammar/index.ts";
 import type { Xxh64 } from "../machine/hash.ts";
+import type { Plan } from "../plan/plan.ts";
 import { NO_TAIL, type Tail } from "../tokenizer/shown_stops.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import type { History } from "./processors.ts";
@@ -83,14 +84,14 @@ export interface Start {
   readonly nGlobal: number;
 }
 
-/** A session that has read nothing and remembers its last `remembered` tokens. */
-export function started(slot: number, { origin, seed, nGlobal }: Start, remembered: number, hash: Xxh64): SessionState {
+/** A session that has read nothing. */
+export function started(slot: number, { origin, seed, nGlobal }: Start, plan: Plan, hash: Xxh64): SessionState {
   return {
     ...{ slot, origin, nGlobal, position: origin, pending: -1, open: true, broken: false, hasLogits: false, hash },
-    recent: new Int32Array(remembered).fill(-1),
+    recent: new Int32Array(plan.options.repeatLastN).fill(-1),
     random: { seed, counter: 0 },
     generation: { choosing: GREEDY, promptTokens: -1 },
-    recalled: new Recalled(),
+    recalled: new Recalled(plan),
     turnStarts: undefined,
     format: undefined,
   };

@@ -98,12 +98,13 @@ export class ThreadChoice {
 
   #addTo({ threads, usual, times }: Trial, time: number): void {
     times.push(time);
-    const steps = usual < BRIEF ? BRIEF_STEPS : 1;
-    // What has taken twice as long as all of its steps usually do is given up.
+    const steps = usual < BRIEF ? BRIEF_STEPS : COMPARED;
+    // Long steps are given up with the first that is no better, short ones once they took twice as long as all of them usually do.
     const spent = times.reduce((sum, one) => sum + one, 0);
-    if (times.length < steps && spent < 2 * steps * usual) return;
+    const hopeless = usual < BRIEF ? spent >= 2 * steps * usual : time >= BETTER * usual;
+    if (times.length < steps && !hopeless) return;
     this.#trial = undefined;
-    const better = median(times.slice(times.length > WAKING_STEPS ? WAKING_STEPS : 0)) < BETTER * usual;
+    const better = !hopeless && median(times.slice(times.length > WAKING_STEPS ? WAKING_STEPS : 0)) < BETTER * usual;
     const latest = this.#threads < this.most ? LATEST : LATEST_OF_ALL;
     this.#interval = better ? SOONEST : Math.min(latest, 2 * this.#interval);
     this.#tried = this.#now();

@@ -74,7 +74,7 @@ export class Core {
     if (responseFormat) this.#check(responseFormat);
     const leave = await this.admission.enter(ending);
     const { model } = this;
-    const resume = await this.#answers?.of(task);
+    const resume = await this.#answers?.of({ ...task, options });
     const source = answer(model, { ...task, options: { ...options, resume } }, ending);
     const tokens = source.tokens();
     const release = () => {

@@ -1,4 +1,4 @@
-import { OptionError } from "../base/errors.ts";
+import { mismatch, OptionError } from "../base/errors.ts";
 import type { Message } from "../tokenizer/chat.ts";
 import type { GenerateOptions } from "./generate_options.ts";
 import type { GeneratedToken, GenerationResult } from "./generation.ts";
@@ -15,6 +15,14 @@ export interface ReplyOptions extends GenerateOptions {
    * that do not fit into the window are a ContextLengthError, and the answer ends (`length`) where it is full.
    */
   readonly truncation?: "auto" | "disabled" | undefined;
+}
+
+/** Throws OptionError for what generate does not check. */
+export function checkReply({ truncation = "auto", store = true }: ReplyOptions): void {
+  if (truncation !== "auto" && truncation !== "disabled")
+    throw new OptionError(mismatch("truncation", "auto or disabled", truncation));
+  if (typeof store !== "boolean" && typeof store.latest !== "function")
+    throw new OptionError(mismatch("store", "true, false, or a store with latest and put", store));
 }
 
 /** What messages and answer took, in tokens. */

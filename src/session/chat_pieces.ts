@@ -96,7 +96,7 @@ export function staying({ service, tokenizer }: SessionModel, messages: readonly
   const { attention, nGlobal } = service.facts;
   const pinned = pinnedTokens(tokenizer, messages, options);
   // What a template writes by itself may leave.
-  const given = leading(messages) > 0 || options.tools !== undefined;
+  const given = leading(messages) > 0 || (options.tools?.length ?? 0) > 0;
   return { system: given ? pinned : 0, nGlobal: Math.min(nGlobal, Math.max(pinned, firstTokens(attention))) };
 }
 

@@ -4,6 +4,7 @@ import type { EmbedOptions, EngineFacts, EngineService, OpenOptions, StartOption
 import { shownPlace } from "../sources/address.ts";
 import type { ChatOptions, Message } from "../tokenizer/chat.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { generateAlone } from "./alone.ts";
 import type { Chat, ChatSettings, ChatStore, Reply, ReplyOptions } from "./chat.ts";
 import { MemoryStore } from "./chat_store.ts";
 import { Conversation } from "./conversation.ts";
@@ -54,7 +55,7 @@ export class Model {
    * console.log((await generation.result).finishReason);
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
-    return Session.generate(this.#parts, prompt, options);
+    return generateAlone(this.#parts, prompt, options);
   }
 
   /**

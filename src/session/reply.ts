@@ -1,9 +1,11 @@
-import { ModelError, mismatch, OptionError } from "../base/errors.ts";
+import { ModelError, mismatch } from "../base/errors.ts";
 import { drawSeed } from "../base/random.ts";
 import type { Message } from "../tokenizer/chat.ts";
+import { resumedBy } from "./alone.ts";
 import {
   type ChatStore,
   ContextLengthError,
+  checkReply,
   type Reply,
   type ReplyOptions,
   type ReplyResult,
@@ -15,6 +17,7 @@ import { chain, encodePiece, leading, link, originOf, parts, turnsOf } from "./c
 import type { Pieces } from "./chat_pieces.ts";
 import type { SessionModel } from "./encode_prompt.ts";
 import { type GeneratedToken, Generation, type Tally } from "./generation.ts";
+import { Keeper } from "./resume.ts";
 import { Session } from "./session.ts";
 import { sourcesOf } from "./sources.ts";
 
@@ -64,7 +67,7 @@ export class Answer implements Reply {
   readonly #model: ChatModel;
   readonly #occasion: Occasion;
   readonly #options: ReplyOptions;
-  readonly #seed: number;
+  #seed: number;
   readonly #generation: Generation;
   #text = "";
   #usage: Usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
@@ -111,7 +114,7 @@ export class Answer implements Reply {
 
   async *#run(tally: Tally, signal: AbortSignal): AsyncGenerator<GeneratedToken, void, undefined> {
     tally.start();
-    checkOptions(this.#options);
+    checkReply(this.#options);
     const messages = this.#occasion.begin();
     let reading: Reading | undefined;
     try {
@@ -140,10 +143,14 @@ export class Answer implements Reply {
     const keys = await chain(originOf(parts.service.facts, stays.nGlobal), cut.texts);
     // The last piece ends with the start of the answer: it is read in any case.
     const found = await store.latest(keys.slice(0, -1));
-    const resumed = await Session.resume(parts, { ...this.#options, signal });
-    const { session, done } = resumed
-      ? { session: resumed, done: 0 }
-      : await this.#latest(found, stays.nGlobal, signal);
+    const { resume, seed, wait } = this.#options;
+    const of = await link(keys.at(-1) as string, `answer ${seed ?? ""}`);
+    const keeper = await Keeper.open(resume, { of, seed: this.#seed }, signal);
+    this.#seed = keeper?.seed ?? this.#seed;
+    const resumed = await resumedBy(parts, keeper, { wait, signal });
+    const latest = resumed ? { session: resumed, done: 0 } : await this.#latest(found, stays.nGlobal, signal);
+    const { session, done } = latest;
+    session.keepBy(keeper);
     const ids = cut.texts.slice(done).map((text, i) => encodePiece(parts.tokenizer, text, done + i === 0));
     const cached = resumed ? 0 : session.length;
     return { messages, pieces: cut, keys, ...stays, session, resumed: resumed !== undefined, done, cached, ids };
@@ -278,14 +285,6 @@ function stopStringsOf({ generationConfig }: SessionModel): string[] {
 /** Where an answer's states are. */
 function storeOf(model: ChatModel, { store }: ReplyOptions): ChatStore {
   return typeof store === "object" ? store : model.store;
-}
-
-/** Throws OptionError for what generate does not check. */
-function checkOptions({ truncation = "auto", store = true }: ReplyOptions): void {
-  if (truncation !== "auto" && truncation !== "disabled")
-    throw new OptionError(mismatch("truncation", "auto or disabled", truncation));
-  if (typeof store !== "boolean" && typeof store.latest !== "function")
-    throw new OptionError(mismatch("store", "true, false, or a store with latest and put", store));
 }
 
 /** The state that an answer to a longer chat would go on from, and its key. */

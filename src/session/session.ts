@@ -8,7 +8,7 @@ import { type AppendOptions, checkAppend } from "./append_options.ts";
 import { encodePrompt, type Prompt, type SessionModel } from "./encode_prompt.ts";
 import type { GenerateOptions } from "./generate_options.ts";
 import { type GeneratedToken, Generation, type Tally } from "./generation.ts";
-import { Keeper, keptBy } from "./resume.ts";
+import type { Keeper } from "./resume.ts";
 import { SessionText } from "./session_text.ts";
 import { resolveSettings, type Settings, withoutEnds, withPrompt } from "./settings.ts";
 import type { Place } from "./turns.ts";
@@ -33,8 +33,8 @@ export class Session {
   #busy = false;
   /** The tally of the generation that began last. */
   #current: Tally | undefined;
-  /** The tokens of a generation that was cut off, with which the next one starts. */
-  #kept: readonly GeneratedToken[] = [];
+  /** Of the next generation. */
+  #keeper: Keeper | undefined;
 
   constructor(model: SessionModel, { id, text }: Opened) {
     this.#model = model;
@@ -58,19 +58,9 @@ export class Session {
     }
   }
 
-  /** A session whose next generation, without a prompt, goes on where one was cut off; undefined: at its start. */
-  static async resume(model: SessionModel, { resume, wait, signal }: GenerateOptions) {
-    const kept = resume && (await keptBy(resume));
-    if (!kept) return undefined;
-    try {
-      const session = await Session.restore(model, kept.state, { wait, signal });
-      session.#kept = kept.tokens;
-      return session;
-    } catch (error) {
-      // What is of another model or version is as good as none.
-      if (error instanceof ModelError) return undefined;
-      throw error;
-    }
+  /** The next generation starts with what the keeper has, and is kept by it. */
+  keepBy(keeper: Keeper | undefined): void {
+    this.#keeper = keeper;
   }
 
   /** Tokens so far, those of the prompt and those that were chosen. */
@@ -119,26 +109,9 @@ export class Session {
     );
   }
 
-  /** A text in a session of its own, which is opened when the text is first read and disposed of at its end. */
-  static generate(model: SessionModel, prompt: Prompt, options: GenerateOptions = {}): Generation {
-    return new Generation(async function* (tally, signal) {
-      if (signal.aborted) return;
-      let session: Session;
-      let rest: Prompt | undefined = prompt;
-      try {
-        const resumed = await Session.resume(model, { ...options, signal });
-        session = resumed ?? new Session(model, await model.service.open({ wait: options.wait, signal }));
-        if (resumed) rest = undefined;
-      } catch (error) {
-        if (isAbort(signal, error)) return;
-        throw error;
-      }
-      try {
-        yield* session.#tokens(tally, rest, { ...options, signal }, true);
-      } finally {
-        session.dispose();
-      }
-    }, options.signal);
+  /** The tokens of a generation that the session ends with. */
+  finalTokens(tally: Tally, prompt: Prompt | undefined, options: GenerateOptions) {
+    return this.#tokens(tally, prompt, options, true);
   }
 
   /** One generation. `final`: the session ends with it, so bytes of an unfinished character are shown as such. */
@@ -149,12 +122,16 @@ export class Session {
     final: boolean,
   ): AsyncGenerator<GeneratedToken, void, undefined> {
     tally.start();
-    const before = this.#kept;
+    const keeper = this.#keeper;
+    this.#keeper = undefined;
+    const before = [...(keeper?.tokens ?? [])];
     const settings = await this.#alone(() => this.#begin(tally, prompt, options, before.length));
     if (!settings) return;
-    this.#kept = [];
-    yield* before;
-    const keeper = options.resume && new Keeper(options.resume, before);
+    yield* before.slice(0, settings.maxNewTokens);
+    if (before.length > 0 && before.length >= settings.maxNewTokens) {
+      Object.assign(tally, { newTokens: settings.maxNewTokens, finishReason: "length" });
+      return;
+    }
     // The tokens behind a stop string, and those that no reader takes, end with the session.
     const ahead = final && !keeper ? AHEAD : 0;
     const stream = this.#model.service.generate(this.#id, { most: settings.maxNewTokens - before.length, ahead });
@@ -163,12 +140,20 @@ export class Session {
         if (tally.full) tally.finishReason = "length";
         else {
           const token = await this.#alone(() => this.#choose(tally, stream, settings, final));
-          if (!tally.full && tally.finishReason === "abort") await keeper?.add(token, () => this.snapshot());
+          if (!tally.full && tally.finishReason === "abort") await this.#keep(keeper, token, options.signal);
           yield token;
         }
       }
     } finally {
       await stream.return();
+    }
+  }
+
+  async #keep(keeper: Keeper | undefined, token: GeneratedToken, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await keeper?.add(token, () => this.snapshot(), signal);
+    } catch (error) {
+      if (!isAbort(signal, error)) throw error;
     }
   }
 
@@ -291,6 +276,7 @@ export class Session {
   }
 }
 
-function isAbort(signal: AbortSignal | undefined, error: unknown): boolean {
+/** Whether an error is the abort of a signal. */
+export function isAbort(signal: AbortSignal | undefined, error: unknown): boolean {
   return signal?.aborted === true && error === signal.reason;
 }

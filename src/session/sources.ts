@@ -6,8 +6,10 @@ import type { Pieces } from "./chat_pieces.ts";
 
 /** Sources of an answer at most. */
 const MOST = 3;
-/** Recalled tokens at most so far apart are of one passage. */
-const APART = 16;
+/** Recalled tokens at most so far apart are of one passage, which has at most so many. */
+const [APART, LONGEST] = [8, 48];
+/** Tokens that have less than this share of the heaviest one's weight are of none. */
+const LEAST = 1 / 20;
 /** Tokens of text that are shown before and behind the recalled ones. */
 const [BEFORE, BEHIND] = [8, 16];
 
@@ -43,9 +45,11 @@ export function sourcesOf(tokenizer: Tokenizer, pieces: Pieces, recalled: readon
 /** The heaviest passages. */
 function spansOf(recalled: readonly RecalledToken[]): Span[] {
   const spans: Span[] = [];
-  for (const { position, weight } of recalled.toSorted((a, b) => a.position - b.position)) {
+  const least = LEAST * (recalled[0]?.weight ?? 0);
+  const heavy = recalled.filter(({ weight }) => weight >= least);
+  for (const { position, weight } of heavy.toSorted((a, b) => a.position - b.position)) {
     const before = spans.at(-1);
-    if (before && position - before.last <= APART) {
+    if (before && position - before.last <= APART && position - before.first < LONGEST) {
       before.last = position;
       before.weight += weight;
     } else spans.push({ first: position, last: position, weight });
@@ -53,8 +57,9 @@ function spansOf(recalled: readonly RecalledToken[]): Span[] {
   return spans.sort((a, b) => b.weight - a.weight).slice(0, MOST);
 }
 
-/** A text without the parts of words that it may begin or end with. */
-function whole(text: string, cutBefore: boolean, cutBehind: boolean): string {
+/** A text without the parts of words and characters that it may begin or end with. */
+function whole(decoded: string, cutBefore: boolean, cutBehind: boolean): string {
+  const text = decoded.replaceAll(/^\ufffd+|\ufffd+$/g, "");
   const begin = cutBefore ? text.search(/\s/) : 0;
   const end = cutBehind ? text.search(/\s\S*$/) : text.length;
   return (begin >= 0 && end > begin ? text.slice(begin, end) : text).trim();

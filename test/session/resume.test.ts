@@ -2,10 +2,13 @@
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { type GeneratedToken, type GenerateOptions, load, type Resume } from "../../src/entry/index.ts";
+import { readParts, writeParts } from "../../src/formats/parts.ts";
 import { EMBEDDED, removeTemporary, small } from "./small.ts";
 
 setDefaultTimeout(120_000);
 afterAll(removeTemporary);
+
+const TEMPLATE = "{% for m in messages %}{{ m.content }} {% endfor %}";
 
 /** Keeps after every token; `cut` aborts behind so many tokens. */
 class Cut implements Resume {
@@ -132,4 +135,75 @@ test("what is kept of another model, damaged or of another version is as good as
     seconds: 0,
   };
   await expect(model.generate("abc", { ...options, resume: failing }).text()).rejects.toThrow("full");
+});
+
+test("only an equal generation takes what was kept: fewer tokens of it where fewer are asked for; its seed is told", async () => {
+  for (const worker of [false, true]) {
+    using model = await small("llama-gqa-tied", { worker, nGlobal: 3 });
+    const options = { temperature: 1, ignoreEos: true } as const;
+    const keep = async (prompt: string, more: GenerateOptions) => {
+      const resume = new Cut();
+      await model.generate(prompt, { ...options, ...more, resume }).text();
+      return resume;
+    };
+    const kept = await keep("abc", { maxNewTokens: 9, seed: 1 });
+    for (const maxNewTokens of [0, 1, 5, 8]) {
+      const generation = model.generate("abc", { ...options, maxNewTokens, seed: 1, resume: kept });
+      const wanted = await Array.fromAsync(model.generate("abc", { ...options, maxNewTokens, seed: 1 }).tokens());
+      const found = await Array.fromAsync(generation.tokens());
+      expect(found.map(({ id }) => id)).toEqual(wanted.map(({ id }) => id));
+      expect(await generation.result).toMatchObject({ finishReason: "length", newTokens: maxNewTokens });
+    }
+    for (const [prompt, seed] of [
+      ["the", 1],
+      ["abc", 2],
+    ] as const) {
+      const wanted = await Array.fromAsync(model.generate(prompt, { ...options, maxNewTokens: 9, seed }).tokens());
+      const found = model.generate(prompt, { ...options, maxNewTokens: 9, seed, resume: kept });
+      expect(await Array.fromAsync(found.tokens())).toEqual(wanted);
+    }
+    // A chat whose settings have it: each answer is its own.
+    const chat = model.chat({ ...options, maxNewTokens: 6, seed: 3, chatTemplate: TEMPLATE, resume: new Cut() });
+    const plain = model.chat({ ...options, maxNewTokens: 6, seed: 3, chatTemplate: TEMPLATE });
+    for (const said of ["abc", "the no"]) expect(await chat.send(said).text()).toBe(await plain.send(said).text());
+    const cut = new Cut();
+    cut.cut = 4;
+    const messages = [{ role: "user", content: "abc" }];
+    const answer = { ...options, maxNewTokens: 12, chatTemplate: TEMPLATE, store: false };
+    const { seed } = await model.respond(messages, { ...answer, resume: cut, signal: cut.signal }).result;
+    const again = model.respond(messages, { ...answer, resume: cut });
+    expect((await again.result).seed).toBe(seed);
+    expect((await model.respond(messages, { ...answer, seed }).result).text).toBe((await again.result).text);
+  }
+});
+
+test("what no generation has kept is ignored or refused, and a place that does not answer is left by an abort", async () => {
+  using model = await small("llama-gqa-tied");
+  const options = { maxNewTokens: 8, temperature: 1, seed: 1, ignoreEos: true } as const;
+  const kept = new Cut();
+  const wanted = await Array.fromAsync(model.generate("abc", { ...options, resume: kept }).tokens());
+  const { json, state } = readParts(kept.kept as Uint8Array, "kept", ["json", "state"]);
+  const content = JSON.parse(new TextDecoder().decode(json));
+  for (const tokens of [undefined, null, "abc", [], [1, 2], content.tokens.slice(0, 3)]) {
+    const forged = new Cut();
+    const bytes = new TextEncoder().encode(JSON.stringify({ ...content, tokens }));
+    forged.kept = writeParts({ json: bytes, state });
+    expect(await Array.fromAsync(model.generate("abc", { ...options, resume: forged }).tokens())).toEqual(wanted);
+  }
+  for (const resume of [true, {}, { get: async () => undefined }] as unknown as Resume[]) {
+    await expect(model.generate("abc", { ...options, resume }).text()).rejects.toThrow("resume: expected an object");
+  }
+  for (const seconds of [-1, Number.NaN]) {
+    const resume = { get: async () => undefined, put() {}, seconds };
+    await expect(model.generate("abc", { ...options, resume }).text()).rejects.toThrow("resume.seconds: expected");
+  }
+  const never = () => new Promise<never>(() => {});
+  for (const resume of [
+    { get: never, put() {}, seconds: 0 },
+    { get: async () => undefined, put: never, seconds: 0 },
+  ]) {
+    const generation = model.generate("abc", { ...options, resume, signal: AbortSignal.timeout(50) });
+    await generation.text();
+    expect((await generation.result).finishReason).toBe("abort");
+  }
 });

@@ -45,6 +45,33 @@ test("an answer names passages of messages beyond the window, the heaviest first
   expect((await plain.respond(messages, { maxNewTokens: 2 }).result).sources).toEqual([]);
 });
 
+test("passages are short, and whole characters, also where much is recalled or no space is", async () => {
+  using model = await load(folderOf(TEMPLATES.stop).folder, RECALL);
+  const words = "The captain went to the harbour and came back, and nobody knew why he had gone there at all. ";
+  for (const content of [words.repeat(20), "這是一個很長的故事關於一個人在山中行走".repeat(12), "😀😅".repeat(60)]) {
+    const messages = [{ role: "user", content }];
+    const { sources } = await model.respond(messages, { maxNewTokens: 20, temperature: 0, ignoreEos: true }).result;
+    for (const { text } of sources) {
+      expect(text.length).toBeLessThan(500);
+      expect(text).not.toContain("\ufffd");
+    }
+  }
+});
+
+test("what is read ahead counts once it is chosen, as if it had been read alone", async () => {
+  const options = { nLocal: 16, recall: 3, recallLayers: [1], recallTokens: 100 };
+  const found = [];
+  for (const promptLookupNumTokens of [0, 4]) {
+    using model = await small("llama-gqa-tied", options);
+    const session = await model.session();
+    await session.append("abc the no on ba cab the and abc ".repeat(4));
+    const how = { maxNewTokens: 30, temperature: 0, ignoreEos: true, promptLookupNumTokens };
+    await session.generate(undefined, how).text();
+    found.push(await session.recalled());
+  }
+  expect(found[1]).toEqual(found[0]!);
+});
+
 test("every recalled token is in the passage that is shown for it", async () => {
   using model = await load(EMBEDDED, { threads: 1, chatStore: 0 });
   const template = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}";
