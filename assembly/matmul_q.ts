@@ -44,19 +44,25 @@ export function matmulQ<N, S>(
   }
   const panelBytes = blocksOf(k) * bytesOfBlock<N, S>();
   const sums = scratch + MatmulWork.sums;
+  const pairs = rows & ~1;
   for (let panel = first; panel < last; panel++) {
-    for (let row: usize = 0; row < rows; row += MatmulWork.Rows) {
-      const some = min<usize>(rows - row, MatmulWork.Rows);
+    for (let row: usize = 0; row < pairs; row += MatmulWork.Rows) {
+      const some = min<usize>(pairs - row, MatmulWork.Rows);
       rowsOfPanel<N, S>(sums, x + row * xStride, some, k, w + panel * panelBytes, scratch);
       for (let i: usize = 0; i < some; i++) {
         const at = (row + i) * yStride;
         finish(y + at, bias, residual ? residual + at : 0, panel << 4, n, sums + (i << 6), 4);
       }
     }
+    if (pairs < rows) {
+      const at = pairs * yStride;
+      const added = residual ? residual + at : 0;
+      panels<N, S>(y + at, x + pairs * xStride, w, bias, added, n, k, panel, panel + 1, 1, scratch);
+    }
   }
 }
 
-/** sums[rows][16] of rows of x through the panel p; of an odd number the last one is computed twice. */
+/** sums[rows][16] of an even number of rows of x through the panel p. */
 function rowsOfPanel<N, S>(sums: usize, x: usize, rows: usize, k: usize, p: usize, scratch: usize): void {
   const unpacked = scratch + MatmulWork.unpacked;
   const masks = scratch + MatmulWork.masks;
@@ -66,8 +72,7 @@ function rowsOfPanel<N, S>(sums: usize, x: usize, rows: usize, k: usize, p: usiz
     const some = min(blocks - block, UNPACKED_BLOCKS);
     unpack<N, S>(unpacked, p, some, masks);
     for (let row: usize = 0; row < rows; row += 2) {
-      const apart = row + 1 < rows ? rowBytes<N>(k) : 0;
-      twoRows<N, S>(sums + (row << 6), x + row * rowBytes<N>(k), apart, k, block, some, p, unpacked, masks);
+      twoRows<N, S>(sums + (row << 6), x + row * rowBytes<N>(k), k, block, some, p, unpacked, masks);
     }
     p += some * bytesOfBlock<N, S>();
   }

@@ -1,16 +1,15 @@
 import { pairDots, quadDots } from "./dots";
-import { blocksOf, bytesOfScales, numbersBytes, partsOf, startOf, wholeSums } from "./format_q";
+import { blocksOf, bytesOfScales, numbersBytes, partsOf, rowBytes, startOf, wholeSums } from "./format_q";
 import { addBlock, ScaleWork, totalOf } from "./scales_q";
 import { isUnpacked, Unpacked } from "./unpack_q";
 
 /**
- * acc[2][16] += two rows of x, x1 bytes apart, times a panel's 16 rows, for `blocks` blocks from `first` on: eight sums
- * stay in registers while both rows share each load of weights. p: the first block; unpacked: what unpack makes of them.
+ * acc[2][16] += two rows of x times a panel's 16 rows, for `blocks` blocks from `first` on: eight sums stay in
+ * registers while both rows share each load of weights. p: the first block; unpacked: what unpack makes of them.
  */
 export function twoRows<N, S>(
   acc: usize,
   x: usize,
-  x1: usize,
   k: usize,
   first: usize,
   blocks: usize,
@@ -19,6 +18,7 @@ export function twoRows<N, S>(
   masks: usize,
 ): void {
   const ones = v128.load(masks);
+  const x1 = rowBytes<N>(k);
   const behind = blocksOf(k) << 2;
   let at = x + blocksOf(k) * numbersBytes<N>() + (first << 2);
   x += first * numbersBytes<N>();

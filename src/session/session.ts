@@ -110,7 +110,11 @@ export class Session {
   }
 
   /** The tokens of a generation that the session ends with. */
-  finalTokens(tally: Tally, prompt: Prompt | undefined, options: GenerateOptions) {
+  finalTokens(
+    tally: Tally,
+    prompt: Prompt | undefined,
+    options: GenerateOptions,
+  ): AsyncGenerator<GeneratedToken, void, undefined> {
     return this.#tokens(tally, prompt, options, true);
   }
 
