@@ -26,9 +26,12 @@ export interface Job {
 
 /**
  * How long a thread looks for the others at a barrier before it sleeps, in ms: where every thread has a core to itself that
- * is as quick as looking on, where one has not it costs a tenth (docs/LOG.md).
+ * is as quick as looking on; where one has not, fewer threads are soon taken (thread_choice.ts, docs/LOG.md).
  */
-const LOOKING = 0.012;
+const LOOKING = 0.05;
+
+/** Jobs before which the turns of that loop are measured: V8 makes it three times as fast after a while. */
+const MEASURED_AT: readonly number[] = [0, 100, 1000];
 
 /** How long threads may take to come out of a step that has failed, in ms: those at a barrier, and those in a kernel. */
 const HOMEWARD = 100;
@@ -93,8 +96,9 @@ export class Pool {
   #broken = false;
   #trial: Promise<unknown> | undefined;
   #settled: Promise<void> | undefined;
-  /** Turns of the kernels' spin loop that take LOOKING here. */
-  #spins: number | undefined;
+  /** Turns of the kernels' spin loop that take LOOKING here, and the jobs so far. */
+  #spins = 0;
+  #jobs = 0;
 
   constructor(module: WebAssembly.Module, start: StartThread) {
     this.#module = module;
@@ -190,7 +194,10 @@ export class Pool {
     const helpers = [...this.#helpers].filter(({ ready }) => ready).slice(0, threads - 1);
     const all = helpers.length + 1;
     reset(memory, control);
-    if (helpers.length) setSpins(memory, control, (this.#spins ??= turnsWithin(LOOKING, job)));
+    if (helpers.length) {
+      if (MEASURED_AT.includes(this.#jobs++)) this.#spins = turnsWithin(LOOKING, job);
+      setSpins(memory, control, this.#spins);
+    }
     for (const [i, helper] of helpers.entries()) helper.begin(job, i + 1, all);
     try {
       const records = job.kernels.run(job.program, job.step, control, 0, all);
