@@ -23,7 +23,7 @@ export function addBatchWorker(program: Command, signal: AbortSignal): void {
   answeringOptions(command)
     .option(
       "--keep-seconds <s>",
-      "keep answers in the making there, so often, for others to go on; 0: never",
+      "save unfinished answers there this often, so that another worker goes on; 0: never",
       real(0),
       10,
     )
