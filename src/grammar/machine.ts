@@ -81,6 +81,8 @@ export function lengthMachine(least: number, most: number, all: CodePoints): Mac
 
 /** What both have in common; `inverted`: what the first has and the second has not. Throws TooLarge. */
 export function common(a: Machine, b: Machine, inverted = false): Machine {
+  // No text at all.
+  if (a.length === 0) return a;
   // The state of the second is −1 where it has got stuck.
   return explore([0, 0], ([i, j]: readonly number[]) => {
     const [one, two] = [a[i!]!, b[j!]];
