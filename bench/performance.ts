@@ -9,19 +9,18 @@ export interface Part {
   readonly lines: readonly Line[];
 }
 
-const WHERE = [
-  ["kernels-bun", 1],
-  ["kernels-bun", 2],
-  ["kernels-node", 1],
-  ["kernels-node", 2],
-] as const;
+const RUNTIMES = ["bun", "node"] as const;
+/** What figures of suites that run in both stand in. */
+const WHERE = RUNTIMES.flatMap((runtime) => [1, 2].map((threads) => ({ runtime, threads })));
 const WHERE_COLUMNS = ["Bun, 1 thread", "2", "Node 24, 1 thread", "2"];
 
 /** Matmuls by format: one row beside the read loop, 128 beside the multiply loop. */
 export function kernelParts(all: All): Part[] {
   const dtypes = [...new Set(rowsOf(all["kernels-bun"]).map(({ dtype }) => dtype as string))];
   const of = (dtype: string) =>
-    WHERE.map(([run, threads]) => rowsOf(all[run]).find((row) => row.dtype === dtype && row.threads === threads));
+    WHERE.map(({ runtime, threads }) =>
+      rowsOf(all[`kernels-${runtime}`]).find((row) => row.dtype === dtype && row.threads === threads),
+    );
   const lines = (key: string, least: readonly number[], limit: (rows: readonly (Row | undefined)[]) => string) =>
     dtypes.map((dtype): Line => {
       const rows = of(dtype);
@@ -69,10 +68,6 @@ export function peerParts(all: All): Part[] {
   ];
 }
 
-/** A figure of a suite in both runtimes. */
-const RUNTIMES = ["bun", "node"] as const;
-const EACH_THREADS = RUNTIMES.flatMap((runtime) => [1, 2].map((threads) => ({ runtime, threads })));
-
 /** What belongs to no format or engine. */
 export function otherParts(all: All): Part[] {
   const steps = (run: string, part: string, threads: number) => {
@@ -89,10 +84,8 @@ export function otherParts(all: All): Part[] {
         ["step-tinyllama", "TinyLlama's shape, q4, position 144"],
       ].map(([run = "", what = ""]) => ({
         what,
-        found: EACH_THREADS.map(({ runtime, threads }) =>
-          number(steps(`${run}-${runtime}`, "a token", threads), "ofRead"),
-        ),
-        least: EACH_THREADS.map(() => 0.9),
+        found: WHERE.map(({ runtime, threads }) => number(steps(`${run}-${runtime}`, "a token", threads), "ofRead")),
+        least: WHERE.map(() => 0.9),
         limit: limits.token(all, `${run}-bun`),
       })),
     },

@@ -1,15 +1,16 @@
 import { statSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
-import { LambentError, mismatch, OptionError } from "../../src/base/errors.ts";
+import { LambentError } from "../../src/base/errors.ts";
 import { writeWhole } from "../../src/cli/files.ts";
 import { DEFAULT_MODEL, type ModelFlags, modelOptions, whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { warn, write } from "../../src/cli/streams.ts";
 import { RECALL_FILE } from "../../src/session/calibration.ts";
 import { type Calibration, calibrate, type Measured, type Setting } from "../eval/calibrate.ts";
-import { leastLength, type Memory, memoryOf, NEXT } from "../eval/recall.ts";
-import { Asked } from "./recall.ts";
+import { type Memory, memoryOf, NEXT } from "../eval/recall.ts";
+import { Asked, DEFAULT_RECALL, lengthOf } from "./recall.ts";
+import { mean } from "./recall_report.ts";
 import { readDocuments } from "./scoring.ts";
 import { type Subject, withSubject } from "./subject.ts";
 import { table } from "./table.ts";
@@ -17,8 +18,6 @@ import { textFiles } from "./texts.ts";
 
 /** Powers of two, from the loosest on. */
 const GATES = [-3, -2, -1, -0.5, 0, 0.5, 1];
-/** Of each head, as the option's users mostly ask for. */
-const DEFAULT_RECALL = 4;
 
 interface CalibrateFlags extends ModelFlags {
   readonly text: readonly string[];
@@ -55,15 +54,12 @@ async function run(flags: CalibrateFlags, signal: AbortSignal): Promise<void> {
   const files = await textFiles(flags.text);
   const out = flags.out ?? besideOf(flags.model ?? DEFAULT_MODEL);
   await withSubject(flags, signal, stages, async (subject) => {
-    const recall = flags.recall ?? DEFAULT_RECALL;
-    if (recall === 0) throw new OptionError(mismatch("recall", "1 or more tokens", 0));
+    const recall = flags.recall || DEFAULT_RECALL;
     const all = { recall, recallLayers: Array.from({ length: subject.layers }, (_, i) => i) };
     const { plan } = subject.plan({ attention: "lambda", ...all });
     const { nLocal: window, limit } = plan.policy;
     const layers = plan.layers.flatMap(({ cache }, layer) => (cache.middle ? [layer] : []));
-    const length = flags.length ?? Math.max(8 * window, leastLength(window));
-    if (length < leastLength(window))
-      throw new OptionError(mismatch("length", `at least ${leastLength(window)}, for n-local ${window}`, length));
+    const length = lengthOf(flags, window);
     const documents = await readDocuments(files, subject, length + NEXT, stages, signal);
     const memories = documents.map(({ ids }, i) => memoryOf(ids, subject.tokenizer, length, window, flags.seed + i));
     const looks = { recall, recallTokens: length, recallQueries: "all" } as const;
@@ -86,8 +82,7 @@ async function run(flags: CalibrateFlags, signal: AbortSignal): Promise<void> {
 /** Settings, each measured over all texts. */
 class Trials {
   readonly #asked: readonly Asked[];
-  readonly #plain: { text: number } = { text: Number.NaN };
-  readonly rows: Record<string, string | number>[] = [];
+  readonly #found: { readonly name: string; readonly measured: Measured }[] = [];
 
   constructor(subject: Subject, memories: readonly Memory[], stages: Stages, signal: AbortSignal) {
     this.#asked = memories.map((memory) => new Asked(subject, memory, undefined, stages, signal));
@@ -102,12 +97,18 @@ class Trials {
       passages.push(...found.passages.map(({ nll }) => nll));
       texts.push(found.next);
     }
-    const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
     const measured = { passages: mean(passages), text: mean(texts) };
-    if (Number.isNaN(this.#plain.text)) this.#plain.text = measured.text;
-    const over = `${(100 * (measured.text / this.#plain.text - 1)).toFixed(2)} %`;
-    this.rows.push({ trial: name, "passages' NLL": measured.passages, text: measured.text, "text over Λ": over });
+    this.#found.push({ name, measured });
     return measured;
+  }
+
+  /** As a table has them; the first one is what the others are compared with. */
+  get rows(): Record<string, string | number>[] {
+    const plain = this.#found[0]?.measured.text as number;
+    return this.#found.map(({ name, measured: { passages, text } }) => {
+      const over = `${(100 * (text / plain - 1)).toFixed(2)} %`;
+      return { trial: name, "passages' NLL": passages, text, "text over Λ": over };
+    });
   }
 }
 

@@ -23,7 +23,7 @@ const NAME = "recall";
 /** Tokens of a memory that are read between two reports. */
 const PIECE = 1024;
 /** Of the paper's middle tokens: the best ones of each head. */
-const DEFAULT_RECALL = 4;
+export const DEFAULT_RECALL = 4;
 
 interface RecallFlags extends EvalFlags {
   readonly length?: number;
@@ -61,10 +61,7 @@ async function recall(flags: RecallFlags, signal: AbortSignal): Promise<void> {
   await withSubject(flags, signal, stages, async (subject) => {
     const plain = subject.plan({ attention: "lambda", recall: 0 }).plan.policy;
     const window = plain.nLocal;
-    const length = flags.length ?? Math.max(8 * window, leastLength(window));
-    if (length < leastLength(window))
-      throw new OptionError(mismatch("length", `at least ${leastLength(window)}, for n-local ${window}`, length));
-    if (flags.recall === 0) throw new OptionError(mismatch("recall", "1 or more tokens", 0));
+    const length = lengthOf(flags, window);
     const ways = waysOf(flags, subject, length);
     const parameters = {
       ...{ model: subject.name, length, window, seed: flags.seed },
@@ -93,6 +90,15 @@ async function recall(flags: RecallFlags, signal: AbortSignal): Promise<void> {
       await write(`\nall ${documents.length} texts of ${length} tokens\n${table(rows)}${verdict}\n`);
     });
   });
+}
+
+/** Tokens of a memory for a window of so many. Throws OptionError for too few, and for flags that recall nothing. */
+export function lengthOf({ length, recall }: Pick<RecallFlags, "length" | "recall">, window: number): number {
+  const least = leastLength(window);
+  const chosen = length ?? Math.max(8 * window, least);
+  if (chosen < least) throw new OptionError(mismatch("length", `at least ${least}, for n-local ${window}`, chosen));
+  if (recall === 0) throw new OptionError(mismatch("recall", "1 or more tokens", 0));
+  return chosen;
 }
 
 function waysOf(flags: RecallFlags, subject: Subject, length: number): Way[] {

@@ -15,7 +15,8 @@ export type Row = Readonly<Record<string, string | number>> & {
   readonly text: number;
 };
 
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+/** The mean of some numbers. */
+export const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** Of each way: shares of facts and their tokens, nats per token of passages and text, and the text's relative to Λ. */
 export function rowsOf(found: readonly Found[]): Row[] {

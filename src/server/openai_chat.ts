@@ -3,11 +3,11 @@ import { readBody } from "./body.ts";
 import { openaiError, refused } from "./errors.ts";
 import { chatFormat, formatOf } from "./formats.ts";
 import { messages, messagesOf } from "./messages.ts";
-import { chatLogprobs, finishReason, timingsOf, usageOf } from "./openai_usage.ts";
+import { chatLogprobs, finishReason, sourcesOf, timingsOf, usageOf } from "./openai_usage.ts";
 import { maybe, sampling, samplingOptions, whole, without } from "./schemas.ts";
 import { coreOf, newId, type Service } from "./service.ts";
 import { SSE_PING, SSE_TYPE, sse, streamed } from "./stream.ts";
-import { type Gathered, gather, type ReplyEnd, type ReplyEvent, type Task } from "./task.ts";
+import { type Gathered, gather, type ReplyEvent, type Task } from "./task.ts";
 import { toolChoice, tools, toolsOf } from "./tools.ts";
 
 /** The body of /v1/chat/completions. */
@@ -89,11 +89,6 @@ function completion({ text, calls, logprobs, end }: Gathered, head: Head, task: 
     timings: timingsOf(end),
     ...sourcesOf(end),
   };
-}
-
-/** With recall: what the answer has looked back at; no field of OpenAI's. */
-function sourcesOf({ sources = [] }: ReplyEnd) {
-  return sources.length > 0 ? { sources } : {};
 }
 
 /** The answer as server-sent events. */

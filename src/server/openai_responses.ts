@@ -3,6 +3,7 @@ import type { Message } from "../tokenizer/chat.ts";
 import { readBody } from "./body.ts";
 import { type ApiError, asApiError, missing, openaiError, refused } from "./errors.ts";
 import { formatOf, responseTextFormat } from "./formats.ts";
+import { sourcesOf } from "./openai_usage.ts";
 import { historyOf, type Turn } from "./response_store.ts";
 import { type OutputItem, type ResponseEvent, ResponseItems } from "./responses_events.ts";
 import { addCall, messagesOfInput, responseInput, withItems } from "./responses_input.ts";
@@ -170,7 +171,8 @@ async function* piecesOf(
     started = true;
     yield* items.take(event);
   }
-  const { reason, usage, window, sources = [] } = items.end as ReplyEnd;
+  const end = items.end as ReplyEnd;
+  const { reason, usage, window } = end;
   const { promptTokens, cachedTokens, completionTokens } = usage;
   const status = reason === "length" ? "incomplete" : "completed";
   const response = {
@@ -183,7 +185,7 @@ async function* piecesOf(
       total_tokens: promptTokens + completionTokens,
     },
     window,
-    ...(sources.length > 0 ? { sources } : {}),
+    ...sourcesOf(end),
   };
   const stored = await keep(response, items.output);
   yield { type: `response.${status}`, response: { ...response, store: stored } };

@@ -22,6 +22,11 @@ export function timingsOf({ usage, prefillMs, decodeMs }: ReplyEnd) {
   };
 }
 
+/** With recall: what the answer has looked back at; no field of OpenAI's. */
+export function sourcesOf({ sources = [] }: ReplyEnd) {
+  return sources.length > 0 ? { sources } : {};
+}
+
 /** Tokens as `logprobs.content` of chats lists them. */
 export function chatLogprobs(tokens: readonly ChosenLikely[]) {
   const entry = ({ token, logprob, bytes }: Likely) => ({ token, logprob, bytes });

@@ -136,19 +136,16 @@ export class Answer implements Reply {
   /** Finds the state that has read the most of the messages. */
   async #open(messages: readonly Message[], signal: AbortSignal): Promise<Reading> {
     const { parts } = this.#model;
-    const store = storeOf(this.#model, this.#options);
     const { cutChat, staying } = await pieces();
     const cut = cutChat(parts.tokenizer, messages, this.#options);
     const stays = staying(parts, messages, this.#options);
     const keys = await chain(originOf(parts.service.facts, stays.nGlobal), cut.texts);
-    // The last piece ends with the start of the answer: it is read in any case.
-    const found = await store.latest(keys.slice(0, -1));
     const { resume, seed, wait } = this.#options;
     const of = await link(keys.at(-1) as string, `answer ${seed ?? ""}`);
     const keeper = await Keeper.open(resume, { of, seed: this.#seed }, signal);
     this.#seed = keeper?.seed ?? this.#seed;
     const resumed = await resumedBy(parts, keeper, { wait, signal });
-    const latest = resumed ? { session: resumed, done: 0 } : await this.#latest(found, stays.nGlobal, signal);
+    const latest = resumed ? { session: resumed, done: 0 } : await this.#latest(keys, stays.nGlobal, signal);
     const { session, done } = latest;
     session.keepBy(keeper);
     const ids = cut.texts.slice(done).map((text, i) => encodePiece(parts.tokenizer, text, done + i === 0));
@@ -156,8 +153,11 @@ export class Answer implements Reply {
     return { messages, pieces: cut, keys, ...stays, session, resumed: resumed !== undefined, done, cached, ids };
   }
 
-  async #latest(found: Awaited<ReturnType<ChatStore["latest"]>>, nGlobal: number, signal: AbortSignal) {
+  /** A session that has read the first `done` pieces. */
+  async #latest(keys: readonly string[], nGlobal: number, signal: AbortSignal) {
     const { parts } = this.#model;
+    // The last piece ends with the start of the answer: it is read in any case.
+    const found = await storeOf(this.#model, this.#options).latest(keys.slice(0, -1));
     const how = { wait: this.#options.wait, signal };
     if (found) {
       try {
