@@ -87,10 +87,9 @@ async function openMatmul(n: number, k: number, dtype: MemoryDType, pool: number
   const build = await loadKernels(kernels, BUILDS.shared);
   const { machine } = await loadMachine(plan, {}, build);
   const bank = machine.banks[0] as Bank;
-  // Activations are numbers too; they lie where weights were staged, before the program.
+  // Activations lie where weights were staged, before the program.
   const begin = plan.staging[0] as number;
   const end = Math.min(...plan.constants.map(({ address }) => address).filter((address) => address >= begin));
-  fillRandom(bank.bytes(begin, end - begin));
   const instance = await crew.instantiate(
     await WebAssembly.compile((await kernels(build.build)) as BufferSource),
     bank.memory,
@@ -112,6 +111,9 @@ async function openMatmul(n: number, k: number, dtype: MemoryDType, pool: number
     );
   return {
     async measure(threads: number, budget: Budget) {
+      machine.tune(threads);
+      // They are numbers too.
+      fillRandom(bank.bytes(begin, end - begin));
       machine.write(rows(1));
       const decode = await beside(next, threads, budget);
       const first = copies[0] as Copy;

@@ -123,10 +123,10 @@ export class Machine {
     return this.#pool.run({ bank, memory, kernels, program, step, control }, threads);
   }
 
-  /** Measures how to be quick with these weights; to be called before the first step. */
-  tune(): void {
+  /** Measures how to be quick with these weights in steps of so many threads; to be called before the first step. */
+  tune(threads = this.#threads): void {
     const matmuls = this.#plan.segments.flatMap(({ bank, program }) => matmulsOf(this.banks[bank] as Bank, program));
-    this.#tuning = tune(matmuls, this.#plan.chunkSize);
+    this.#tuning = tune(matmuls, this.#plan.chunkSize, threads);
   }
 
   /** Brings the hidden state of `rows` rows to the segment's bank, if it comes from another. */

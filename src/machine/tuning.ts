@@ -16,15 +16,17 @@ export const DEFAULT_TUNING = 2;
 const STRETCH = 48 * 2 ** 20;
 const ROUNDS = 3;
 const STREAMS = [1, 2, 4] as const;
+/** Streams of all threads together: beyond, two threads read more slowly than one (f32, docs/LOG.md). */
+const MOST_STREAMS = 4;
 /** Rows of a tile. */
 const ROWS = 4;
 
 /**
  * Measures which way of reading weights and of adding products is the quickest here: how many streams the memory likes
- * (some machines one, some four), and how the engine compiles the relaxed products. It changes no result. To be called
- * before the first step, whose buffers it writes over.
+ * (some machines one, some four), and how the engine compiles the relaxed products, for steps of so many threads. It
+ * changes no result. To be called before the first step, whose buffers it writes over.
  */
-export function tune(matmuls: readonly MatmulRecord[], chunkSize: number): number {
+export function tune(matmuls: readonly MatmulRecord[], chunkSize: number, threads: number): number {
   for (const { bank, address } of matmuls) {
     const k = word(bank, address, Matmul.k);
     const format: Format = word(bank, address, Matmul.format);
@@ -33,7 +35,10 @@ export function tune(matmuls: readonly MatmulRecord[], chunkSize: number): numbe
   }
   let streams = DEFAULT_TUNING;
   const stretch = take(matmuls, STRETCH);
-  if (stretch) streams = quickest(STREAMS, (candidate) => readAll(stretch, candidate));
+  if (stretch) {
+    const candidates = STREAMS.filter((each) => each === 1 || each * threads <= MOST_STREAMS);
+    streams = quickest(candidates, (candidate) => readAll(stretch, candidate));
+  }
   if (chunkSize < ROWS) return streams;
   if (stretch) warmUp(matmuls, streams);
   const quantised = matmuls.find(({ bank, address }) => word(bank, address, Matmul.format) === Format.Q7);
