@@ -1,4 +1,3 @@
-import { dots1, dots4 } from "./attention_dots";
 import {
   beginBlock,
   headOf,
@@ -11,15 +10,13 @@ import {
   setRange,
   Work,
 } from "./attention_keys";
-import { values1, values4 } from "./attention_values";
-import { Int8 } from "./cache_format";
+import { anyTile, eachTile, LOG2E, scoresOf } from "./attention_tiles";
 import { capped } from "./elementwise";
-import { Bf16 } from "./half";
-import { CacheFormat, Size } from "./layout";
+import { Size } from "./layout";
 import { exp2 } from "./math";
 import { Attention } from "./op";
 import { Clamp } from "./op_positions";
-import { chosen, chosenAt, cutChosen, recall, weigh } from "./recall";
+import { chosen, chosenAt, cutChosen, gatheredAt, recall, weigh } from "./recall";
 import { float, word } from "./record";
 import { largestLane, loadFloats, mulAdd, storeFloats, sum } from "./simd";
 
@@ -50,7 +47,7 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
   if (word(record, Attention.recall)) {
     beginSection(work, Part.Middle, true);
     for (let i: u32 = 0; i < count; i++) {
-      recall(work, i);
+      if (!word(record, Attention.gathered)) recall(work, i);
       attendChosen(work, i);
     }
   }
@@ -61,8 +58,12 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
   }
 }
 
-/** Scores are logits times this, so that powers of 2 are needed, which take half the time. */
-export const LOG2E: f32 = 1.44269504088896341;
+/** The middle keys that these queries attend to, as in `attention`, which meets them later. */
+export function chooseMiddle(record: usize, row: usize, kvHead: u32, first: u32, count: u32, work: usize): void {
+  beginBlock(work, record, row, kvHead, first, count);
+  beginSection(work, Part.Middle, true);
+  for (let i: u32 = 0; i < count; i++) recall(work, i);
+}
 
 /** x[n] · factor */
 function multiply(x: usize, factor: f32, n: u32): void {
@@ -90,7 +91,7 @@ function attendChosen(work: usize, i: u32): void {
   const record = load<u32>(work, Work.record);
   const scores = scoresOf(work, i);
   const list = chosenAt(work, i);
-  const position = positionOf(work, i);
+  const pairBytes = word(record, Attention.headBytes) << 1;
   const sums = work + (i << 4);
   const least = float(record, Attention.gate) * sum(v128.load(sums, Work.sums));
   const before = load<f32>(work + (i << 2), Work.maxima);
@@ -99,10 +100,7 @@ function attendChosen(work: usize, i: u32): void {
   for (let first: u32 = 0; first < count; first += Size.KeyBlock) {
     const some = min<u32>(Size.KeyBlock, count - first);
     clearScores(scores);
-    for (let t: u32 = 0; t < some; t++) {
-      const j = position - <u64>load<u32>(list + ((first + t) << 3), 4);
-      eachRun(work, j - <u64>t, i, 1, j, j + 1, false);
-    }
+    for (let t: u32 = 0; t < some; t++) meet(work, i, first + t, t, false);
     if (word(record, Attention.softCap)) cap(work, i);
     if (word(record, Attention.slopes)) bias(work, 0, i);
     const begin = kept;
@@ -111,18 +109,31 @@ function attendChosen(work: usize, i: u32): void {
       if (f32x4.extract_lane(exp2(f32x4.splat(score - before)), 0) < least) continue;
       store<u32>(list + (kept << 3), load<u32>(list + ((first + t) << 3), 4), 4);
       store<f32>(list + (kept << 3), score);
+      const gathered = gatheredAt(work, i, first + t);
+      if (gathered && kept != first + t) memory.copy(gatheredAt(work, i, kept), gathered, pairBytes);
       store<f32>(scores + ((kept - begin) << 2), score);
       kept++;
     }
     if (kept == begin) continue;
     for (let t = kept - begin; t < some; t++) store<f32>(scores + (t << 2), -Infinity);
     softmax(work, i);
-    for (let t: u32 = begin; t < kept; t++) {
-      const j = position - <u64>load<u32>(list + (t << 3), 4);
-      eachRun(work, j - <u64>(t - begin), i, 1, j, j + 1, true);
-    }
+    for (let n: u32 = begin; n < kept; n++) meet(work, i, n, n - begin, true);
   }
   cutChosen(work, i, kept);
+}
+
+/** The score of entry n of query i's list, or its weighted value; `t`: its place in the block of scores. */
+function meet(work: usize, i: u32, n: u32, t: u32, values: bool): void {
+  const gathered = gatheredAt(work, i, n);
+  if (gathered) {
+    const headBytes = word(load<u32>(work, Work.record), Attention.headBytes);
+    store<u32>(work, <u32>gathered + (values ? headBytes : 0), Work.base);
+    store<u32>(work, headBytes, Work.stride);
+  } else {
+    const j = positionOf(work, i) - <u64>load<u32>(chosenAt(work, i) + (n << 3), 4);
+    locate(work, j, j + 1, values);
+  }
+  anyTile(work, i, 1, scoresOf(work, i) + (t << 2), 1, values);
 }
 
 /**
@@ -158,75 +169,10 @@ export function score(work: usize, block: u64): void {
   for (let i: u32 = 0; i < count; i++) bias(work, block, i);
 }
 
-export function scoresOf(work: usize, i: u32): usize {
-  return work + Work.scores + i * (Size.KeyBlock << 2);
-}
-
 function clearScores(scores: usize): void {
   for (const end = scores + (Size.KeyBlock << 2); scores < end; scores += 16) {
     v128.store(scores, f32x4.splat(-Infinity));
   }
-}
-
-/**
- * The scores of all queries in a block, or the weighted values: four queries at a time over the keys that all of them
- * attend to, one at a time over those before and after.
- */
-function eachTile(work: usize, block: u64, values: bool): void {
-  const count = load<u32>(work, Work.count);
-  let i: u32 = 0;
-  for (; i + 4 <= count; i += 4) {
-    const begin = keysBegin(work, block, i + 3);
-    const end = max(begin, keysEnd(work, block, i));
-    for (let n = i; n < i + 4; n++) {
-      eachRun(work, block, n, 1, keysBegin(work, block, n), min(begin, keysEnd(work, block, n)), values);
-    }
-    eachRun(work, block, i, 4, begin, end, values);
-    for (let n = i; n < i + 4; n++) eachRun(work, block, n, 1, end, keysEnd(work, block, n), values);
-  }
-  for (; i < count; i++) {
-    eachRun(work, block, i, 1, keysBegin(work, block, i), keysEnd(work, block, i), values);
-  }
-}
-
-/**
- * The same for `queries` (1 or 4) from i on and the keys [begin, end), run by run of keys that are contiguous in
- * memory.
- */
-function eachRun(work: usize, block: u64, i: u32, queries: u32, begin: u64, end: u64, values: bool): void {
-  const record = load<u32>(work, Work.record);
-  const format = word(record, Attention.format);
-  while (begin < end) {
-    const keys = locate(work, begin, end, values);
-    const scores = scoresOf(work, i) + ((<usize>(begin - block)) << 2);
-    if (format == CacheFormat.F32) tile<f32>(work, i, queries, scores, keys, values);
-    else if (format == CacheFormat.Bf16) tile<Bf16>(work, i, queries, scores, keys, values);
-    else tile<Int8>(work, i, queries, scores, keys, values);
-    begin += keys;
-  }
-}
-
-function tile<T>(work: usize, i: u32, queries: u32, scores: usize, keys: u32, values: bool): void {
-  const record = load<u32>(work, Work.record);
-  const base = load<u32>(work, Work.base);
-  const stride = load<u32>(work, Work.stride);
-  const headDim = word(record, Attention.headDim);
-  const scale = float(record, Attention.scale) * LOG2E;
-  let field = values ? Attention.out : Attention.q;
-  if (!values && load<u32>(work, Work.fixed)) {
-    field = load<u32>(work, Work.part) == Part.Middle ? Attention.qRecall : Attention.qFixed;
-  }
-  const x0 = queryAt(work, field, i);
-  if (queries == 1) {
-    if (values) values1<T>(x0, scores, base, stride, keys, headDim);
-    else dots1<T>(scores, x0, base, stride, keys, headDim, scale);
-    return;
-  }
-  const x1 = queryAt(work, field, i + 1);
-  const x2 = queryAt(work, field, i + 2);
-  const x3 = queryAt(work, field, i + 3);
-  if (values) values4<T>(x0, x1, x2, x3, scores, base, stride, keys, headDim);
-  else dots4<T>(scores, x0, x1, x2, x3, base, stride, keys, headDim, scale);
 }
 
 /** The largest score of a query in a block. */

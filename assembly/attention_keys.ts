@@ -173,7 +173,7 @@ export function locate(work: usize, j: u64, end: u64, values: bool): u32 {
   }
   let from = word(record, field);
   if (part == Part.Middle) {
-    places += word(record, Attention.recallTokens);
+    places = word(record, Attention.recallPlaces);
     from = word(record, Attention.kvRecall) + (values ? kvHeads * places * headBytes : 0);
   }
   const place = pinned ? <u32>(j - load<u64>(work, Work.origin)) : <u32>(j % <u64>places);

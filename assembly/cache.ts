@@ -25,7 +25,7 @@ export function storeRow(record: usize, row: usize, index: u32): void {
     copyHeads(record, Attention.kPinnedUnrotated, Attention.kUnrotated, slot, index, <u32>number, nGlobal);
     copyHeads(record, Attention.vPinned, Attention.v, slot, index, <u32>number, nGlobal);
   }
-  const places = nLocal + word(record, Attention.recallTokens);
+  const places = word(record, Attention.recallPlaces);
   if (word(record, Attention.recall) && later < places) {
     const at = <u32>(position % <u64>places);
     const values = slot + word(record, Attention.kvHeads) * places * word(record, Attention.headBytes);

@@ -144,7 +144,7 @@ function seal<T>(record: usize, row: usize, kvHead: u32, number: u64): void {
 
 /** Where the unrotated key of a block's token t is, of which `row` is the last. */
 function keyAt(record: usize, row: usize, slot: usize, kvHead: u32, t: u32): usize {
-  const places = word(record, Attention.nLocal) + word(record, Attention.recallTokens);
+  const places = word(record, Attention.recallPlaces);
   const position = load<u64>(row, Row.position) - (Code.Block - 1) + t;
   const place = kvHead * places + <u32>(position % <u64>places);
   return slot + word(record, Attention.kvRecall) + place * word(record, Attention.headBytes);

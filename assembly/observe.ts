@@ -1,5 +1,6 @@
-import { beginSection, firstBlock, LOG2E, largestScore, score, scoresOf } from "./attention";
+import { beginSection, firstBlock, largestScore, score } from "./attention";
 import { beginBlock, headOf, keysBegin, keysEnd, Part, positionOf, rowOf, Work } from "./attention_keys";
+import { LOG2E, scoresOf } from "./attention_tiles";
 import { Size } from "./layout";
 import { exp2, log } from "./math";
 import { Attention, Observe } from "./op";

@@ -19,6 +19,8 @@ export enum Op {
   Matmul,
   Rope,
   Temper,
+  /** what an Attention after it attends to in the middle: its operands, of which chosen is written */
+  Choose,
   Attention,
   Cast,
   Store,
@@ -165,11 +167,13 @@ export enum Attention {
   recall,
   /** those that lie at most this far behind the local keys are chosen from */
   recallTokens,
+  /** how many keys kvRecall has places for */
+  recallPlaces,
   /** the distance that they are met at */
   recallDistance,
   /** [rows, heads, headDim], rotated by recallDistance; equal to q where nothing rotates */
   qRecall,
-  /** slot: [2, kvHeads, nLocal + recallTokens, headBytes], unrotated keys, then values; position j in slot j mod their number */
+  /** slot: [2, kvHeads, recallPlaces, headBytes], unrotated keys, then values; position j in place j mod recallPlaces */
   kvRecall,
   /** [rows, heads, recall, 2]: what was attended, f32 product of codes and u32 distance p − j, the largest first; distance 0: no more */
   chosen,
@@ -183,6 +187,11 @@ export enum Attention {
   codeBlocks,
   /** MaxSlices areas of Code.WorkBytes */
   recallWork,
+  /**
+   * [rows, heads, recall, 2, headBytes]: key and value of each entry of `chosen`, which Op.Choose has filled before; 0: they
+   * are chosen here, and kvRecall has all of them
+   */
+  gathered,
 }
 
 /** y[rows, kvHeads, headBytes] = the f32 keys or values x[rows, kvHeads, headDim] in the format of the cache. */
@@ -257,7 +266,7 @@ export enum Nll {
  */
 export enum Observe {
   /** f32[rows, heads, 3]: entropy in nats, largest logit, share of the keys j with j − origin < sinks */
-  statistics = 39,
+  statistics = 41,
   /** f32[heads, span], of the step's last row: the logit of the key at distance d = p − j, NaN where none is attended */
   logits,
   span,

@@ -1,5 +1,5 @@
 import { gelu, geluTanh, geluTanhMul, siluMul } from "./activation";
-import { attention } from "./attention";
+import { attention, chooseMiddle } from "./attention";
 import { barrier } from "./barrier";
 import { clip, scale, softCap } from "./elementwise";
 import { blocksOf } from "./format_q";
@@ -44,6 +44,7 @@ export function execute(record: usize, step: usize, slice: u32, slices: u32): vo
     case Op.Quantize:
       executeQuantize(record, first, rows, slice, slices);
       break;
+    case Op.Choose:
     case Op.Attention:
     case Op.Observe:
       executeAttention(record, step, first, rows, slice, slices);
@@ -193,6 +194,7 @@ function executeAttention(record: usize, step: usize, firstRow: u32, rows: u32, 
     const end = min(load<u32>(row, Row.runStart) + load<u32>(row, Row.runRows), firstRow + rows) * group;
     const count = min<u32>(Size.QueryBlock, min(last - unit, end - first));
     if (word(record, 0) == Op.Attention) attention(record, row, unit / queries, first, count, scratch);
+    else if (word(record, 0) == Op.Choose) chooseMiddle(record, row, unit / queries, first, count, scratch);
     else observe(record, row, unit / queries, first, count, scratch, firstRow + rows - 1);
     unit += count;
   }

@@ -23,6 +23,15 @@ export function chosenAt(work: usize, i: u32): usize {
   return word(record, Attention.chosen) + ((number * word(record, Attention.recall)) << 3);
 }
 
+/** Where key and value of entry n of query i's list were brought; 0: they are in the cache. */
+export function gatheredAt(work: usize, i: u32, n: u32): usize {
+  const record = load<u32>(work, Work.record);
+  const gathered = <usize>word(record, Attention.gathered);
+  if (!gathered) return 0;
+  const number = ((chosenAt(work, i) - word(record, Attention.chosen)) >> 3) + n;
+  return gathered + ((number * word(record, Attention.headBytes)) << 1);
+}
+
 /** How many keys query i has chosen: no middle key has distance 0. */
 export function chosen(work: usize, i: u32): u32 {
   const list = chosenAt(work, i);

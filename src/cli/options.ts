@@ -114,7 +114,21 @@ export const LOAD_FLAGS = {
     RECALL_QUERIES,
     "all",
   ),
+  recallStore: flag(
+    "--recall-store <dir>",
+    "keep keys and values of middle tokens in files there, and of 1,024 tokens in memory (default: all in memory)",
+  ),
+  recallMemory: flag(
+    "--recall-memory <MiB>",
+    "as many of them as have room there also stay in memory (default: 256)",
+    mebibytes,
+  ),
 } as const satisfies Partial<Record<keyof LoadOptions, Option>>;
+
+/** Bytes of so many MiB. */
+function mebibytes(text: string): number {
+  return Math.floor(real(0, 2 ** 30)(text) * 2 ** 20);
+}
 
 type LoadFlag = keyof typeof LOAD_FLAGS;
 

@@ -168,11 +168,19 @@ export class Batch {
       rows.push(...mine);
       logitsRow += logitsCount;
     }
-    for (const { queued, rows } of parts) queued.work.before?.(rows);
+    for (const { queued, rows } of parts) {
+      queued.work.session.log?.seal(queued.work.session);
+      queued.work.before?.(rows);
+    }
     for (const { queued } of parts) queued.work.session.broken = true;
     try {
       const begun = performance.now();
-      this.#machine.run(rows);
+      this.#machine.run(rows, (layer) => {
+        for (const { queued, rows } of parts) {
+          const { session } = queued.work;
+          session.log?.gather(session, layer, { first: rows.row, count: rows.count, position: rows.position });
+        }
+      });
       this.#pace.took(rows.length, performance.now() - begun);
       if (parts.some(({ queued }) => queued.work.takesHidden)) this.#machine.runMore(this.#plan.hiddenStates);
     } catch (error) {
@@ -181,7 +189,12 @@ export class Batch {
     }
     for (const { queued, rows } of parts) {
       const { session, tokens } = queued.work;
-      session.broken = false;
+      // Otherwise what it holds is not what its log has.
+      session.broken = session.log?.failure !== undefined;
+      if (session.broken) {
+        this.#fail(queued, session.log?.failure);
+        continue;
+      }
       const starts = startsWith(queued, rows.count);
       const needed = Math.min(rows.count, neededOf(queued.work) - rows.index);
       const { row: first, count } = rows;
@@ -190,13 +203,14 @@ export class Batch {
       session.turnStarts = starts && kept(starts, session.position, this.#plan.policy.nLocal);
       queued.read += rows.count;
     }
-    for (const { queued, rows } of parts) this.#tell(queued, rows);
+    for (const { queued, rows } of parts) if (!queued.failure) this.#tell(queued, rows);
   }
 
   /** Hands the results of a step over. */
   #tell(queued: Queued, rows: WorkRows): void {
     try {
-      const busy = queued.work.after?.(rows) ?? undefined;
+      const { log } = queued.work.session;
+      const busy = both(queued.work.after?.(rows) ?? undefined, log?.writing);
       queued.busy = busy;
       // Its caller awaits it, perhaps later.
       busy?.catch(() => {});
@@ -214,6 +228,11 @@ export class Batch {
   #leave(queued: Queued): void {
     this.#queue = this.#queue.filter((other) => other !== queued);
   }
+}
+
+/** Done when both are. */
+function both(one: Promise<void> | undefined, other: Promise<void> | undefined): Promise<void> | undefined {
+  return one && other ? Promise.all([one, other]).then(() => {}) : (one ?? other);
 }
 
 /** Tokens of a work that are no drafts. */

@@ -60,11 +60,11 @@ export class Caches {
   *stretches({ origin }: SessionState, first: number, count: number): Generator<Stretch> {
     for (const [layer, { cache }] of this.#plan.layers.entries()) {
       const kvHeads = attentionOf(this.#program, layer)?.shape.kvHeads ?? 0;
-      const { parts, ring, pinned, middle, headBytes } = cache;
+      const { parts, ring, pinned, middle, recallPlaces, headBytes } = cache;
       for (const part of CACHE_PARTS) {
         if (parts[part] < 0 || CODED.has(part)) continue;
         const isPinned = PINNED.has(part);
-        const places = isPinned ? pinned : part === "kvRecall" ? ring + (middle?.recallTokens ?? 0) : ring;
+        const places = isPinned ? pinned : part === "kvRecall" ? recallPlaces : ring;
         const end = isPinned ? Math.min(first + count, origin + pinned) : first + count;
         const heads = part === "kvRecall" ? 2 * kvHeads : kvHeads;
         for (let position = first; position < end; ) {

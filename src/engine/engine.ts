@@ -14,16 +14,18 @@ import { loadMachine, type ReadingOptions } from "../plan/read_weights.ts";
 import { Batch, type Work, type WorkRows } from "./batch.ts";
 import { Caches } from "./caches.ts";
 import { formatNow, formatOf } from "./format.ts";
+import type { Log } from "./log.ts";
 import { Logits } from "./logits.ts";
+import { type LogOptions, logsOf } from "./logs.ts";
 import { Lookup } from "./lookup.ts";
 import type { Appending, Reading } from "./reading.ts";
 import { Recalled } from "./recalled.ts";
 import { type Choice, type Choosing, checkSampling, Sampler } from "./sampler.ts";
 import { Slots } from "./slots.ts";
-import { chosenBy, hold, lengthOf, requireOpen, type SessionState, type Start, started } from "./state.ts";
+import { checkStart, chosenBy, hold, lengthOf, requireOpen, type SessionState, type Start, started } from "./state.ts";
 
-/** How an engine is planned, or what was, and how its weights are read. */
-export type LoadingOptions = PlanningOptions & ReadingOptions & { readonly planned?: Planned };
+/** How an engine is planned, or what was, how its weights are read, and where logs are. */
+export type LoadingOptions = PlanningOptions & ReadingOptions & LogOptions & { readonly planned?: Planned };
 
 /** A token as it was chosen, and its position in the session. */
 export interface NextToken extends Choice {
@@ -42,6 +44,7 @@ export class Engine {
   /** XXH64 of the config and of every weight as stored: two engines of one hash and dtype compute the same bits. */
   readonly modelHash: bigint;
   readonly slots: Slots;
+  readonly #newLog: (() => Log) | undefined;
   readonly #machine: Machine;
   readonly #batch: Batch;
   readonly #logits: Logits;
@@ -56,7 +59,7 @@ export class Engine {
     return this.#machine.threads;
   }
 
-  private constructor(planned: Planned, kernels: Kernels, machine: Machine, modelHash: bigint) {
+  private constructor(planned: Planned, kernels: Kernels, machine: Machine, modelHash: bigint, logs: LogOptions) {
     this.program = planned.program;
     this.plan = planned.plan;
     this.unused = planned.unused;
@@ -68,6 +71,7 @@ export class Engine {
     this.#caches = new Caches(planned.plan, planned.program, machine.banks);
     this.#lookup = new Lookup(planned.plan, this.#caches, this.#logits);
     this.#sampler = new Sampler(this.#logits.scores());
+    this.#newLog = logsOf(this, machine.banks, logs);
     const fits = (slot: number) => machine.banks.every((bank) => bank.reserve(bank.slot(slot + 1)));
     this.slots = new Slots(planned.plan.options.maxSessions, fits);
   }
@@ -76,26 +80,21 @@ export class Engine {
   static async load(checkpoint: Checkpoint, kernels: Kernels, options: LoadingOptions = {}): Promise<Engine> {
     const planned = options.planned ?? (await planCheckpoint(checkpoint, () => kernels, options));
     const { machine, hash } = await loadMachine(planned.plan, checkpoint.config, kernels, options);
-    return new Engine(planned, kernels, machine, hash);
+    return new Engine(planned, kernels, machine, hash, options);
   }
 
   /** Opens a session whose first token is at `origin`, 0 by default. Throws OptionError if no slot is free. */
   open(origin = 0, seed = drawSeed(), nGlobal = this.plan.policy.nGlobal): number {
-    for (const [name, value] of Object.entries({ startPosition: origin, seed })) {
-      if (Number.isSafeInteger(value) && value >= 0) continue;
-      throw new OptionError(mismatch(name, "a whole number from 0 to 2^53 − 1", value));
-    }
-    const most = this.plan.policy.nGlobal;
-    if (!Number.isInteger(nGlobal) || nGlobal < 0 || nGlobal > most)
-      throw new OptionError(mismatch("nGlobal", `a whole number from 0 to ${most}, the model's`, nGlobal));
+    checkStart({ origin, seed, nGlobal }, this.plan);
     const slot = this.slots.take();
     this.#caches.clear(slot);
-    return this.#start(slot, { origin, seed, nGlobal });
+    return this.#start(slot, { origin, seed, nGlobal, log: this.#newLog?.() });
   }
 
   /** As `open`, but leaves the slot's bytes as they are: for texts that no snapshot is taken of. */
   borrow(): number {
-    return this.#start(this.slots.take(), { origin: 0, seed: 0, nGlobal: this.plan.policy.nGlobal });
+    const { nGlobal } = this.plan.policy;
+    return this.#start(this.slots.take(), { origin: 0, seed: 0, nGlobal, log: this.#newLog?.() });
   }
 
   #start(slot: number, start: Start): number {
@@ -135,6 +134,7 @@ export class Engine {
       random: { ...session.random },
       hash: new Xxh64(this.kernels),
       recalled: session.recalled.copy(this.plan),
+      log: session.log?.fork(session),
     });
   }
 
@@ -143,6 +143,7 @@ export class Engine {
     const session = this.#sessions.get(id);
     if (!session) return;
     session.open = false;
+    session.log?.clear();
     this.#sessions.delete(id);
     this.slots.give(session.slot);
   }

@@ -2,12 +2,14 @@ import { Code } from "../../assembly/layout_codes.ts";
 import { ModelError, mismatch } from "../base/errors.ts";
 import { parseSafetensors, safetensorsHeader } from "../formats/safetensors.ts";
 import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
-import { Xxh64 } from "../machine/hash.ts";
+import { hex, Xxh64 } from "../machine/hash.ts";
 import { attentionOf } from "../models/program.ts";
-import { CACHE_PARTS } from "../plan/cache.ts";
+import { CACHE_PARTS, CACHE_TENSORS } from "../plan/cache.ts";
+import { isLogged } from "../plan/policy.ts";
 import { StopStrings } from "../tokenizer/stop.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import type { Engine } from "./engine.ts";
+import type { LogEnd } from "./log.ts";
 import {
   ascii,
   bigInts,
@@ -15,7 +17,6 @@ import {
   expectSame,
   type Field,
   formatFields,
-  hex,
   integers,
   NAME,
   padded,
@@ -25,21 +26,20 @@ import {
   sameShape,
   turnFields,
 } from "./snapshot_fields.ts";
+import { logFields, readLogEnd } from "./snapshot_log.ts";
 import { expectPolicy, layerPolicies, policyFields } from "./snapshot_policy.ts";
 import { NO_TEXT, type SessionState, type TextState, TURNS, type Turn } from "./state.ts";
 
 /**
  * The format of the fields below; a snapshot of another one is refused. Version 1 has the same fields but for
  * layer_policies, and is read as what it is where all layers have one policy. Version 3 is that of chats: it has turn_starts.
- * Version 4 is that of sessions with an nGlobal of their own.
+ * Version 4 is that of sessions with an nGlobal of their own, version 5 that of sessions with a log.
  */
 const VERSION = 2;
 const CHAT_VERSION = 3;
 const OWN_VERSION = 4;
+const LOG_VERSION = 5;
 const TAIL_BYTES = StopStrings.MAX_BYTES;
-
-/** What the cache's formats are in a snapshot; a head's int8 numbers and their scales are bytes. */
-const CACHE_TENSORS = { f32: "F32", bf16: "BF16", int8: "U8" } as const;
 
 /**
  * A session as a safetensors file of constant size: every field is a tensor whose shape depends on model and policy alone.
@@ -60,11 +60,28 @@ export function writeSnapshot(engine: Engine, session: SessionState, text: TextS
   return snapshot;
 }
 
+/** As readSnapshot, with the session's log, if it has one. Throws ModelError, which names it, for a segment that is not there or damaged. */
+export async function restoreSnapshot(
+  engine: Engine,
+  snapshot: Uint8Array,
+  signal?: AbortSignal,
+): Promise<{ id: number; text: TextState }> {
+  const { id, text, log } = readSnapshot(engine, snapshot);
+  try {
+    const session = engine.state(id);
+    if (log) await session.log?.restore(session, log, signal);
+  } catch (error) {
+    engine.dispose(id);
+    throw error;
+  }
+  return { id, text };
+}
+
 /**
- * Opens a session that goes on where the snapshot was taken, with the same bits where middle tokens are chosen alike.
- * Throws ModelError for a snapshot that is damaged, cut, of another version, model, dtype or policy.
+ * Opens a session that goes on where the snapshot was taken, with the same bits where middle tokens are chosen alike; its
+ * log, if it has one, is still to be read. Throws ModelError for a snapshot that is damaged, cut, of another version, model, dtype or policy.
  */
-export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number; text: TextState } {
+export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number; text: TextState; log?: LogEnd } {
   const { tensors } = parseSafetensors(snapshot, NAME);
   const checksum = tensors.get("checksum");
   const end = snapshot.length - 8;
@@ -78,7 +95,7 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
   const read: Reader = (name, dtype, length) =>
     new Uint8Array(sameShape({ name, dtype, shape: [length] }, tensors.get(name), snapshot));
   const version = integers(read("version", "I64", 1)).join();
-  const expected = versionOf(tensors.has("turn_starts"), tensors.has("n_global"));
+  const expected = versionOf(tensors.has("turn_starts"), tensors.has("n_global"), tensors.has("log"));
   if (version !== "1" || layerPolicies(engine.plan)) expectSame("version", `${expected}`, version);
   expectSame(
     "model_hash",
@@ -88,6 +105,7 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
   expectSame("weight_dtype", dtypesOf(engine, true), ascii(read("weight_dtype", "U8", 32)));
   expectSame("cache_dtype", engine.plan.options.cacheDtype, ascii(read("cache_dtype", "U8", 8)));
   expectPolicy(engine.plan, read, tensors.has("middle"));
+  expectSame("log", isLogged(engine.plan.policy) ? "one" : "none", tensors.has("log") ? "one" : "none");
 
   const id = engine.open(0, 0, tensors.has("n_global") ? readOwn(engine, read) : undefined);
   try {
@@ -100,7 +118,7 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
       throw new ModelError(mismatch(`${NAME}: logits`, "finite numbers", "others"));
     }
     const text = tensors.has("text_turn") ? restoreText(read, engine.program.vocabSize) : restoreFirstText(read, state);
-    return { id, text };
+    return { id, text, ...(state.log && { log: readLogEnd(state, state.log, read) }) };
   } catch (error) {
     engine.dispose(id);
     throw error;
@@ -111,10 +129,10 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
 function numbers(engine: Engine, session: SessionState, text: TextState): Field[] {
   const { position, origin, pending, hasLogits, random } = session;
   const progress = [position, origin, pending, hasLogits ? 1 : 0, random.seed, random.counter];
-  const { format, turnStarts, nGlobal } = session;
+  const { format, turnStarts, nGlobal, log } = session;
   const pinsFewer = nGlobal < engine.plan.policy.nGlobal;
   return [
-    bigInts("version", [versionOf(turnStarts !== undefined, pinsFewer)]),
+    bigInts("version", [versionOf(turnStarts !== undefined, pinsFewer, log !== undefined)]),
     { name: "model_hash", dtype: "U64", shape: [1], bytes: bytesOf(BigUint64Array.of(engine.modelHash)) },
     { name: "weight_dtype", dtype: "U8", shape: [32], bytes: padded(dtypesOf(engine, true), 32) },
     { name: "cache_dtype", dtype: "U8", shape: [8], bytes: padded(engine.plan.options.cacheDtype, 8) },
@@ -124,11 +142,13 @@ function numbers(engine: Engine, session: SessionState, text: TextState): Field[
     { name: "recent", dtype: "I32", shape: [session.recent.length], bytes: bytesOf(session.recent) },
     ...(format ? formatFields(format) : []),
     ...turnFields(turnStarts, position, engine.plan.policy.nLocal),
+    ...(log ? logFields(session, log) : []),
     ...textFields(text),
   ];
 }
 
-function versionOf(inTurns: boolean, pinsFewer: boolean): number {
+function versionOf(inTurns: boolean, pinsFewer: boolean, logged: boolean): number {
+  if (logged) return LOG_VERSION;
   if (pinsFewer) return OWN_VERSION;
   return inTurns ? CHAT_VERSION : VERSION;
 }
@@ -184,18 +204,19 @@ function memory(engine: Engine, session: SessionState): Field[] {
   const dtype = CACHE_TENSORS[engine.plan.options.cacheDtype];
   const fields: Field[] = [{ name: "logits", dtype: "F32", shape: [logits.length], bytes: bytesOf(logits) }];
   for (const [layer, { cache }] of engine.plan.layers.entries()) {
-    const { parts, ring, pinned, middle, codeBlocks, headBytes } = cache;
+    const { parts, ring, pinned, recallPlaces, codeBlocks, headBytes } = cache;
     const attention = attentionOf(engine.program, layer);
     if (!attention) continue;
     const { kvHeads, headDim } = attention.shape;
     const width = dtype === "U8" ? headBytes : headDim;
     for (const part of CACHE_PARTS) {
-      if (parts[part] < 0) continue;
+      const coded = part === "means" || part === "codes";
+      // With a log they are in it, and behind it in fields of their own.
+      if (parts[part] < 0 || (coded && session.log)) continue;
       const shape = [kvHeads, part.includes("Ring") ? ring : pinned, width];
-      if (part === "kvRecall") shape.splice(0, 2, 2, kvHeads, ring + (middle?.recallTokens ?? 0));
+      if (part === "kvRecall") shape.splice(0, 2, 2, kvHeads, recallPlaces);
       if (part === "means") shape.splice(1, 2, codeBlocks, meanBytes(headDim));
       if (part === "codes") shape.splice(1, 2, codeBlocks, Code.Block, codeWidth(headDim));
-      const coded = part === "means" || part === "codes";
       const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
       const rowBytes = coded ? (shape.at(-1) as number) : headBytes;
       const bytes = engine.cacheBytes(session, layer, parts[part], rows * rowBytes);

@@ -57,11 +57,6 @@ export function ascii(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes).replace(/\0+$/, "");
 }
 
-/** A hash as errors show it. */
-export function hex(value: bigint): string {
-  return value.toString(16).padStart(16, "0");
-}
-
 /** The bytes of numbers. */
 export function bytesOf(array: ArrayBufferView): Uint8Array {
   return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);

@@ -1,10 +1,11 @@
-import { OptionError } from "../base/errors.ts";
+import { mismatch, OptionError } from "../base/errors.ts";
 import type { Random } from "../base/random.ts";
 import type { Grammar, GrammarState } from "../grammar/index.ts";
 import type { Xxh64 } from "../machine/hash.ts";
 import type { Plan } from "../plan/plan.ts";
 import { NO_TAIL, type Tail } from "../tokenizer/shown_stops.ts";
 import { TextStream } from "../tokenizer/stream.ts";
+import type { Log } from "./log.ts";
 import type { History } from "./processors.ts";
 import { Recalled } from "./recalled.ts";
 import { type Choosing, GREEDY } from "./sampler.ts";
@@ -59,6 +60,8 @@ export interface SessionState {
   /** What was recalled since that began. */
   recalled: Recalled;
   turnStarts: TurnStarts;
+  /** What it has read beyond its slot, under a policy that has one. */
+  readonly log: Log | undefined;
   /** How far the last text has come of which a format was asked. */
   format: FormatState | undefined;
 }
@@ -82,10 +85,21 @@ export interface Start {
   readonly origin: number;
   readonly seed: number;
   readonly nGlobal: number;
+  readonly log: Log | undefined;
+}
+
+/** Throws OptionError for numbers that no session of a plan can start with. */
+export function checkStart({ origin, seed, nGlobal }: Omit<Start, "log">, { policy }: Plan): void {
+  for (const [name, value] of Object.entries({ startPosition: origin, seed })) {
+    if (Number.isSafeInteger(value) && value >= 0) continue;
+    throw new OptionError(mismatch(name, "a whole number from 0 to 2^53 − 1", value));
+  }
+  if (Number.isInteger(nGlobal) && nGlobal >= 0 && nGlobal <= policy.nGlobal) return;
+  throw new OptionError(mismatch("nGlobal", `a whole number from 0 to ${policy.nGlobal}, the model's`, nGlobal));
 }
 
 /** A session that has read nothing. */
-export function started(slot: number, { origin, seed, nGlobal }: Start, plan: Plan, hash: Xxh64): SessionState {
+export function started(slot: number, { origin, seed, nGlobal, log }: Start, plan: Plan, hash: Xxh64): SessionState {
   return {
     ...{ slot, origin, nGlobal, position: origin, pending: -1, open: true, broken: false, hasLogits: false, hash },
     recent: new Int32Array(plan.options.repeatLastN).fill(-1),
@@ -94,12 +108,14 @@ export function started(slot: number, { origin, seed, nGlobal }: Start, plan: Pl
     recalled: new Recalled(plan),
     turnStarts: undefined,
     format: undefined,
+    log,
   };
 }
 
 /** The session is at its first token again. */
 export function restart(session: SessionState): void {
   session.recent.fill(-1);
+  session.log?.clear();
   Object.assign(session, {
     position: session.origin,
     pending: -1,

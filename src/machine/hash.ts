@@ -57,6 +57,11 @@ export class Xxh64 {
 
   /** The hash so far, 16 hexadecimal digits. */
   hex(): string {
-    return this.digest().toString(16).padStart(16, "0");
+    return hex(this.digest());
   }
+}
+
+/** A hash as it is shown. */
+export function hex(hash: bigint): string {
+  return hash.toString(16).padStart(16, "0");
 }

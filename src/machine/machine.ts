@@ -16,6 +16,8 @@ export interface Segment {
   readonly carry:
     | { readonly bank: number; readonly from: number; readonly to: number; readonly width: number }
     | undefined;
+  /** The layer whose middle keys have been chosen by it: they have to be brought before the next one runs. */
+  readonly gathers?: number | undefined;
 }
 
 /** What a machine runs: banks, and the stretches of its program in them. */
@@ -79,10 +81,10 @@ export class Machine {
   }
 
   /**
-   * Runs every record of the program on `rows`; returns how many records were executed. Throws LambentError if a thread is
-   * lost on the way: what the step was to write is then undefined.
+   * Runs every record of the program on `rows`; returns how many records were executed. `gather` brings a layer's middle
+   * keys (Segment.gathers). Throws LambentError if a thread is lost on the way: what the step was to write is then undefined.
    */
-  run(rows: readonly StepRow[]): number {
+  run(rows: readonly StepRow[], gather?: (layer: number) => void): number {
     this.write(rows);
     let records = 0;
     const threads = this.#choice.begin(rows.length);
@@ -90,6 +92,7 @@ export class Machine {
       const bank = this.banks[segment.bank] as Bank;
       this.carry(segment, rows.length);
       records += this.#execute(segment, bank, threads);
+      if (segment.gathers !== undefined) gather?.(segment.gathers);
     }
     this.#choice.end();
     return records;

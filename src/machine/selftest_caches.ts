@@ -40,7 +40,12 @@ export function recallOf(shape: Shape, offset: number): Fields {
   const [kept, means] = recallParts(shape);
   return {
     ...{ [Attention.kvRecall]: offset, [Attention.means]: offset + kept, [Attention.codes]: offset + kept + means },
-    ...{ [Attention.recall]: 3, [Attention.recallTokens]: RECALL_TOKENS, [Attention.recallDistance]: 5 },
+    ...{
+      [Attention.recall]: 3,
+      [Attention.recallTokens]: RECALL_TOKENS,
+      [Attention.recallPlaces]: shape.nLocal + RECALL_TOKENS,
+      [Attention.recallDistance]: 5,
+    },
     ...{ [Attention.recallBlocks]: 1, [Attention.codeBlocks]: CODE_BLOCKS, [Attention.gate]: bits(2 ** -12) },
   };
 }

@@ -20,6 +20,8 @@ export const PLANNED = {
   qFixed: "qFixed",
   /** Queries rotated by the distance at which middle keys are met. */
   qRecall: "qRecall",
+  /** Middle keys and values [heads, recall, 2, headBytes] as heads have chosen them, where they are in a log. */
+  gathered: "gathered",
   /** Keys [kvHeads, headDim] rotated by their positions. */
   kRotated: "kRotated",
   /** Keys, unrotated keys and values in the format of the cache, where it is not f32. */

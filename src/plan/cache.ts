@@ -16,6 +16,9 @@ export const CACHE_FORMATS: Readonly<Record<CacheDType, CacheFormat>> = {
   int8: CacheFormat.Int8,
 };
 
+/** The dtypes of their numbers in safetensors; a head's int8 numbers and their scales are bytes. */
+export const CACHE_TENSORS = { f32: "F32", bf16: "BF16", int8: "U8" } as const;
+
 /** Bytes of one head's key or value: its numbers, and with int8 an f32 for each ScaleBlock of them (CacheFormat). */
 export function headBytes(dtype: CacheDType, headDim: number): number {
   if (dtype === "int8") return 4 * (Math.ceil(headDim / 4) + Math.ceil(headDim / Size.ScaleBlock));
@@ -47,6 +50,8 @@ export interface CacheLayout {
   readonly limit: number;
   /** Undefined if the layer attends to no middle tokens. */
   readonly middle: Middle | undefined;
+  /** Places of the ring that middle keys and values are in; 0 if it attends to none. */
+  readonly recallPlaces: number;
   /** Blocks of keys that codes are kept of; 0 if none. */
   readonly codeBlocks: number;
   readonly parts: Readonly<Record<CachePart, number>>;
@@ -80,7 +85,8 @@ export type CachePart = (typeof CACHE_PARTS)[number];
 
 /** The cache of a layer without attention. */
 export const NO_CACHE: CacheLayout = {
-  ...{ dtype: "f32", headBytes: 0, ring: 0, pinned: 0, clamp: Clamp.None, limit: 0, middle: undefined, codeBlocks: 0 },
+  ...{ dtype: "f32", headBytes: 0, ring: 0, pinned: 0, clamp: Clamp.None, limit: 0, middle: undefined },
+  ...{ recallPlaces: 0, codeBlocks: 0 },
   parts: Object.fromEntries(CACHE_PARTS.map((part) => [part, Offset.Unused])) as Record<CachePart, number>,
   ...{ valueBytes: 0, bytes: 0 },
 };
@@ -88,7 +94,7 @@ export const NO_CACHE: CacheLayout = {
 /**
  * Lays out the cache of a layer under its policy: kvHeads · headDim · (2 · nLocal + 3 · nGlobal) values with RoPE, 2 ·
  * nGlobal with ALiBi; `ceiling-only` also keeps every key unrotated, and a layer that attends to middle tokens keeps
- * the last nLocal + recallTokens unrotated keys and values, and their codes.
+ * the last nLocal + recallHeld unrotated keys and values, and the codes of nLocal + recallTokens.
  */
 export function cacheLayout(
   policy: Policy,
@@ -106,6 +112,7 @@ export function cacheLayout(
   const width = shape.kvHeads * bytesOfHead;
   // Two more: the tokens that are kept may start within a block, and those that are taken back may have filled one.
   const codeBlocks = middle ? Math.ceil((ring + middle.recallTokens) / Code.Block) + 2 : 0;
+  const recallPlaces = middle ? ring + middle.recallHeld : 0;
   const sizes: Record<CachePart, number> = {
     kRing: ring * width,
     kRingUnrotated: rotates && policy.attention === "ceiling-only" ? ring * width : 0,
@@ -113,7 +120,7 @@ export function cacheLayout(
     kPinned: pinned * width,
     kPinnedUnrotated: rotates ? pinned * width : 0,
     vPinned: pinned * width,
-    kvRecall: middle ? 2 * (ring + middle.recallTokens) * width : 0,
+    kvRecall: 2 * recallPlaces * width,
     means: shape.kvHeads * codeBlocks * meanBytes(shape.headDim),
     codes: shape.kvHeads * codeBlocks * Code.Block * codeWidth(shape.headDim),
   };
@@ -126,7 +133,8 @@ export function cacheLayout(
     }),
   ) as Record<CachePart, number>;
   const valueBytes = CACHE_PARTS.reduce((sum, part) => sum + sizes[part], 0);
-  const common = { dtype, headBytes: bytesOfHead, ring, pinned, middle, codeBlocks, parts, valueBytes, bytes: end };
+  const sized = { dtype, headBytes: bytesOfHead, ring, pinned, middle, recallPlaces, codeBlocks };
+  const common = { ...sized, parts, valueBytes, bytes: end };
   // Where no logit depends on a distance, nothing is clamped.
   if (positions.kind === "none") return { ...common, clamp: Clamp.None, limit: 0 };
   if (policy.attention === "sinks") return { ...common, clamp: Clamp.Sinks, limit: pinned + ring - 1 };

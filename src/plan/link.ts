@@ -1,4 +1,5 @@
 import { Size } from "../../assembly/layout.ts";
+import { Op } from "../../assembly/op.ts";
 import { lower, type Quantized, runAhead } from "./lower.ts";
 import { anglesRecord } from "./lower_attention.ts";
 import { withObservers } from "./observers.ts";
@@ -7,24 +8,41 @@ import type { PlannedRecord } from "./record.ts";
 
 /** Records of consecutive units of one bank, which run in one call. */
 export interface Stretch {
-  readonly units: readonly Unit[];
+  /** Number of the first of these units. */
+  readonly first: number;
+  /** Whether it begins with that one, or goes on where the one before it was cut. */
+  readonly begins: boolean;
   readonly records: readonly PlannedRecord[];
+  /** The layer whose middle keys have to be brought after it. */
+  readonly gathers: number | undefined;
 }
 
-/** The records of a bank's units, stretch by stretch. Angles are computed before the first layer of a stretch. */
+/**
+ * The records of a bank's units, stretch by stretch. Angles are computed before the first layer of consecutive units; these
+ * are cut where middle keys have been chosen that are brought from elsewhere.
+ */
 export function recordsOf(draft: Draft, placement: Placement, units: readonly Unit[]): Stretch[] {
-  return stretches(units).map((stretch) => {
-    const records: PlannedRecord[] = [];
+  return consecutive(units).flatMap((some) => {
+    const found: Stretch[] = [];
+    let records: PlannedRecord[] = [];
+    const end = (gathers?: number) => {
+      runAhead(records);
+      found.push({ first: some[0]?.number as number, begins: found.length === 0, records, gathers });
+      records = [];
+    };
     const quantized: Quantized = {};
-    const first = stretch.find(({ layer }) => layer !== undefined);
-    for (const unit of stretch) {
+    const first = some.find(({ layer }) => layer !== undefined);
+    for (const unit of some) {
       if (unit === first) {
         records.push(...placement.angles.map(({ key, turns, out }) => anglesRecord(key, turns, out)));
       }
-      records.push(...recordsOfUnit(draft, placement, unit, quantized));
+      for (const record of recordsOfUnit(draft, placement, unit, quantized)) {
+        records.push(record);
+        if (record.op === Op.Choose) end(unit.layer);
+      }
     }
-    runAhead(records);
-    return { units: stretch, records };
+    end();
+    return found;
   });
 }
 
@@ -40,7 +58,7 @@ function recordsOfUnit(draft: Draft, placement: Placement, unit: Unit, quantized
 }
 
 /** Groups consecutive units. */
-function stretches(units: readonly Unit[]): Unit[][] {
+function consecutive(units: readonly Unit[]): Unit[][] {
   const found: Unit[][] = [];
   for (const unit of units) {
     const last = found.at(-1);

@@ -5,6 +5,7 @@ import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import { chosenBuffer, PLANNED } from "../models/buffers.ts";
 import type { AttentionOperation } from "../models/program.ts";
 import { CACHE_FORMATS, type CacheLayout, type LoweredLayer } from "./cache.ts";
+import { isLogged } from "./policy.ts";
 import { type Addresses, type AngleKey, bits, type PlannedRecord, record } from "./record.ts";
 
 /** The angles that a layer's attention rotates by: those of its clamp, and of the distance that middle keys are met at. */
@@ -80,12 +81,18 @@ export function lowerAttention(
       [Attention.qRecall]: at.buffer(ofRecall ? PLANNED.qRecall : q),
       [Attention.chosen]: at.buffer(chosenBuffer(layer)),
       [Attention.recallWork]: at.recallWork,
+      [Attention.gathered]: isLogged(middle) ? at.buffer(PLANNED.gathered) : 0,
     }),
   };
   const keys = cache.pinned + cache.ring;
   const more = middle ? ` and the best ${middle.recall} of ${middle.recallTokens}` : "";
   const shape = `${operation.y}[${heads},${headDim}]`;
   const looked = lookedAt(cache, headDim);
+  if (middle && isLogged(middle)) {
+    const text = `chosen.${layer}[${heads},${middle.recall}] of ${middle.recallTokens} keys`;
+    const cost = { cacheBytes: kvHeads * looked.bytes, flops: 2 * looked.codes * heads * headDim };
+    records.push(record(Op.Choose, Span.All, fields, text, cost));
+  }
   records.push(
     record(Op.Attention, Span.All, fields, `${shape} = attention over ${keys} keys of ${kvHeads} heads${more}`, {
       cacheBytes: 2 * (keys * kvHeads + looked.chosen * heads) * cache.headBytes + kvHeads * looked.bytes,
@@ -191,6 +198,7 @@ function cacheFields(cache: CacheLayout, layerOffset: number): Record<number, nu
     ...(middle && {
       [Attention.recall]: middle.recall,
       [Attention.recallTokens]: middle.recallTokens,
+      [Attention.recallPlaces]: cache.recallPlaces,
       [Attention.recallDistance]: middle.recallDistance,
       [Attention.kvRecall]: part("kvRecall"),
       [Attention.recallBlocks]: Math.min(middle.recallBlocks, 2 ** 32 - 1),
@@ -221,7 +229,11 @@ export function attentionBuffers(
     if (cache.clamp !== Clamp.None) buffers[PLANNED.qFixed] = heads * headDim;
     if (cache.middle) buffers[PLANNED.qRecall] = heads * headDim;
   }
-  if (cache.middle) buffers[chosenBuffer(layer)] = 2 * heads * cache.middle.recall;
+  if (cache.middle) {
+    const entries = heads * cache.middle.recall;
+    buffers[chosenBuffer(layer)] = 2 * entries;
+    if (isLogged(cache.middle)) buffers[PLANNED.gathered] = (2 * entries * cache.headBytes) / 4;
+  }
   if (cache.dtype !== "f32") {
     const width = Math.ceil((kvHeads * cache.headBytes) / 4);
     Object.assign(buffers, { [PLANNED.kCached]: width, [PLANNED.vCached]: width });

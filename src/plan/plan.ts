@@ -3,19 +3,19 @@ import type { CacheDType } from "../base/dtype.ts";
 import { Arena } from "../machine/arena.ts";
 import type { BankPlan } from "../machine/bank.ts";
 import type { MachinePlan, Segment } from "../machine/machine.ts";
-import { chosenBuffer, HIDDEN, LOGITS } from "../models/buffers.ts";
+import { chosenBuffer, HIDDEN, LOGITS, PLANNED } from "../models/buffers.ts";
 import { attentionOf, headsOf, type Program, windowsOf } from "../models/program.ts";
 import { assignBanks, initialBytes, type LinkedUnits } from "./banks.ts";
 import { type CacheLayout, cacheLayout, NO_CACHE } from "./cache.ts";
 import { type KeptVector, type PlacedFinalNorm, placeFinalNorm } from "./final_norm.ts";
 import { type Folding, foldings } from "./fold.ts";
 import { withFrequencies } from "./frequencies.ts";
-import { bytesOf, programBytes, recordsOf } from "./link.ts";
+import { bytesOf, programBytes, recordsOf, type Stretch } from "./link.ts";
 import { quantizedBuffer } from "./lower.ts";
 import { attentionBuffers } from "./lower_attention.ts";
 import type { Observed, Observers } from "./observers.ts";
 import { type Constant, type Draft, type Placement, placeBank, type Unit, unitsOf } from "./place.ts";
-import { layerPolicies, mixedWindows, type Policy } from "./policy.ts";
+import { isLogged, layerPolicies, mixedWindows, type Policy } from "./policy.ts";
 import type { PlannedRecord } from "./record.ts";
 import type { PlacedWeight, ResolvedWeight } from "./weights.ts";
 
@@ -72,9 +72,15 @@ export interface Plan extends MachinePlan {
   };
   /**
    * Of each layer that attends to middle keys, those that every head of every row has chosen, with their weights:
-   * [rows, heads, recall] of f32 weight, u32 distance; where the distance is 0 there are no more.
+   * [rows, heads, recall] of f32 weight, u32 distance; where the distance is 0 there are no more. `gathered`: where their keys
+   * and values are brought to, if they are in a log.
    */
-  readonly chosen: readonly { readonly bank: number; readonly address: number; readonly heads: number }[];
+  readonly chosen: readonly {
+    readonly bank: number;
+    readonly address: number;
+    readonly heads: number;
+    readonly gathered: number;
+  }[];
   /** For each unit (the embedding, each layer, the head), what its observers write, in its bank. */
   readonly observed: readonly (Observed & { readonly bank: number })[];
   /** Bytes of weights, of one session's keys and values, and of everything with one session. */
@@ -118,8 +124,9 @@ export function plan(
     chunkSize: options.chunkSize,
     maxPositions: Math.min(...draft.layers.map((layer) => layer.policy.maxPositions)),
     banks: linked.map(({ bank }) => bank),
-    segments: stretches.map(({ bank, program: address, first }) => {
-      return { bank, program: address, carry: first ? carry(linked, bankOf(first - 1), bank, draft) : undefined };
+    segments: stretches.map(({ bank, program: address, first, begins, gathers }) => {
+      const comes = begins && first ? carry(linked, bankOf(first - 1), bank, draft) : undefined;
+      return { bank, program: address, carry: comes, gathers };
     }),
     weights,
     constants: linked.flatMap(({ constants }) => constants),
@@ -138,8 +145,9 @@ export function plan(
     chosen: draft.layers.flatMap(({ cache }, layer) => {
       if (!cache.middle) return [];
       const bank = bankOf(layer + 1);
-      const address = linked[bank]?.placement.at.buffer(chosenBuffer(layer)) as number;
-      return [{ bank, address, heads: headsOf(program, layer) }];
+      const { at } = (linked[bank] as LinkedBank).placement;
+      const gathered = isLogged(cache.middle) ? at.buffer(PLANNED.gathered) : 0;
+      return [{ bank, address: at.buffer(chosenBuffer(layer)), heads: headsOf(program, layer), gathered }];
     }),
     head: {
       bank: head,
@@ -189,18 +197,23 @@ interface LinkedBank extends LinkedUnits {
   readonly placement: Placement;
   readonly bank: BankPlan;
   readonly constants: readonly Constant[];
-  /** `first`: number of the stretch's first unit; `program`: address of its records. */
-  readonly stretches: readonly { bank: number; first: number; program: number; records: readonly PlannedRecord[] }[];
+  readonly stretches: readonly LinkedStretch[];
   /** In the head's bank. */
   readonly finalNorm: PlacedFinalNorm | undefined;
+}
+
+interface LinkedStretch extends Stretch {
+  readonly bank: number;
+  /** Address of its records. */
+  readonly program: number;
 }
 
 /** Places a bank's units, then their records, which contain addresses of all the rest, and the session slots last. */
 function linkBank(draft: Draft, bank: number, units: readonly Unit[], options: PlanOptions): LinkedBank {
   const placement = placeBank(draft, bank, units);
   const arena = new Arena(placement.end);
-  const stretches = recordsOf(draft, placement, units).map(({ units: mine, records }) => {
-    return { bank, first: mine[0]?.number as number, program: arena.take(programBytes(records.length)), records };
+  const stretches = recordsOf(draft, placement, units).map((stretch): LinkedStretch => {
+    return { ...stretch, bank, program: arena.take(programBytes(stretch.records.length)) };
   });
   const programs = stretches.map(({ program, records }) => ({ bank, address: program, bytes: bytesOf(records) }));
   const finalNorm = placeFinalNorm(draft, placement, bank, units, arena);

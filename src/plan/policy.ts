@@ -1,5 +1,6 @@
 import { Code } from "../../assembly/layout_codes.ts";
 import { mismatch, OptionError } from "../base/errors.ts";
+import type { LogStore } from "../store/log_store.ts";
 
 /** Λ-attention and the baselines that the same code gives: which keys a query meets, and at what distance. */
 export const POLICIES = ["lambda", "full", "window", "sinks", "lambda-only", "ceiling-only"] as const;
@@ -52,7 +53,15 @@ export interface PolicyOptions {
   readonly recallGate?: number | undefined;
   /** `all` by default. */
   readonly recallQueries?: RecallQueries | undefined;
+  /**
+   * Where sessions keep a log of what is more than LOG_SEGMENT tokens older than the last nLocal: a folder (in a browser one
+   * of the origin private file system), or a store. By default there is none, and all of it is in memory and in snapshots.
+   */
+  readonly recallStore?: string | LogStore | undefined;
 }
+
+/** Tokens of a segment of a log. */
+export const LOG_SEGMENT = 1024;
 
 /** A resolved policy. Infinity: no bound. Without middle tokens their numbers are 0. */
 export interface Policy extends Middle {
@@ -69,6 +78,8 @@ export interface Middle {
   readonly recallDistance: number;
   readonly recallLayers: readonly number[];
   readonly recallTokens: number;
+  /** Of how many of them keys and values are in a session's slot: all, or the newest, where others are in its log. */
+  readonly recallHeld: number;
   readonly recallBlocks: number;
   /** −Infinity: none. */
   readonly recallGate: number;
@@ -76,7 +87,8 @@ export interface Middle {
 }
 
 const NO_RECALL: Middle = {
-  ...{ recall: 0, recallDistance: 0, recallLayers: [], recallTokens: 0, recallBlocks: 0, recallGate: 0 },
+  ...{ recall: 0, recallDistance: 0, recallLayers: [], recallTokens: 0, recallHeld: 0 },
+  ...{ recallBlocks: 0, recallGate: 0 },
   recallQueries: "all",
 };
 
@@ -181,15 +193,22 @@ function resolveRecall(
   if (!RECALL_QUERIES.includes(recallQueries)) {
     throw new OptionError(mismatch("recallQueries", `one of ${RECALL_QUERIES.join(", ")}`, recallQueries));
   }
+  const recallTokens = whole("recallTokens", options.recallTokens ?? Math.min(8 * trainedLength, LARGEST), 1);
   return {
     recall,
     recallDistance: whole("recallDistance", options.recallDistance ?? half, 1),
     recallLayers: resolveLayers(options.recallLayers, layers),
-    recallTokens: whole("recallTokens", options.recallTokens ?? Math.min(8 * trainedLength, LARGEST), 1),
+    recallTokens,
+    recallHeld: options.recallStore === undefined ? recallTokens : Math.min(recallTokens, LOG_SEGMENT),
     recallBlocks: resolveBlocks(options.recallBlocks ?? 128),
     recallGate: resolveGate(options.recallGate),
     recallQueries,
   };
+}
+
+/** Whether sessions have a log. */
+export function isLogged({ recallTokens, recallHeld }: Middle): boolean {
+  return recallHeld < recallTokens;
 }
 
 /** In ascending order, each once. */

@@ -25,6 +25,7 @@ export const browser: Runtime = {
   availableMemory: () => undefined,
   locate,
   open: openOnWeb,
+  openLog: async (folder) => (await import("../store/opfs_log.ts")).opfsLog(folder),
   find: findOnWeb,
 };
 

@@ -34,6 +34,7 @@ export function host<Own extends Pick<Runtime, "name" | "startThread" | "startEn
     availableMemory,
     locate: (where) => where,
     open,
+    openLog: async (folder) => (await import("../store/file_log.ts")).fileLog(expandHome(folder)),
     find,
   } satisfies Runtime;
 }

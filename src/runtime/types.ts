@@ -1,6 +1,7 @@
 import type { ByteSource, Files } from "../base/source.ts";
 import type { Build, KernelSource } from "../machine/kernels.ts";
 import type { StartThread, Thread } from "../machine/pool.ts";
+import type { LogStore } from "../store/log_store.ts";
 
 /** Options for finding a model by name. */
 export interface FindOptions {
@@ -52,6 +53,8 @@ export interface Runtime {
   locate(where: string): string;
   /** A file that came with the code; undefined if it does not exist. */
   open(url: URL): Promise<ByteSource | undefined>;
+  /** A store for logs of sessions: a folder. */
+  openLog(folder: string): Promise<LogStore>;
   /** The files of a model. Throws OptionError for a place that this host does not support. */
   find(where: string, options: FindOptions): Promise<Files>;
 }

@@ -23,6 +23,9 @@ export function edge(name: string, modules: Partial<Record<Build, WebAssembly.Mo
     availableMemory: () => ISOLATE_BYTES,
     locate: (where) => where,
     open: openOnWeb,
+    async openLog(folder) {
+      throw new OptionError(mismatch("recallStore", `a store, such as a bucket, as ${name} has no folders`, folder));
+    },
     find: findOnWeb,
   };
 }

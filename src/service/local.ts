@@ -6,8 +6,8 @@ import type { Appending } from "../engine/reading.ts";
 import type { RecalledToken } from "../engine/recalled.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { Waited } from "../engine/slots.ts";
-import { dtypesOf, readSnapshot, writeSnapshot } from "../engine/snapshot.ts";
-import { lengthOf, type TextState } from "../engine/state.ts";
+import { dtypesOf, restoreSnapshot, writeSnapshot } from "../engine/snapshot.ts";
+import { lengthOf, type SessionState, type TextState } from "../engine/state.ts";
 import { hiddenSize } from "../models/program.ts";
 import { embedAll } from "./embedding.ts";
 import type { Grammars } from "./grammars.ts";
@@ -76,18 +76,21 @@ export class LocalService implements EngineService {
   }
 
   async restore(snapshot: Uint8Array, options: OpenOptions = {}): Promise<Opened> {
-    return this.#opening(options, (engine) => readSnapshot(engine, snapshot));
+    return this.#opening(options, (engine) => restoreSnapshot(engine, snapshot, options.signal));
   }
 
   async fork(id: number, options: OpenOptions = {}): Promise<Opened> {
     return this.#opening(options, (engine) => ({ id: engine.fork(id) }));
   }
 
-  async #opening({ wait = false, signal }: OpenOptions, open: (engine: Engine) => Opened): Promise<Opened> {
+  async #opening(
+    { wait = false, signal }: OpenOptions,
+    open: (engine: Engine) => Opened | Promise<Opened>,
+  ): Promise<Opened> {
     const engine = this.#open;
     signal?.throwIfAborted();
     const work = () => open(engine);
-    const opened = wait ? await this.#waiting(engine.slots.whenFree(work), signal) : work();
+    const opened = await (wait ? this.#waiting(engine.slots.whenFree(work), signal) : work());
     this.#sessions.add(opened.id);
     // Its slot may have become free by the end of the model.
     if (this.#closed) {
@@ -97,7 +100,7 @@ export class LocalService implements EngineService {
     return opened;
   }
 
-  async #waiting({ done, leave }: Waited<Opened>, signal: AbortSignal | undefined): Promise<Opened> {
+  async #waiting({ done, leave }: Waited<Opened | Promise<Opened>>, signal: AbortSignal | undefined): Promise<Opened> {
     const abort = () => leave(signal?.reason);
     signal?.addEventListener("abort", abort, { once: true });
     this.#leaves.add(leave);
@@ -144,6 +147,9 @@ export class LocalService implements EngineService {
 
   async snapshot(id: number, text: TextState, pending = true): Promise<Uint8Array<ArrayBuffer>> {
     const state = this.#open.settled(id);
+    // What a snapshot names is in the store.
+    for (let writing = sealed(state); writing; writing = sealed(state)) await writing;
+    state.log?.promise();
     return writeSnapshot(this.#open, pending ? state : { ...state, pending: -1 }, text);
   }
 
@@ -190,6 +196,12 @@ export class LocalService implements EngineService {
     for (const id of this.#sessions) this.dispose(id);
     this.#engine = undefined;
   }
+}
+
+/** What a session's log still waits for, of all that it has read. */
+function sealed(session: SessionState): Promise<void> | undefined {
+  session.log?.seal(session);
+  return session.log?.writing;
 }
 
 /** What is told of an engine wherever it runs. */

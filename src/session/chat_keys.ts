@@ -1,4 +1,5 @@
 import { VERSION } from "../base/version.ts";
+import { isLogged } from "../plan/policy.ts";
 import type { EngineFacts } from "../service/types.ts";
 import type { Message } from "../tokenizer/chat.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -21,7 +22,9 @@ export function originOf(facts: EngineFacts, nGlobal: number): string {
   const { modelHash, dtype, cacheDtype, attention, nLocal, limit } = facts;
   const { recall, recallDistance, recallLayers, recallTokens, recallBlocks, recallGate, recallQueries } = facts;
   const middle = [recall, recallDistance, recallLayers, recallTokens, recallBlocks, recallGate, recallQueries];
-  return [VERSION, modelHash, dtype, cacheDtype, attention, nGlobal, nLocal, limit, ...middle].join(" ");
+  // Snapshots of sessions with a log have another form.
+  const log = isLogged(facts) ? ["log"] : [];
+  return [VERSION, modelHash, dtype, cacheDtype, attention, nGlobal, nLocal, limit, ...middle, ...log].join(" ");
 }
 
 /**

@@ -22,7 +22,7 @@ import { type TokenizerFiles, tokenizerFiles, tokenizerOf } from "./load_tokeniz
 /** How a model is found, planned and computed; docs/OPTIONS.md describes every option. */
 export interface LoadOptions
   extends EngineOptions,
-    Omit<LoadingOptions, "onProgress" | "availableMemory" | "threads" | "planned"> {
+    Omit<LoadingOptions, "onProgress" | "availableMemory" | "threads" | "planned" | "logStore"> {
   /** Branch, tag or commit of a model on the hub; "main" by default. */
   readonly revision?: string | undefined;
   /** The GGUF file, the first of a split set, in the directory, the repository or the files. */
@@ -152,6 +152,7 @@ const engines = new Map<string, WeakRef<Engine>>();
  */
 export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
   const { onProgress, signal, threads: _, kernels: __, lora = [], ...rest } = options;
+  const { recallStore } = rest;
   const { kernels, threads } = await chooseKernels(options, runtime, []);
   signal?.throwIfAborted();
   for (const [key, engine] of engines) if (!engine.deref()) engines.delete(key);
@@ -165,16 +166,20 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
     lora,
     ...given.map((entry) => JSON.stringify(entry)).sort(),
   ]);
-  const shared = version === undefined ? undefined : engines.get(key)?.deref();
+  // A store of one's own is no part of the key.
+  const shares = version !== undefined && typeof recallStore !== "object";
+  const shared = shares ? engines.get(key)?.deref() : undefined;
   if (shared) return shared;
   const common = async () => (await chooseKernels(options, runtime, ["common"])).kernels;
   const planned = await planCheckpoint(checkpoint, common, rest);
   const tested = await chooseKernels(options, runtime, kernelParts(planned.plan));
   const engine = await Engine.load(checkpoint, tested.kernels, {
     ...{ planned, signal, threads: tested.threads, availableMemory: runtime.availableMemory() },
+    logStore: typeof recallStore === "string" ? await runtime.openLog(recallStore) : recallStore,
+    recallMemory: options.recallMemory,
     onProgress: (loaded, total) => onProgress?.({ stage: "read", loaded, total }),
   });
-  if (version !== undefined) engines.set(key, new WeakRef(engine));
+  if (shares) engines.set(key, new WeakRef(engine));
   return engine;
 }
 
@@ -211,6 +216,8 @@ export async function loadRemotely(where: Where, options: LoadOptions, runtime: 
     throw new OptionError(mismatch("worker", `false, as ${runtime.name} cannot start workers`, true));
   const { onProgress, signal, lora: _, ...rest } = { ...options, kernels: locateKernels(options, runtime) };
   const lora = adaptersOf(options);
+  if (typeof options.recallStore === "object")
+    throw new OptionError(mismatch("recallStore", "a folder, as the engine is in a worker", "a store of one's own"));
   const places = [where, ...lora.map(({ path }) => path)].map((place) => {
     return areFiles(place) ? place : runtime.locate(`${place}`);
   });

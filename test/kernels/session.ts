@@ -192,7 +192,14 @@ export function attend(
       ...{ ...shapes, heads, scale: bits(setup.scale), slopes, scratch },
       softCap: bits(setup.softCap ?? 0),
       ...{ nGlobal: cache.pinned, nLocal: cache.ring, clamp: cache.clamp, limit: cache.limit },
-      ...{ recall, recallTokens, recallDistance, chosen, qRecall: rotated?.middle ?? at.q },
+      ...{
+        recall,
+        recallTokens,
+        recallPlaces: cache.recallPlaces,
+        recallDistance,
+        chosen,
+        qRecall: rotated?.middle ?? at.q,
+      },
       ...{
         recallBlocks: Math.min(recallBlocks, 2 ** 32 - 1),
         gate: bits(2 ** recallGate),

@@ -32,7 +32,7 @@ function slotOf({ headDim, kvHeads }: Setup, tokens: Tokens, { cache, kRotated, 
       continue;
     }
     if (name === "kvRecall") {
-      const places = cache.ring + (cache.middle?.recallTokens ?? NaN);
+      const places = cache.recallPlaces;
       for (const [i, source] of [tokens.k, tokens.v].entries()) {
         for (let j = Math.max(0, n - places); j < n; j++) {
           const place = Number((origin + BigInt(j)) % BigInt(places));

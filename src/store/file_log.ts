@@ -1,0 +1,99 @@
+import type { LogStore } from "./log_store.ts";
+
+/** Files that are open for reading at once. */
+const MOST_OPEN = 256;
+/** Where files are written, below the folder: a process may be killed at any moment. */
+const NEW = ".new";
+
+type Files = typeof import("node:fs");
+
+/**
+ * Segments as files of a folder, for any number of processes: NAME.safetensors. A file is written elsewhere and has its
+ * name when the disk has it.
+ */
+export function fileLog(folder: string): LogStore {
+  return new FileLog(folder);
+}
+
+class FileLog implements LogStore {
+  readonly #folder: string;
+  /** Node's module, which edge runtimes that bundle this file may not have. */
+  #files: Files | undefined;
+  /** Descriptors by name, the one used longest ago first. */
+  readonly #open = new Map<string, number>();
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  async put(name: string, bytes: Uint8Array): Promise<boolean> {
+    const { existsSync, promises } = await this.#module();
+    const path = this.#path(name);
+    if (existsSync(path)) return false;
+    const made = `${this.#folder}/${NEW}/${crypto.randomUUID()}`;
+    await promises.mkdir(`${this.#folder}/${NEW}`, { recursive: true });
+    try {
+      const file = await promises.open(made, "wx");
+      try {
+        await file.writeFile(bytes);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await promises.rename(made, path);
+    } catch (error) {
+      await promises.rm(made, { force: true });
+      throw error;
+    }
+    return true;
+  }
+
+  async get(name: string): Promise<Uint8Array | undefined> {
+    const { promises } = await this.#module();
+    try {
+      return await promises.readFile(this.#path(name));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  async delete(name: string): Promise<void> {
+    const { promises } = await this.#module();
+    this.#close(name);
+    await promises.rm(this.#path(name), { force: true });
+  }
+
+  read(name: string, offset: number, into: Uint8Array): void {
+    const { readSync } = this.#files as Files;
+    const read = readSync(this.#descriptor(name), into, 0, into.length, offset);
+    if (read !== into.length) throw new Error(`expected ${into.length} bytes at ${offset}, found ${read}`);
+  }
+
+  #descriptor(name: string): number {
+    const { openSync } = this.#files as Files;
+    const found = this.#open.get(name) ?? openSync(this.#path(name), "r");
+    this.#open.delete(name);
+    this.#open.set(name, found);
+    for (const oldest of this.#open.keys()) {
+      if (this.#open.size <= MOST_OPEN) break;
+      this.#close(oldest);
+    }
+    return found;
+  }
+
+  #close(name: string): void {
+    const found = this.#open.get(name);
+    if (found !== undefined) this.#files?.closeSync(found);
+    this.#open.delete(name);
+  }
+
+  #path(name: string): string {
+    return `${this.#folder}/${name}.safetensors`;
+  }
+
+  async #module(): Promise<Files> {
+    this.#files ??= await import("node:fs");
+    return this.#files;
+  }
+}
