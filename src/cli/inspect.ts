@@ -84,10 +84,6 @@ function describe({ segments, layers, memory, total, roofline }: Findings, { pro
         `  ${op.padEnd(11)} ${bytes(weightBytes + cacheBytes)} ${number(flops)} flop  ${text}`,
     ),
   ]);
-  const kept = plan.layers.reduce((sum, { cache }, layer) => {
-    const attention = attentionOf(program, layer);
-    return attention && cache.middle ? sum + Math.ceil(1000 * recallBytes(attention, cache)) : sum;
-  }, 0);
   const count = segments.reduce((n, { operations }) => n + operations.length, 0);
   return [
     `${program.modelType}, ${count} operations; bytes read and floating-point operations for one token`,
@@ -96,7 +92,7 @@ function describe({ segments, layers, memory, total, roofline }: Findings, { pro
     `attention   ${policy.attention}, nGlobal ${policy.nGlobal}, nLocal ${bound(policy.nLocal)}, limit ${bound(policy.limit)}, maxPositions ${bound(policy.maxPositions)}`,
     ...describeLayers(layers).map((line, i) => `${i === 0 ? "layers" : ""}`.padEnd(12) + line),
     ...(program.withoutEffect.length > 0 ? [`no effect   ${program.withoutEffect.map(show).join(", ")}`] : []),
-    ...(policy.recall ? [`recall      ${describeRecall(policy)}; ${exact(kept)} per 1000 tokens`] : []),
+    ...(policy.recall ? [`recall      ${describeRecall(policy)}; ${describeKept({ program, plan })}`] : []),
     `one token   reads ${exact(total.weightBytes)} of weights, ${exact(total.cacheBytes)} of cache at full window; ${total.flops} flop`,
     ...(roofline
       ? [
@@ -109,6 +105,18 @@ function describe({ segments, layers, memory, total, roofline }: Findings, { pro
     `memory      ${exact(memory.memoryBytes)} with one session, ${exact(memory.maximumBytes)} with ${options.maxSessions}, in ${memory.banks} bank${memory.banks > 1 ? "s" : ""}`,
     "",
   ].join("\n");
+}
+
+/** What is kept of every 1,000 tokens that middle ones are chosen from. */
+function describeKept({ program, plan }: Pick<Planned, "program" | "plan">): string {
+  const kept = plan.layers.flatMap(({ cache }, layer) => {
+    const attention = attentionOf(program, layer);
+    return attention && cache.middle ? [recallBytes(attention, cache)] : [];
+  });
+  const [memory, log] = (["memory", "log"] as const).map((part) => {
+    return kept.reduce((sum, bytes) => sum + Math.ceil(1000 * bytes[part]), 0);
+  }) as [number, number];
+  return `${exact(memory)} per 1000 tokens${log > 0 ? `, ${exact(log)} in the log` : ""}`;
 }
 
 function bytes(count: number): string {

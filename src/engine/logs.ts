@@ -2,18 +2,16 @@ import type { Bank } from "../machine/bank.ts";
 import type { Kernels } from "../machine/kernels.ts";
 import type { Program } from "../models/program.ts";
 import type { Plan } from "../plan/plan.ts";
-import { isLogged } from "../plan/policy.ts";
+import { isLogged, type PolicyOptions } from "../plan/policy.ts";
 import { type LogStore, memoryLog } from "../store/log_store.ts";
 import { Log } from "./log.ts";
 import { LogFormat } from "./log_format.ts";
 import { LogMemory } from "./log_memory.ts";
 
 /** Where sessions' logs are kept, and how much of them in memory. */
-export interface LogOptions {
+export interface LogOptions extends Pick<PolicyOptions, "recallMemory"> {
   /** What recallStore names; memory by default. */
   readonly logStore?: LogStore | undefined;
-  /** Bytes of segments that stay in memory, of all sessions together: 256 MiB by default. */
-  readonly recallMemory?: number | undefined;
 }
 
 const RECALL_MEMORY = 256 * 2 ** 20;

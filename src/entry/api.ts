@@ -32,5 +32,6 @@ export { filesFromBlobs } from "../sources/blobs.ts";
 export { type Bucket, filesFromBucket } from "../sources/bucket.ts";
 export { filesFromStreams, type StreamedFile } from "../sources/streams.ts";
 export { filesFromUrl, type UrlOptions } from "../sources/url.ts";
+export type { LogStore } from "../store/log_store.ts";
 export type { ChatOptions, ContentPart, Message } from "../tokenizer/chat.ts";
 export { Tokenizer } from "../tokenizer/tokenizer.ts";

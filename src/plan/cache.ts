@@ -7,7 +7,7 @@ import { mismatch, OptionError } from "../base/errors.ts";
 import { align } from "../machine/arena.ts";
 import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import type { AttentionOperation } from "../models/program.ts";
-import type { Middle, Policy } from "./policy.ts";
+import { isLogged, type Middle, type Policy } from "./policy.ts";
 
 /** The kernels' number of each cache format. */
 export const CACHE_FORMATS: Readonly<Record<CacheDType, CacheFormat>> = {
@@ -25,13 +25,17 @@ export function headBytes(dtype: CacheDType, headDim: number): number {
   return headDim * (dtype === "bf16" ? 2 : 4);
 }
 
-/** Bytes that a layer keeps of each token that middle ones are chosen from: key, value, codes and a share of their mean. */
+/**
+ * Bytes that a layer keeps of each token that middle ones are chosen from: codes and a share of their mean, key and value.
+ * Those are in memory; with a log all of it is in there too, and key and value are there alone.
+ */
 export function recallBytes(
   { shape }: Pick<AttentionOperation, "shape">,
-  { headBytes }: Pick<CacheLayout, "headBytes">,
-): number {
-  const coded = codeWidth(shape.headDim) + meanBytes(shape.headDim) / Code.Block;
-  return shape.kvHeads * (2 * headBytes + coded);
+  { headBytes, middle }: Pick<CacheLayout, "headBytes" | "middle">,
+): { readonly memory: number; readonly log: number } {
+  const coded = shape.kvHeads * (codeWidth(shape.headDim) + meanBytes(shape.headDim) / Code.Block);
+  const all = coded + shape.kvHeads * 2 * headBytes;
+  return middle && isLogged(middle) ? { memory: coded, log: all } : { memory: all, log: 0 };
 }
 
 /**

@@ -1,5 +1,5 @@
 import { Code } from "../../assembly/layout_codes.ts";
-import { mismatch, OptionError } from "../base/errors.ts";
+import { mismatch, OptionError, show } from "../base/errors.ts";
 import type { LogStore } from "../store/log_store.ts";
 
 /** Λ-attention and the baselines that the same code gives: which keys a query meets, and at what distance. */
@@ -58,6 +58,8 @@ export interface PolicyOptions {
    * of the origin private file system), or a store. By default there is none, and all of it is in memory and in snapshots.
    */
   readonly recallStore?: string | LogStore | undefined;
+  /** Bytes of the logs of all sessions that also stay in memory, where the store reads within a step: 256 MiB by default. */
+  readonly recallMemory?: number | undefined;
 }
 
 /** Tokens of a segment of a log. */
@@ -193,6 +195,7 @@ function resolveRecall(
   if (!RECALL_QUERIES.includes(recallQueries)) {
     throw new OptionError(mismatch("recallQueries", `one of ${RECALL_QUERIES.join(", ")}`, recallQueries));
   }
+  checkStore(options);
   const recallTokens = whole("recallTokens", options.recallTokens ?? Math.min(8 * trainedLength, LARGEST), 1);
   return {
     recall,
@@ -204,6 +207,14 @@ function resolveRecall(
     recallGate: resolveGate(options.recallGate),
     recallQueries,
   };
+}
+
+function checkStore({ recallStore, recallMemory = 0 }: PolicyOptions): void {
+  const isStore = typeof recallStore === "object" && recallStore && typeof recallStore.put === "function";
+  if (recallStore !== undefined && !isStore && (typeof recallStore !== "string" || recallStore === "")) {
+    throw new OptionError(mismatch("recallStore", "a folder, or a store with put, get and delete", show(recallStore)));
+  }
+  if (!(recallMemory >= 0)) throw new OptionError(mismatch("recallMemory", "bytes, 0 or more", recallMemory));
 }
 
 /** Whether sessions have a log. */

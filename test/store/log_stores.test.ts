@@ -1,0 +1,212 @@
+/** Stores of segments: every one by the same cases; what snapshots name, and what is left when they are deleted. */
+import { afterAll, afterEach, describe, expect, test } from "bun:test";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Redis } from "ioredis";
+import { load, ModelError } from "../../src/entry/index.ts";
+import * as stores from "../../src/entry/stores.ts";
+import { FIXTURES } from "../setup.ts";
+import { REDIS, startRedis, stopServices } from "./services.ts";
+
+afterAll(stopServices);
+
+const folders: string[] = [];
+function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "lambent-log-"));
+  folders.push(folder);
+  return folder;
+}
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+const bytesOf = (length: number) => Uint8Array.from({ length }, (_, i) => (i * 31 + (i >> 8)) & 255);
+
+/** `other`: another client of the same store, as of another process. */
+function conform(open: () => readonly [stores.LogStore, stores.LogStore]): void {
+  test("segments come back as they were, once, until they are deleted; bytes are read from anywhere", async () => {
+    const [store, other] = open();
+    const segments = [1, 300, 1_000_000].map(bytesOf);
+    for (const [i, bytes] of segments.entries()) {
+      expect(await store.get(`0${i}`)).toBeUndefined();
+      expect(await store.put(`0${i}`, bytes)).toBe(true);
+      expect(await other.put(`0${i}`, bytes)).toBe(false);
+      for (const client of [store, other]) {
+        const found = (await client.get(`0${i}`)) as Uint8Array;
+        expect(found.length).toBe(bytes.length);
+        expect(Buffer.compare(found, bytes)).toBe(0);
+        for (const [from, size] of [
+          [0, bytes.length],
+          [bytes.length >> 1, Math.min(100, bytes.length >> 1)],
+        ] as const) {
+          const into = new Uint8Array(size);
+          client.read?.(`0${i}`, from, into);
+          if (client.read) expect(Buffer.compare(into, bytes.subarray(from, from + size))).toBe(0);
+        }
+        if (client.read) expect(() => client.read?.(`0${i}`, bytes.length - 1, new Uint8Array(2))).toThrow();
+      }
+    }
+    await store.delete("01");
+    await store.delete("01");
+    expect(await other.get("01")).toBeUndefined();
+    if (store.read) expect(() => store.read?.("01", 0, new Uint8Array(1))).toThrow();
+    expect((await store.get("02"))?.length).toBe(1_000_000);
+  });
+}
+
+describe("memory", () => {
+  conform(() => {
+    const store = stores.memoryLog();
+    return [store, store];
+  });
+});
+
+describe("files", () => {
+  conform(() => {
+    const folder = join(newFolder(), "a/b");
+    return [stores.fileLog(folder), stores.fileLog(folder)];
+  });
+
+  test("more segments are read than may be open at once", async () => {
+    const store = stores.fileLog(newFolder());
+    for (let i = 0; i < 600; i++) await store.put(`${i}`, Uint8Array.of(i & 255, i >> 8));
+    const into = new Uint8Array(2);
+    for (const i of [0, 599, 0, 300, ...Array.from({ length: 600 }, (_, i) => i)]) {
+      store.read?.(`${i}`, 0, into);
+      expect([...into]).toEqual([i & 255, i >> 8]);
+    }
+    expect(readdirSync(`/proc/${process.pid}/fd`).length).toBeLessThan(500);
+  });
+
+  test("a process that is killed leaves whole segments only", async () => {
+    const folder = newFolder();
+    const child = `
+      const { fileLog } = await import(${JSON.stringify(join(import.meta.dir, "../../src/store/file_log.ts"))});
+      const store = fileLog(${JSON.stringify(folder)});
+      for (let i = 0; ; i++) await store.put(\`\${process.pid}-\${i}\`, new Uint8Array(700_000).fill(i));
+    `;
+    for (let round = 0; round < 5; round++) {
+      const running = spawn(process.execPath, ["-e", child], { stdio: "ignore" });
+      const ended = new Promise((resolve) => running.on("exit", resolve));
+      await new Promise((resolve) => setTimeout(resolve, 120 + 37 * round));
+      running.kill("SIGKILL");
+      await ended;
+    }
+    const names = readdirSync(folder).filter((name) => name.endsWith(".safetensors"));
+    expect(names.length).toBeGreaterThan(0);
+    for (const name of names) {
+      const bytes = readFileSync(join(folder, name));
+      expect(bytes.length).toBe(700_000);
+      expect(bytes[699_999]).toBe(bytes[0] as number);
+    }
+  });
+});
+
+describe("in a store of sessions", () => {
+  conform(() => {
+    const folder = newFolder();
+    return [stores.logIn(stores.fileStore(folder)), stores.logIn(stores.fileStore(folder))];
+  });
+
+  if (REDIS) {
+    conform(() => {
+      const url = redis?.url as string;
+      return [stores.logIn(stores.redisStore(new Redis(url))), stores.logIn(stores.redisStore(new Redis(url)))];
+    });
+  }
+});
+const redis = REDIS ? await startRedis() : undefined;
+
+describe("sessions of a model", () => {
+  const where = join(FIXTURES, "gptj");
+  const options = { nLocal: 64, recall: 2, recallLayers: [0, 1], recallTokens: 20_000, chunkSize: 40 } as const;
+  const ids = (count: number, seed: number) => Array.from({ length: count }, (_, i) => (i * i * 7 + seed * i + 3) % 61);
+  const greedy = { maxNewTokens: 12, doSample: false, ignoreEos: true } as const;
+
+  test("a snapshot goes on in another process's model with its segments, and fails by name without one", async () => {
+    const folder = newFolder();
+    const model = await load(where, { ...options, recallStore: folder, recallMemory: 0 });
+    const session = await model.session();
+    await session.append(ids(4000, 1));
+    const snapshot = await session.snapshot();
+    const expected = (await session.generate([5], greedy).result).tokens;
+    const copy = newFolder();
+    const names = readdirSync(folder).filter((name) => name.endsWith(".safetensors"));
+    expect(names.length).toBe(3);
+    for (const name of names) await Bun.write(join(copy, name), readFileSync(join(folder, name)));
+    model.dispose();
+    const other = await load(where, { ...options, recallStore: stores.fileLog(copy), recallMemory: 1e9 });
+    const again = await other.restore(snapshot);
+    expect((await again.generate([5], greedy).result).tokens).toEqual(expected);
+    again.dispose();
+    const victim = join(copy, names[0] as string);
+    truncateSync(victim, 5000);
+    await expect(other.restore(snapshot)).rejects.toThrow(ModelError);
+    await expect(other.restore(snapshot)).rejects.toThrow(`segment ${names[0]?.slice(0, 16)}: expected`);
+    rmSync(victim);
+    await expect(other.restore(snapshot)).rejects.toThrow("expected a file of the log, found none");
+    other.dispose();
+  });
+
+  test("what a snapshot names stays until it is deleted with it; what another one names stays then", async () => {
+    const folder = newFolder();
+    const store = stores.fileLog(folder);
+    const count = () => readdirSync(folder).filter((name) => name.endsWith(".safetensors")).length;
+    const model = await load(where, { ...options, recallStore: folder });
+    const session = await model.session();
+    await session.append(ids(2100, 1));
+    const early = await session.snapshot();
+    await session.append(ids(1500, 2));
+    const late = await session.snapshot();
+    await session.append(ids(2000, 3));
+    expect(early.length).toBe(late.length);
+    expect(count()).toBe(5);
+    session.dispose();
+    const fresh = await model.session();
+    await fresh.append(ids(10, 3));
+    fresh.dispose();
+    for (let i = 0; count() > 3 && i < 100; i++) await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(count()).toBe(3);
+    expect(await stores.segmentsOf(store, late)).toHaveLength(3);
+    expect(await stores.deleteSegments(store, late, [early])).toBe(1);
+    expect(count()).toBe(2);
+    await expect(model.restore(late)).rejects.toThrow("expected a file of the log, found none");
+    (await model.restore(early)).dispose();
+    expect(await stores.deleteSegments(store, early)).toBe(2);
+    expect(count()).toBe(0);
+    model.dispose();
+  });
+
+  test("chats, the engine in a worker and a folder; a store of one's own does not cross into it", async () => {
+    const folder = newFolder();
+    const model = await load(where, { ...options, recallStore: folder, worker: true });
+    const session = await model.session();
+    await session.append(ids(3000, 1));
+    const there = (await session.generate([5], greedy).result).tokens;
+    const here = await load(where, { ...options, worker: false });
+    const same = await here.session();
+    await same.append(ids(3000, 1));
+    expect((await same.generate([5], greedy).result).tokens).toEqual(there);
+    for (const one of [model, here]) one.dispose();
+    await expect(load(where, { ...options, recallStore: stores.memoryLog(), worker: true })).rejects.toThrow(
+      "recallStore: expected a folder, as the engine is in a worker, found a store of one's own",
+    );
+  });
+
+  test("what is no store is refused by name", async () => {
+    for (const [recallStore, found] of [
+      ["", ""],
+      [7, "7"],
+      [{}, "{}"],
+    ] as const) {
+      await expect(load(where, { ...options, recallStore: recallStore as never })).rejects.toThrow(
+        `recallStore: expected a folder, or a store with put, get and delete, found ${found}`,
+      );
+    }
+    await expect(load(where, { ...options, recallStore: "a", recallMemory: -1 })).rejects.toThrow(
+      "recallMemory: expected bytes, 0 or more, found -1",
+    );
+  });
+});
