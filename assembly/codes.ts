@@ -76,27 +76,37 @@ function numbers<T>(head: usize, d: u32, headDim: u32): v128 {
   return headDim - d < 4 ? loadRest<T>(at, headDim - d, scale) : load4<T>(at, scale);
 }
 
-/** y[codeWidth] = the codes of a query x[headDim]. Their power of two says nothing: it is the same for all keys. */
+/** y i16[codeWidth] = the codes of a query x[headDim]. Their power of two says nothing: it is the same for all keys. */
 export function codeQuery(y: usize, x: usize, headDim: u32): void {
   let largest = f32x4.splat(0);
   for (let d: u32 = 0; d < headDim; d += 4) largest = f32x4.pmax(largest, f32x4.abs(numbers<f32>(x, d, headDim)));
   const inverse: f32 = <f32>1 / powerFor(largestLane(largest));
-  memory.fill(y, 0, codeWidth(headDim));
-  for (let d: u32 = 0; d < headDim; d += 4) storeBytes(y + d, coded(numbers<f32>(x, d, headDim), inverse));
+  memory.fill(y, 0, codeWidth(headDim) << 1);
+  for (let d: u32 = 0; d < headDim; d += 4) {
+    const code = coded(numbers<f32>(x, d, headDim), inverse);
+    v128.store64_lane(y + (d << 1), i16x8.narrow_i32x4_s(code, code), 0);
+  }
 }
 
-/** q · k of codes[width] */
-export function dotCodes(q: usize, k: usize, width: u32): f32 {
-  let sums = i32x4.splat(0);
-  for (const end = q + width; q < end; q += 16) {
+/** f32x4: q · k of the codes of a query i16[width] and of four keys or means i8[width], which begin `stride` bytes apart. */
+export function dotFour(q: usize, k: usize, stride: usize, width: u32): v128 {
+  let a = i32x4.splat(0);
+  let b = i32x4.splat(0);
+  let c = i32x4.splat(0);
+  let d = i32x4.splat(0);
+  for (const end = q + (width << 1); q < end; q += 16) {
     const x = v128.load(q);
-    const y = v128.load(k);
-    sums = i32x4.add(sums, i32x4.extadd_pairwise_i16x8_s(i16x8.extmul_low_i8x16_s(x, y)));
-    sums = i32x4.add(sums, i32x4.extadd_pairwise_i16x8_s(i16x8.extmul_high_i8x16_s(x, y)));
-    k += 16;
+    a = i32x4.add(a, i32x4.dot_i16x8_s(x, v128.load8x8_s(k)));
+    b = i32x4.add(b, i32x4.dot_i16x8_s(x, v128.load8x8_s(k + stride)));
+    c = i32x4.add(c, i32x4.dot_i16x8_s(x, v128.load8x8_s(k + 2 * stride)));
+    d = i32x4.add(d, i32x4.dot_i16x8_s(x, v128.load8x8_s(k + 3 * stride)));
+    k += 8;
   }
-  const left = i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1);
-  return <f32>(left + i32x4.extract_lane(sums, 2) + i32x4.extract_lane(sums, 3));
+  const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 1, 4, 5), v128.shuffle<i32>(a, b, 2, 3, 6, 7));
+  const cd = i32x4.add(v128.shuffle<i32>(c, d, 0, 1, 4, 5), v128.shuffle<i32>(c, d, 2, 3, 6, 7));
+  return f32x4.convert_i32x4_s(
+    i32x4.add(v128.shuffle<i32>(ab, cd, 0, 2, 4, 6), v128.shuffle<i32>(ab, cd, 1, 3, 5, 7)),
+  );
 }
 
 /** Once a row is the last of a block, and the step's keys are in the cache: the codes of the block. */

@@ -10,6 +10,9 @@ export enum Code {
   MostNumbers = 1024,
   /** the most blocks that a sieve keeps */
   MostBlocks = 512,
-  /** what a slice of an attention needs to choose by them */
-  WorkBytes = 5120,
+  /** what a slice of an attention needs to choose by them: the codes of a query as i16, four products, a heap of MostBlocks entries */
+  WorkBytes = 6160,
+  /** where the products and the heap are in it */
+  Products = 2048,
+  Heap = 2064,
 }

@@ -9,7 +9,7 @@
  * products once it has them.
  */
 import { headOf, positionOf, queryAt, rowOf, Work } from "./attention_keys";
-import { codeQuery, codesAt, codeWidth, dotCodes, meanAt, meanBytes, powerOf } from "./codes";
+import { codeQuery, codesAt, codeWidth, dotFour, meanAt, meanBytes, powerOf } from "./codes";
 import { Row, Size } from "./layout";
 import { Code } from "./layout_codes";
 import { exp2 } from "./math";
@@ -76,7 +76,7 @@ export function recall(work: usize, i: u32): void {
   const last = end / Code.Block;
   const most = <u64>word(record, Attention.recallBlocks);
   if (first < last && last - first > most) {
-    const heap = code + Code.MostNumbers;
+    const heap = code + Code.Heap;
     sieve(heap, work, first, last, <u32>most);
     for (let n: u32 = 0; n < <u32>most; n++) choose(work, i, <u64>load<u32>(entry(heap, n), 4), begin, end);
   } else {
@@ -103,15 +103,24 @@ function choose(work: usize, i: u32, block: u64, begin: u64, end: u64): void {
   const number = positionOf(work, i) - load<u64>(work, Work.origin);
   const from = block * Code.Block;
   const stop = min(end, from + Code.Block);
-  for (let j = max(begin, from); j < stop; j++) {
-    const product = power * dotCodes(code, codes + <usize>(j - from) * width, width);
-    const distance = <u32>(number - j);
-    if (!isBetter(product, distance, last)) continue;
-    let at = last;
-    for (; at > list && isBetter(product, distance, at - 8); at -= 8) store<u64>(at, load<u64>(at - 8));
-    store<f32>(at, product);
-    store<u32>(at, distance, 4);
+  for (let t: u32 = 0; t < <u32>Code.Block; t += 4) {
+    const products = f32x4.mul(dotFour(code, codes + t * width, width, width), f32x4.splat(power));
+    if (!v128.any_true(f32x4.ge(products, f32x4.splat(load<f32>(last))))) continue;
+    v128.store(code, products, Code.Products);
+    for (let n: u32 = 0; n < 4; n++) {
+      const j = from + <u64>(t + n);
+      if (j >= begin && j < stop) insert(list, last, load<f32>(code + (n << 2), Code.Products), <u32>(number - j));
+    }
   }
+}
+
+/** Puts a key into a list, whose last entry is at `last`, if it is better than that. */
+function insert(list: usize, last: usize, product: f32, distance: u32): void {
+  if (!isBetter(product, distance, last)) return;
+  let at = last;
+  for (; at > list && isBetter(product, distance, at - 8); at -= 8) store<u64>(at, load<u64>(at - 8));
+  store<f32>(at, product);
+  store<u32>(at, distance, 4);
 }
 
 /** Whether a key is to stand before an entry of a list. */
@@ -120,7 +129,7 @@ function isBetter(product: f32, distance: u32, at: usize): bool {
   return product > other || (product == other && distance > load<u32>(at, 4));
 }
 
-/** i8[Code.MostNumbers]: the codes of a query, at the start of what the slice has for itself. */
+/** i16[Code.MostNumbers]: the codes of a query, at the start of what the slice has for itself. */
 function codeOf(work: usize): usize {
   const record = load<u32>(work, Work.record);
   const slice = (work - word(record, Attention.scratch)) / Size.ScratchBytes;
@@ -149,13 +158,30 @@ function sieve(heap: usize, work: usize, first: u64, last: u64, most: u32): void
   const begin = meanAt(record, slot, kvHead, 0);
   const end = meanAt(record, slot, kvHead, places);
   let mean = meanAt(record, slot, kvHead, <u32>(first % <u64>places));
-  for (let block = first; block < last; block++) {
-    const product = powerOf(mean, headDim) * dotCodes(code, mean, width);
-    mean += bytes;
+  for (let block = first; block < last; ) {
+    // At the end of all, and of the ring, one at a time.
+    const some: u32 = last - block >= 4 && mean + 4 * bytes <= end ? 4 : 1;
+    const stride = some == 4 ? bytes : 0;
+    const products = f32x4.mul(dotFour(code, mean, stride, width), powersAt(mean + width, stride));
+    if (count < most || v128.any_true(f32x4.gt(products, f32x4.splat(load<f32>(heap))))) {
+      v128.store(code, products, Code.Products);
+      for (let n: u32 = 0; n < some; n++) {
+        const product = load<f32>(code + (n << 2), Code.Products);
+        if (count < most) rise(heap, count++, product, <u32>block + n);
+        else if (product > load<f32>(heap)) sink(heap, most, product, <u32>block + n);
+      }
+    }
+    block += some;
+    mean += some * bytes;
     if (mean == end) mean = begin;
-    if (count < most) rise(heap, count++, product, <u32>block);
-    else if (product > load<f32>(entry(heap, 0))) sink(heap, most, product, <u32>block);
   }
+}
+
+/** f32x4: the powers of two of four blocks, which begin `stride` bytes apart. */
+function powersAt(p: usize, stride: usize): v128 {
+  const two = f32x4.replace_lane(v128.load32_zero(p), 1, load<f32>(p + stride));
+  const three = f32x4.replace_lane(two, 2, load<f32>(p + 2 * stride));
+  return f32x4.replace_lane(three, 3, load<f32>(p + 3 * stride));
 }
 
 /** Puts a block at entry n, or above it. */

@@ -41,7 +41,7 @@ function findingsOf(planned: Planned, reading: Awaited<ReturnType<typeof measure
   const { program, plan } = planned;
   const segments = plan.segments.map((segment, i) => ({
     bank: segment.bank,
-    carry: segment.carry ? `${HIDDEN}[${segment.carry.width}] from bank ${segment.carry.bank}` : undefined,
+    carry: carriedTo(plan, i),
     operations: (plan.records[i] ?? []).map(({ op, text, weightBytes, cacheBytes, flops }) => ({
       op: Op[op] ?? "",
       text,
@@ -72,6 +72,14 @@ function findingsOf(planned: Planned, reading: Awaited<ReturnType<typeof measure
     },
     segments,
   };
+}
+
+/** What is brought before segment i of the program. */
+function carriedTo({ segments }: Planned["plan"], i: number): string | undefined {
+  const carry = segments[i]?.carry;
+  if (carry) return `${HIDDEN}[${carry.width}] from bank ${carry.bank}`;
+  const layer = segments[i - 1]?.gathers;
+  return layer === undefined ? undefined : `the chosen keys and values of layer ${layer} from the log`;
 }
 
 function describe({ segments, layers, memory, total, roofline }: Findings, { program, plan }: Planned): string {

@@ -8,9 +8,9 @@ const model = await load(where, { ...LOGGED, recallStore: folder });
 const path = `${folder}/${SNAPSHOT}`;
 const session = existsSync(path) ? await model.restore(readFileSync(path)) : await model.session({ seed: 1 });
 const fork = await session.fork();
-const { tokens } = await fork.generate([5], { maxNewTokens: 8, doSample: false, ignoreEos: true }).result;
+const { logitsHash } = await fork.generate([5], { maxNewTokens: 8, doSample: false, ignoreEos: true }).result;
 fork.dispose();
-process.stdout.write(`${session.length} ${tokens}\n`);
+process.stdout.write(`${session.length} ${logitsHash}\n`);
 while (session.length < TOKENS) {
   await session.append(pieceOf(session.length));
   writeFileSync(`${path}.new`, await session.snapshot());

@@ -10,7 +10,11 @@ import * as stores from "../../src/entry/stores.ts";
 import { FIXTURES } from "../setup.ts";
 import { REDIS, startRedis, stopServices } from "./services.ts";
 
-afterAll(stopServices);
+const clients: Redis[] = [];
+afterAll(async () => {
+  for (const client of clients) client.disconnect();
+  await stopServices();
+});
 
 const folders: string[] = [];
 function newFolder(): string {
@@ -112,8 +116,9 @@ describe("in a store of sessions", () => {
 
   if (REDIS) {
     conform(() => {
-      const url = redis?.url as string;
-      return [stores.logIn(stores.redisStore(new Redis(url))), stores.logIn(stores.redisStore(new Redis(url)))];
+      const [one, other] = [new Redis(redis?.url as string), new Redis(redis?.url as string)];
+      clients.push(one, other);
+      return [stores.logIn(stores.redisStore(one)), stores.logIn(stores.redisStore(other))];
     });
   }
 });
@@ -131,7 +136,7 @@ describe("sessions of a model", () => {
     const session = await model.session();
     await session.append(ids(4000, 1));
     const snapshot = await session.snapshot();
-    const expected = (await session.generate([5], greedy).result).tokens;
+    const expected = (await session.generate([5], greedy).result).logitsHash;
     const copy = newFolder();
     const names = readdirSync(folder).filter((name) => name.endsWith(".safetensors"));
     expect(names.length).toBe(3);
@@ -139,7 +144,7 @@ describe("sessions of a model", () => {
     model.dispose();
     const other = await load(where, { ...options, recallStore: stores.fileLog(copy), recallMemory: 1e9 });
     const again = await other.restore(snapshot);
-    expect((await again.generate([5], greedy).result).tokens).toEqual(expected);
+    expect((await again.generate([5], greedy).result).logitsHash).toEqual(expected);
     again.dispose();
     const victim = join(copy, names[0] as string);
     truncateSync(victim, 5000);
@@ -184,11 +189,11 @@ describe("sessions of a model", () => {
     const model = await load(where, { ...options, recallStore: folder, worker: true });
     const session = await model.session();
     await session.append(ids(3000, 1));
-    const there = (await session.generate([5], greedy).result).tokens;
+    const there = (await session.generate([5], greedy).result).logitsHash;
     const here = await load(where, { ...options, worker: false });
     const same = await here.session();
     await same.append(ids(3000, 1));
-    expect((await same.generate([5], greedy).result).tokens).toEqual(there);
+    expect((await same.generate([5], greedy).result).logitsHash).toEqual(there);
     for (const one of [model, here]) one.dispose();
     await expect(load(where, { ...options, recallStore: stores.memoryLog(), worker: true })).rejects.toThrow(
       "recallStore: expected a folder, as the engine is in a worker, found a store of one's own",
