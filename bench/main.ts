@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { Command, Option } from "commander";
 import { POLICIES, type PolicyName } from "../src/plan/policy.ts";
 import { detectHost } from "../src/runtime/detect.ts";
@@ -18,6 +19,7 @@ import { againstPeers } from "./suites/peers.ts";
 import { reportMachine } from "./suites/performance.ts";
 import { prompts } from "./suites/prompts.ts";
 import { quality } from "./suites/quality.ts";
+import { recall } from "./suites/recall.ts";
 import { runtimes } from "./suites/runtimes.ts";
 import { serve } from "./suites/serve.ts";
 import { startup } from "./suites/startup.ts";
@@ -147,6 +149,17 @@ suite("busy", "two threads while another program keeps a core busy, second by se
   .option("--dtype <format>", "weight format (default: as stored)")
   .option("--position <n>", "position", Number, 128)
   .action(busy);
+suite("recall", "a token that looks back into a log of a session, by the length of its text, beside one without recall")
+  .option("--model <where>", "directory or GGUF", join(EMBEDDED, "../lambent-gptj-6m"))
+  .option("--text <files>", "texts, one after the other", names, [join(EMBEDDED, "../texts/austen-persuasion.txt")])
+  .option("--lengths <counts>", "tokens that were read", numbers, [100_000, 1_000_000])
+  .option("--n-local <n>", "nLocal", Number, 512)
+  .option("--recall-layers <numbers>", "layers that look back (default: the model's)", numbers)
+  .option("--recall-distance <n>", "distance at which (default: the model's)", Number)
+  .option("--memory <MiB>", "recallMemory", Number, 256)
+  .option("--threads <n>", "threads", Number, 1)
+  .option("--folder <dir>", "where the log and snapshots are kept for another run (default: a temporary folder)")
+  .action(recall);
 program
   .command("report")
   .description("all that docs/PERFORMANCE.md lists, on this machine, in 10 to 15 minutes")

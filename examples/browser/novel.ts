@@ -1,9 +1,13 @@
-import { type Files, load, type Model, type Session } from "lambent";
+import { type Files, type LoadOptions, load, type Model, type Session } from "lambent";
 import { Book, type Passage } from "./book.ts";
 import { offerThreads, part } from "./controls.ts";
 import { chosen, dropped, EMBEDDED, fetchEmbedded } from "./model_files.ts";
 import { count, size, wordsOf } from "./words.ts";
 
+/** Folders of the browser's own file system that start so have what was read of a book beyond the window. */
+const LOGS = "lambent-book-";
+/** Bytes of it that stay in memory. */
+const MEMORY = 8 * 2 ** 20;
 /** Tokens that are read between two looks at the page. */
 const PIECE = 2048;
 /** Characters of a token, at least, in the text of a book: as many are kept as it may have. */
@@ -65,10 +69,22 @@ async function loadFor(characters: number, signal: AbortSignal): Promise<Model> 
     nLocal: 512,
     recall: Number(value("recall")),
     recallTokens: Math.ceil(characters / CHARACTERS) + PIECE,
+    ...(await newLog()),
     ...(layers === "" ? {} : { recallLayers: layers.split(",").map(Number) }),
     ...(gate === "" ? {} : { recallGate: Number(gate) }),
     onProgress: ({ loaded, total }) => progress(`Loading ${name}: ${size(loaded)} of ${size(total)}`, loaded, total),
   });
+}
+
+/** A folder for a book, in place of those of books that no page reads any more; none where the browser has no such files. */
+async function newLog(): Promise<Pick<LoadOptions, "recallStore" | "recallMemory">> {
+  const root = await navigator.storage?.getDirectory?.().catch(() => undefined);
+  if (!root) return {};
+  for await (const name of root.keys()) {
+    // Files that another page reads stay.
+    if (name.startsWith(LOGS)) await root.removeEntry(name, { recursive: true }).catch(() => {});
+  }
+  return { recallStore: `${LOGS}${crypto.randomUUID()}`, recallMemory: MEMORY };
 }
 
 async function read(signal: AbortSignal): Promise<void> {

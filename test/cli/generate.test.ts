@@ -159,6 +159,7 @@ describe("standard error", () => {
         recallDistance: 0,
         recallLayers: [],
         recallTokens: 0,
+        recallHeld: 0,
         recallBlocks: 0,
         recallGate: 0,
         recallQueries: "all",

@@ -53,6 +53,21 @@ async function readBook(text: string): Promise<void> {
   expect(await error()).toBe("");
 }
 
+/** What the page keeps of books in the browser's own file system. */
+function logged(): Promise<{ folders: number; bytes: number }> {
+  return page.evaluate(async () => {
+    const root = await navigator.storage.getDirectory();
+    let [folders, bytes] = [0, 0];
+    for await (const folder of root.values()) {
+      folders++;
+      for await (const file of (folder as FileSystemDirectoryHandle).values()) {
+        bytes += (await (file as FileSystemFileHandle).getFile()).size;
+      }
+    }
+    return { folders, bytes };
+  });
+}
+
 async function ask(question: string): Promise<string> {
   await reader.set("question", question);
   await reader.button("Ask").click();
@@ -66,6 +81,9 @@ test("a text far beyond the window is read and asked: the words and the passages
   await readBook(NOVEL);
   expect(await status()).toMatch(/^[\d,]+ tokens were read, in [\d.]+ MB of memory\.$/);
   const answer = await ask(ASKED);
+  // What the answer looked back at was in the browser's own files, of which little stays in memory.
+  expect(await logged()).toMatchObject({ folders: 1 });
+  expect((await logged()).bytes).toBeGreaterThan(2 * 8 * 2 ** 20);
   using model = await load("models/lambent-llama-5m", {
     ...{ nLocal: 512, recall: 4, recallTokens: Math.ceil(NOVEL.length / 3) + 2048, cacheDtype: "bf16", maxSessions: 2 },
   });
