@@ -37,7 +37,8 @@ export async function bundle(project: string): Promise<Bundles> {
   // copied to where the addresses lead from src/runtime/, where all code of the package comes to lie.
   await build({
     ...{ ...SHARED, nodePaths: [modules], platform: "browser", conditions: ["browser"], splitting: true },
-    ...{ outdir: made.page, chunkNames: "src/runtime/[name]-[hash]" },
+    // Of stores; none of those that read files is made in a page.
+    ...{ outdir: made.page, chunkNames: "src/runtime/[name]-[hash]", external: ["node:*"] },
     entryPoints: {
       "src/runtime/page": entry("page"),
       "src/runtime/browser_thread": join(installed, "src/runtime/browser_thread.js"),

@@ -1,4 +1,5 @@
-import type { Model } from "lambent";
+import type { Model, Session } from "lambent";
+import { memoryLog } from "lambent/stores";
 import { type Case, expect, hash, LLAMA, MODELS, type Setting, withModel } from "./case.ts";
 
 const DTYPES = ["f32", "bf16", "f16", "q8", "q7", "q4"] as const;
@@ -46,7 +47,7 @@ export function bits(setting: Setting): Case[] {
       }),
     ),
   );
-  return [...each, ...caches(setting), ...recalls(setting)];
+  return [...each, ...caches(setting), ...recalls(setting), ...logs(setting)];
 }
 
 /** Middle tokens, with RoPE and with ALiBi, in every format of the cache: the text, what it looked back at, and how much. */
@@ -67,9 +68,49 @@ function recalls(setting: Setting): Case[] {
   );
 }
 
+/** Logs: what a slot that has everything gives, and a snapshot that goes on with its segments. */
+function logs(setting: Setting): Case[] {
+  const names = MODELS.filter((name) => name !== LLAMA);
+  return names.map((name, i): Case => {
+    const common = { nLocal: 48, nGlobal: 4, cacheDtype: i === 0 ? "bf16" : "int8", maxSessions: 2 } as const;
+    const middle = { recall: 4, recallBlocks: 2, recallLayers: [1, 2], recallTokens: 4096 };
+    return {
+      name: `log: ${name}`,
+      run: async () => {
+        const wanted = await withModel(setting, name, { ...common, ...middle }, (model) => behind(setting, model));
+        // Pages have their engines in workers, where a store of one's own does not go.
+        const recallStore = globalThis.document ? `lambent-${crypto.randomUUID()}` : memoryLog();
+        return withModel(setting, name, { ...common, ...middle, recallStore, recallMemory: 0 }, async (model) => {
+          const { hash: found, session } = await behind(setting, model);
+          expect("with a log", wanted.hash, found);
+          const snapshot = await session.snapshot();
+          session.dispose();
+          const after = await goOn(await model.restore(snapshot));
+          return { found, size: snapshot.length, snapshot: hash(snapshot), after };
+        });
+      },
+    };
+  });
+}
+
+/** The hash of what is said behind a text of more than two segments, and the session that has read it. */
+async function behind({ novel }: Setting, model: Model) {
+  const session = await model.session({ seed: SAMPLING.seed });
+  while (session.length < 2500) await session.append(novel, { recall: false });
+  const fork = await session.fork();
+  const hash = await goOn(fork);
+  fork.dispose();
+  return { hash, session };
+}
+
+async function goOn(session: Session): Promise<string> {
+  const { logitsHash } = await session.generate(PROMPT, { ...SAMPLING, maxNewTokens: 16 }).result;
+  return logitsHash;
+}
+
 /** A text that goes on behind others of the same words. */
 async function recalled(model: Model) {
-  using session = await model.session({ seed: SAMPLING.seed });
+  const session = await model.session({ seed: SAMPLING.seed });
   await session.append(PROMPT, { recall: false });
   await session.append(PROMPT);
   const generation = session.generate(undefined, SAMPLING);
