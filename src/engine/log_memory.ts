@@ -124,7 +124,9 @@ export class LogMemory {
     const entry = this.#entries.get(name) as Entry;
     await this.#ask(name, async () => {
       if (entry.written || !entry.bytes) return;
-      entry.deletes = await this.#store.put(name, entry.bytes);
+      entry.deletes = await this.#store.put(name, entry.bytes).catch((error) => {
+        throw new LambentError(`segment ${name} of the log cannot be written: ${messageOf(error)}`, { cause: error });
+      });
       entry.written = true;
     });
     this.#makeRoom();

@@ -4,6 +4,7 @@ import { availableParallelism, freemem } from "node:os";
 import { basename, dirname } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { LambentError, mismatch, OptionError } from "../base/errors.ts";
+import { messageOf } from "../base/realm.ts";
 import { type ByteSource, type Files, withFile } from "../base/source.ts";
 import type { Build } from "../machine/kernels.ts";
 import { shownPlace } from "../sources/address.ts";
@@ -20,6 +21,7 @@ import {
 } from "../sources/model_id.ts";
 import { explainConnections } from "../sources/network.ts";
 import { proxyNote } from "../sources/proxy.ts";
+import type { LogStore } from "../store/log_store.ts";
 import { kernelsAt } from "./beside.ts";
 import type { FindOptions, Runtime } from "./types.ts";
 
@@ -34,9 +36,23 @@ export function host<Own extends Pick<Runtime, "name" | "startThread" | "startEn
     availableMemory,
     locate: (where) => where,
     open,
-    openLog: async (folder) => (await import("../store/file_log.ts")).fileLog(expandHome(folder)),
+    openLog,
     find,
   } satisfies Runtime;
+}
+
+/** Throws OptionError for a folder that cannot be written to. */
+async function openLog(folder: string): Promise<LogStore> {
+  const store = (await import("../store/file_log.ts")).fileLog(expandHome(folder));
+  try {
+    await store.put("probe", new Uint8Array(1));
+    await store.delete("probe");
+  } catch (error) {
+    throw new OptionError(
+      mismatch("recallStore", "a folder that can be written to", `${folder} (${messageOf(error)})`),
+    );
+  }
+  return store;
 }
 
 async function kernels(build: Build, folder?: string): Promise<Uint8Array<ArrayBuffer>> {
