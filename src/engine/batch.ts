@@ -1,4 +1,4 @@
-import { tick } from "../base/tick.ts";
+import { abortable, tick } from "../base/tick.ts";
 import type { Machine, StepRow } from "../machine/machine.ts";
 import type { Plan } from "../plan/plan.ts";
 import { Pace } from "./pace.ts";
@@ -209,8 +209,9 @@ export class Batch {
   /** Hands the results of a step over. */
   #tell(queued: Queued, rows: WorkRows): void {
     try {
-      const { log } = queued.work.session;
-      const busy = both(queued.work.after?.(rows) ?? undefined, log?.writing);
+      const { session, signal } = queued.work;
+      const { writing } = session.log ?? {};
+      const busy = both(queued.work.after?.(rows) ?? undefined, writing && abortable(writing, signal));
       queued.busy = busy;
       // Its caller awaits it, perhaps later.
       busy?.catch(() => {});

@@ -1,6 +1,7 @@
 import { ModelError, mismatch } from "../base/errors.ts";
 import { hiddenSize } from "../models/program.ts";
 import type { Engine } from "./engine.ts";
+import { asksRecall } from "./reading.ts";
 import { restart } from "./state.ts";
 
 /** Which hidden states make the vector of a text: that of its last token, or the mean of all. */
@@ -39,7 +40,7 @@ export async function embed(
     session,
     tokens: all,
     wants: () => false,
-    asksRecall: engine.asksRecall(session, all.length - 1),
+    asksRecall: asksRecall(engine.plan, session, all.length - 1),
     takesHidden: true,
     after({ row, index, count }) {
       for (let i = Math.max(0, first - index); i < count; i++) {

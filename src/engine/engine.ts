@@ -14,11 +14,10 @@ import { loadMachine, type ReadingOptions } from "../plan/read_weights.ts";
 import { Batch, type Work, type WorkRows } from "./batch.ts";
 import { Caches } from "./caches.ts";
 import { formatNow, formatOf } from "./format.ts";
-import type { Log } from "./log.ts";
 import { Logits } from "./logits.ts";
-import { type LogOptions, logsOf } from "./logs.ts";
+import { type LogOptions, Logs } from "./logs.ts";
 import { Lookup } from "./lookup.ts";
-import type { Appending, Reading } from "./reading.ts";
+import { type Appending, asksRecall, type Reading } from "./reading.ts";
 import { Recalled } from "./recalled.ts";
 import { type Choice, type Choosing, checkSampling, Sampler } from "./sampler.ts";
 import { Slots } from "./slots.ts";
@@ -44,7 +43,7 @@ export class Engine {
   /** XXH64 of the config and of every weight as stored: two engines of one hash and dtype compute the same bits. */
   readonly modelHash: bigint;
   readonly slots: Slots;
-  readonly #newLog: (() => Log) | undefined;
+  readonly logs: Logs | undefined;
   readonly #machine: Machine;
   readonly #batch: Batch;
   readonly #logits: Logits;
@@ -71,7 +70,7 @@ export class Engine {
     this.#caches = new Caches(planned.plan, planned.program, machine.banks);
     this.#lookup = new Lookup(planned.plan, this.#caches, this.#logits);
     this.#sampler = new Sampler(this.#logits.scores());
-    this.#newLog = logsOf(this, machine.banks, logs);
+    this.logs = Logs.of(this, machine.banks, logs);
     const fits = (slot: number) => machine.banks.every((bank) => bank.reserve(bank.slot(slot + 1)));
     this.slots = new Slots(planned.plan.options.maxSessions, fits);
   }
@@ -88,13 +87,13 @@ export class Engine {
     checkStart({ origin, seed, nGlobal }, this.plan);
     const slot = this.slots.take();
     this.#caches.clear(slot);
-    return this.#start(slot, { origin, seed, nGlobal, log: this.#newLog?.() });
+    return this.#start(slot, { origin, seed, nGlobal, log: this.logs?.open() });
   }
 
   /** As `open`, but leaves the slot's bytes as they are: for texts that no snapshot is taken of. */
   borrow(): number {
     const { nGlobal } = this.plan.policy;
-    return this.#start(this.slots.take(), { origin: 0, seed: 0, nGlobal, log: this.#newLog?.() });
+    return this.#start(this.slots.take(), { origin: 0, seed: 0, nGlobal, log: this.logs?.open() });
   }
 
   #start(slot: number, start: Start): number {
@@ -108,9 +107,16 @@ export class Engine {
     return id;
   }
 
-  state(id: number): SessionState {
+  /** A session, even one that cannot go on. */
+  known(id: number): SessionState {
     const session = this.#sessions.get(id);
-    if (!session) throw new OptionError(`session ${id} was disposed`);
+    if (session) return session;
+    throw new OptionError(`session ${id} was disposed`);
+  }
+
+  /** A session that goes on. */
+  state(id: number): SessionState {
+    const session = this.known(id);
     if (session.broken) throw new OptionError(`session ${id} cannot go on: a step of it was cut off`);
     return session;
   }
@@ -213,7 +219,7 @@ export class Engine {
       tokens,
       turnStarts: reading.turnStarts?.map((index) => index + (session.pending < 0 ? 0 : 1)),
       wants: (index) => reading.wants(tokens.length - index),
-      asksRecall: reading.recall === false ? () => false : this.asksRecall(session, tokens.length - 1),
+      asksRecall: reading.recall === false ? () => false : asksRecall(this.plan, session, tokens.length - 1),
       after: (rows) => {
         this.#logits.keep(session, rows, rows.index + rows.count === tokens.length && reading.wants(1));
         return reading.after?.(rows);
@@ -221,12 +227,6 @@ export class Engine {
       alone: reading.alone,
       signal,
     };
-  }
-
-  /** Under recallQueries `last`, the `last` token of a call asks for middle tokens, and its first if it was held before. */
-  asksRecall({ pending }: SessionState, last = -1): (index: number) => boolean {
-    const all = this.plan.policy.recallQueries === "all";
-    return (index) => all || index === last || (index === 0 && pending >= 0);
   }
 
   /** Reads the token chosen last, if any, and chooses the next one, as its generation does or, if given, as `alone` says. */

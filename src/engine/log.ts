@@ -1,7 +1,7 @@
-import { ModelError, mismatch } from "../base/errors.ts";
+import { ModelError, mismatch, OptionError } from "../base/errors.ts";
+import { abortable } from "../base/tick.ts";
 import type { Bank } from "../machine/bank.ts";
-import { hex, Xxh64 } from "../machine/hash.ts";
-import type { Kernels } from "../machine/kernels.ts";
+import { hex } from "../machine/hash.ts";
 import type { Plan } from "../plan/plan.ts";
 import { LOG_SEGMENT } from "../plan/policy.ts";
 import type { LogFormat, LoggedLayer, LoggedSession } from "./log_format.ts";
@@ -12,7 +12,8 @@ import type { StepRows } from "./recalled.ts";
 export interface LogParts {
   readonly plan: Plan;
   readonly banks: readonly Bank[];
-  readonly kernels: Kernels;
+  /** What names a segment: XXH64 of its bytes, 16 hexadecimal digits. */
+  readonly hash: (bytes: Uint8Array) => string;
   readonly format: LogFormat;
   readonly memory: LogMemory;
 }
@@ -34,6 +35,8 @@ export class Log {
   #first: number;
   /** How many of them the store is known to have, from the first on. */
   #written = 0;
+  /** Rejects when the log is cleared. */
+  #ended = ending();
   /** Why a step of this session could not read its log: it cannot go on. */
   failure: unknown;
 
@@ -59,11 +62,11 @@ export class Log {
 
   /** Makes segments of what the session has read and is not in one. Nothing that it has read may be taken back afterwards. */
   seal(session: LoggedSession): void {
-    const { format, kernels, memory } = this.#parts;
+    const { format, hash, memory } = this.#parts;
     while (session.position - session.origin >= (this.count + 1) * LOG_SEGMENT) {
       const { last: predecessor, count } = this.end;
       const bytes = format.write(session, { predecessor, first: count * LOG_SEGMENT });
-      const name = new Xxh64(kernels).update(bytes).hex();
+      const name = hash(bytes);
       memory.add(name, bytes);
       this.#names.push(name);
     }
@@ -81,17 +84,29 @@ export class Log {
     }
   }
 
-  /** Pending while the store has not all of it; rejects with what the store says. */
+  /** Pending while the store has not all of it; rejects with what the store says, or when the session ends. */
   get writing(): Promise<void> | undefined {
     const { memory } = this.#parts;
     while (this.#written < this.#names.length && memory.isWritten(this.#names[this.#written] as string))
       this.#written++;
-    return this.#written < this.#names.length ? memory.written(this.#names.slice(this.#written)) : undefined;
+    if (this.#written === this.#names.length) return undefined;
+    return Promise.race([memory.written(this.#names.slice(this.#written)), this.#ended.promise]);
   }
 
-  /** A snapshot names the segments that there are now. */
-  promise(): void {
-    for (const name of this.#names) this.#parts.memory.promise(name);
+  /**
+   * Done when the store has the segments that there are now, which a snapshot needs: they stay until it is forgotten. Rejects
+   * with what the store says, or if the session is disposed of meanwhile.
+   */
+  async promise(): Promise<void> {
+    const { memory } = this.#parts;
+    const names = [...this.#names];
+    for (const name of names) memory.hold(name);
+    try {
+      await Promise.race([memory.written(names), this.#ended.promise]);
+      memory.promise(names);
+    } finally {
+      for (const name of names) memory.release(name);
+    }
   }
 
   /** That of a copy of the session. */
@@ -106,6 +121,8 @@ export class Log {
     for (const name of this.#names.splice(0)) this.#parts.memory.release(name);
     this.#first = 0;
     this.#written = 0;
+    this.#ended.reject(new OptionError("the session was disposed meanwhile"));
+    this.#ended = ending();
   }
 
   /**
@@ -113,25 +130,22 @@ export class Log {
    * that can be reached is not there, damaged, or of another model or policy.
    */
   async restore(session: LoggedSession, { last, count }: LogEnd, signal?: AbortSignal): Promise<void> {
-    const { format, kernels, memory, plan } = this.#parts;
+    const { format, memory, plan } = this.#parts;
     const { nLocal, recallTokens } = plan.policy;
     const reached = session.position - session.origin - nLocal - recallTokens;
     this.#first = count;
     let next = last;
     for (let number = count - 1; number >= 0 && (number + 1) * LOG_SEGMENT > reached; number--) {
-      signal?.throwIfAborted();
       const name = hex(next);
-      const bytes = await memory.get(name);
-      const found = new Xxh64(kernels).update(bytes).hex();
-      if (found !== name)
-        throw new ModelError(mismatch(`segment ${name}`, `bytes of that hash`, `${found}: it is damaged`));
+      const bytes = await abortable(memory.get(name), signal);
       const head = format.head(`segment ${name}`, bytes);
       const first = number * LOG_SEGMENT;
       if (head.first !== first) throw new ModelError(mismatch(`segment ${name}: first_token`, `${first}`, head.first));
       format.copyCodes(session, bytes, first, true);
-      memory.keep(name, bytes);
+      const kept = memory.keep(name, bytes);
       this.#names.unshift(name);
       this.#first--;
+      await abortable(kept, signal);
       next = head.predecessor;
     }
   }
@@ -177,4 +191,11 @@ export class Log {
       memory.read(name, format.pairAt(layer, kvHead, token % LOG_SEGMENT), to);
     }
   }
+}
+
+/** A promise to be rejected, which nobody has to wait for. */
+function ending(): PromiseWithResolvers<never> {
+  const made = Promise.withResolvers<never>();
+  made.promise.catch(() => {});
+  return made;
 }

@@ -1,4 +1,6 @@
+import type { Plan } from "../plan/plan.ts";
 import type { WorkRows } from "./batch.ts";
+import type { SessionState } from "./state.ts";
 
 /** How a text is read: plain data. */
 export interface Appending {
@@ -16,4 +18,14 @@ export interface Reading extends Appending {
   readonly after?: ((rows: WorkRows) => void | Promise<void>) | undefined;
   /** Whether steps hold no rows of other sessions. */
   readonly alone?: boolean | undefined;
+}
+
+/** Under recallQueries `last`, the `last` token of a call asks for middle tokens, and its first if it was held before. */
+export function asksRecall(
+  { policy }: Plan,
+  { pending }: Pick<SessionState, "pending">,
+  last = -1,
+): (index: number) => boolean {
+  const all = policy.recallQueries === "all";
+  return (index) => all || index === last || (index === 0 && pending >= 0);
 }

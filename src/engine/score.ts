@@ -2,6 +2,7 @@ import { mismatch, OptionError } from "../base/errors.ts";
 import { log } from "../base/math.ts";
 import type { Observed } from "../plan/observers.ts";
 import type { Engine } from "./engine.ts";
+import { asksRecall } from "./reading.ts";
 import { hold, type SessionState } from "./state.ts";
 
 /** NLL in nats of a batch of tokens, each given all that the session read before; `position`: that of the first. */
@@ -47,7 +48,7 @@ export async function score(
       session,
       tokens: all.slice(0, -1),
       wants: () => true,
-      asksRecall: engine.asksRecall(session),
+      asksRecall: asksRecall(engine.plan, session),
       before({ index, count, logitsRow }) {
         new Uint32Array(bank.memory.buffer, nll.targets + 4 * logitsRow, count).set(
           all.slice(index + 1, index + 1 + count),

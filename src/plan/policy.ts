@@ -210,11 +210,15 @@ function resolveRecall(
 }
 
 function checkStore({ recallStore, recallMemory = 0 }: PolicyOptions): void {
-  const isStore = typeof recallStore === "object" && recallStore && typeof recallStore.put === "function";
+  const isStore =
+    typeof recallStore === "object" &&
+    [recallStore?.put, recallStore?.get, recallStore?.delete].every((method) => typeof method === "function");
   if (recallStore !== undefined && !isStore && (typeof recallStore !== "string" || recallStore === "")) {
-    throw new OptionError(mismatch("recallStore", "a folder, or a store with put, get and delete", show(recallStore)));
+    const found = recallStore === "" ? '""' : show(recallStore);
+    throw new OptionError(mismatch("recallStore", "a folder, or a store with put, get and delete", found));
   }
-  if (!(recallMemory >= 0)) throw new OptionError(mismatch("recallMemory", "bytes, 0 or more", recallMemory));
+  if (typeof recallMemory !== "number" || !(recallMemory >= 0))
+    throw new OptionError(mismatch("recallMemory", "bytes, 0 or more", recallMemory));
 }
 
 /** Whether sessions have a log. */

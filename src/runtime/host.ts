@@ -1,7 +1,7 @@
 /** What Bun, Deno and Node share: files, and downloads into the Hugging Face cache. */
 import { readFile } from "node:fs/promises";
 import { availableParallelism, freemem } from "node:os";
-import { basename, dirname } from "node:path";
+import { basename, dirname, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { LambentError, mismatch, OptionError } from "../base/errors.ts";
 import { messageOf } from "../base/realm.ts";
@@ -41,9 +41,16 @@ export function host<Own extends Pick<Runtime, "name" | "startThread" | "startEn
   } satisfies Runtime;
 }
 
+/** Stores of logs by their folders. */
+const logs = new Map<string, LogStore>();
+
 /** Throws OptionError for a folder that cannot be written to. */
 async function openLog(folder: string): Promise<LogStore> {
-  const store = (await import("../store/file_log.ts")).fileLog(expandHome(folder));
+  const path = resolve(expandHome(folder));
+  // What is deleted from a folder is what no engine of this process needs.
+  const known = logs.get(path);
+  if (known) return known;
+  const store = (await import("../store/file_log.ts")).fileLog(path);
   try {
     await store.put("probe", new Uint8Array(1));
     await store.delete("probe");
@@ -52,7 +59,9 @@ async function openLog(folder: string): Promise<LogStore> {
       mismatch("recallStore", "a folder that can be written to", `${folder} (${messageOf(error)})`),
     );
   }
-  return store;
+  const other = logs.get(path);
+  if (!other) logs.set(path, store);
+  return other ?? store;
 }
 
 async function kernels(build: Build, folder?: string): Promise<Uint8Array<ArrayBuffer>> {

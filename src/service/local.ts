@@ -7,7 +7,7 @@ import type { RecalledToken } from "../engine/recalled.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { Waited } from "../engine/slots.ts";
 import { dtypesOf, restoreSnapshot, writeSnapshot } from "../engine/snapshot.ts";
-import { lengthOf, type SessionState, type TextState } from "../engine/state.ts";
+import { lengthOf, type TextState } from "../engine/state.ts";
 import { hiddenSize } from "../models/program.ts";
 import { embedAll } from "./embedding.ts";
 import type { Grammars } from "./grammars.ts";
@@ -53,21 +53,21 @@ export class LocalService implements EngineService {
     return this.#engine as Engine;
   }
 
-  /** Whether a session is open, and none of its steps was cut off. */
+  /** Whether a session is open. */
   has(id: number): boolean {
     try {
-      return this.#open.state(id) !== undefined;
+      return this.#open.known(id) !== undefined;
     } catch {
       return false;
     }
   }
 
   length(id: number): number {
-    return lengthOf(this.#open.state(id));
+    return lengthOf(this.#open.known(id));
   }
 
   seed(id: number): number {
-    return this.#open.state(id).random.seed;
+    return this.#open.known(id).random.seed;
   }
 
   async open(options: StartOptions = {}): Promise<Opened> {
@@ -147,10 +147,15 @@ export class LocalService implements EngineService {
 
   async snapshot(id: number, text: TextState, pending = true): Promise<Uint8Array<ArrayBuffer>> {
     const state = this.#open.settled(id);
-    // What a snapshot names is in the store.
-    for (let writing = sealed(state); writing; writing = sealed(state)) await writing;
-    state.log?.promise();
-    return writeSnapshot(this.#open, pending ? state : { ...state, pending: -1 }, text);
+    state.log?.seal(state);
+    const snapshot = writeSnapshot(this.#open, pending ? state : { ...state, pending: -1 }, text);
+    // What it names is in the store before it is given.
+    await state.log?.promise();
+    return snapshot;
+  }
+
+  forget(snapshot: Uint8Array): void {
+    this.#engine?.logs?.forget(snapshot);
   }
 
   async recalled(id: number): Promise<readonly RecalledToken[]> {
@@ -196,12 +201,6 @@ export class LocalService implements EngineService {
     for (const id of this.#sessions) this.dispose(id);
     this.#engine = undefined;
   }
-}
-
-/** What a session's log still waits for, of all that it has read. */
-function sealed(session: SessionState): Promise<void> | undefined {
-  session.log?.seal(session);
-  return session.log?.writing;
 }
 
 /** What is told of an engine wherever it runs. */

@@ -165,6 +165,10 @@ export class RemoteService implements EngineService {
     return this.#ask("snapshot", id, [text, pending]);
   }
 
+  forget(snapshot: Uint8Array): void {
+    this.#call("forget", [snapshot]).catch(() => {});
+  }
+
   embed(
     texts: readonly (readonly number[])[],
     { signal, onProgress, pooling, normalize, dimensions, wait }: EmbedOptions = {},

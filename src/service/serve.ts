@@ -84,6 +84,7 @@ export function serveEngine<T>(port: Port, load: Loader<T>): void {
     embed: ({ signal, tell }: Call, texts: readonly (readonly number[])[], options: EmbedOptions) =>
       service.embed(texts, { ...options, signal, onProgress: tell }),
     snapshot: (_: Call, id: number, text: TextState, pending: boolean) => service.snapshot(id, text, pending),
+    forget: (_: Call, snapshot: Uint8Array) => service.forget(snapshot),
     dispose: (_: Call, id: number) => service.dispose(id),
     memory: () => service.memory(),
   });

@@ -121,6 +121,8 @@ export interface EngineService {
   logits(id: number): Promise<Float32Array<ArrayBuffer> | undefined>;
   /** `pending`, true by default: with the token that was chosen last and not read; false: as if it had not been chosen. */
   snapshot(id: number, text: TextState, pending?: boolean): Promise<Uint8Array<ArrayBuffer>>;
+  /** A snapshot that was taken here is not needed any more: what only it needs of a log may go. */
+  forget(snapshot: Uint8Array): void;
   /** Vectors f32[texts, hiddenSize] of token ids. */
   embed(texts: readonly (readonly number[])[], options?: EmbedOptions): Promise<Float32Array<ArrayBuffer>>;
   /** What the session has recalled since its generation began. */

@@ -6,11 +6,14 @@ const LEAST = 2;
 /** A ChatStore in memory: beyond `most` bytes, what was used least recently is forgotten, but for the last two states. */
 export class MemoryStore implements ChatStore {
   readonly #most: number;
+  readonly #forget: (state: Uint8Array) => void;
   readonly #states = new Map<string, Uint8Array>();
   #bytes = 0;
 
-  constructor(most: number) {
+  /** @param forget called with states that are not kept any more */
+  constructor(most: number, forget: (state: Uint8Array) => void = () => {}) {
     this.#most = most;
+    this.#forget = forget;
   }
 
   /** Bytes of all states. */
@@ -28,13 +31,26 @@ export class MemoryStore implements ChatStore {
   }
 
   put(key: string, state: Uint8Array): void {
-    this.#bytes += state.length - (this.#states.get(key)?.length ?? 0);
+    const before = this.#states.get(key);
     this.#states.delete(key);
     this.#states.set(key, state);
-    for (const [old, { length }] of this.#states) {
+    this.#bytes += state.length;
+    if (before) this.#drop(before, before === state);
+    for (const [old, state] of this.#states) {
       if (this.#bytes <= this.#most || this.#states.size <= LEAST) break;
       this.#states.delete(old);
-      this.#bytes -= length;
+      this.#drop(state);
     }
+  }
+
+  #drop(state: Uint8Array, stays = false): void {
+    this.#bytes -= state.length;
+    if (!stays) this.#forget(state);
+  }
+
+  /** Forgets all states. */
+  clear(): void {
+    for (const state of this.#states.values()) this.#drop(state);
+    this.#states.clear();
   }
 }

@@ -43,7 +43,7 @@ export class Model {
     this.info = modelInfo(name, runtime, service);
     this.warnings = new GenerationConfig(loaded.config, loaded.generationConfig).warnings;
     this.#parts = loaded;
-    this.#chats = { parts: loaded, store: storeOf(chatStore) };
+    this.#chats = { parts: loaded, store: storeOf(chatStore, (state) => loaded.service.forget(state)) };
   }
 
   /**
@@ -144,6 +144,8 @@ export class Model {
 
   /** Ends every session, gives the memory back, and ends the worker if there is one. */
   dispose(): void {
+    const { store } = this.#chats;
+    if (store instanceof MemoryStore) store.clear();
     this.#parts.service.close();
   }
 
@@ -166,9 +168,9 @@ export async function load(where: Where, options: LoadOptions = {}): Promise<Mod
   return new Model(areFiles(where) ? where.name : shownPlace(where), loaded, chatStore);
 }
 
-function storeOf(store: number | ChatStore): ChatStore {
+function storeOf(store: number | ChatStore, forget: (state: Uint8Array) => void): ChatStore {
   if (typeof store === "object" && "latest" in store) return store;
-  if (typeof store === "number" && store >= 0) return new MemoryStore(store);
+  if (typeof store === "number" && store >= 0) return new MemoryStore(store, forget);
   throw new OptionError(mismatch("chatStore", "bytes, or a store with latest and put", store));
 }
 

@@ -1,9 +1,10 @@
 import type { LogStore } from "./log_store.ts";
 
 /** Files that are open for reading at once. */
-const MOST_OPEN = 256;
-/** Where files are written, below the folder: a process may be killed at any moment. */
+const MOST_OPEN = 64;
+/** Where files are written, below the folder: a process may be killed at any moment, and what it has left goes after an hour. */
 const NEW = ".new";
+const GRACE_MS = 3_600_000;
 
 type Files = typeof import("node:fs");
 
@@ -19,6 +20,7 @@ class FileLog implements LogStore {
   readonly #folder: string;
   /** Node's module, which edge runtimes that bundle this file may not have. */
   #files: Files | undefined;
+  #made: Promise<void> | undefined;
   /** Descriptors by name, the one used longest ago first. */
   readonly #open = new Map<string, number>();
 
@@ -31,7 +33,8 @@ class FileLog implements LogStore {
     const path = this.#path(name);
     if (existsSync(path)) return false;
     const made = `${this.#folder}/${NEW}/${crypto.randomUUID()}`;
-    await promises.mkdir(`${this.#folder}/${NEW}`, { recursive: true });
+    this.#made ??= this.#make(promises);
+    await this.#made;
     try {
       const file = await promises.open(made, "wx");
       try {
@@ -46,6 +49,16 @@ class FileLog implements LogStore {
       throw error;
     }
     return true;
+  }
+
+  /** The folder, without what processes have left that were killed. */
+  async #make({ mkdir, readdir, rm, stat }: Files["promises"]): Promise<void> {
+    const folder = `${this.#folder}/${NEW}`;
+    await mkdir(folder, { recursive: true });
+    for (const name of await readdir(folder)) {
+      const { mtimeMs } = await stat(`${folder}/${name}`).catch(() => ({ mtimeMs: Infinity }));
+      if (mtimeMs < Date.now() - GRACE_MS) await rm(`${folder}/${name}`, { force: true });
+    }
   }
 
   async get(name: string): Promise<Uint8Array | undefined> {

@@ -1,27 +1,45 @@
 import { ModelError, mismatch } from "../base/errors.ts";
+import { isOf } from "../base/realm.ts";
 import { parseSafetensors } from "../formats/safetensors.ts";
 import type { LogStore } from "./log_store.ts";
 
+/** Tokens of a segment. */
+const SEGMENT = 1024;
+
+/** The name of the last segment of a snapshot's log; undefined if it has none. */
+export function lastSegment(snapshot: Uint8Array): string | undefined {
+  const [last = 0n] = numbers(snapshot, "snapshot", "log");
+  return last ? nameOf(last) : undefined;
+}
+
 /**
- * Names of the segments that a snapshot's session needs, the newest first, as far as the store has them; [] for one without
- * a log. Throws ModelError for bytes that are no snapshot.
+ * Names of the segments that a snapshot's session can still reach, the newest first, as far as the store has them; [] for one
+ * without a log. Throws ModelError for bytes that are no snapshot, and for a segment that does not belong there.
  */
 export async function segmentsOf(store: LogStore, snapshot: Uint8Array): Promise<string[]> {
+  const [last = 0n, count = 0n] = numbers(snapshot, "snapshot", "log");
+  const [position = 0n, origin = 0n] = numbers(snapshot, "snapshot", "progress");
+  const [, , nLocal = 0n] = numbers(snapshot, "snapshot", "policy");
+  const [, , recallTokens = 0n] = numbers(snapshot, "snapshot", "middle");
+  const reached = Number(position - origin - nLocal - recallTokens);
   const names: string[] = [];
-  let next = number(snapshot, "snapshot", "log");
-  while (next) {
-    const name = next.toString(16).padStart(16, "0");
+  let next = last;
+  for (let number = Number(count) - 1; next && (number + 1) * SEGMENT > reached; number--) {
+    const name = nameOf(next);
     const segment = await store.get(name);
     if (!segment) break;
+    const [first] = numbers(segment, `segment ${name}`, "first_token");
+    if (first !== BigInt(number * SEGMENT))
+      throw new ModelError(mismatch(`segment ${name}: first_token`, `${number * SEGMENT}`, `${first}`));
     names.push(name);
-    next = number(segment, `segment ${name}`, "predecessor");
+    [next = 0n] = numbers(segment, `segment ${name}`, "predecessor");
   }
   return names;
 }
 
 /**
- * Deletes the segments that a snapshot's session needs and none of the others does; returns how many. A log whose session
- * was disposed of is deleted by itself, unless a snapshot was taken: what that one needs stays until it is deleted here.
+ * Deletes the segments that a snapshot's session can still reach and none of the others' can; returns how many. A log whose
+ * session was disposed of is deleted by itself, unless a snapshot was taken: what that one needs stays until it is deleted here.
  *
  * @example
  * await deleteSegments(fileLog("logs"), oldSnapshot, [theOneThatStays]);
@@ -34,15 +52,27 @@ export async function deleteSegments(
   const kept = new Set<string>();
   for (const other of others) for (const name of await segmentsOf(store, other)) kept.add(name);
   const names = (await segmentsOf(store, snapshot)).filter((name) => !kept.has(name));
-  for (const name of names) await store.delete(name);
+  for (const name of names) {
+    await store.delete(name);
+    await store.delete(name + USED);
+  }
   return names.length;
 }
 
-/** The first number of a tensor; 0 if there is none. */
-function number(file: Uint8Array, name: string, tensor: string): bigint {
+/** Behind the name of a segment: another process than the one that has put it there uses it, so that one leaves it. */
+export const USED = ".used";
+
+function nameOf(hash: bigint): string {
+  return hash.toString(16).padStart(16, "0");
+}
+
+/** The whole numbers of a tensor; [] if there is none. */
+function numbers(file: Uint8Array, name: string, tensor: string): bigint[] {
+  if (!isOf("Uint8Array", file)) throw new ModelError(mismatch(name, "bytes", file));
   const found = parseSafetensors(file, name).tensors.get(tensor);
-  if (!found) return 0n;
-  if (found.dtype !== "U64" || found.end - found.begin < 8)
-    throw new ModelError(mismatch(`${name}: ${tensor}`, "U64", `${found.dtype} [${found.shape}]`));
-  return new DataView(file.buffer, file.byteOffset + found.begin).getBigUint64(0, true);
+  if (!found) return [];
+  if (found.dtype !== "U64" && found.dtype !== "I64")
+    throw new ModelError(mismatch(`${name}: ${tensor}`, "U64 or I64", found.dtype));
+  const view = new DataView(file.buffer, file.byteOffset + found.begin, found.end - found.begin);
+  return Array.from({ length: view.byteLength / 8 }, (_, i) => view.getBigUint64(8 * i, true));
 }

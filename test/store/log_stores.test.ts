@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import { load, ModelError } from "../../src/entry/index.ts";
+import { load, ModelError, type Session } from "../../src/entry/index.ts";
 import * as stores from "../../src/entry/stores.ts";
 import { FIXTURES } from "../setup.ts";
 import { REDIS, startRedis, stopServices } from "./services.ts";
@@ -184,6 +184,89 @@ describe("sessions of a model", () => {
     model.dispose();
   });
 
+  test("a damaged file that is in the way is replaced; what another process uses is not deleted", async () => {
+    const folder = newFolder();
+    const read = async (recallStore: stores.LogStore) => {
+      const model = await load(where, { ...options, recallStore, recallMemory: 0 });
+      const session = await model.session({ seed: 1 });
+      await session.append(ids(3200, 1));
+      return { model, session };
+    };
+    const answer = async (session: Session) => (await session.generate([5], greedy).result).logitsHash;
+    const files = () => readdirSync(folder).filter((name) => /^[0-9a-f]{16}.safetensors$/.test(name));
+    // Each store is as that of another process.
+    const one = await read(stores.fileLog(folder));
+    const snapshot = await one.session.snapshot();
+    const expected = await answer(await one.session.fork());
+    for (const name of files()) {
+      const bytes = readFileSync(join(folder, name));
+      for (let at = 5000; at < bytes.length; at += 97) bytes[at] = 77;
+      await Bun.write(join(folder, name), bytes);
+    }
+    const other = await read(stores.fileLog(folder));
+    expect(await answer(await other.session.fork())).toBe(expected);
+    const again = await other.model.restore(snapshot);
+    expect(await answer(again)).toBe(expected);
+    const last = await read(stores.fileLog(folder));
+    for (const { session, model } of [one, other]) {
+      session.dispose();
+      model.dispose();
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(files()).toHaveLength(3);
+    expect(await answer(last.session)).toBe(expected);
+    last.model.dispose();
+  });
+
+  test("a session that is disposed of while it is written, a store that never answers: errors, and nothing is left", async () => {
+    const waiting: (() => void)[] = [];
+    const inner = stores.memoryLog();
+    const slow: stores.LogStore = {
+      ...inner,
+      put: (name, bytes) => new Promise((resolve) => waiting.push(() => resolve(inner.put(name, bytes)))),
+    };
+    const model = await load(where, { ...options, recallStore: slow, maxSessions: 1 });
+    const session = await model.session();
+    const controller = new AbortController();
+    const reading = session.append(ids(3000, 1), { signal: controller.signal });
+    while (waiting.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    controller.abort();
+    await expect(reading).rejects.toThrow("aborted");
+    const snapshot = session.snapshot();
+    session.dispose();
+    await expect(snapshot).rejects.toThrow("the session was disposed meanwhile");
+    for (const go of waiting) go();
+    (await model.session()).dispose();
+    model.dispose();
+  });
+
+  test("the error of a log that cannot be read reaches whoever asks, and a chat goes on when it can be read again", async () => {
+    const inner = stores.memoryLog();
+    let fails = false;
+    const store: stores.LogStore = {
+      ...inner,
+      read: (name, offset, into) => {
+        if (fails) throw new Error("the disk is gone");
+        inner.read?.(name, offset, into);
+      },
+    };
+    const model = await load("models/lambent-llama-5m", {
+      ...{ nLocal: 64, recall: 2, recallLayers: [1], recallTokens: 20_000, recallMemory: 0, maxSessions: 1 },
+      recallStore: store,
+    });
+    const text = "It was late in the evening when the captain came home. ".repeat(160);
+    const session = await model.session();
+    await session.append(text);
+    fails = true;
+    await expect(session.append("He said:")).rejects.toThrow(/segment \w+ of the log cannot be read: the disk is gone/);
+    session.dispose();
+    fails = false;
+    const free = await model.session();
+    await free.append(text);
+    free.dispose();
+    model.dispose();
+  });
+
   test("chats, the engine in a worker and a folder; a store of one's own does not cross into it", async () => {
     const folder = newFolder();
     const model = await load(where, { ...options, recallStore: folder, worker: true });
@@ -202,7 +285,8 @@ describe("sessions of a model", () => {
 
   test("what is no store is refused by name", async () => {
     for (const [recallStore, found] of [
-      ["", ""],
+      ["", '""'],
+      [{ put: () => {} }, "{}"],
       [7, "7"],
       [{}, "{}"],
     ] as const) {
