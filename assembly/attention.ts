@@ -46,10 +46,8 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
   attendSection(work, Part.Local, false);
   if (word(record, Attention.recall)) {
     beginSection(work, Part.Middle, true);
-    for (let i: u32 = 0; i < count; i++) {
-      if (!word(record, Attention.gathered)) recall(work, i);
-      attendChosen(work, i);
-    }
+    if (!word(record, Attention.gathered)) recall(work, count);
+    for (let i: u32 = 0; i < count; i++) attendChosen(work, i);
   }
   for (let i: u32 = 0; i < count; i++) {
     const total = sum(v128.load(work + (i << 4), Work.sums));
@@ -62,7 +60,7 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
 export function chooseMiddle(record: usize, row: usize, kvHead: u32, first: u32, count: u32, work: usize): void {
   beginBlock(work, record, row, kvHead, first, count);
   beginSection(work, Part.Middle, true);
-  for (let i: u32 = 0; i < count; i++) recall(work, i);
+  recall(work, count);
 }
 
 /** x[n] · factor */

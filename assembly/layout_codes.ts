@@ -10,9 +10,15 @@ export enum Code {
   MostNumbers = 1024,
   /** the most blocks that a sieve keeps */
   MostBlocks = 512,
-  /** what a slice of an attention needs to choose by them: the codes of a query as i16, four products, a heap of MostBlocks entries */
-  WorkBytes = 6160,
-  /** where the products and the heap are in it */
+  /** what a query needs to be chosen for: its codes as i16, four products, the size of a heap, and a heap of MostBlocks entries */
+  QueryBytes = 6176,
+  /** where these are in it */
   Products = 2048,
-  Heap = 2064,
+  Count = 2064,
+  Heap = 2080,
+  /** queries that go through the means together, and what a slice of an attention needs for them */
+  Queries = 4,
+  WorkBytes = 24704,
+  /** means that all of them meet before the next ones: few enough to stay in the first cache */
+  Stretch = 64,
 }

@@ -62,26 +62,66 @@ export function weigh(work: usize, i: u32, factor: f32): void {
   }
 }
 
-/** Fills query i's list; its middle keys are the section's. */
-export function recall(work: usize, i: u32): void {
-  cutChosen(work, i, 0);
-  const origin = load<u64>(work, Work.origin);
-  const begin = load<u64>(work + (i << 3), Work.begins) - origin;
-  const end = load<u64>(work + (i << 3), Work.ends) - origin;
-  if (begin >= end) return;
+/** Fills the lists of `count` queries; their middle keys are the section's. */
+export function recall(work: usize, count: u32): void {
+  for (let i: u32 = 0; i < count; i += Code.Queries) recallSome(work, i, min(count, i + Code.Queries));
+}
+
+/** Fills the lists of the queries [from, to), Code.Queries at most. */
+function recallSome(work: usize, from: u32, to: u32): void {
   const record = load<u32>(work, Work.record);
-  const code = codeOf(work);
-  codeQuery(code, queryAt(work, Attention.qRecall, i), word(record, Attention.headDim));
-  const first = (begin + (Code.Block - 1)) / Code.Block;
-  const last = end / Code.Block;
   const most = <u64>word(record, Attention.recallBlocks);
-  if (first < last && last - first > most) {
-    const heap = code + Code.Heap;
-    sieve(heap, work, first, last, <u32>most);
-    for (let n: u32 = 0; n < <u32>most; n++) choose(work, i, <u64>load<u32>(entry(heap, n), 4), begin, end);
-  } else {
-    for (let block = first; block < last; block++) choose(work, i, block, begin, end);
+  let first = u64.MAX_VALUE;
+  let last: u64 = 0;
+  for (let i = from; i < to; i++) {
+    cutChosen(work, i, 0);
+    if (beginOf(work, i) >= endOf(work, i)) continue;
+    codeQuery(areaOf(work, i), queryAt(work, Attention.qRecall, i), word(record, Attention.headDim));
+    store<u32>(areaOf(work, i), 0, Code.Count);
+    if (wholeEnd(work, i) <= wholeBegin(work, i) + most) continue;
+    first = min(first, wholeBegin(work, i));
+    last = max(last, wholeEnd(work, i));
   }
+  for (; first < last; first += Code.Stretch) {
+    for (let i = from; i < to; i++) {
+      if (beginOf(work, i) >= endOf(work, i) || wholeEnd(work, i) <= wholeBegin(work, i) + most) continue;
+      const begin = max(first, wholeBegin(work, i));
+      const end = min(first + Code.Stretch, wholeEnd(work, i));
+      if (begin < end) sieve(areaOf(work, i), work, begin, end, <u32>most);
+    }
+  }
+  for (let i = from; i < to; i++) if (beginOf(work, i) < endOf(work, i)) chooseAll(work, i);
+}
+
+/** The numbers of query i's middle keys in the session, [beginOf, endOf), and the blocks that are in there as a whole. */
+function beginOf(work: usize, i: u32): u64 {
+  return load<u64>(work + (i << 3), Work.begins) - load<u64>(work, Work.origin);
+}
+
+function endOf(work: usize, i: u32): u64 {
+  return load<u64>(work + (i << 3), Work.ends) - load<u64>(work, Work.origin);
+}
+
+function wholeBegin(work: usize, i: u32): u64 {
+  return (beginOf(work, i) + (Code.Block - 1)) / Code.Block;
+}
+
+function wholeEnd(work: usize, i: u32): u64 {
+  return endOf(work, i) / Code.Block;
+}
+
+/** Looks into the blocks that the sieve has kept, or all if it was not needed, and into those that are not whole. */
+function chooseAll(work: usize, i: u32): void {
+  const begin = beginOf(work, i);
+  const end = endOf(work, i);
+  const first = wholeBegin(work, i);
+  const last = wholeEnd(work, i);
+  const area = areaOf(work, i);
+  const kept = load<u32>(area, Code.Count);
+  for (let n: u32 = 0; n < kept; n++) {
+    choose(work, i, <u64>load<u32>(entry(area + Code.Heap, n), 4), begin, end);
+  }
+  if (!kept) for (let block = first; block < last; block++) choose(work, i, block, begin, end);
   // Those that are not whole, which may be one.
   if (begin % Code.Block) choose(work, i, first - 1, begin, end);
   if (end % Code.Block && last + 1 != first) choose(work, i, last, begin, end);
@@ -97,7 +137,7 @@ function choose(work: usize, i: u32, block: u64, begin: u64, end: u64): void {
   const power = powerOf(meanAt(record, slot, kvHead, place), headDim);
   const codes = codesAt(record, slot, kvHead, place);
   const width = codeWidth(headDim);
-  const code = codeOf(work);
+  const code = areaOf(work, i);
   const list = chosenAt(work, i);
   const last = list + ((word(record, Attention.recall) - 1) << 3);
   const number = positionOf(work, i) - load<u64>(work, Work.origin);
@@ -129,11 +169,11 @@ function isBetter(product: f32, distance: u32, at: usize): bool {
   return product > other || (product == other && distance > load<u32>(at, 4));
 }
 
-/** i16[Code.MostNumbers]: the codes of a query, at the start of what the slice has for itself. */
-function codeOf(work: usize): usize {
+/** What query i has for itself: at its start i16[Code.MostNumbers], its codes. */
+function areaOf(work: usize, i: u32): usize {
   const record = load<u32>(work, Work.record);
   const slice = (work - word(record, Attention.scratch)) / Size.ScratchBytes;
-  return <usize>word(record, Attention.recallWork) + slice * Code.WorkBytes;
+  return <usize>word(record, Attention.recallWork) + slice * Code.WorkBytes + (i % Code.Queries) * Code.QueryBytes;
 }
 
 /** Entry n of the sieve: f32 product, u32 block. */
@@ -142,18 +182,18 @@ function entry(heap: usize, n: u32): usize {
 }
 
 /**
- * Keeps the `most` blocks of [first, last) with the largest products of their means; of equal ones, the smaller ones. In the
- * heap an entry is no better than those at 2 n + 1 and 2 n + 2.
+ * Keeps the `most` blocks with the largest products of their means among those before and [first, last); of equal ones, the
+ * smaller ones. In the heap an entry is no better than those at 2 n + 1 and 2 n + 2.
  */
-function sieve(heap: usize, work: usize, first: u64, last: u64, most: u32): void {
+function sieve(area: usize, work: usize, first: u64, last: u64, most: u32): void {
   const record = load<u32>(work, Work.record);
   const headDim = word(record, Attention.headDim);
   const slot = <usize>load<u32>(load<u32>(work, Work.row), Row.slot);
   const kvHead = load<u32>(work, Work.kvHead);
   const places = word(record, Attention.codeBlocks);
-  const code = codeOf(work);
+  const heap = area + Code.Heap;
   const width = codeWidth(headDim);
-  let count: u32 = 0;
+  let count = load<u32>(area, Code.Count);
   const bytes = meanBytes(headDim);
   const begin = meanAt(record, slot, kvHead, 0);
   const end = meanAt(record, slot, kvHead, places);
@@ -162,11 +202,11 @@ function sieve(heap: usize, work: usize, first: u64, last: u64, most: u32): void
     // At the end of all, and of the ring, one at a time.
     const some: u32 = last - block >= 4 && mean + 4 * bytes <= end ? 4 : 1;
     const stride = some == 4 ? bytes : 0;
-    const products = f32x4.mul(dotFour(code, mean, stride, width), powersAt(mean + width, stride));
+    const products = f32x4.mul(dotFour(area, mean, stride, width), powersAt(mean + width, stride));
     if (count < most || v128.any_true(f32x4.gt(products, f32x4.splat(load<f32>(heap))))) {
-      v128.store(code, products, Code.Products);
+      v128.store(area, products, Code.Products);
       for (let n: u32 = 0; n < some; n++) {
-        const product = load<f32>(code + (n << 2), Code.Products);
+        const product = load<f32>(area + (n << 2), Code.Products);
         if (count < most) rise(heap, count++, product, <u32>block + n);
         else if (product > load<f32>(heap)) sink(heap, most, product, <u32>block + n);
       }
@@ -175,6 +215,7 @@ function sieve(heap: usize, work: usize, first: u64, last: u64, most: u32): void
     mean += some * bytes;
     if (mean == end) mean = begin;
   }
+  store<u32>(area, count, Code.Count);
 }
 
 /** f32x4: the powers of two of four blocks, which begin `stride` bytes apart. */

@@ -71,7 +71,7 @@ export async function recall(flags: RecallFlags): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const log = new Counted(join(folder, "segments"));
   const common: LoadOptions = { nLocal, threads, cacheDtype: "bf16", maxSessions: 2 };
-  const most = (lengths.at(-1) as number) + 1000;
+  const most = 2 ** Math.ceil(Math.log2((lengths.at(-1) as number) + 1000));
   const looking = { recall: 4, recallLayers, recallDistance, recallTokens: most, recallMemory: memory * 2 ** 20 };
   const model = await load(where, { ...common, ...looking, recallStore: log.store });
   const plain = await load(where, common);
@@ -98,7 +98,7 @@ export async function recall(flags: RecallFlags): Promise<void> {
       times.warm.push(found.ms);
       times.without.push((await answer(other)).ms);
     }
-    const files = readdirSync(join(folder, "segments")).filter((name) => name.endsWith(".safetensors"));
+    const files = readdirSync(join(folder, "segments")).filter((name) => /^\w{16}\.safetensors$/.test(name));
     add({
       ...{ tokens: length, recall: median(times.warm), without: median(times.without) },
       ratio: median(times.warm.map((ms, i) => ms / (times.without[i] as number))),

@@ -8,6 +8,7 @@ import {
   SourceColumns,
   sourceColumns,
 } from "../../assembly/layout.ts";
+import { Code } from "../../assembly/layout_codes.ts";
 import {
   Attention,
   Cast,
@@ -66,7 +67,7 @@ export class TestProgram {
     this.#memory = memory;
     this.view = new DataView(memory.buffer);
     const { arena, view } = this;
-    this.work = arena.take(Size.WorkBytes * 2);
+    this.work = arena.take(2 * (part === "recall" ? Code.WorkBytes : Size.WorkBytes));
     this.results = arena.take(4 * 2);
     this.slot = arena.take(0);
     const caches = part === "recall" ? Object.values(CACHES) : [entryOf(CACHES, part)];
