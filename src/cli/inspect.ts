@@ -1,10 +1,12 @@
 import type { Command } from "commander";
 import { Op } from "../../assembly/op.ts";
 import { show } from "../base/errors.ts";
+import { RECALL_MEMORY } from "../engine/logs.ts";
 import { HIDDEN } from "../models/buffers.ts";
 import { attentionOf } from "../models/program.ts";
 import { recallBytes } from "../plan/cache.ts";
 import type { Planned } from "../plan/plan_checkpoint.ts";
+import { isLogged } from "../plan/policy.ts";
 import { inspect, measureReading } from "../session/load.ts";
 import { attendedOf, describeLayers } from "./inspect_layers.ts";
 import { DEFAULT_MODEL, describeRecall, loadOptions, type ModelFlags, modelOptions } from "./options.ts";
@@ -31,13 +33,18 @@ export function addInspect(program: Command, signal: AbortSignal): void {
       const planned = await inspect(where, options);
       stages.end();
       warnUnused(where, planned.unused);
-      const found = findingsOf(planned, flags.roofline ? await measureReading(options) : undefined);
+      const reading = flags.roofline ? await measureReading(options) : undefined;
+      const found = findingsOf(planned, reading, options.recallMemory);
       return write(flags.json ? `${JSON.stringify(found)}\n` : describe(found, planned));
     });
 }
 
 /** What --json prints; what has no bound is null. */
-function findingsOf(planned: Planned, reading: Awaited<ReturnType<typeof measureReading>> | undefined) {
+function findingsOf(
+  planned: Planned,
+  reading: Awaited<ReturnType<typeof measureReading>> | undefined,
+  recallMemory = RECALL_MEMORY,
+) {
   const { program, plan } = planned;
   const segments = plan.segments.map((segment, i) => ({
     bank: segment.bank,
@@ -64,6 +71,7 @@ function findingsOf(planned: Planned, reading: Awaited<ReturnType<typeof measure
       memoryBytes: plan.memoryBytes,
       maximumBytes: plan.banks.reduce((n, bank) => n + bank.maximumBytes, 0),
       banks: plan.banks.length,
+      logBytes: isLogged(plan.policy) ? recallMemory : 0,
     },
     total,
     roofline: reading && {
@@ -111,6 +119,9 @@ function describe({ segments, layers, memory, total, roofline }: Findings, { pro
     `cache       ${exact(memory.cacheBytes)} of keys and values per session, ${options.cacheDtype}`,
     `session     ${exact(memory.sessionBytes)} per session`,
     `memory      ${exact(memory.memoryBytes)} with one session, ${exact(memory.maximumBytes)} with ${options.maxSessions}, in ${memory.banks} bank${memory.banks > 1 ? "s" : ""}`,
+    ...(memory.logBytes > 0
+      ? [`log         ${exact(memory.logBytes)} of segments beside it, of all sessions together`]
+      : []),
     "",
   ].join("\n");
 }

@@ -16,7 +16,8 @@ export interface LogOptions extends Pick<PolicyOptions, "recallMemory"> {
   readonly logStore?: LogStore | undefined;
 }
 
-const RECALL_MEMORY = 256 * 2 ** 20;
+/** recallMemory where nothing else is asked for. */
+export const RECALL_MEMORY = 256 * 2 ** 20;
 
 /** What an engine's sessions have for logs. */
 export class Logs {
