@@ -6,6 +6,7 @@ import type { Appending } from "../engine/reading.ts";
 import type { RecalledToken } from "../engine/recalled.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { TextState } from "../engine/state.ts";
+import { isLogged } from "../plan/policy.ts";
 import type { EngineThread } from "../runtime/types.ts";
 import { type RemoteFiles, serveFiles } from "./files.ts";
 import { type CallOptions, Rpc, type Stream } from "./rpc.ts";
@@ -166,7 +167,8 @@ export class RemoteService implements EngineService {
   }
 
   forget(snapshot: Uint8Array): void {
-    this.#call("forget", [snapshot]).catch(() => {});
+    // It may be large, and without logs there is nothing to do.
+    if (isLogged(this.facts)) this.#call("forget", [snapshot]).catch(() => {});
   }
 
   embed(

@@ -33,7 +33,7 @@ const BROKEN: readonly (Mutation & { what: string; models: readonly string[]; se
   {
     what: "the rotation of their queries",
     models: ROPE,
-    file: "attention.ts",
+    file: "attention_tiles.ts",
     from: "Attention.qRecall : Attention.qFixed;",
     to: "Attention.qRecall : Attention.q;",
     sees: { attended: 46, wrong: 0 },
