@@ -12,6 +12,12 @@ export const MODEL = fileURLToPath(new URL("../../../models/lambent-llama-5m", i
 const scratch = mkdtempSync(join(tmpdir(), "lambent-edge-"));
 process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
 
+/**
+ * On a busy machine workerd 1.20260730 now and then spins for ever: threads that compile wait for a garbage collection, and
+ * the one that is to do it pumps tasks of a sweeper that has no thread left (docs/LOG.md, 2026-11-30). So it compiles itself.
+ */
+process.env.MINIFLARE_WORKERD_V8_FLAGS ??= "--no-concurrent-recompilation --no-concurrent-sparkplug";
+
 /** What `wrangler deploy` would upload: modules for Miniflare. */
 function bundle() {
   const out = join(scratch, "bundle");
