@@ -120,7 +120,7 @@ function describe({ segments, layers, memory, total, roofline }: Findings, { pro
     `session     ${exact(memory.sessionBytes)} per session`,
     `memory      ${exact(memory.memoryBytes)} with one session, ${exact(memory.maximumBytes)} with ${options.maxSessions}, in ${memory.banks} bank${memory.banks > 1 ? "s" : ""}`,
     ...(memory.logBytes > 0
-      ? [`log         ${exact(memory.logBytes)} of segments beside it, of all sessions together`]
+      ? [`log         ${exact(memory.logBytes)} of segments in addition, for all sessions together`]
       : []),
     "",
   ].join("\n");

@@ -3,7 +3,7 @@ import { abortable } from "../base/tick.ts";
 import type { Bank } from "../machine/bank.ts";
 import { hex } from "../machine/hash.ts";
 import type { Plan } from "../plan/plan.ts";
-import { LOG_SEGMENT } from "../plan/policy.ts";
+import { firstReached, LOG_SEGMENT } from "../store/log_store.ts";
 import type { LogFormat, LoggedLayer, LoggedSession } from "./log_format.ts";
 import type { LogMemory } from "./log_memory.ts";
 import type { StepRows } from "./recalled.ts";
@@ -74,10 +74,9 @@ export class Log {
   }
 
   #giveUp({ position, origin }: LoggedSession): void {
-    const { nLocal, recallTokens } = this.#parts.plan.policy;
-    const reached = position - origin - nLocal - recallTokens;
+    const reached = firstReached(position - origin, this.#parts.plan.policy);
     // The last one stays: the next one names it.
-    while (this.#names.length > 1 && (this.#first + 1) * LOG_SEGMENT <= reached) {
+    while (this.#names.length > 1 && this.#first < reached) {
       this.#parts.memory.release(this.#names.shift() as string);
       this.#first++;
       this.#written = Math.max(0, this.#written - 1);
@@ -131,11 +130,10 @@ export class Log {
    */
   async restore(session: LoggedSession, { last, count }: LogEnd, signal?: AbortSignal): Promise<void> {
     const { format, memory, plan } = this.#parts;
-    const { nLocal, recallTokens } = plan.policy;
-    const reached = session.position - session.origin - nLocal - recallTokens;
+    const reached = firstReached(session.position - session.origin, plan.policy);
     this.#first = count;
     let next = last;
-    for (let number = count - 1; number >= 0 && (number + 1) * LOG_SEGMENT > reached; number--) {
+    for (let number = count - 1; number >= 0 && number >= reached; number--) {
       const name = hex(next);
       const bytes = await abortable(memory.get(name), signal);
       const head = format.head(`segment ${name}`, bytes);
@@ -193,7 +191,7 @@ export class Log {
   }
 }
 
-/** A promise to be rejected, which nobody has to wait for. */
+/** A promise to be rejected; it need not be awaited. */
 function ending(): PromiseWithResolvers<never> {
   const made = Promise.withResolvers<never>();
   made.promise.catch(() => {});

@@ -7,7 +7,7 @@ import { hex } from "../machine/hash.ts";
 import { type AttentionOperation, attentionOf, type Program } from "../models/program.ts";
 import { CACHE_TENSORS, type CachePart } from "../plan/cache.ts";
 import type { Plan, PlannedLayer } from "../plan/plan.ts";
-import { LOG_SEGMENT } from "../plan/policy.ts";
+import { LOG_SEGMENT } from "../store/log_store.ts";
 
 /** Blocks of codes in a segment. */
 const BLOCKS = LOG_SEGMENT / Code.Block;
@@ -39,7 +39,6 @@ export interface LoggedLayer extends PlannedLayer {
   readonly means: number;
   readonly codes: number;
   readonly pairs: number;
-  readonly end: number;
 }
 
 /**
@@ -81,7 +80,7 @@ export class LogFormat {
       const codes = means + kvHeads * BLOCKS * meanBytes(headDim);
       const pairs = codes + kvHeads * LOG_SEGMENT * codeWidth(headDim);
       end = pairs + kvHeads * LOG_SEGMENT * 2 * one.cache.headBytes;
-      return { ...one, means, codes, pairs, end };
+      return { ...one, means, codes, pairs };
     });
     this.bytes = end;
   }

@@ -1,7 +1,6 @@
 import { LambentError, ModelError, mismatch } from "../base/errors.ts";
 import { isOf, messageOf } from "../base/realm.ts";
-import type { LogStore } from "../store/log_store.ts";
-import { USED } from "../store/snapshot_segments.ts";
+import { type LogStore, USED } from "../store/log_store.ts";
 
 /** A segment that sessions or snapshots of this process use. */
 interface Entry {
@@ -31,7 +30,7 @@ export class LogMemory {
   readonly #asked = new Map<string, Promise<unknown>>();
   /** The segments that snapshots need, by the last one's name, and how many of these there are. */
   readonly #snapshots = new Map<string, { readonly names: readonly string[]; times: number }>();
-  /** Bytes of segments in memory, and of those that have been written at most. */
+  /** Bytes of segments in memory, and how many of them may stay there once they are written. */
   #bytes = 0;
   #most = 0;
   /** What is read, as hosts do not read into shared memory. */
@@ -61,7 +60,7 @@ export class LogMemory {
     } else {
       this.#enter(name, { bytes, written: false });
     }
-    // It is asked for again where somebody waits for it.
+    // An error is told where a call waits for it, which asks again.
     this.#write(name).catch(() => {});
   }
 
@@ -145,8 +144,8 @@ export class LogMemory {
   }
 
   /**
-   * The store has it no more, or not as it was, and may have lost others: whoever has one, or makes it again, puts it there
-   * again.
+   * The store no longer has it, or not as it was, and may have lost others: a session that has one in memory, or makes it
+   * again, writes it again.
    */
   #lose(entry: Entry): void {
     this.#bytes -= entry.bytes?.length ?? 0;
@@ -206,7 +205,7 @@ export class LogMemory {
     this.#makeRoom();
   }
 
-  /** Uses a segment that was in the store before; false if that was damaged, and has been put anew. */
+  /** Uses a segment that was in the store before; false if that was damaged, and has been replaced. */
   async #shares(name: string, bytes: Uint8Array): Promise<boolean> {
     await this.#store.put(name + USED, new Uint8Array(0));
     try {

@@ -1,6 +1,6 @@
 /** What a snapshot says of a session's log: where it ends, and the codes of the tokens that are in no segment yet. */
 import { ModelError, mismatch } from "../base/errors.ts";
-import { LOG_SEGMENT } from "../plan/policy.ts";
+import { LOG_SEGMENT } from "../store/log_store.ts";
 import type { Log, LogEnd } from "./log.ts";
 import { bytesOf, type Field, NAME, type Reader } from "./snapshot_fields.ts";
 import type { SessionState } from "./state.ts";

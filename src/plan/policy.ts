@@ -1,6 +1,6 @@
 import { Code } from "../../assembly/layout_codes.ts";
 import { mismatch, OptionError, show } from "../base/errors.ts";
-import type { LogStore } from "../store/log_store.ts";
+import { LOG_SEGMENT, type LogStore } from "../store/log_store.ts";
 
 /** Λ-attention and the baselines that the same code gives: which keys a query meets, and at what distance. */
 export const POLICIES = ["lambda", "full", "window", "sinks", "lambda-only", "ceiling-only"] as const;
@@ -61,9 +61,6 @@ export interface PolicyOptions {
   /** Bytes of the logs of all sessions that also stay in memory, where the store reads within a step: 256 MiB by default. */
   readonly recallMemory?: number | undefined;
 }
-
-/** Tokens of a segment of a log. */
-export const LOG_SEGMENT = 1024;
 
 /** A resolved policy. Infinity: no bound. Without middle tokens their numbers are 0. */
 export interface Policy extends Middle {

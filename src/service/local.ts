@@ -8,6 +8,7 @@ import type { Choosing } from "../engine/sampler.ts";
 import type { Waited } from "../engine/slots.ts";
 import { dtypesOf, restoreSnapshot, writeSnapshot } from "../engine/snapshot.ts";
 import { lengthOf, type TextState } from "../engine/state.ts";
+import { hex } from "../machine/hash.ts";
 import { hiddenSize } from "../models/program.ts";
 import { embedAll } from "./embedding.ts";
 import type { Grammars } from "./grammars.ts";
@@ -209,7 +210,7 @@ export function factsOf(engine: Engine): EngineFacts {
   const { modelType, trainedLength, vocabSize } = engine.program;
   return {
     modelType,
-    modelHash: engine.modelHash.toString(16).padStart(16, "0"),
+    modelHash: hex(engine.modelHash),
     ...{ trainedLength, vocabSize, hiddenSize: hiddenSize(engine.program) },
     kernels: engine.kernels.build,
     dtype: dtypesOf(engine),

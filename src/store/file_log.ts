@@ -1,10 +1,8 @@
 import type { LogStore } from "./log_store.ts";
+import { NEW, present, sweepNew } from "./new_files.ts";
 
 /** Files that are open for reading at once. */
 const MOST_OPEN = 64;
-/** Where files are written, below the folder: a process may be killed at any moment, and what it has left goes after an hour. */
-const NEW = ".new";
-const GRACE_MS = 3_600_000;
 
 type Files = typeof import("node:fs");
 
@@ -52,23 +50,14 @@ class FileLog implements LogStore {
   }
 
   /** The folder, without what processes have left that were killed. */
-  async #make({ mkdir, readdir, rm, stat }: Files["promises"]): Promise<void> {
-    const folder = `${this.#folder}/${NEW}`;
-    await mkdir(folder, { recursive: true });
-    for (const name of await readdir(folder)) {
-      const { mtimeMs } = await stat(`${folder}/${name}`).catch(() => ({ mtimeMs: Infinity }));
-      if (mtimeMs < Date.now() - GRACE_MS) await rm(`${folder}/${name}`, { force: true });
-    }
+  async #make({ mkdir }: Files["promises"]): Promise<void> {
+    await mkdir(`${this.#folder}/${NEW}`, { recursive: true });
+    await sweepNew(this.#folder);
   }
 
   async get(name: string): Promise<Uint8Array | undefined> {
     const { promises } = await this.#module();
-    try {
-      return await promises.readFile(this.#path(name));
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-      throw error;
-    }
+    return present(promises.readFile(this.#path(name)));
   }
 
   async delete(name: string): Promise<void> {

@@ -1,4 +1,5 @@
 import { mismatch, OptionError } from "../base/errors.ts";
+import { GRACE_MS, NEW, present, sweepNew } from "./new_files.ts";
 import { checkKey, type PutOptions, type SessionStore, type Stored } from "./store.ts";
 
 /** How much a folder holds. */
@@ -9,12 +10,8 @@ export interface FileStoreOptions {
 
 /** Bytes before a value: its version u8[16], its time to live and when it expires f64 (ms; Infinity: never). */
 const HEADER = 32;
-/** What is left of a deleted value, and files that were never finished, go after this time, in ms. */
-const GRACE_MS = 3_600_000;
 /** The last change of a file that never expires, relative to its last use, in ms. */
 const EVER_MS = 10 * 365 * 86_400_000;
-/** Where files are written, below the folder. */
-const NEW = ".new";
 
 /** Node's modules, which edge runtimes that bundle this file may not have. */
 const files = () => import("node:fs/promises");
@@ -180,10 +177,7 @@ class FileStore implements SessionStore {
     for (const name of await readdir(this.#folder)) {
       const place = `${this.#folder}/${name}`;
       if (name === NEW) {
-        for (const file of await readdir(place)) {
-          const facts = await present(stat(`${place}/${file}`));
-          if (facts && facts.ctimeMs < now - GRACE_MS) await present(unlink(`${place}/${file}`));
-        }
+        await sweepNew(this.#folder);
         continue;
       }
       const versions = await versionsOf(place);
@@ -240,16 +234,6 @@ async function setUse(path: string, ttl: number): Promise<void> {
   const { utimes } = await files();
   const now = Date.now();
   await present(utimes(path, now / 1000, (now + Math.min(ttl, EVER_MS)) / 1000));
-}
-
-/** undefined: there is no such file (any more). */
-async function present<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
 }
 
 /** The code of a failure that is expected among several processes; undefined: it went well. */

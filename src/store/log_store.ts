@@ -17,6 +17,20 @@ export interface LogStore {
   read?(name: string, offset: number, into: Uint8Array): void;
 }
 
+/** Tokens of a segment of a log. */
+export const LOG_SEGMENT = 1024;
+
+/** Behind the name of a segment: another process than the one that has put it there uses it, so that one leaves it. */
+export const USED = ".used";
+
+/** The number of the first segment that queries behind `length` tokens of a session can reach; below 0: all of them. */
+export function firstReached(
+  length: number,
+  { nLocal, recallTokens }: { readonly nLocal: number; readonly recallTokens: number },
+): number {
+  return Math.floor((length - nLocal - recallTokens) / LOG_SEGMENT);
+}
+
 /** Segments in memory, for sessions of this process and snapshots that do not outlive it. */
 export function memoryLog(): LogStore {
   const segments = new Map<string, Uint8Array>();

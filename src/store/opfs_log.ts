@@ -5,14 +5,12 @@ import type { LogStore } from "./log_store.ts";
 interface SyncHandle {
   read(into: Uint8Array, options: { at: number }): number;
   write(bytes: Uint8Array, options: { at: number }): number;
-  truncate(size: number): void;
   flush(): void;
   getSize(): number;
   close(): void;
 }
 
 interface FileHandle {
-  getFile(): Promise<Blob>;
   createSyncAccessHandle?(options?: { mode: string }): Promise<SyncHandle>;
   move(name: string): Promise<void>;
 }

@@ -1,15 +1,13 @@
 import { ModelError, mismatch } from "../base/errors.ts";
 import { isOf } from "../base/realm.ts";
 import { parseSafetensors } from "../formats/safetensors.ts";
-import type { LogStore } from "./log_store.ts";
-
-/** Tokens of a segment. */
-const SEGMENT = 1024;
+import { hex } from "../machine/hash.ts";
+import { firstReached, LOG_SEGMENT, type LogStore, USED } from "./log_store.ts";
 
 /** The name of the last segment of a snapshot's log; undefined if it has none. */
 export function lastSegment(snapshot: Uint8Array): string | undefined {
   const [last = 0n] = numbers(snapshot, "snapshot", "log");
-  return last ? nameOf(last) : undefined;
+  return last ? hex(last) : undefined;
 }
 
 /**
@@ -21,16 +19,17 @@ export async function segmentsOf(store: LogStore, snapshot: Uint8Array): Promise
   const [position = 0n, origin = 0n] = numbers(snapshot, "snapshot", "progress");
   const [, , nLocal = 0n] = numbers(snapshot, "snapshot", "policy");
   const [, , recallTokens = 0n] = numbers(snapshot, "snapshot", "middle");
-  const reached = Number(position - origin - nLocal - recallTokens);
+  const policy = { nLocal: Number(nLocal), recallTokens: Number(recallTokens) };
+  const reached = firstReached(Number(position - origin), policy);
   const names: string[] = [];
   let next = last;
-  for (let number = Number(count) - 1; next && (number + 1) * SEGMENT > reached; number--) {
-    const name = nameOf(next);
+  for (let number = Number(count) - 1; next && number >= reached; number--) {
+    const name = hex(next);
     const segment = await store.get(name);
     if (!segment) break;
     const [first] = numbers(segment, `segment ${name}`, "first_token");
-    if (first !== BigInt(number * SEGMENT))
-      throw new ModelError(mismatch(`segment ${name}: first_token`, `${number * SEGMENT}`, `${first}`));
+    if (first !== BigInt(number * LOG_SEGMENT))
+      throw new ModelError(mismatch(`segment ${name}: first_token`, `${number * LOG_SEGMENT}`, `${first}`));
     names.push(name);
     [next = 0n] = numbers(segment, `segment ${name}`, "predecessor");
   }
@@ -57,13 +56,6 @@ export async function deleteSegments(
     await store.delete(name + USED);
   }
   return names.length;
-}
-
-/** Behind the name of a segment: another process than the one that has put it there uses it, so that one leaves it. */
-export const USED = ".used";
-
-function nameOf(hash: bigint): string {
-  return hash.toString(16).padStart(16, "0");
 }
 
 /** The whole numbers of a tensor; [] if there is none. */
