@@ -93,7 +93,7 @@ class Trials {
     const passages: number[] = [];
     const texts: number[] = [];
     for (const asked of this.#asked) {
-      const found = await asked.asks({ name, options });
+      const found = await asked.asks({ name, options, recall: true });
       passages.push(...found.passages.map(({ nll }) => nll));
       texts.push(found.next);
     }

@@ -4,14 +4,12 @@ import { mismatch, OptionError } from "../../src/base/errors.ts";
 import { whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { write } from "../../src/cli/streams.ts";
-import type { Engine } from "../../src/engine/engine.ts";
-import { readSnapshot, writeSnapshot } from "../../src/engine/snapshot.ts";
-import { NO_TEXT } from "../../src/engine/state.ts";
 import type { Policy } from "../../src/plan/policy.ts";
 import type { LoadOptions } from "../../src/session/load.ts";
 import { ask, leastLength, type Memory, memoryOf, NEXT, type Recalled } from "../eval/recall.ts";
 import { type EvalFlags, evalOptions } from "./options.ts";
 import { svg } from "./plot.ts";
+import { Readings } from "./readings.ts";
 import { chartOf, type Found, rowsOf, verdictOf } from "./recall_report.ts";
 import { csv, type Json, type Results, withResults } from "./results.ts";
 import { readDocuments } from "./scoring.ts";
@@ -20,14 +18,13 @@ import { table } from "./table.ts";
 import { textFiles } from "./texts.ts";
 
 const NAME = "recall";
-/** Tokens of a memory that are read between two reports. */
-const PIECE = 1024;
 /** Of the paper's middle tokens: the best ones of each head. */
 export const DEFAULT_RECALL = 4;
 
 interface RecallFlags extends EvalFlags {
   readonly length?: number;
   readonly gates?: readonly (number | undefined)[];
+  readonly exact?: boolean;
   readonly full?: boolean;
 }
 
@@ -36,6 +33,8 @@ interface Way {
   readonly name: string;
   readonly options: LoadOptions;
   readonly policy: Policy;
+  /** false: what was read is not looked at. */
+  readonly recall: boolean;
 }
 
 export function addRecall(evaluation: Command, signal: AbortSignal): void {
@@ -43,6 +42,7 @@ export function addRecall(evaluation: Command, signal: AbortSignal): void {
     .description("what is found of a text beyond the window, and what looking for it costs ordinary text")
     .option("--length <n>", "tokens of the text that is read first (default: 8 times n-local)", whole(1))
     .option("--gates <list>", "gates to compare, none: any weight (default: none)", gates)
+    .option("--exact", "also with all blocks looked into: the exact best of all middle tokens")
     .option("--full", "also under full attention, as far as memory has room for it")
     .addHelpText(
       "after",
@@ -50,7 +50,9 @@ export function addRecall(evaluation: Command, signal: AbortSignal): void {
 Six sentences with a number each are hidden in each text, before its last n-local tokens. It is read once by plain
 Λ-attention, then asked, always behind its end: for the numbers (right if every token of them is the most likely one), for
 five passages of 112 tokens, whose first 12 are given (NLL of the others), and for the text's next ${NEXT} tokens, which
-need nothing from far away: their NLL tells whether recall harms. Recall is set by --recall (default: ${DEFAULT_RECALL}) and its other options.`,
+need nothing from far away: their NLL tells whether recall harms. Recall is set by --recall (default: ${DEFAULT_RECALL}) and its other options.
+With --recall-store what was read stays in that folder: a run with other gates, blocks or distances asks it again, and
+one that was interrupted reads on.`,
     )
     .action((flags: RecallFlags) => recall(flags, signal));
 }
@@ -102,9 +104,9 @@ export function lengthOf({ length, recall }: Pick<RecallFlags, "length" | "recal
 }
 
 function waysOf(flags: RecallFlags, subject: Subject, length: number): Way[] {
-  const way = (name: string, options: LoadOptions): Way => {
+  const way = (name: string, options: LoadOptions, recall = true): Way => {
     const all = { attention: "lambda", maxSessions: 2, ...options } as const;
-    return { name, options: all, policy: subject.plan(all).plan.policy };
+    return { name, options: all, policy: subject.plan(all).plan.policy, recall };
   };
   const looks = {
     recall: flags.recall ?? DEFAULT_RECALL,
@@ -113,9 +115,10 @@ function waysOf(flags: RecallFlags, subject: Subject, length: number): Way[] {
   } as const;
   const maxPositions = length + NEXT + 1;
   return [
-    way("Λ", { recall: 0 }),
+    way("Λ", looks, false),
     ...(flags.gates ?? [undefined]).map((recallGate) => way(`gate ${recallGate ?? "none"}`, { ...looks, recallGate })),
-    ...(flags.full ? [way("full", { attention: "full", recall: 0, maxPositions })] : []),
+    ...(flags.exact ? [way("exact", { ...looks, recallBlocks: "all" })] : []),
+    ...(flags.full ? [way("full", { attention: "full", recall: 0, recallStore: undefined, maxPositions })] : []),
   ];
 }
 
@@ -123,18 +126,16 @@ function waysOf(flags: RecallFlags, subject: Subject, length: number): Way[] {
 export class Asked {
   readonly #subject: Subject;
   readonly #memory: Memory;
+  readonly #readings: Readings;
   readonly #results: Results | undefined;
-  readonly #stages: Stages;
   readonly #signal: AbortSignal;
-  /** A snapshot behind the memory, for ways that keep the same middle tokens: how they look for them changes nothing of it. */
-  #kept: { readonly by: string; readonly snapshot: Uint8Array } | undefined;
 
   /** `results`: a journal of what was found; undefined: none. */
   constructor(subject: Subject, memory: Memory, results: Results | undefined, stages: Stages, signal: AbortSignal) {
     this.#subject = subject;
     this.#memory = memory;
+    this.#readings = new Readings(memory.ids, stages, signal);
     this.#results = results;
-    this.#stages = stages;
     this.#signal = signal;
   }
 
@@ -149,35 +150,15 @@ export class Asked {
   }
 
   /** What is found now. */
-  async asks({ name, options }: Pick<Way, "name" | "options">): Promise<Recalled> {
+  async asks({ name, options, recall }: Omit<Way, "policy">): Promise<Recalled> {
     const engine = await this.#subject.engine(options);
     const newline = this.#subject.tokenizer.encode("\n\n", { addSpecialTokens: false });
-    const session = await this.#behind(engine, name);
+    const session = await this.#readings.session(engine, name, options.recallStore as string | undefined);
     try {
-      return await ask(engine, session, this.#memory, newline, this.#signal);
+      return await ask(engine, session, this.#memory, newline, recall, this.#signal);
     } finally {
       engine.dispose(session);
     }
-  }
-
-  /** A session that has read the memory. */
-  async #behind(engine: Engine, name: string): Promise<number> {
-    const { recall, recallLayers, recallTokens } = engine.plan.policy;
-    const by = JSON.stringify([recallLayers, recallTokens]);
-    if (recall > 0 && this.#kept?.by === by) return readSnapshot(engine, this.#kept.snapshot).id;
-    const { ids } = this.#memory;
-    const session = engine.open(0, 0);
-    try {
-      for (let at = 0; at < ids.length; at += PIECE) {
-        await engine.append(session, ids.slice(at, at + PIECE), this.#signal, { recall: false });
-        this.#stages.update(`reading under ${name}`, Math.min(ids.length, at + PIECE), ids.length);
-      }
-    } catch (error) {
-      engine.dispose(session);
-      throw error;
-    }
-    if (recall > 0) this.#kept = { by, snapshot: writeSnapshot(engine, engine.state(session), NO_TEXT) };
-    return session;
   }
 }
 

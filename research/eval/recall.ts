@@ -94,18 +94,19 @@ export interface FactFound {
   readonly exact: boolean;
 }
 
-/** Asks a session that has read a memory, each time in a fork. */
+/** Asks a session that has read a memory, each time in a fork. `recall` false: without looking back. */
 export async function ask(
   engine: Engine,
   session: number,
   { facts, passages, next }: Memory,
   newline: readonly number[],
+  recall: boolean,
   signal?: AbortSignal,
 ): Promise<Recalled> {
   const read = async (context: readonly number[], wanted: readonly number[]) => {
     const fork = engine.fork(session);
     try {
-      return await answered(engine, fork, context, wanted, signal);
+      return await answered(engine, fork, context, wanted, recall, signal);
     } finally {
       engine.dispose(fork);
     }
@@ -129,6 +130,7 @@ async function answered(
   session: number,
   context: readonly number[],
   wanted: readonly number[],
+  recall: boolean,
   signal?: AbortSignal,
 ) {
   const all = [...context, ...wanted];
@@ -146,6 +148,7 @@ async function answered(
       if (logits.every((other) => other <= logit)) right++;
     },
     signal,
+    { recall },
   );
   return { nll: sum / wanted.length, right };
 }

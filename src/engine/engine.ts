@@ -184,13 +184,14 @@ export class Engine {
     tokens: readonly number[],
     onLogits: (logits: Float32Array, position: number) => void | Promise<void>,
     signal?: AbortSignal,
+    how: Appending = {},
   ): Promise<void> {
     const after = async ({ position, logitsRow, logitsCount }: WorkRows) => {
       // Copies, because other sessions may step while the reader takes its time.
       const rows = Array.from({ length: logitsCount }, (_, row) => this.#logits.row(logitsRow + row).slice());
       for (const [row, logits] of rows.entries()) await onLogits(logits, position + row);
     };
-    return this.read(id, tokens, { wants: () => true, after }, signal);
+    return this.read(id, tokens, { wants: () => true, after, ...how }, signal);
   }
 
   /** What the calls above are ways of. */

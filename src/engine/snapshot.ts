@@ -60,6 +60,18 @@ export function writeSnapshot(engine: Engine, session: SessionState, text: TextS
   return snapshot;
 }
 
+/** As writeSnapshot, once nothing waits any more to be written to the session's log: what a snapshot names is in the store. */
+export async function takeSnapshot(
+  engine: Engine,
+  session: SessionState,
+  text: TextState,
+): Promise<Uint8Array<ArrayBuffer>> {
+  session.log?.seal(session);
+  const snapshot = writeSnapshot(engine, session, text);
+  await session.log?.promise();
+  return snapshot;
+}
+
 /** As readSnapshot, with the session's log, if it has one. Throws ModelError, which names it, for a segment that is not there or damaged. */
 export async function restoreSnapshot(
   engine: Engine,

@@ -6,7 +6,7 @@ import type { Appending } from "../engine/reading.ts";
 import type { RecalledToken } from "../engine/recalled.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { Waited } from "../engine/slots.ts";
-import { dtypesOf, restoreSnapshot, writeSnapshot } from "../engine/snapshot.ts";
+import { dtypesOf, restoreSnapshot, takeSnapshot } from "../engine/snapshot.ts";
 import { lengthOf, type TextState } from "../engine/state.ts";
 import { hex } from "../machine/hash.ts";
 import { hiddenSize } from "../models/program.ts";
@@ -148,11 +148,7 @@ export class LocalService implements EngineService {
 
   async snapshot(id: number, text: TextState, pending = true): Promise<Uint8Array<ArrayBuffer>> {
     const state = this.#open.settled(id);
-    state.log?.seal(state);
-    const snapshot = writeSnapshot(this.#open, pending ? state : { ...state, pending: -1 }, text);
-    // What it names is in the store before it is given.
-    await state.log?.promise();
-    return snapshot;
+    return takeSnapshot(this.#open, pending ? state : { ...state, pending: -1 }, text);
   }
 
   forget(snapshot: Uint8Array): void {
