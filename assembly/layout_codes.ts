@@ -1,24 +1,33 @@
 /** Sizes of the 8-bit codes of keys (codes.ts), and of what they are chosen with (recall.ts). */
 export enum Code {
   /** keys that share a power of two */
-  Block = 16,
+  Block = 32,
   /** the codes of a key, and the mean of a block, are padded to a multiple of this many bytes */
   Align = 16,
-  /** bytes of a block's power of two, which is behind its mean: f32 and padding */
+  /** of the numbers of a key, −127 to 127, and of a query, −63 to 63, beside the sign */
+  KeyBits = 7,
+  QueryBits = 6,
+  /** with this added, those of a query are positive */
+  Shift = 64,
+  /** bytes behind a block's mean: its power of two as f32, the sum of the mean's codes as i32, padding */
   PowerBytes = 16,
-  /** the largest head, whose products of codes f32 holds: 127² · 1024 < 2^24 */
+  /** the largest head, whose products of codes f32 holds: 63 · 127 · 1024 < 2^24 */
   MostNumbers = 1024,
   /** the most blocks that a sieve keeps */
   MostBlocks = 512,
-  /** what a query needs to be chosen for: its codes as i16, four products, the size of a heap, and a heap of MostBlocks entries */
-  QueryBytes = 6176,
+  /**
+   * what a query needs to be chosen for: its codes as i16, and as u8 with Shift added; four products, the size of a heap, and
+   * a heap of MostBlocks entries
+   */
+  QueryBytes = 7200,
   /** where these are in it */
-  Products = 2048,
-  Count = 2064,
-  Heap = 2080,
+  Bytes = 2048,
+  Products = 3072,
+  Count = 3088,
+  Heap = 3104,
   /** queries that go through the means together, and what a slice of an attention needs for them */
   Queries = 4,
-  WorkBytes = 24704,
+  WorkBytes = 28800,
   /** means that all of them meet before the next ones: few enough to stay in the first cache */
   Stretch = 64,
 }

@@ -9,7 +9,7 @@
  * products once it has them.
  */
 import { headOf, positionOf, queryAt, rowOf, Work } from "./attention_keys";
-import { codeQuery, codesAt, codeWidth, dotFour, meanAt, meanBytes, powerOf } from "./codes";
+import { codeQuery, codesAt, codeWidth, dotKeys, dotMeans, meanAt, meanBytes, powerOf } from "./codes";
 import { Row, Size } from "./layout";
 import { Code } from "./layout_codes";
 import { exp2 } from "./math";
@@ -144,7 +144,7 @@ function choose(work: usize, i: u32, block: u64, begin: u64, end: u64): void {
   const from = block * Code.Block;
   const stop = min(end, from + Code.Block);
   for (let t: u32 = 0; t < <u32>Code.Block; t += 4) {
-    const products = f32x4.mul(dotFour(code, codes + t * width, width, width), f32x4.splat(power));
+    const products = f32x4.mul(dotKeys(code, codes + t * width, width), f32x4.splat(power));
     if (!v128.any_true(f32x4.ge(products, f32x4.splat(load<f32>(last))))) continue;
     v128.store(code, products, Code.Products);
     for (let n: u32 = 0; n < 4; n++) {
@@ -169,7 +169,7 @@ function isBetter(product: f32, distance: u32, at: usize): bool {
   return product > other || (product == other && distance > load<u32>(at, 4));
 }
 
-/** What query i has for itself: at its start i16[Code.MostNumbers], its codes. */
+/** What query i has for itself: at its start its codes. see: Code.QueryBytes */
 function areaOf(work: usize, i: u32): usize {
   const record = load<u32>(work, Work.record);
   const slice = (work - word(record, Attention.scratch)) / Size.ScratchBytes;
@@ -202,7 +202,7 @@ function sieve(area: usize, work: usize, first: u64, last: u64, most: u32): void
     // At the end of all, and of the ring, one at a time.
     const some: u32 = last - block >= 4 && mean + 4 * bytes <= end ? 4 : 1;
     const stride = some == 4 ? bytes : 0;
-    const products = f32x4.mul(dotFour(area, mean, stride, width), powersAt(mean + width, stride));
+    const products = dotMeans(area, mean, stride, width);
     if (count < most || v128.any_true(f32x4.gt(products, f32x4.splat(load<f32>(heap))))) {
       v128.store(area, products, Code.Products);
       for (let n: u32 = 0; n < some; n++) {
@@ -216,13 +216,6 @@ function sieve(area: usize, work: usize, first: u64, last: u64, most: u32): void
     if (mean == end) mean = begin;
   }
   store<u32>(area, count, Code.Count);
-}
-
-/** f32x4: the powers of two of four blocks, which begin `stride` bytes apart. */
-function powersAt(p: usize, stride: usize): v128 {
-  const two = f32x4.replace_lane(v128.load32_zero(p), 1, load<f32>(p + stride));
-  const three = f32x4.replace_lane(two, 2, load<f32>(p + 2 * stride));
-  return f32x4.replace_lane(three, 3, load<f32>(p + 3 * stride));
 }
 
 /** Puts a block at entry n, or above it. */

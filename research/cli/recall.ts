@@ -111,6 +111,7 @@ function waysOf(flags: RecallFlags, subject: Subject, length: number): Way[] {
   const looks = {
     recall: flags.recall ?? DEFAULT_RECALL,
     recallTokens: flags.recallTokens ?? length,
+    recallStore: flags.recallStore,
     recallQueries: "all",
   } as const;
   const maxPositions = length + NEXT + 1;

@@ -18,9 +18,9 @@ test.each(CACHE_DTYPES)(
       fc.record({
         headDim: fc.oneof(fc.integer({ min: 2, max: 40 }), fc.constantFrom(64, 80)),
         kvHeads: fc.integer({ min: 1, max: 3 }),
-        nGlobal: fc.nat({ max: 20 }),
+        nGlobal: fc.nat({ max: 40 }),
         recallTokens: fc.integer({ min: 1, max: 90 }),
-        n: fc.integer({ min: 1, max: 200 }),
+        n: fc.integer({ min: 1, max: 300 }),
         origin: fc.constantFrom(0n, 5n, 2n ** 53n - 300n),
         exponent: fc.integer({ min: -150, max: 110 }),
         seed: fc.nat(),
@@ -28,7 +28,7 @@ test.each(CACHE_DTYPES)(
       ({ headDim, kvHeads, nGlobal, recallTokens, n, origin, exponent, seed }) => {
         const dice = new Dice(seed);
         const shape = { heads: kvHeads, kvHeads, headDim, rotaryDim: 0, layout: "half", scale: 1 } as const;
-        const policy = resolvePolicy({ nGlobal, nLocal: 20, recall: 1, recallTokens }, 4096);
+        const policy = resolvePolicy({ nGlobal, nLocal: BLOCK + 4, recall: 1, recallTokens }, 4096);
         const setup: Setup = { ...shape, policy, cacheDtype };
         const tokens = draw(dice, setup, n);
         // Keys of a few sizes, zeros among them.
@@ -56,8 +56,11 @@ test.each(CACHE_DTYPES)(
               ...code.map((x) => x + 0),
               ...new Array(width - headDim).fill(0),
             ];
-            expect(read(mean)).toEqual(padded(meanOf(codes, block, nGlobal)));
-            expect(new Float32Array(bytes.slice(mean + width, mean + width + 4).buffer)[0]).toBe(power);
+            const means = meanOf(codes, block, nGlobal);
+            expect(read(mean)).toEqual(padded(means));
+            const behind = new DataView(bytes.buffer, mean + width);
+            expect(behind.getFloat32(0, true)).toBe(power);
+            expect(behind.getInt32(4, true)).toBe(means.reduce((sum, x) => sum + x, 0));
             for (const [t, code] of codes.entries()) {
               expect(read(cache.parts.codes + (number * BLOCK + t) * width)).toEqual(padded(code));
             }
@@ -73,12 +76,12 @@ test("keys that are no numbers are coded as 0, infinite ones as the largest", ()
   const shape = { heads: 1, kvHeads: 1, headDim: 4, rotaryDim: 0, layout: "half", scale: 1 } as const;
   const setup: Setup = {
     ...shape,
-    policy: resolvePolicy({ nGlobal: 0, nLocal: 16, recall: 1, recallTokens: 9 }, 4096),
+    policy: resolvePolicy({ nGlobal: 0, nLocal: BLOCK, recall: 1, recallTokens: 9 }, 4096),
   };
-  const tokens = draw(new Dice(1), setup, 16);
+  const tokens = draw(new Dice(1), setup, BLOCK);
   tokens.k.fill(1);
   tokens.k.set([NaN, Infinity, -Infinity, 3]);
-  const { slot, cache } = attend(bench, setup, tokens, [1, ...Array.from({ length: 15 }, () => 1)]);
+  const { slot, cache } = attend(bench, setup, tokens, new Array(BLOCK).fill(1));
   const codes = new Int8Array(slot.buffer, cache.parts.codes, 32);
   expect([...codes.subarray(0, 4)]).toEqual([0, 127, -127, 3]);
   expect([...codes.subarray(16, 20)]).toEqual([1, 1, 1, 1]);

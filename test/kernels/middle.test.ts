@@ -3,6 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { CACHE_DTYPES } from "../../src/base/dtype.ts";
 import { type PolicyOptions, resolvePolicy } from "../../src/plan/policy.ts";
+import { BLOCK } from "../reference/recall.ts";
 import { Bench, Dice, words, worst } from "./harness.ts";
 import { attend, beginsOf, chosenBy, chunksOf, draw, expected, type Setup } from "./session.ts";
 
@@ -41,15 +42,15 @@ const cases = fc.record({
   }),
   limits: fc.record({
     nGlobal: fc.integer({ min: 0, max: 6 }),
-    nLocal: fc.integer({ min: 16, max: 30 }),
+    nLocal: fc.integer({ min: BLOCK, max: BLOCK + 14 }),
     recall: fc.oneof(fc.integer({ min: 1, max: 8 }), fc.constantFrom(63, 64, 65, 256)),
-    recallTokens: fc.oneof(fc.integer({ min: 1, max: 30 }), fc.constantFrom(64, 100, 500)),
+    recallTokens: fc.oneof(fc.integer({ min: 1, max: 30 }), fc.constantFrom(64, 100, 120, 500)),
     recallDistance: fc.integer({ min: 1, max: 50 }),
     recallBlocks: fc.oneof(fc.constant("all" as const), fc.integer({ min: 1, max: 6 })),
   }),
   over: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 20 })),
-  n: fc.oneof(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 60, max: 220 })),
-  origin: fc.constantFrom(0n, 7n, 2n ** 40n, 2n ** 53n - 200n),
+  n: fc.oneof(fc.integer({ min: 1, max: 80 }), fc.integer({ min: 80, max: 300 })),
+  origin: fc.constantFrom(0n, 7n, 2n ** 40n, 2n ** 53n - 300n),
   seed: fc.nat(),
   every: fc.integer({ min: 1, max: 4 }),
 });
@@ -64,7 +65,7 @@ describe.each(POSITIONS)("%s", (position) => {
       const asks = (p: number) => p % every === 0;
       const begins = beginsOf(dice, seed % 2 ? n : 0);
       const begin = (p: number) => begins[p] ?? 0;
-      const most = limits.nLocal - 15;
+      const most = limits.nLocal - (BLOCK - 1);
       const one = attend(bench, setup, tokens, chunksOf(dice, n, most), { origin, asks, begin });
       const wanted = chosenBy(setup, tokens, one, asks);
       for (let p = 0; p < n; p++) {
@@ -92,30 +93,30 @@ describe.each(POSITIONS)("%s", (position) => {
       for (const seed of [1, 2, 3, 4]) {
         const shape = { headDim: 6 + 17 * seed, kvHeads: 2, group: 1 + (seed % 3) };
         const attention = POLICIES[seed - 1];
-        const numbers = { nGlobal: 3, nLocal: 25, recall: 4, recallTokens: 70, recallBlocks: 2 };
+        const numbers = { nGlobal: 3, nLocal: 41, recall: 4, recallTokens: 70, recallBlocks: 2 };
         const setup = setupOf(position, shape, { attention, ...numbers });
         const dice = new Dice(seed);
-        const tokens = draw(dice, setup, 150);
-        const found = attend(bench, { ...setup, cacheDtype }, tokens, chunksOf(dice, 150, 10));
-        const wanted = attend(bench, setup, tokens, chunksOf(dice, 150, 10), { rounding: cacheDtype });
+        const tokens = draw(dice, setup, 200);
+        const found = attend(bench, { ...setup, cacheDtype }, tokens, chunksOf(dice, 200, 10));
+        const wanted = attend(bench, setup, tokens, chunksOf(dice, 200, 10), { rounding: cacheDtype });
         expect(words(found.out)).toEqual(words(wanted.out));
         const chosen = chosenBy({ ...setup, cacheDtype }, tokens, found);
-        for (let p = 0; p < 150; p++) expect(found.chosen(0, p)).toEqual(chosen(0, p));
+        for (let p = 0; p < 200; p++) expect(found.chosen(0, p)).toEqual(chosen(0, p));
       }
     },
   );
 
   test("of equal keys the first ones are chosen, best first, in any chunks", () => {
     const shape = { headDim: 8, kvHeads: 2, group: 3 };
-    const numbers = { nGlobal: 2, nLocal: 20, recall: 3, recallTokens: 70, recallBlocks: "all" } as const;
+    const numbers = { nGlobal: 2, nLocal: 36, recall: 3, recallTokens: 70, recallBlocks: "all" } as const;
     const setup = setupOf(position, shape, numbers);
-    const tokens = draw(new Dice(5), setup, 120);
-    for (let p = 0; p < 120; p++) tokens.k.copyWithin(p * 16, 0, 16);
+    const tokens = draw(new Dice(5), setup, 140);
+    for (let p = 0; p < 140; p++) tokens.k.copyWithin(p * 16, 0, 16);
     for (const rows of [5, 3, 1]) {
-      const { chosen } = attend(bench, setup, tokens, chunksOf(new Dice(rows), 120, rows));
-      for (let p = 0; p < 120; p++) {
-        const first = Math.max(2, p - 20 - 70 + 1);
-        const wanted = [first, first + 1, first + 2].filter((j) => j <= p - 20);
+      const { chosen } = attend(bench, setup, tokens, chunksOf(new Dice(rows), 140, rows));
+      for (let p = 0; p < 140; p++) {
+        const first = Math.max(2, p - 36 - 70 + 1);
+        const wanted = [first, first + 1, first + 2].filter((j) => j <= p - 36);
         for (let head = 0; head < setup.heads; head++) expect(chosen(head, p)).toEqual(wanted);
       }
     }
@@ -124,24 +125,24 @@ describe.each(POSITIONS)("%s", (position) => {
   test("a key is chosen until it is recallTokens behind the local ones, and never from then on", () => {
     const shape = { headDim: 8, kvHeads: 1, group: 1 };
     const setup = {
-      ...setupOf(position, shape, { nGlobal: 0, nLocal: 18, recall: 1, recallTokens: 10 }),
+      ...setupOf(position, shape, { nGlobal: 0, nLocal: 34, recall: 1, recallTokens: 10 }),
       rotaryDim: 0,
     };
-    const tokens = draw(new Dice(6), setup, 60);
+    const tokens = draw(new Dice(6), setup, 80);
     tokens.q.fill(1);
     tokens.k.fill(-1);
     tokens.k.fill(5, 20 * 8, 21 * 8);
     for (const rows of [3, 2, 1]) {
-      const { chosen } = attend(bench, setup, tokens, chunksOf(new Dice(rows), 60, rows));
-      for (let p = 20; p < 60; p++) expect(chosen(0, p).includes(20)).toBe(p >= 38 && p <= 47);
+      const { chosen } = attend(bench, setup, tokens, chunksOf(new Dice(rows), 80, rows));
+      for (let p = 20; p < 80; p++) expect(chosen(0, p).includes(20)).toBe(p >= 54 && p <= 63);
     }
   });
 });
 
 test("with k of all there are, it is full coverage: no key is left out", () => {
   const shape = { headDim: 16, kvHeads: 2, group: 2 };
-  const options = { nGlobal: 3, nLocal: 16, limit: 16 };
-  const middle = { recall: 256, recallDistance: 16, recallTokens: 1000, recallBlocks: "all" } as const;
+  const options = { nGlobal: 3, nLocal: 32, limit: 32 };
+  const middle = { recall: 256, recallDistance: 32, recallTokens: 1000, recallBlocks: "all" } as const;
   for (const position of POSITIONS) {
     const setup = setupOf(position, shape, { ...options, ...middle });
     const tokens = draw(new Dice(7), setup, 150);
@@ -151,7 +152,7 @@ test("with k of all there are, it is full coverage: no key is left out", () => {
       tokens,
       Array.from({ length: 150 }, () => 1),
     );
-    const all = setupOf(position, shape, { attention: "ceiling-only", limit: 16, maxPositions: 150 });
+    const all = setupOf(position, shape, { attention: "ceiling-only", limit: 32, maxPositions: 150 });
     expect(worst(out, expected(all, tokens).out, () => 1)).toBeLessThan(2e-5);
   }
 });
@@ -159,7 +160,7 @@ test("with k of all there are, it is full coverage: no key is left out", () => {
 test("keys whose weight is less than the gate's part of all others' are not attended", () => {
   const shape = { headDim: 24, kvHeads: 2, group: 2 };
   for (const position of POSITIONS) {
-    const numbers = { nGlobal: 2, nLocal: 18, recall: 6, recallTokens: 100, recallBlocks: 3 };
+    const numbers = { nGlobal: 2, nLocal: 34, recall: 6, recallTokens: 100, recallBlocks: 3 };
     for (const recallGate of [-6, -3, 0.5]) {
       const setup = setupOf(position, shape, { ...numbers, recallGate });
       const tokens = draw(new Dice(9), setup, 140);
@@ -187,7 +188,7 @@ test("keys whose weight is less than the gate's part of all others' are not atte
 test("rows that do not ask are attended as without middle keys, bit for bit", () => {
   const shape = { headDim: 12, kvHeads: 2, group: 2 };
   for (const position of POSITIONS) {
-    const numbers = { nGlobal: 2, nLocal: 20, limit: 24 };
+    const numbers = { nGlobal: 2, nLocal: 36, limit: 40 };
     const setup = setupOf(position, shape, { ...numbers, recall: 4 });
     const tokens = draw(new Dice(8), setup, 80);
     const chunks = Array.from({ length: 16 }, () => 5);

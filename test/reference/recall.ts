@@ -1,7 +1,7 @@
 /** Which middle keys a query attends to, by the definition (docs/RECALL.md): every key is looked at, in plain numbers. */
 
 /** Keys of a block share a power of two. */
-export const BLOCK = 16;
+export const BLOCK = 32;
 
 /** How many are chosen, and of how many blocks. */
 export interface Choice {
@@ -25,11 +25,14 @@ export interface Coded {
   readonly loose: readonly (readonly boolean[])[];
 }
 
-/** max |x| ≤ 127 · 2^e for the least e ≥ −120; x / 2^e rounded to the nearest whole number, halves to even ones. */
-export function coded(rows: readonly Float64Array[], tolerance = 0): Coded {
+/** The largest codes of keys and of queries. */
+const [KEY, QUERY] = [127, 63];
+
+/** max |x| ≤ most · 2^e for the least e ≥ −120; x / 2^e rounded to the nearest whole number, halves to even ones. */
+export function coded(rows: readonly Float64Array[], tolerance = 0, most = KEY): Coded {
   const largest = Math.max(...rows.flatMap((row) => [...row].map(Math.abs)));
   let e = -120;
-  while (largest > 127 * 2 ** e) e++;
+  while (largest > most * 2 ** e) e++;
   const power = largest === 0 ? 1 : 2 ** e;
   const slack = (tolerance * largest) / power;
   return {
@@ -82,7 +85,7 @@ export function chooseMiddle(
   tolerance = 0,
 ): Chosen {
   if (begin >= end) return { positions: [], certain: true };
-  const asked = coded([query], tolerance);
+  const asked = coded([query], tolerance, QUERY);
   const [q, looseQ] = [asked.codes[0]!, asked.loose[0]!];
   const known = new Map<number, Coded>();
   const codesOf = (block: number): Coded => {
