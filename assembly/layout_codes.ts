@@ -13,6 +13,8 @@ export enum Code {
   PowerBytes = 16,
   /** the largest head, whose products of codes f32 holds: 63 · 127 · 1024 < 2^24 */
   MostNumbers = 1024,
+  /** the most heads of a layer: the bits of Attention.recallHeads */
+  MostHeads = 128,
   /** the most blocks that a sieve keeps */
   MostBlocks = 512,
   /**

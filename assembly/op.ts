@@ -192,6 +192,11 @@ export enum Attention {
    * are chosen here, and kvRecall has all of them
    */
   gathered,
+  /** bit h % 32 of word h / 32 of these: whether head h looks for middle keys */
+  recallHeads,
+  recallHeads32,
+  recallHeads64,
+  recallHeads96,
 }
 
 /** y[rows, kvHeads, headBytes] = the f32 keys or values x[rows, kvHeads, headDim] in the format of the cache. */

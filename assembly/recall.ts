@@ -75,7 +75,7 @@ function recallSome(work: usize, from: u32, to: u32): void {
   let last: u64 = 0;
   for (let i = from; i < to; i++) {
     cutChosen(work, i, 0);
-    if (beginOf(work, i) >= endOf(work, i)) continue;
+    if (!looks(work, i)) continue;
     codeQuery(areaOf(work, i), queryAt(work, Attention.qRecall, i), word(record, Attention.headDim));
     store<u32>(areaOf(work, i), 0, Code.Count);
     if (wholeEnd(work, i) <= wholeBegin(work, i) + most) continue;
@@ -84,13 +84,20 @@ function recallSome(work: usize, from: u32, to: u32): void {
   }
   for (; first < last; first += Code.Stretch) {
     for (let i = from; i < to; i++) {
-      if (beginOf(work, i) >= endOf(work, i) || wholeEnd(work, i) <= wholeBegin(work, i) + most) continue;
+      if (!looks(work, i) || wholeEnd(work, i) <= wholeBegin(work, i) + most) continue;
       const begin = max(first, wholeBegin(work, i));
       const end = min(first + Code.Stretch, wholeEnd(work, i));
       if (begin < end) sieve(areaOf(work, i), work, begin, end, <u32>most);
     }
   }
-  for (let i = from; i < to; i++) if (beginOf(work, i) < endOf(work, i)) chooseAll(work, i);
+  for (let i = from; i < to; i++) if (looks(work, i)) chooseAll(work, i);
+}
+
+/** Whether query i has middle keys, and its head looks for them. */
+function looks(work: usize, i: u32): bool {
+  const head = headOf(work, i);
+  const bits = word(load<u32>(work, Work.record), Attention.recallHeads + (head >> 5));
+  return ((bits >> (head & 31)) & 1) != 0 && beginOf(work, i) < endOf(work, i);
 }
 
 /** The numbers of query i's middle keys in the session, [beginOf, endOf), and the blocks that are in there as a whole. */

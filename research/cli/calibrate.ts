@@ -6,6 +6,8 @@ import { writeWhole } from "../../src/cli/files.ts";
 import { DEFAULT_MODEL, type ModelFlags, modelOptions, whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { warn, write } from "../../src/cli/streams.ts";
+import { headsOf } from "../../src/models/program.ts";
+import type { LayerHead } from "../../src/plan/middle.ts";
 import { RECALL_FILE } from "../../src/session/calibration.ts";
 import { type Calibration, calibrate, type Measured, type Setting } from "../eval/calibrate.ts";
 import { type Memory, memoryOf, NEXT } from "../eval/recall.ts";
@@ -29,7 +31,7 @@ interface CalibrateFlags extends ModelFlags {
 /** Adds the command `calibrate`; `signal` aborts it. */
 export function addCalibrate(program: Command, signal: AbortSignal): void {
   modelOptions(program.command("calibrate"))
-    .description("find how a model looks back beyond its window: layers, distance and gate of recall")
+    .description("find how a model looks back beyond its window: heads, distance and gate of recall")
     .requiredOption("--text <files...>", "texts that the model was not trained on, several if possible")
     .option(
       "--length <n>",
@@ -41,10 +43,11 @@ export function addCalibrate(program: Command, signal: AbortSignal): void {
     .addHelpText(
       "after",
       `
-Each text is read once for every choice of layers, then asked for five passages of it and for what it goes on with, as
-in \`eval recall\`. Layers that passages do not need are left out; of the distances a quarter, half and the whole of the
-limit the best is kept; the gate is the loosest that costs ordinary text at most 0.5 % of its NLL. A model whose folder
-has ${RECALL_FILE} looks back so whenever recall is asked for, unless options say otherwise.`,
+Each text is read once without recall and once with it, then asked for five passages of it and for what it goes on with,
+as in \`eval recall\`, once for each trial. Layers that passages do not need are left out, and heads of the others; of
+the distances a quarter, half and the whole of the limit the best is kept; the gate is the loosest that costs ordinary
+text at most 0.5 % of its NLL. A model whose folder has ${RECALL_FILE} looks back so whenever recall is asked for, unless
+options say otherwise.`,
     )
     .action((flags: CalibrateFlags) => run(flags, signal));
 }
@@ -56,25 +59,27 @@ async function run(flags: CalibrateFlags, signal: AbortSignal): Promise<void> {
   await withSubject(flags, signal, stages, async (subject) => {
     const recall = flags.recall || DEFAULT_RECALL;
     const all = { recall, recallLayers: Array.from({ length: subject.layers }, (_, i) => i) };
-    const { plan } = subject.plan({ attention: "lambda", ...all });
+    const { plan, program } = subject.plan({ attention: "lambda", ...all });
     const { nLocal: window, limit } = plan.policy;
-    const layers = plan.layers.flatMap(({ cache }, layer) => (cache.middle ? [layer] : []));
+    const recallLayers = plan.layers.flatMap(({ cache }, layer) => (cache.middle ? [layer] : []));
+    const heads = recallLayers.flatMap((layer) =>
+      Array.from({ length: headsOf(program, layer) }, (_, head): LayerHead => [layer, head]),
+    );
     const length = lengthOf(flags, window);
     const documents = await readDocuments(files, subject, length + NEXT, stages, signal);
     const memories = documents.map(({ ids }, i) => memoryOf(ids, subject.tokenizer, length, window, flags.seed + i));
-    const looks = { recall, recallTokens: length, recallQueries: "all" } as const;
+    const looks = { recall, recallLayers, recallTokens: length, recallQueries: "all" } as const;
     const trials = new Trials(subject, memories, stages, signal);
     const plain = await trials.measure("Λ", { recall: 0 });
     const distances = [...new Set([limit / 2, limit, limit / 4].map((tokens) => Math.max(1, Math.floor(tokens))))];
-    const measure = ({ layers, distance, gate }: Setting) => {
-      const name = `layers ${layers}, distance ${distance}, gate ${gate ?? "none"}`;
-      return trials.measure(name, { ...looks, recallLayers: layers, recallDistance: distance, recallGate: gate });
+    const measure = ({ heads, distance, gate }: Setting) => {
+      const name = `heads ${brief(heads)}, distance ${distance}, gate ${gate ?? "none"}`;
+      return trials.measure(name, { ...looks, recallHeads: heads, recallDistance: distance, recallGate: gate });
     };
-    const found = await calibrate({ layers, distances, gates: GATES }, plain, measure);
+    const found = await calibrate({ heads, distances, gates: GATES }, plain, measure);
     stages.end();
     await write(`${table(trials.rows)}`);
-    if (!found)
-      throw new LambentError(`${subject.name}: expected passages that recall finds, found none in any layers`);
+    if (!found) throw new LambentError(`${subject.name}: expected passages that recall finds, found none by any heads`);
     await tell(found, plain, out);
   });
 }
@@ -112,6 +117,17 @@ class Trials {
   }
 }
 
+/** Heads as ranges of each layer, such as 5:0-3 11:2. */
+function brief(heads: readonly LayerHead[]): string {
+  const ranges: { layer: number; first: number; last: number }[] = [];
+  for (const [layer, head] of heads) {
+    const range = ranges.at(-1);
+    if (range?.layer === layer && range.last === head - 1) range.last = head;
+    else ranges.push({ layer, first: head, last: head });
+  }
+  return ranges.map(({ layer, first, last }) => `${layer}:${first}${last > first ? `-${last}` : ""}`).join(" ");
+}
+
 /** Where a model's own file is; undefined: it has no folder. */
 function besideOf(model: string): string | undefined {
   const found = statSync(model, { throwIfNoEntry: false });
@@ -119,8 +135,8 @@ function besideOf(model: string): string | undefined {
 }
 
 async function tell({ setting, measured, harmless }: Calibration, plain: Measured, out: string | undefined) {
-  const { layers, distance, gate } = setting;
-  const flags = `--recall-layers ${layers} --recall-distance ${distance}${gate === undefined ? "" : ` --recall-gate ${gate}`}`;
+  const { heads, distance, gate } = setting;
+  const flags = `--recall-heads ${heads.map((head) => head.join(":"))} --recall-distance ${distance}${gate === undefined ? "" : ` --recall-gate ${gate}`}`;
   const nats = (value: number) => value.toFixed(3);
   await write(`
 passages ${nats(measured.passages)} nats per token instead of ${nats(plain.passages)}, ordinary text ${nats(measured.text)} instead of ${nats(plain.text)}
@@ -129,7 +145,7 @@ ${flags}
   if (!harmless) warn("no gate leaves ordinary text unharmed here: recall is for questions, not for reading on");
   if (out === undefined) return;
   const content = {
-    recallLayers: layers,
+    recallHeads: heads,
     recallDistance: distance,
     ...(gate === undefined ? {} : { recallGate: gate }),
   };

@@ -1,6 +1,8 @@
+import type { LayerHead } from "../../src/plan/middle.ts";
+
 /** How a model looks back beyond its window: what is tried. */
 export interface Setting {
-  readonly layers: readonly number[];
+  readonly heads: readonly LayerHead[];
   /** Tokens. */
   readonly distance: number;
   /** A power of two; undefined: any weight. */
@@ -17,7 +19,8 @@ export interface Measured {
 
 /** What is tried, from the first on. */
 export interface Choices {
-  readonly layers: readonly number[];
+  /** In the order of their layers. */
+  readonly heads: readonly LayerHead[];
   readonly distances: readonly number[];
   /** From the loosest to the strictest. */
   readonly gates: readonly number[];
@@ -31,7 +34,7 @@ export interface Calibration {
   readonly harmless: boolean;
 }
 
-/** A layer that passages need no more than this, in nats per token, is left out; a distance has to give as much. */
+/** Heads that passages need no more than this, in nats per token, are left out; a distance has to give as much. */
 const ENOUGH = 0.05;
 /** Ordinary text may lose so much of its NLL under Λ. */
 const HARM = 0.005;
@@ -39,15 +42,15 @@ const HARM = 0.005;
 const FOUND = 0.1;
 
 /**
- * Finds the fewest layers, the distance, and the loosest gate that leaves ordinary text unharmed, by trials one after the
+ * Finds few heads that suffice, the distance, and the loosest gate that leaves ordinary text unharmed, by trials one after the
  * other; undefined where no trial finds anything. `plain`: what Λ alone gives.
  */
 export async function calibrate(
-  { layers, distances, gates }: Choices,
+  { heads, distances, gates }: Choices,
   plain: Measured,
   measure: (setting: Setting) => Promise<Measured>,
 ): Promise<Calibration | undefined> {
-  let setting: Setting = { layers, distance: distances[0] as number, gate: undefined };
+  let setting: Setting = { heads, distance: distances[0] as number, gate: undefined };
   let measured = await measure(setting);
   let least = measured.passages;
   const take = (next: Setting, found: Measured) => {
@@ -55,12 +58,17 @@ export async function calibrate(
     measured = found;
     least = Math.min(least, found.passages);
   };
-  for (const layer of layers) {
-    if (setting.layers.length === 1) break;
-    const without = { ...setting, layers: setting.layers.filter((other) => other !== layer) };
-    const found = await measure(without);
-    if (found.passages <= least + ENOUGH) take(without, found);
-  }
+  // What is not needed as a whole is left out at once, so that few heads of many are found by few trials.
+  const leaveOut = async (some: readonly LayerHead[]): Promise<void> => {
+    const without = { ...setting, heads: setting.heads.filter((head) => !some.includes(head)) };
+    const found = without.heads.length > 0 ? await measure(without) : undefined;
+    if (found && found.passages <= least + ENOUGH) return take(without, found);
+    if (some.length === 1) return;
+    const half = Math.ceil(some.length / 2);
+    await leaveOut(some.slice(0, half));
+    await leaveOut(some.slice(half));
+  };
+  for (const layer of new Set(heads.map(([layer]) => layer))) await leaveOut(heads.filter(([of]) => of === layer));
   for (const distance of distances.slice(1)) {
     const other = { ...setting, distance };
     const found = await measure(other);

@@ -3,7 +3,8 @@ import { type Command, CommanderError, InvalidArgumentError, Option } from "comm
 import { Size } from "../../assembly/layout.ts";
 import { Code } from "../../assembly/layout_codes.ts";
 import { CACHE_DTYPES, DTYPES } from "../base/dtype.ts";
-import { type Middle, POLICIES, RECALL_QUERIES } from "../plan/policy.ts";
+import { type LayerHead, type Middle, RECALL_QUERIES } from "../plan/middle.ts";
+import { POLICIES } from "../plan/policy.ts";
 import type { LoadOptions, LoraOptions } from "../session/load.ts";
 import type { Stages } from "./progress.ts";
 
@@ -93,6 +94,11 @@ export const LOAD_FLAGS = {
     "in these layers, counted from 0 (default: from 5/32 of the layers on)",
     (text: string) => text.split(",").map(whole(0)),
   ),
+  recallHeads: flag(
+    "--recall-heads <layer:head,…>",
+    "these heads only, such as 5:1,11:2 (default: all of these layers)",
+    (text: string) => text.split(",").map(layerHead),
+  ),
   recallTokens: flag(
     "--recall-tokens <n>",
     "middle tokens that are kept (default: 8 times the trained length)",
@@ -100,7 +106,7 @@ export const LOAD_FLAGS = {
   ),
   recallBlocks: flag(
     "--recall-blocks <n>",
-    "blocks of 16 of them that are looked into, or all (default: 128)",
+    "blocks of 32 of them that are looked into, or all (default: 128)",
     (text: string) => (text === "all" ? text : whole(1, Code.MostBlocks)(text)),
   ),
   recallGate: flag(
@@ -124,6 +130,13 @@ export const LOAD_FLAGS = {
     mebibytes,
   ),
 } as const satisfies Partial<Record<keyof LoadOptions, Option>>;
+
+/** A layer and a head, with a colon between. */
+function layerHead(text: string): LayerHead {
+  const [layer, head] = /^\s*(\d+):(\d+)\s*$/.exec(text)?.slice(1).map(Number) ?? [];
+  if (layer !== undefined && head !== undefined) return [layer, head];
+  throw new InvalidArgumentError(`expected a layer and a head, such as 5:1, found ${text}`);
+}
 
 /** Bytes of so many MiB. */
 function mebibytes(text: string): number {
@@ -160,7 +173,9 @@ export function loadOptions(flags: ModelFlags, signal: AbortSignal, stages: Stag
 /** What a policy says of middle tokens, where it has any. */
 export function describeRecall(middle: Middle): string {
   const { recall, recallDistance, recallLayers, recallTokens, recallBlocks, recallGate, recallQueries } = middle;
+  const { recallHeads } = middle;
+  const heads = recallHeads === "all" ? "all" : recallHeads.map((head) => head.join(":"));
   const blocks = recallBlocks === Infinity ? "all" : recallBlocks;
   const gate = recallGate === -Infinity ? "none" : recallGate;
-  return `${recall} of recallTokens ${recallTokens}, recallBlocks ${blocks}, recallDistance ${recallDistance}, recallGate ${gate}, recallLayers ${recallLayers}, recallQueries ${recallQueries}`;
+  return `${recall} of recallTokens ${recallTokens}, recallBlocks ${blocks}, recallDistance ${recallDistance}, recallGate ${gate}, recallLayers ${recallLayers}, recallHeads ${heads}, recallQueries ${recallQueries}`;
 }

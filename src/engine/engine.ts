@@ -294,8 +294,7 @@ export class Engine {
     const { maxPositions, policy } = this.plan;
     const length = session.position - session.origin + all.length;
     if (length <= maxPositions) return all;
-    throw new OptionError(
-      mismatch("maxPositions", `at most ${maxPositions} tokens under ${policy.attention} attention`, length),
-    );
+    const expected = `at most ${maxPositions} tokens under ${policy.attention} attention`;
+    throw new OptionError(mismatch("maxPositions", expected, length));
   }
 }

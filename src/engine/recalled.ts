@@ -19,13 +19,13 @@ const MOST = 4096;
 export class Recalled {
   readonly #sums: Weights;
   #rows: number;
-  /** Heads of the layers that recall. */
+  /** Heads that look back. */
   readonly #heads: number;
   /** Of rows that were read ahead and may yet be taken out again, the next one first. */
   #ahead: Weights[] = [];
 
   constructor(plan: Plan, sums: Weights = new Map(), rows = 0) {
-    this.#heads = plan.chosen.reduce((sum, { heads }) => sum + heads, 0);
+    this.#heads = plan.chosen.reduce((sum, { looking }) => sum + looking, 0);
     this.#sums = sums;
     this.#rows = rows;
   }

@@ -5,7 +5,7 @@ import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import { hex, Xxh64 } from "../machine/hash.ts";
 import { attentionOf } from "../models/program.ts";
 import { CACHE_PARTS, CACHE_TENSORS } from "../plan/cache.ts";
-import { isLogged } from "../plan/policy.ts";
+import { isLogged } from "../plan/middle.ts";
 import { StopStrings } from "../tokenizer/stop.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import type { Engine } from "./engine.ts";

@@ -1,6 +1,8 @@
 /** What a snapshot says of the policy that its session was read under, and of its middle tokens. */
+
+import { RECALL_QUERIES } from "../plan/middle.ts";
 import type { Plan } from "../plan/plan.ts";
-import { POLICIES, type Policy, RECALL_QUERIES } from "../plan/policy.ts";
+import { POLICIES, type Policy } from "../plan/policy.ts";
 import { bigInts, expectSame, type Field, integers, type Reader } from "./snapshot_fields.ts";
 
 /** The fields. */

@@ -5,6 +5,7 @@ export type { ByteSource, Files } from "../base/source.ts";
 export type { LikelyToken } from "../engine/likely.ts";
 export type { RecalledToken } from "../engine/recalled.ts";
 export type { ResponseFormat } from "../grammar/index.ts";
+export type { LayerHead } from "../plan/middle.ts";
 export { POLICIES, type PolicyName } from "../plan/policy.ts";
 export type { EmbedOptions, OpenOptions, StartOptions } from "../service/types.ts";
 export type { AppendOptions } from "../session/append_options.ts";

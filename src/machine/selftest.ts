@@ -26,10 +26,10 @@ export const KNOWN_ANSWERS: Readonly<Record<Part, bigint>> = {
   q4_0: 0xb2e2c3ff0d54657en,
   q4_k: 0x55fa3f921f397ba4n,
   q2_k: 0x15e17cb3dd343aadn,
-  "cache f32": 0xae3ed82830b76afbn,
-  "cache bf16": 0x520bf52ccc2846d6n,
-  "cache int8": 0xb4d4b14737226c82n,
-  recall: 0x4c822be93b2c997dn,
+  "cache f32": 0xd614318735f3c2ccn,
+  "cache bf16": 0xa8d8444438c7009n,
+  "cache int8": 0x9319bb56746e2403n,
+  recall: 0xadfb3908dafb04e2n,
 };
 
 /** All parts. */

@@ -12,8 +12,8 @@ export type Fields = Readonly<Record<number, number>>;
 export const bits = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0] as number;
 
 /** Tokens that middle ones are looked for in, and blocks of codes: not as many as there are. */
-const RECALL_TOKENS = 64;
-const CODE_BLOCKS = 6;
+const RECALL_TOKENS = 128;
+const CODE_BLOCKS = 5;
 
 /** Bytes of one part of a slot: keys or values of a shape, in the ring or pinned. */
 export function partBytes({ kvHeads, headDim, nLocal, nGlobal }: Shape): number {
@@ -47,6 +47,8 @@ export function recallOf(shape: Shape, offset: number): Fields {
       [Attention.recallDistance]: 5,
     },
     ...{ [Attention.recallBlocks]: 1, [Attention.codeBlocks]: CODE_BLOCKS, [Attention.gate]: bits(2 ** -12) },
+    // All but head 1.
+    [Attention.recallHeads]: 2 ** 32 - 3,
   };
 }
 

@@ -29,9 +29,9 @@ export function writeStep({ view, arena, slot, slotBytes }: Room): number {
   let row = 0;
   for (const [session, rows] of RUN_ROWS.entries()) {
     for (let i = 0; i < rows; i++, row++) {
-      // 92 tokens before the first session's first row, so that its last one fills a block; 4 before the other's.
+      // 188 tokens before the first session's first row, so that its last one fills a block; 4 before the other's.
       const origin = 2n ** 53n - 200n + 7n * BigInt(session);
-      const position = origin + BigInt(i) + (session ? 4n : 92n);
+      const position = origin + BigInt(i) + (session ? 4n : 188n);
       const others = { nGlobal: ALL_PINNED, begin: 0n };
       const run = { slot: slot + session * slotBytes, runStart: row - i, runRows: rows };
       writeRow(view, step, row, { token: row * 7 + 2, ...run, origin, position, skipsRecall: false, ...others });

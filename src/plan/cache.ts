@@ -7,7 +7,8 @@ import { mismatch, OptionError } from "../base/errors.ts";
 import { align } from "../machine/arena.ts";
 import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import type { AttentionOperation } from "../models/program.ts";
-import { isLogged, type Middle, type Policy } from "./policy.ts";
+import { isLogged, type Middle } from "./middle.ts";
+import type { Policy } from "./policy.ts";
 
 /** The kernels' number of each cache format. */
 export const CACHE_FORMATS: Readonly<Record<CacheDType, CacheFormat>> = {
@@ -108,6 +109,9 @@ export function cacheLayout(
   const middle = policy.recall > 0 ? policy : undefined;
   if (middle && shape.headDim > Code.MostNumbers) {
     throw new OptionError(mismatch("recall", `0 with heads of more than ${Code.MostNumbers} numbers`, middle.recall));
+  }
+  if (middle && shape.heads > Code.MostHeads) {
+    throw new OptionError(mismatch("recall", `0 in layers of more than ${Code.MostHeads} heads`, middle.recall));
   }
   const ring = policy.nLocal === Infinity ? policy.maxPositions : policy.nLocal;
   const pinned = policy.nGlobal;

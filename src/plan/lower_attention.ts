@@ -5,7 +5,7 @@ import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import { chosenBuffer, PLANNED } from "../models/buffers.ts";
 import type { AttentionOperation } from "../models/program.ts";
 import { CACHE_FORMATS, type CacheLayout, type LoweredLayer } from "./cache.ts";
-import { isLogged } from "./policy.ts";
+import { headsThatLook, isLogged } from "./middle.ts";
 import { type Addresses, type AngleKey, bits, type PlannedRecord, record } from "./record.ts";
 
 /** The angles that a layer's attention rotates by: those of its clamp, and of the distance that middle keys are met at. */
@@ -46,6 +46,7 @@ export function lowerAttention(
   const { middle } = cache;
   const [own, ofRecall] = anglesOf(operation, cache);
   const fixed = own !== undefined && cache.clamp !== Clamp.None;
+  const looking = middle ? headsThatLook(middle, layer, heads) : [];
   const records: PlannedRecord[] = [];
   const rotate = (angles: AngleKey, y: string, x: string, count: number, fixed?: number) =>
     void records.push(rotation(angles, at, { y, x, heads: count, headDim, fixed }));
@@ -82,6 +83,7 @@ export function lowerAttention(
       [Attention.chosen]: at.buffer(chosenBuffer(layer)),
       [Attention.recallWork]: at.recallWork,
       [Attention.gathered]: isLogged(middle) ? at.buffer(PLANNED.gathered) : 0,
+      ...bitsOf(looking),
     }),
   };
   const keys = cache.pinned + cache.ring;
@@ -90,19 +92,29 @@ export function lowerAttention(
   const looked = lookedAt(cache, headDim);
   if (middle && isLogged(middle)) {
     const text = `chosen.${layer}[${heads},${middle.recall}] of ${middle.recallTokens} keys`;
-    const cost = { cacheBytes: kvHeads * looked.bytes, flops: 2 * looked.codes * heads * headDim };
+    const cost = { cacheBytes: kvHeads * looked.bytes, flops: 2 * looked.codes * looking.length * headDim };
     records.push(record(Op.Choose, Span.All, fields, text, cost));
   }
   records.push(
     record(Op.Attention, Span.All, fields, `${shape} = attention over ${keys} keys of ${kvHeads} heads${more}`, {
-      cacheBytes: 2 * (keys * kvHeads + looked.chosen * heads) * cache.headBytes + kvHeads * looked.bytes,
-      flops: (4 * (keys + looked.chosen) + 2 * looked.codes) * heads * headDim,
+      cacheBytes: 2 * (keys * kvHeads + looked.chosen * looking.length) * cache.headBytes + kvHeads * looked.bytes,
+      flops: (4 * keys * heads + (4 * looked.chosen + 2 * looked.codes) * looking.length) * headDim,
     }),
     record(Op.Store, Span.All, fields, `cache = ${operation.k}, ${operation.v}[${kvHeads},${headDim}]`, { flops: 0 }),
   );
   if (middle)
     records.push(record(Op.Seal, Span.All, fields, `codes of ${operation.k}[${kvHeads},${headDim}]`, { flops: 0 }));
   return records;
+}
+
+/** The words of Attention.recallHeads. */
+function bitsOf(heads: readonly number[]): Record<number, number> {
+  const words: Record<number, number> = {};
+  for (const head of heads) {
+    const word = Attention.recallHeads + (head >> 5);
+    words[word] = ((words[word] ?? 0) | (1 << (head & 31))) >>> 0;
+  }
+  return words;
 }
 
 /** What a head looks at to choose its middle keys, at most: codes of means and keys, their bytes, and the keys that it chooses. */

@@ -1,5 +1,6 @@
 import { Offset } from "../../assembly/op.ts";
 import type { CacheDType } from "../base/dtype.ts";
+import { mismatch, OptionError } from "../base/errors.ts";
 import { Arena } from "../machine/arena.ts";
 import type { BankPlan } from "../machine/bank.ts";
 import type { MachinePlan, Segment } from "../machine/machine.ts";
@@ -13,9 +14,10 @@ import { withFrequencies } from "./frequencies.ts";
 import { bytesOf, programBytes, recordsOf, type Stretch } from "./link.ts";
 import { quantizedBuffer } from "./lower.ts";
 import { attentionBuffers } from "./lower_attention.ts";
+import { headsThatLook, isLogged } from "./middle.ts";
 import type { Observed, Observers } from "./observers.ts";
 import { type Constant, type Draft, type Placement, placeBank, type Unit, unitsOf } from "./place.ts";
-import { isLogged, layerPolicies, mixedWindows, type Policy } from "./policy.ts";
+import { layerPolicies, mixedWindows, type Policy } from "./policy.ts";
 import type { PlannedRecord } from "./record.ts";
 import type { PlacedWeight, ResolvedWeight } from "./weights.ts";
 
@@ -79,6 +81,8 @@ export interface Plan extends MachinePlan {
     readonly bank: number;
     readonly address: number;
     readonly heads: number;
+    /** Heads that look for any. */
+    readonly looking: number;
     readonly gathered: number;
   }[];
   /** For each unit (the embedding, each layer, the head), what its observers write, in its bank. */
@@ -147,7 +151,9 @@ export function plan(
       const bank = bankOf(layer + 1);
       const { at } = (linked[bank] as LinkedBank).placement;
       const gathered = isLogged(cache.middle) ? at.buffer(PLANNED.gathered) : 0;
-      return [{ bank, address: at.buffer(chosenBuffer(layer)), heads: headsOf(program, layer), gathered }];
+      const heads = headsOf(program, layer);
+      const looking = headsThatLook(cache.middle, layer, heads).length;
+      return [{ bank, address: at.buffer(chosenBuffer(layer)), heads, looking, gathered }];
     }),
     head: {
       bank: head,
@@ -180,6 +186,9 @@ function draftOf(
     const attention = attentions[layer];
     return { policy: mine, cache: attention ? cacheLayout(mine, attention, options.cacheDtype) : NO_CACHE };
   });
+  const stranger = policy.recallHeads !== "all" && policy.recallHeads.find(([layer]) => !layers[layer]?.cache.middle);
+  if (stranger)
+    throw new OptionError(mismatch("recallHeads", "heads of layers without a window of their own", stranger.join(":")));
   const widths: Record<string, number> = { ...program.buffers };
   for (const [layer, { cache }] of layers.entries()) {
     const attention = attentions[layer];

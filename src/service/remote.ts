@@ -6,7 +6,7 @@ import type { Appending } from "../engine/reading.ts";
 import type { RecalledToken } from "../engine/recalled.ts";
 import type { Choosing } from "../engine/sampler.ts";
 import type { TextState } from "../engine/state.ts";
-import { isLogged } from "../plan/policy.ts";
+import { isLogged } from "../plan/middle.ts";
 import type { EngineThread } from "../runtime/types.ts";
 import { type RemoteFiles, serveFiles } from "./files.ts";
 import { type CallOptions, Rpc, type Stream } from "./rpc.ts";

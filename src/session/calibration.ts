@@ -6,11 +6,15 @@ import type { PolicyOptions } from "../plan/policy.ts";
 /** The file beside a model that says how it looks back: what `lambent calibrate` writes. */
 export const RECALL_FILE = "recall.json";
 
-type Calibrated = Pick<PolicyOptions, "recallLayers" | "recallDistance" | "recallGate">;
+type Calibrated = Pick<PolicyOptions, "recallLayers" | "recallHeads" | "recallDistance" | "recallGate">;
 
 const isWhole = (value: unknown) => Number.isInteger(value) && (value as number) >= 0;
 const KEYS: Readonly<Record<keyof Calibrated, readonly [expected: string, good: (value: unknown) => boolean]>> = {
   recallLayers: ["a list of layers", (value) => Array.isArray(value) && value.every(isWhole)],
+  recallHeads: [
+    "pairs of a layer and a head",
+    (value) => Array.isArray(value) && value.every((head) => Array.isArray(head) && head.every(isWhole)),
+  ],
   recallDistance: ["a whole number of tokens", isWhole],
   recallGate: ["a number", Number.isFinite],
 };
@@ -33,5 +37,8 @@ export async function calibrated<Options extends PolicyOptions>(
     if (!known[1](value)) throw new ModelError(mismatch(`${file}: ${key}`, known[0], value));
   }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  return { ...calibration, ...given } as Options;
+  // Layers that are asked for are all of theirs.
+  const { recallHeads, ...others } = calibration;
+  const heads = given.recallLayers === undefined && recallHeads !== undefined ? { recallHeads } : {};
+  return { ...others, ...heads, ...given } as Options;
 }

@@ -1,5 +1,5 @@
 import { VERSION } from "../base/version.ts";
-import { isLogged } from "../plan/policy.ts";
+import { isLogged } from "../plan/middle.ts";
 import type { EngineFacts } from "../service/types.ts";
 import type { Message } from "../tokenizer/chat.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -20,8 +20,17 @@ export function encodePiece(tokenizer: Tokenizer, text: string, first: boolean):
  */
 export function originOf(facts: EngineFacts, nGlobal: number): string {
   const { modelHash, dtype, cacheDtype, attention, nLocal, limit } = facts;
-  const { recall, recallDistance, recallLayers, recallTokens, recallBlocks, recallGate, recallQueries } = facts;
-  const middle = [recall, recallDistance, recallLayers, recallTokens, recallBlocks, recallGate, recallQueries];
+  const { recall, recallDistance, recallLayers, recallHeads, recallTokens, recallBlocks, recallGate } = facts;
+  const middle = [
+    recall,
+    recallDistance,
+    recallLayers,
+    recallHeads,
+    recallTokens,
+    recallBlocks,
+    recallGate,
+    facts.recallQueries,
+  ];
   // Snapshots of sessions with a log have another form.
   const log = isLogged(facts) ? ["log"] : [];
   return [VERSION, modelHash, dtype, cacheDtype, attention, nGlobal, nLocal, limit, ...middle, ...log].join(" ");

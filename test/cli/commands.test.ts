@@ -174,20 +174,32 @@ test("middle tokens: what every command is told is what is loaded, said and comp
     recall: 3,
     recallDistance: 7,
     recallLayers: [1],
+    recallHeads: [[1, 2]],
     recallTokens: 20,
     recallBlocks: 1,
     recallGate: -2,
     recallQueries: "last",
   } as const;
-  const flags = ["-m", model, "--n-local", "16", "--recall", "3", "--recall-distance", "7", "--recall-layers", "1"];
-  flags.push("--recall-tokens", "20", "--recall-blocks", "1", "--recall-gate", "-2", "--recall-queries", "last");
+  const flags = ["-m", model, "--n-local", "32", "--recall", "3", "--recall-distance", "7", "--recall-layers", "1"];
+  flags.push(
+    "--recall-heads",
+    "1:2",
+    "--recall-tokens",
+    "20",
+    "--recall-blocks",
+    "1",
+    "--recall-gate",
+    "-2",
+    "--recall-queries",
+    "last",
+  );
   await good(["logits", ...flags, "--ids", IDS.join(","), "--out", out]);
-  const wanted = await logitsOf(await openEngine(model, { nLocal: 16, ...options }), IDS);
+  const wanted = await logitsOf(await openEngine(model, { nLocal: 32, ...options }), IDS);
   const found = readFileSync(out);
   const bytes = wanted.flatMap((row) => [...new Uint8Array(row.buffer)]);
   expect([...found.subarray(found.length - bytes.length)]).toEqual(bytes);
   const line =
-    "3 of recallTokens 20, recallBlocks 1, recallDistance 7, recallGate -2, recallLayers 1, recallQueries last\n";
+    "3 of recallTokens 20, recallBlocks 1, recallDistance 7, recallGate -2, recallLayers 1, recallHeads 1:2, recallQueries last\n";
   expect((await good(["inspect", ...flags])).out).toContain(`recall      ${line.trimEnd()}; `);
   expect(JSON.parse((await good(["inspect", ...flags, "--json"])).out)).toMatchObject(options);
   const tiny = ["generate", "ab", ...flags, "-m", smallFolder("llama-gqa-tied")];
@@ -198,7 +210,7 @@ test("middle tokens: what every command is told is what is loaded, said and comp
 describe("help", () => {
   const MODEL =
     "--model --revision --offline --cache-dir --attention --n-global --n-local --limit --max-positions --dtype --cache-dtype " +
-    "--threads --recall --recall-distance --recall-layers --recall-tokens --recall-blocks --recall-gate --recall-queries";
+    "--threads --recall --recall-distance --recall-layers --recall-heads --recall-tokens --recall-blocks --recall-gate --recall-queries";
   const GENERATE =
     "--prompt --max-new-tokens --temperature --top-k --top-p --min-p --repetition-penalty --repeat-last-n --seed --stop --ignore-eos " +
     "--output --stats";

@@ -158,6 +158,7 @@ describe("standard error", () => {
         recall: 0,
         recallDistance: 0,
         recallLayers: [],
+        recallHeads: "all",
         recallTokens: 0,
         recallHeld: 0,
         recallBlocks: 0,

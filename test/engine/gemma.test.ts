@@ -58,8 +58,8 @@ describe.each(MODELS)("%s", (model) => {
 
   test("middle tokens are those of the global layers", async () => {
     const middle = { recall: 4, recallDistance: 9, recallLayers: [0, 1], recallTokens: 40, recallBlocks: 1 };
-    const found = await Bare.load(model, { nGlobal: 3, nLocal: 20, limit: 20, ...middle });
-    const policy = { policy: "lambda", nGlobal: 3, nLocal: 20, limit: 20, ...middle } as const;
+    const found = await Bare.load(model, { nGlobal: 3, nLocal: 36, limit: 36, ...middle });
+    const policy = { policy: "lambda", nGlobal: 3, nLocal: 36, limit: 36, ...middle } as const;
     const wanted = forward(fixture(model).config, readTensors(`${FIXTURES}/${model}`), ids, policy);
     expect(worst(found.read(ids), wanted)).toBeLessThan(2e-4);
   });

@@ -265,7 +265,7 @@ describe("a log", () => {
       fc.record({
         pieces: fc.array(fc.integer({ min: 1, max: 900 }), { minLength: 2, maxLength: 8 }),
         recallTokens: fc.integer({ min: 1025, max: 4000 }),
-        nLocal: fc.integer({ min: 16, max: 150 }),
+        nLocal: fc.integer({ min: 32, max: 150 }),
         chunkSize: fc.integer({ min: 1, max: 200 }),
         recallMemory: fc.constantFrom(0, 300_000, Infinity),
         startPosition: fc.constantFrom(0, 1, 1023, 2 ** 40 + 5),

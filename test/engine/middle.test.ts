@@ -8,8 +8,9 @@ import { score } from "../../src/engine/score.ts";
 import { readSnapshot, writeSnapshot } from "../../src/engine/snapshot.ts";
 import { NO_TEXT } from "../../src/engine/state.ts";
 import { attentionOf } from "../../src/models/program.ts";
+import { RECALL_QUERIES } from "../../src/plan/middle.ts";
 import { planModel } from "../../src/plan/plan_checkpoint.ts";
-import { type PolicyOptions, RECALL_QUERIES, resolvePolicy } from "../../src/plan/policy.ts";
+import { type PolicyOptions, resolvePolicy } from "../../src/plan/policy.ts";
 import { middleOf } from "../reference/attention.ts";
 import { forward } from "../reference/model.ts";
 import { readTensors } from "../reference/safetensors.ts";
@@ -50,10 +51,12 @@ function dense(family: string, ids: readonly number[], options: PolicyOptions, a
   let heads = 0;
   const recalled = new Map<number, number>();
   const reference = { policy, ...numbers, asks };
+  const looks = (layer: number, head: number) =>
+    numbers.recallHeads === "all" || numbers.recallHeads.some((at) => at[0] === layer && at[1] === head);
   const logits = forward(config, readTensors(join(FIXTURES, family)), ids, reference, {
     attention: (layer, row) => {
       if (!row.certain) certain = Math.min(certain, row.p);
-      if (!numbers.recallLayers.includes(layer)) return;
+      if (!numbers.recallLayers.includes(layer) || !looks(layer, row.head)) return;
       heads++;
       const [begin, end] = middleOf(reference, row.p);
       for (let j = begin; j < end; j++) {
@@ -67,15 +70,16 @@ function dense(family: string, ids: readonly number[], options: PolicyOptions, a
 }
 
 /** Tokens that one layer of two keeps. */
-const KEPT: PolicyOptions = { nLocal: 16, nGlobal: 2, recall: 3, recallLayers: [1], recallTokens: 30 };
+const KEPT: PolicyOptions = { nLocal: 32, nGlobal: 2, recall: 3, recallLayers: [1], recallTokens: 30 };
 
 const numbers = {
   attention: fc.constantFrom(...ATTENTIONS),
-  nLocal: fc.integer({ min: 16, max: 24 }),
+  nLocal: fc.integer({ min: 32, max: 40 }),
   nGlobal: fc.integer({ min: 0, max: 6 }),
   recall: fc.integer({ min: 1, max: 6 }),
   recallDistance: fc.integer({ min: 1, max: 20 }),
   recallLayers: fc.constantFrom([0, 1], [1]),
+  recallHeads: fc.constantFrom("all" as const, [[1, 0] as const]),
   recallTokens: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constant(200)),
   recallBlocks: fc.constantFrom("all" as const, 1, 2),
   recallGate: fc.constantFrom(undefined, -4, -1),
@@ -87,7 +91,7 @@ describe.each([...FAMILIES])("%s", (family) => {
     let all = 0;
     const cases = fc.record({
       ...numbers,
-      tokens: fc.integer({ min: 20, max: 90 }),
+      tokens: fc.integer({ min: 20, max: 120 }),
       chunkSize: fc.integer({ min: 1, max: 80 }),
       seed: fc.nat(),
     });
@@ -106,8 +110,8 @@ describe.each([...FAMILIES])("%s", (family) => {
 
   test("the NLL of every token is the dense definition's within 1e-4 nats", async () => {
     for (const seed of [1, 2, 3]) {
-      const options: PolicyOptions = { nLocal: 16, nGlobal: 2, recall: 4, recallLayers: [0, 1], attention: "lambda" };
-      const ids = randomIds(90, seed);
+      const options: PolicyOptions = { nLocal: 32, nGlobal: 2, recall: 4, recallLayers: [0, 1], attention: "lambda" };
+      const ids = randomIds(110, seed);
       const { logits, certain } = dense(family, ids, options);
       const engine = await engineOf(family, { ...options, observe: { nll: true } });
       const found: number[] = [];
@@ -119,14 +123,14 @@ describe.each([...FAMILIES])("%s", (family) => {
           1e-4,
         );
       }
-      expect(certain).toBeGreaterThan(20);
+      expect(certain).toBeGreaterThan(40);
     }
   });
 
   test("last: what is appended asks at its end, a generated token always; as the definition says, in any chunks", async () => {
-    const options = { nLocal: 17, nGlobal: 2, recall: 3, recallLayers: [0, 1], recallQueries: "last" } as const;
-    const pieces = [1, 20, 9, 30];
-    const ids = randomIds(60, 4);
+    const options = { nLocal: 33, nGlobal: 2, recall: 3, recallLayers: [0, 1], recallQueries: "last" } as const;
+    const pieces = [1, 40, 9, 30];
+    const ids = randomIds(80, 4);
     const ends = pieces.map((_, i) => pieces.slice(0, i + 1).reduce((sum, size) => sum + size, -1));
     let first: Float32Array[] | undefined;
     for (const chunkSize of [1, 3, 7, 64]) {
@@ -172,8 +176,8 @@ describe.each([...FAMILIES])("%s", (family) => {
   test("recalled: the weights of the dense definition, of whatever was read since the generation began", async () => {
     let compared = 0;
     for (let seed = 0; seed < 12; seed++) {
-      const options = { nLocal: 16, nGlobal: 2, recall: 3, recallLayers: [1], recallGate: seed % 2 ? -3 : undefined };
-      const ids = randomIds(70, seed);
+      const options = { nLocal: 32, nGlobal: 2, recall: 3, recallLayers: [1], recallGate: seed % 2 ? -3 : undefined };
+      const ids = randomIds(90, seed);
       const { recalled, heads, certain } = dense(family, ids, options);
       if (certain < ids.length) continue;
       compared++;
@@ -232,7 +236,7 @@ describe.each([...FAMILIES])("%s", (family) => {
 
   test("rows of two sessions in a step, at other origins, have the bits of each alone", async () => {
     for (const [i, attention] of ATTENTIONS.entries()) {
-      const options = { attention, nLocal: 38, nGlobal: 2, recall: 3, recallLayers: [1], recallTokens: 20 };
+      const options = { attention, nLocal: 54, nGlobal: 2, recall: 3, recallLayers: [1], recallTokens: 20 };
       const model = await Bare.load(family, {
         ...options,
         cacheDtype: CACHE_DTYPES[i % 3],
@@ -286,13 +290,13 @@ describe("options", () => {
     const firsts = [1, 2, 3, 4, 5, 6, 12, 22, 40, 80].map((layers) => middleOf({ recall: 5 }, layers)[2]);
     expect(firsts).toEqual([0, 0, 0, 1, 1, 1, 2, 3, 6, 13]);
     expect(middleOf({ recall: 5, limit: 1001 })).toEqual([5, 500, 5, 4096, "all"]);
-    expect(middleOf({ recall: 5, nLocal: 17 })).toEqual([5, 8, 5, 4096, "all"]);
+    expect(middleOf({ recall: 5, nLocal: 33 })).toEqual([5, 16, 5, 4096, "all"]);
     expect(middleOf({ recall: 5, attention: "window", nLocal: 100, limit: 7 })).toEqual([5, 50, 5, 4096, "all"]);
   });
 
   const refused: [PolicyOptions, string][] = [
     [{ recall: 257 }, "recall: expected a whole number from 0 to 256, found 257"],
-    [{ recall: 1, nLocal: 15 }, "nLocal: expected 16 or more with recall, found 15"],
+    [{ recall: 1, nLocal: 31 }, "nLocal: expected 32 or more with recall, found 31"],
     [
       { recall: 1, recallLayers: [0, 1], recallBlocks: 0 },
       "recallBlocks: expected all, or a whole number from 1 to 512, found 0",
@@ -302,6 +306,24 @@ describe("options", () => {
     [{ recall: 1, attention: "ceiling-only" }, "recall: expected 0 under ceiling-only attention, found 1"],
     [{ recall: 1, recallLayers: [0, 2] }, "recallLayers: expected some of 0 to 1, found 2"],
     [{ recall: 1, recallLayers: [] }, "recallLayers: expected some of 0 to 1, found none"],
+    [{ recall: 1, recallHeads: [] }, "recallHeads: expected all, or pairs of a layer and a head, found []"],
+    [
+      { recall: 1, recallHeads: [[1, -1]] },
+      "recallHeads: expected all, or pairs of a layer and a head, found [[1,-1]]",
+    ],
+    [{ recall: 1, recallHeads: [[1, 4]] }, "recallHeads: expected heads 0 to 3 of layer 1, found 1:4"],
+    [{ recall: 1, recallHeads: [[2, 0]] }, "recallLayers: expected some of 0 to 1, found 2"],
+    [
+      {
+        recall: 1,
+        recallLayers: [1],
+        recallHeads: [
+          [1, 0],
+          [0, 0],
+        ],
+      },
+      "recallHeads: expected heads of recallLayers (1), found 0:0",
+    ],
     [
       { recall: 1, recallLayers: [0, 1], recallTokens: 0 },
       `recallTokens: expected a whole number from 1 to ${2 ** 31}, found 0`,
@@ -324,16 +346,16 @@ describe("options", () => {
       const checkpoint = await checkpointOf(fixture(family));
       for (const cacheDtype of CACHE_DTYPES) {
         const planned = (options: PolicyOptions) =>
-          planModel(checkpoint, { nLocal: 16, nGlobal: 2, cacheDtype, ...options });
+          planModel(checkpoint, { nLocal: 32, nGlobal: 2, cacheDtype, ...options });
         const { plan, program } = planned({});
         const more = planned({ recall: 3, recallLayers: [1], recallTokens: 100 }).plan;
         const { headBytes, bytes: layerBytes } = plan.layers[0]!.cache;
         const kvHeads = kvHeadsOf(program);
         const width = kvHeads * headBytes;
         const { headDim } = attentionOf(program, 0)!.shape;
-        // 16 codes, their mean and 16 bytes, for each of ⌈116 / 16⌉ + 2 blocks.
-        const codes = kvHeads * 10 * (17 * Math.ceil(headDim / 16) * 16 + 16);
-        expect(more.cacheBytes - plan.cacheBytes).toBe(2 * 116 * width + codes);
+        // 32 codes, their mean and 16 bytes, for each of ⌈132 / 32⌉ + 2 blocks.
+        const codes = kvHeads * 7 * (33 * Math.ceil(headDim / 16) * 16 + 16);
+        expect(more.cacheBytes - plan.cacheBytes).toBe(2 * 132 * width + codes);
         expect(more.layers[0]?.cache.bytes).toBe(layerBytes);
         const slot = more.banks[0]?.slotBytes as number;
         expect(slot - (plan.banks[0]?.slotBytes as number)).toBeWithin(
@@ -341,7 +363,7 @@ describe("options", () => {
           more.cacheBytes - plan.cacheBytes + 64 * program.layers.length,
         );
         const engine = await engineOf(family, {
-          nLocal: 16,
+          nLocal: 32,
           nGlobal: 2,
           cacheDtype,
           recall: 3,
@@ -356,7 +378,7 @@ describe("options", () => {
         });
         expect(bytes.reduce((sum, count) => sum + count)).toBeLessThanOrEqual(slot);
         const { cache } = engine.plan.layers[1]!;
-        const ring = engine.cacheBytes(engine.state(session), 1, cache.parts.kvRecall, 2 * 116 * width);
+        const ring = engine.cacheBytes(engine.state(session), 1, cache.parts.kvRecall, 2 * 132 * width);
         // Every key and value of the ring is written.
         for (let at = 0; at < ring.length; at += headBytes) {
           expect(ring.subarray(at, at + headBytes).some((byte) => byte !== 0)).toBe(true);
@@ -386,7 +408,7 @@ describe("options", () => {
   });
 
   test("material that is read without recall has plain Λ's bits, and is found by whoever asks in whatever way afterwards", async () => {
-    const ids = randomIds(90, 4);
+    const ids = randomIds(90, 5);
     const plain = await engineOf("gptj", { ...KEPT, recall: 0 });
     const reader = plain.open(0, 1);
     await plain.append(reader, ids.slice(0, 80));
@@ -420,8 +442,8 @@ describe("options", () => {
 
 describe.each([...FAMILIES])("%s over several banks", (family) => {
   test("as in one", async () => {
-    const options = { nLocal: 20, nGlobal: 2, recall: 3, recallLayers: [1], recallTokens: 30, chunkSize: 5 };
-    const ids = randomIds(60, 3);
+    const options = { nLocal: 36, nGlobal: 2, recall: 3, recallLayers: [1], recallTokens: 30, chunkSize: 5 };
+    const ids = randomIds(80, 3);
     const whole = await oneByOne(await engineOf(family, options), ids);
     const checkpoint = await checkpointOf(fixture(family));
     const seen = new Set<number>();

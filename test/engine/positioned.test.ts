@@ -74,7 +74,7 @@ test("longrope's factors: short ones while no distance exceeds the original leng
   for (const [options, wanted] of cases) {
     expect({ options, factors: await factorsOf("phi3", options) }).toEqual({ options, factors: [wanted] });
   }
-  const middle = { nLocal: 32, limit: 64, recall: 2, recallLayers: [1], recallTokens: 8 };
+  const middle = { nLocal: 48, limit: 64, recall: 2, recallLayers: [1], recallTokens: 8 };
   expect(await factorsOf("phi3", { ...middle, recallDistance: 40 })).toEqual(["short", "short"]);
   // The layers that attend to middle tokens alone go over to the long ones.
   expect(await factorsOf("phi3", { ...middle, recallDistance: 65 })).toEqual(["short", "long", "long"]);
@@ -112,8 +112,8 @@ test("Ministral's queries: beyond the ceiling of Λ every position counts as the
 test("middle keys are met with the factor of yarn too", async () => {
   const options = {
     nGlobal: 2,
-    nLocal: 16,
-    limit: 20,
+    nLocal: 40,
+    limit: 44,
     recall: 60,
     recallDistance: 18,
     recallLayers: [0, 1],

@@ -51,9 +51,9 @@ test.each([
   ["llama-gqa-tied", SMALL],
   ["mpt-heads6", SMALL],
   ["gptj", SMALL],
-  ["gptj", { ...SMALL, nLocal: 31, limit: 40, recall: 3, recallLayers: [1], recallTokens: 20, recallBlocks: 1 }],
+  ["gptj", { ...SMALL, nLocal: 47, limit: 56, recall: 3, recallLayers: [1], recallTokens: 20, recallBlocks: 1 }],
   ["gemma3-text", SMALL],
-  ["gemma2", { ...SMALL, nLocal: 31, limit: 40, recall: 3, recallLayers: [1], recallTokens: 20 }],
+  ["gemma2", { ...SMALL, nLocal: 47, limit: 56, recall: 3, recallLayers: [1], recallTokens: 20 }],
   [join(MODELS, "lambent-llama-5m"), { nLocal: 32, chunkSize: 16 }],
 ] as const)("%s: 1, 2, 3 and 4 threads give the same bits as a build without threads", async (where, options) => {
   const crew = await crewOf();

@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { calibrate, type Setting } from "../../research/eval/calibrate.ts";
+import type { LayerHead } from "../../src/plan/middle.ts";
 import { lambent } from "../cli/run.ts";
 import { removeTemporary, temporaryFolder } from "../session/small.ts";
 import { MODELS } from "../setup.ts";
@@ -13,36 +14,52 @@ afterAll(removeTemporary);
 
 const PLAIN = { passages: 4, text: 3 };
 
-test("the layers that passages need, the best distance, the loosest gate that does no harm", async () => {
+test("the heads that passages need, the best distance, the loosest gate that does no harm", async () => {
   const cases = fc.record({
     layers: fc.integer({ min: 1, max: 8 }),
-    needed: fc.uniqueArray(fc.nat({ max: 7 }), { minLength: 1, maxLength: 3 }),
+    each: fc.integer({ min: 1, max: 9 }),
+    needed: fc.uniqueArray(fc.nat({ max: 71 }), { minLength: 1, maxLength: 3 }),
     best: fc.constantFrom(256, 128, 512),
     from: fc.constantFrom(-Infinity, -2, 0, 1, Infinity),
   });
-  const property = fc.asyncProperty(cases, async ({ layers, needed, best, from }) => {
-    const all = Array.from({ length: layers }, (_, i) => i);
-    const need = [...new Set(needed.map((layer) => layer % layers))].sort((a, b) => a - b);
+  const property = fc.asyncProperty(cases, async ({ layers, each, needed, best, from }) => {
+    const all = Array.from({ length: layers * each }, (_, i): LayerHead => [Math.floor(i / each), i % each]);
+    const need = [...new Set(needed.map((i) => i % all.length))].sort((a, b) => a - b).map((i) => all[i] as LayerHead);
     const trials: Setting[] = [];
     const measure = async (setting: Setting) => {
       trials.push(setting);
-      const missing = need.filter((layer) => !setting.layers.includes(layer)).length;
+      const missing = need.filter((head) => !setting.heads.includes(head)).length;
       const passages = 0.5 + missing + (setting.distance === best ? 0 : 0.2);
       return { passages, text: (setting.gate ?? -Infinity) >= from ? 3.01 : 3.2 };
     };
     const gates = [-3, -2, -1, 0, 1];
-    const found = await calibrate({ layers: all, distances: [256, 512, 128], gates }, PLAIN, measure);
+    const found = await calibrate({ heads: all, distances: [256, 512, 128], gates }, PLAIN, measure);
     const gate = from === -Infinity || from === Infinity ? undefined : gates.find((one) => one >= from);
-    expect(found?.setting).toEqual({ layers: need, distance: best, gate });
+    expect(found?.setting).toEqual({ heads: need, distance: best, gate });
     expect(found?.harmless).toBe(from < Infinity);
-    expect(trials.length).toBeLessThanOrEqual(1 + layers + 2 + gates.length);
+    // Twice as many as there are halvings, for each head that is needed.
+    const halvings = Math.ceil(Math.log2(each));
+    expect(trials.length).toBeLessThanOrEqual(1 + layers + need.length * 2 * halvings + 2 + gates.length);
   });
   await fc.assert(property, { numRuns: 100 });
 });
 
-test("a model that finds nothing in any layer has no calibration", async () => {
+test("a model that finds nothing by any head has no calibration", async () => {
   const measure = async () => ({ passages: 3.95, text: 3 });
-  expect(await calibrate({ layers: [0, 1], distances: [8], gates: [0] }, PLAIN, measure)).toBeUndefined();
+  expect(
+    await calibrate(
+      {
+        heads: [
+          [0, 0],
+          [1, 0],
+        ],
+        distances: [8],
+        gates: [0],
+      },
+      PLAIN,
+      measure,
+    ),
+  ).toBeUndefined();
 });
 
 test("the command tells every trial, and writes what was found where it is told", async () => {
@@ -55,12 +72,12 @@ test("the command tells every trial, and writes what was found where it is told"
     out: told,
     err,
   } = await lambent(["calibrate", "--model", model, "--text", text, ...numbers, "--out", out]);
-  expect(told).toContain("layers 0,1,2,3,4, distance 32, gate none");
+  expect(told).toContain("heads 0:0-3 1:0-3 2:0-3 3:0-3 4:0-3, distance 32, gate none");
   if (code === 0) {
-    expect(Object.keys(JSON.parse(readFileSync(out, "utf8")))).toContain("recallLayers");
-    expect(told).toMatch(/--recall-layers [\d,]+ --recall-distance \d+/);
+    expect(Object.keys(JSON.parse(readFileSync(out, "utf8")))).toContain("recallHeads");
+    expect(told).toMatch(/--recall-heads [\d:,]+ --recall-distance \d+/);
   } else {
-    expect(err).toContain("expected passages that recall finds, found none in any layers");
+    expect(err).toContain("expected passages that recall finds, found none by any heads");
     expect(existsSync(out)).toBe(false);
   }
   const short = await lambent(["calibrate", "--model", model, "--text", text, "--n-local", "64", "--length", "100"]);

@@ -47,6 +47,7 @@ const cases = fc.record({
     recallTokens: fc.oneof(fc.integer({ min: 1, max: 30 }), fc.constantFrom(64, 100, 120, 500)),
     recallDistance: fc.integer({ min: 1, max: 50 }),
     recallBlocks: fc.oneof(fc.constant("all" as const), fc.integer({ min: 1, max: 6 })),
+    recallHeads: fc.constantFrom("all" as const, [[0, 0] as const]),
   }),
   over: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 20 })),
   n: fc.oneof(fc.integer({ min: 1, max: 80 }), fc.integer({ min: 80, max: 300 })),
@@ -137,6 +138,31 @@ describe.each(POSITIONS)("%s", (position) => {
       for (let p = 20; p < 80; p++) expect(chosen(0, p).includes(20)).toBe(p >= 54 && p <= 63);
     }
   });
+});
+
+test("heads that do not look back are attended as without middle keys, bit for bit; 128 of them", () => {
+  const shape = { headDim: 4, kvHeads: 32, group: 4 };
+  const numbers = { nGlobal: 1, nLocal: 34 };
+  const middle = { recall: 2, recallTokens: 60, recallBlocks: 1 };
+  const looking = [0, 31, 32, 70, 95, 127];
+  const setup = setupOf("half", shape, {
+    ...numbers,
+    ...middle,
+    recallHeads: looking.map((head) => [0, head] as const),
+  });
+  const tokens = draw(new Dice(3), setup, 80);
+  const chunks = Array.from({ length: 40 }, () => 2);
+  const some = attend(bench, setup, tokens, chunks);
+  const all = attend(bench, setupOf("half", shape, { ...numbers, ...middle }), tokens, chunks);
+  const none = attend(bench, setupOf("half", shape, numbers), tokens, chunks);
+  for (let p = 0; p < 80; p++) {
+    for (let head = 0; head < 128; head++) {
+      const row = (of: typeof some) => words(of.out.subarray((p * 128 + head) * 4, (p * 128 + head + 1) * 4));
+      const looks = looking.includes(head);
+      expect(row(some)).toEqual(row(looks ? all : none));
+      expect(some.chosen(head, p)).toEqual(looks ? all.chosen(head, p) : []);
+    }
+  }
 });
 
 test("with k of all there are, it is full coverage: no key is left out", () => {

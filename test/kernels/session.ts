@@ -8,6 +8,7 @@ import type { CacheDType } from "../../src/base/dtype.ts";
 import type { Positions } from "../../src/models/positions.ts";
 import { turns } from "../../src/models/positions.ts";
 import { CACHE_FORMATS, type CacheLayout, cacheLayout } from "../../src/plan/cache.ts";
+import { headsThatLook } from "../../src/plan/middle.ts";
 import type { Policy } from "../../src/plan/policy.ts";
 import * as reference from "../reference/attention.ts";
 import { rounded } from "../reference/cache_format.ts";
@@ -106,6 +107,11 @@ export function attend(
   const angles = bench.output(2 * rotaryDim * most);
   const anglesRecall = bench.output(2 * rotaryDim * most);
   const { recall, recallTokens, recallDistance, recallBlocks, recallGate } = policy;
+  const looking = { recallHeads: 0, recallHeads32: 0, recallHeads64: 0, recallHeads96: 0 };
+  for (const head of headsThatLook(policy, 0, heads)) {
+    const word = Object.keys(looking)[Math.floor(head / 32)] as keyof typeof looking;
+    looking[word] += 2 ** (head % 32);
+  }
   const chosenBytes = 8 * heads * recall;
   const chosen = bench.take(chosenBytes * most);
   const lists = new Uint32Array((tokens.q.length / qWidth) * (chosenBytes / 4));
@@ -205,6 +211,7 @@ export function attend(
         gate: bits(2 ** recallGate),
         recallWork,
         codeBlocks: cache.codeBlocks,
+        ...looking,
       },
     };
     bench.execute(Op.Attention, Attention, words, { slices });
@@ -258,10 +265,13 @@ export function expected(
 }
 
 function referencePolicy(
-  { policy: { attention, ...numbers }, pinned }: Setup,
+  setup: Setup,
   { asks, begin }: { asks?: ((p: number) => boolean) | undefined; begin?: ((p: number) => number) | undefined },
 ): reference.Policy {
-  return { policy: attention, ...numbers, pinned, ...(asks && { asks }), ...(begin && { begin }) };
+  const { policy, pinned } = setup;
+  const { attention, ...numbers } = policy;
+  const looks = (head: number) => headsThatLook(policy, 0, setup.heads).includes(head);
+  return { policy: attention, ...numbers, looks, pinned, ...(asks && { asks }), ...(begin && { begin }) };
 }
 
 function referencePosition({ heads, rotaryDim, layout }: Setup): reference.Position {
@@ -290,6 +300,6 @@ export function chosenBy(
   return (head, p) => {
     const query = part(qRecall, heads * headDim, p, head);
     const own = keys[Math.floor(head / (heads / kvHeads))]!;
-    return chooseMiddle(query, own, reference.middleOf(policy, p), { k: recall, blocks, nGlobal }).positions;
+    return chooseMiddle(query, own, reference.middleOf(policy, p, head), { k: recall, blocks, nGlobal }).positions;
   };
 }

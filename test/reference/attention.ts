@@ -34,8 +34,12 @@ export interface Policy {
   recallGate?: number;
   /** The layers, from 0, that have them. Default all. */
   recallLayers?: readonly number[];
+  /** The heads of these layers that do, as layer and head. Default all. */
+  recallHeads?: "all" | readonly (readonly [layer: number, head: number])[];
   /** How far behind the local keys they may be. Default Infinity. */
   recallTokens?: number;
+  /** Whether a head of the layer at hand has them. Default: every one. */
+  looks?: (head: number) => boolean;
   /** Whether query p has them. Default: every one. */
   asks?: (p: number) => boolean;
   /** The position before which query p attends no local key. Default 0. */
@@ -52,12 +56,12 @@ function localBegin({ nLocal = Infinity, begin = () => 0 }: Policy, p: number): 
   return Math.max(p - nLocal + 1, begin(p));
 }
 
-/** The keys [begin, end) that query p chooses its middle keys from, wherever its turn begins. */
-export function middleOf(policy: Policy, p: number): readonly [begin: number, end: number] {
-  const { nLocal = Infinity, recall = 0, recallTokens = Infinity, asks = () => true } = policy;
+/** The keys [begin, end) that query p of a head, or of one that looks for any, chooses its middle keys from, wherever its turn begins. */
+export function middleOf(policy: Policy, p: number, head?: number): readonly [begin: number, end: number] {
+  const { nLocal = Infinity, recall = 0, recallTokens = Infinity, asks = () => true, looks = () => true } = policy;
   const end = Math.max(0, p - nLocal + 1);
   const begin = Math.max(pinnedOf(policy), end - recallTokens);
-  return recall > 0 && asks(p) && begin < end ? [begin, end] : [0, 0];
+  return recall > 0 && asks(p) && (head === undefined || looks(head)) && begin < end ? [begin, end] : [0, 0];
 }
 
 /** Is key j ≤ p attended by query p, and at which distance? `distance` is NaN where it is not attended. */
@@ -178,7 +182,7 @@ export function attention(
         const { attended, distance } = pair(policy, p, j);
         if (attended) logits[j] = logit(query, keys[j]!, distance, head);
       }
-      const middle = middleOf(policy, p);
+      const middle = middleOf(policy, p, head);
       const { recall: k = 0, recallBlocks: blocks = Infinity } = policy;
       const nGlobal = pinnedOf(policy);
       const asked = position.kind === "rope" ? rotate(query, turnsOf(policy.recallDistance!)!, position.layout) : query;

@@ -17,12 +17,13 @@ export function layerType(config: Config, layer: number): string {
   return (config.layer_types as string[] | null | undefined)?.[layer] ?? "full_attention";
 }
 
-/** What attention takes of the policy and the observer in layer `layer`: middle keys in recallLayers. */
+/** What attention takes of the policy and the observer in layer `layer`: middle keys in recallLayers, for recallHeads. */
 export function inLayer(policy: Policy, watch: Watch | undefined, layer: number, window?: number) {
-  const { recall = 0, recallLayers } = policy;
+  const { recall = 0, recallLayers, recallHeads = "all" } = policy;
+  const looks = (head: number) => recallHeads === "all" || recallHeads.some((at) => at[0] === layer && at[1] === head);
   const mine: Policy = window
     ? { policy: "window", nLocal: window }
-    : { ...policy, recall: (recallLayers?.includes(layer) ?? true) ? recall : 0 };
+    : { ...policy, looks, recall: (recallLayers?.includes(layer) ?? true) ? recall : 0 };
   return [mine, (row: AttentionRow) => watch?.attention(layer, row)] as const;
 }
 

@@ -8,7 +8,7 @@ import { failure, removeTemporary, smallFolder } from "./small.ts";
 
 afterAll(removeTemporary);
 
-const OPTIONS = { nLocal: 16, threads: 1 } as const;
+const OPTIONS = { nLocal: 32, threads: 1 } as const;
 
 function calibratedFolder(content: unknown): string {
   const folder = smallFolder("llama-gqa-tied");
@@ -26,6 +26,12 @@ test.each([false, true])(
     expect(asked.info).toMatchObject({ recallLayers: [0], recallDistance: 7, recallGate: -1.5 });
     using plain = await load(folder, { ...OPTIONS, worker });
     expect(plain.info).toMatchObject({ recall: 0, recallLayers: [] });
+    // Heads of other layers than those that are asked for are none of its heads.
+    const heads = calibratedFolder({ recallHeads: [[0, 2]], recallDistance: 5 });
+    using some = await load(heads, { ...OPTIONS, recall: 2, worker });
+    expect(some.info).toMatchObject({ recallLayers: [0], recallHeads: [[0, 2]], recallDistance: 5 });
+    using others = await load(heads, { ...OPTIONS, recall: 2, worker, recallLayers: [1] });
+    expect(others.info).toMatchObject({ recallLayers: [1], recallHeads: "all", recallDistance: 5 });
     const { plan } = await inspect(folder, { ...OPTIONS, recall: 2 });
     expect(plan.policy.recallDistance).toBe(5);
   },
@@ -36,9 +42,10 @@ test("a file that says something else is refused by name, where recall is asked 
     ["{", "recall.json"],
     [{ recallLayers: "1" }, "recall.json: recallLayers: expected a list of layers, found 1"],
     [{ recallLayers: [-1] }, "recall.json: recallLayers: expected a list of layers, found [-1]"],
+    [{ recallHeads: [1] }, "recall.json: recallHeads: expected pairs of a layer and a head, found [1]"],
     [{ recallDistance: 0.5 }, "recall.json: recallDistance: expected a whole number of tokens, found 0.5"],
     [{ recallGate: null }, "recall.json: recallGate: expected a number, found null"],
-    [{ layers: [1] }, "recall.json: expected recallLayers, recallDistance, recallGate, found layers"],
+    [{ layers: [1] }, "recall.json: expected recallLayers, recallHeads, recallDistance, recallGate, found layers"],
   ];
   for (const [content, message] of wrong) {
     const folder = calibratedFolder(content);

@@ -32,11 +32,12 @@ const setup: fc.Arbitrary<LoadOptions> = fc.oneof(
     attention: fc.constantFrom("lambda" as const, "window" as const),
     cacheDtype: fc.constantFrom("f32" as const, "int8" as const),
     chunkSize: fc.constantFrom(3, 128),
-    nLocal: fc.constantFrom(16, 21, 33),
+    nLocal: fc.constantFrom(32, 37, 49),
     recall: fc.constantFrom(1, 3),
     recallTokens: fc.constantFrom(5, 30),
     recallBlocks: fc.constantFrom(1, "all" as const),
     recallLayers: fc.constantFrom([0, 1], [1]),
+    recallHeads: fc.constantFrom("all" as const, [[1, 1] as const]),
     recallQueries: fc.constantFrom("all" as const, "last" as const),
   }),
 );

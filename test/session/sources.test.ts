@@ -59,7 +59,7 @@ test("passages are short, and whole characters, also where much is recalled or n
 });
 
 test("what is read ahead counts once it is chosen, as if it had been read alone", async () => {
-  const options = { nLocal: 16, recall: 3, recallLayers: [1], recallTokens: 100 };
+  const options = { nLocal: 32, recall: 3, recallLayers: [1], recallTokens: 100 };
   const found = [];
   for (const promptLookupNumTokens of [0, 4]) {
     using model = await small("llama-gqa-tied", options);
@@ -92,7 +92,7 @@ test("every recalled token is in the passage that is shown for it", async () => 
 });
 
 test("a session in a worker says the same as one in place; a generation starts anew", async () => {
-  const options = { nLocal: 16, recall: 3, recallLayers: [1], recallTokens: 100 };
+  const options = { nLocal: 32, recall: 3, recallLayers: [1], recallTokens: 100 };
   const found = [];
   for (const worker of [false, true]) {
     using model = await small("llama-gqa-tied", { ...options, worker });

@@ -56,12 +56,14 @@ function recalls(setting: Setting): Case[] {
   return names.flatMap((name) =>
     (["f32", "bf16", "int8"] as const).flatMap((cacheDtype) =>
       ([1, 2] as const).map((threads): Case => {
+        // All heads of one layer, and one of another.
+        const recallHeads = [...[0, 1, 2, 3].map((head) => [1, head] as const), [2, 1] as const];
         const same = `recall: ${name}, ${cacheDtype} cache`;
-        const middle = { recall: 4, recallBlocks: 2, recallLayers: [1, 2], recallTokens: 96 };
+        const middle = { recall: 4, recallBlocks: 2, recallHeads, recallTokens: 96 };
         return {
           ...{ name: `${same}, ${threads === 1 ? "one thread" : "two threads"}`, same },
           absent: threads > setting.threads ? "no threads here" : undefined,
-          run: () => withModel(setting, name, { cacheDtype, threads, nLocal: 32, nGlobal: 4, ...middle }, recalled),
+          run: () => withModel(setting, name, { cacheDtype, threads, nLocal: 48, nGlobal: 4, ...middle }, recalled),
         };
       }),
     ),

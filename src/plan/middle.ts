@@ -1,0 +1,198 @@
+/** What a policy says of middle tokens: which heads look for them, where, and which are kept. see: docs/RECALL.md */
+import { Code } from "../../assembly/layout_codes.ts";
+import { mismatch, OptionError, show } from "../base/errors.ts";
+import { LOG_SEGMENT, type LogStore } from "../store/log_store.ts";
+
+/**
+ * Which queries attend to middle tokens: all, or, as in LM-Infinite's code, the last of what is appended and generated
+ * ones.
+ */
+export const RECALL_QUERIES = ["all", "last"] as const;
+/** Which queries attend to middle tokens. */
+export type RecallQueries = (typeof RECALL_QUERIES)[number];
+
+/** The options of a policy that are about middle tokens. */
+export interface MiddleOptions {
+  /**
+   * Tokens between the first and the recent ones that each head of a query attends to, those of its largest logits; 0
+   * by default.
+   */
+  readonly recall?: number | undefined;
+  /** The distance at which they are met: by default half of limit, or of nLocal if there is no ceiling. */
+  readonly recallDistance?: number | undefined;
+  /** The layers, from 0, that attend to them: by default those from 5/32 of the layers on, as in the paper. */
+  readonly recallLayers?: readonly number[] | undefined;
+  /**
+   * The heads of these layers that do, each as its layer and its number in it: by default all. Most heads need nothing of what
+   * is far away; `lambent calibrate` finds those that do. Without recallLayers, those layers that have any.
+   */
+  readonly recallHeads?: readonly LayerHead[] | "all" | undefined;
+  /** How many tokens before the last nLocal are kept to choose them from: by default 8 times the trained length. */
+  readonly recallTokens?: number | undefined;
+  /**
+   * How many blocks of 32 of them are looked into, those whose keys are most like the query in the mean: 128 by default; all
+   * of them: "all".
+   */
+  readonly recallBlocks?: number | "all" | undefined;
+  /**
+   * The least weight of a middle token relative to that of the first and the recent ones together, as a power of two, such
+   * as -3; by default any.
+   */
+  readonly recallGate?: number | undefined;
+  /** `all` by default. */
+  readonly recallQueries?: RecallQueries | undefined;
+  /**
+   * Where sessions keep a log of what is more than LOG_SEGMENT tokens older than the last nLocal: a folder (in a browser one
+   * of the origin private file system), or a store. By default there is none, and all of it is in memory and in snapshots.
+   */
+  readonly recallStore?: string | LogStore | undefined;
+  /** Bytes of the logs of all sessions that also stay in memory, where the store reads within a step: 256 MiB by default. */
+  readonly recallMemory?: number | undefined;
+}
+
+/** A layer, from 0, and the number of a head in it. */
+export type LayerHead = readonly [layer: number, head: number];
+
+/** Top-k middle tokens (the paper's §3), found by their codes (docs/RECALL.md). */
+export interface Middle {
+  readonly recall: number;
+  readonly recallDistance: number;
+  readonly recallLayers: readonly number[];
+  readonly recallHeads: readonly LayerHead[] | "all";
+  readonly recallTokens: number;
+  /** Of how many of them keys and values are in a session's slot: all, or the newest, where others are in its log. */
+  readonly recallHeld: number;
+  readonly recallBlocks: number;
+  /** −Infinity: none. */
+  readonly recallGate: number;
+  readonly recallQueries: RecallQueries;
+}
+
+/** No layer attends to any. */
+export const NO_RECALL: Middle = {
+  ...{ recall: 0, recallDistance: 0, recallLayers: [], recallTokens: 0, recallHeld: 0 },
+  recallHeads: "all",
+  ...{ recallBlocks: 0, recallGate: 0 },
+  recallQueries: "all",
+};
+
+/** The largest number that an option may be. */
+const LARGEST = 2 ** 31;
+
+/** Throws OptionError for what is not a whole number of that range. */
+export function whole(name: string, value: number, min: number, max = LARGEST): number {
+  if (Number.isInteger(value) && value >= min && value <= max) return value;
+  throw new OptionError(mismatch(name, `a whole number from ${min} to ${max}`, value));
+}
+
+/** More would be a cache of its own. */
+const LARGEST_K = 256;
+
+/** Powers of two that f32 has. */
+const LARGEST_GATE = 100;
+
+/** The paper's numbers (§3): in Llama 2 with its 32 layers, the first 5 attend to no middle tokens. */
+export const PAPER_LAYERS = 32;
+const PAPER_FIRST_LAYER = 5;
+
+/** Resolves every number of middle tokens for a model of `layers`. Throws OptionError for what is none. */
+export function resolveRecall(
+  options: MiddleOptions,
+  { attention, nLocal, limit }: { readonly attention: string; readonly nLocal: number; readonly limit: number },
+  trainedLength: number,
+  layers: number,
+): Middle {
+  const recall = whole("recall", options.recall ?? 0, 0, LARGEST_K);
+  if (recall === 0) return NO_RECALL;
+  if (nLocal === Infinity) throw new OptionError(mismatch("recall", `0 under ${attention} attention`, recall));
+  if (nLocal < Code.Block) throw new OptionError(mismatch("nLocal", `${Code.Block} or more with recall`, nLocal));
+  const half = Math.max(1, Math.floor((limit === Infinity ? nLocal : limit) / 2));
+  const recallQueries = options.recallQueries ?? "all";
+  if (!RECALL_QUERIES.includes(recallQueries)) {
+    throw new OptionError(mismatch("recallQueries", `one of ${RECALL_QUERIES.join(", ")}`, recallQueries));
+  }
+  checkStore(options);
+  const recallHeads = resolveHeads(options);
+  const recallTokens = whole("recallTokens", options.recallTokens ?? Math.min(8 * trainedLength, LARGEST), 1);
+  return {
+    recall,
+    recallDistance: whole("recallDistance", options.recallDistance ?? half, 1),
+    recallLayers: resolveLayers(options.recallLayers ?? layersOf(recallHeads), layers),
+    recallHeads,
+    recallTokens,
+    recallHeld: options.recallStore === undefined ? recallTokens : Math.min(recallTokens, LOG_SEGMENT),
+    recallBlocks: resolveBlocks(options.recallBlocks ?? 128),
+    recallGate: resolveGate(options.recallGate),
+    recallQueries,
+  };
+}
+
+function checkStore({ recallStore, recallMemory = 0 }: MiddleOptions): void {
+  const isStore =
+    typeof recallStore === "object" &&
+    [recallStore?.put, recallStore?.get, recallStore?.delete].every((method) => typeof method === "function");
+  if (recallStore !== undefined && !isStore && (typeof recallStore !== "string" || recallStore === "")) {
+    const found = recallStore === "" ? '""' : show(recallStore);
+    throw new OptionError(mismatch("recallStore", "a folder, or a store with put, get and delete", found));
+  }
+  if (typeof recallMemory !== "number" || !(recallMemory >= 0))
+    throw new OptionError(mismatch("recallMemory", "bytes, 0 or more", recallMemory));
+}
+
+/** Whether sessions have a log. */
+export function isLogged({ recallTokens, recallHeld }: Middle): boolean {
+  return recallHeld < recallTokens;
+}
+
+/** Throws OptionError for a head that is none, twice there or of another layer than those of recallLayers. */
+function resolveHeads({ recallHeads, recallLayers }: MiddleOptions): readonly LayerHead[] | "all" {
+  if (recallHeads === undefined || recallHeads === "all") return "all";
+  const isHead = (head: unknown) =>
+    Array.isArray(head) && head.length === 2 && head.every((number) => Number.isInteger(number) && number >= 0);
+  const shown = (head: unknown) => (isHead(head) ? (head as LayerHead).join(":") : show(head));
+  if (!Array.isArray(recallHeads) || recallHeads.length === 0 || !recallHeads.every(isHead)) {
+    throw new OptionError(mismatch("recallHeads", "all, or pairs of a layer and a head", show(recallHeads)));
+  }
+  const stranger = recallLayers && recallHeads.find(([layer]) => !recallLayers.includes(layer));
+  if (stranger)
+    throw new OptionError(mismatch("recallHeads", `heads of recallLayers (${recallLayers})`, shown(stranger)));
+  const once = new Map(recallHeads.map((head) => [shown(head), head]));
+  return [...once.values()].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+}
+
+function layersOf(heads: readonly LayerHead[] | "all"): number[] | undefined {
+  return heads === "all" ? undefined : heads.map(([layer]) => layer);
+}
+
+/** The heads of a layer that look for middle tokens, of so many. Throws OptionError for one that it does not have. */
+export function headsThatLook({ recallHeads }: Middle, layer: number, heads: number): number[] {
+  const all = Array.from({ length: heads }, (_, head) => head);
+  if (recallHeads === "all") return all;
+  const mine = recallHeads.flatMap(([of, head]) => (of === layer ? [head] : []));
+  const stranger = mine.find((head) => head >= heads);
+  if (stranger === undefined) return mine;
+  throw new OptionError(mismatch("recallHeads", `heads 0 to ${heads - 1} of layer ${layer}`, `${layer}:${stranger}`));
+}
+
+/** In ascending order, each once. */
+function resolveLayers(given: readonly number[] | undefined, layers: number): readonly number[] {
+  const first = Math.round((PAPER_FIRST_LAYER / PAPER_LAYERS) * layers);
+  const chosen = given ?? Array.from({ length: layers - first }, (_, i) => first + i);
+  const bad = chosen.find((layer) => !(Number.isInteger(layer) && layer >= 0 && layer < layers));
+  if (bad !== undefined || chosen.length === 0) {
+    throw new OptionError(mismatch("recallLayers", `some of 0 to ${layers - 1}`, bad ?? "none"));
+  }
+  return [...new Set(chosen)].sort((a, b) => a - b);
+}
+
+function resolveBlocks(blocks: number | "all"): number {
+  if (blocks === "all") return Infinity;
+  if (Number.isInteger(blocks) && blocks >= 1 && blocks <= Code.MostBlocks) return blocks;
+  throw new OptionError(mismatch("recallBlocks", `all, or a whole number from 1 to ${Code.MostBlocks}`, blocks));
+}
+
+function resolveGate(gate: number | undefined): number {
+  if (gate === undefined) return -Infinity;
+  if (gate >= -LARGEST_GATE && gate <= LARGEST_GATE) return gate;
+  throw new OptionError(mismatch("recallGate", `a number from -${LARGEST_GATE} to ${LARGEST_GATE}`, gate));
+}
