@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { Command, Option } from "commander";
+import { layerHeads } from "../src/cli/options.ts";
 import { POLICIES, type PolicyName } from "../src/plan/policy.ts";
 import { detectHost } from "../src/runtime/detect.ts";
 import { provideRuntime } from "../src/runtime/index.ts";
@@ -155,9 +156,11 @@ suite("recall", "a token that looks back into a log of a session, by the length 
   .option("--lengths <counts>", "tokens that were read", numbers, [100_000, 1_000_000])
   .option("--n-local <n>", "nLocal", Number, 512)
   .option("--recall-layers <numbers>", "layers that look back (default: the model's)", numbers)
+  .option("--recall-heads <layer:head,…>", "heads that look back (default: the model's)", layerHeads)
   .option("--recall-distance <n>", "distance at which (default: the model's)", Number)
   .option("--memory <MiB>", "recallMemory", Number, 256)
   .option("--threads <n>", "threads", Number, 1)
+  .option("--browser", "also in Chromium, to which snapshot and log are moved")
   .option("--folder <dir>", "where the log and snapshots are kept for another run (default: a temporary folder)")
   .action(recall);
 program

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { cleanUp, temporaryFolder } from "./child.ts";
 
 /** Megabytes of a process and its descendants, shared pages counted once (Pss). */
@@ -19,9 +19,9 @@ function residentMB(pid: number): number {
 const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
 
 /**
- * Opens a module of this folder as a page in a headless, cross-origin isolated Chromium. The page finds the packages of
- * `folder` under /node_modules, the files under their names and its parameters as its query, and posts what it found
- * to /result: `{ result }` or `{ error }`. Also returns the memory that all processes of the browser then hold, where
+ * Opens a module, of this folder or by its path, as a page in a headless, cross-origin isolated Chromium. The page finds the
+ * packages of `folder` under /node_modules, the files under their names and its parameters as its query, and posts what it
+ * found to /result: `{ result }` or `{ error }`. A post to the name of one of `calls` calls that. Also returns the memory that all processes of the browser then hold, where
  * there is /proc.
  */
 export async function runPage<T extends object>(
@@ -30,10 +30,11 @@ export async function runPage<T extends object>(
   files: Readonly<Record<string, string>>,
   parameters: Readonly<Record<string, unknown>>,
   timeout: number,
+  calls: Readonly<Record<string, () => void>> = {},
 ): Promise<T & { readonly residentMB?: number }> {
   const browser = BROWSERS.map((name) => Bun.which(name)).find((path) => path !== null);
   if (!browser) throw new Error(`no browser on this machine: looked for ${BROWSERS.join(", ")}`);
-  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const { promise, resolve: found, reject } = Promise.withResolvers<T>();
   const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
   const file = (path: string) => new Response(Bun.file(path), { headers });
   const server = Bun.serve({
@@ -49,14 +50,18 @@ export async function runPage<T extends object>(
       if (path === "/result") {
         const answer = (await request.json()) as { result: T } | { error: string };
         if ("error" in answer) reject(new Error(answer.error));
-        else resolve(answer.result);
+        else found(answer.result);
         return new Response();
       }
-      if (path === "/script.mjs") return file(join(import.meta.dirname, script));
+      if (path.slice(1) in calls) {
+        calls[path.slice(1)]?.();
+        return new Response();
+      }
+      if (path === "/script.mjs") return file(resolve(import.meta.dirname, script));
       if (path.slice(1) in files) return file(files[path.slice(1)] as string);
-      const found = join(folder, path);
-      const packaged = path.startsWith("/node_modules/") && (await Bun.file(found).exists());
-      return packaged ? file(found) : new Response("not found", { status: 404 });
+      const module = join(folder, path);
+      const packaged = path.startsWith("/node_modules/") && (await Bun.file(module).exists());
+      return packaged ? file(module) : new Response("not found", { status: 404 });
     },
   });
   using profile = temporaryFolder();

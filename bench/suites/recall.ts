@@ -10,21 +10,21 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { performance } from "node:perf_hooks";
 import { type LoadOptions, load, type Model, type Session } from "../../src/entry/index.ts";
 import { fileLog, type LogStore } from "../../src/entry/stores.ts";
+import type { LayerHead } from "../../src/plan/middle.ts";
 import { median } from "../interleave.ts";
 import { Report } from "../report.ts";
 import { modelSuffix, resultsOf, type SuiteFlags } from "./options.ts";
+import { answer, NEW_TOKENS } from "./recall_answer.ts";
+import { askInChromium } from "./recall_browser.ts";
 
 /** A sentence that stands behind the first HIDDEN tokens of the text, and how its number is asked for behind all others. */
 const SENTENCE = " The number of the safe is 48213. ";
-const QUESTION = " The number of the safe is";
 const ANSWER = "48213";
 const HIDDEN = 1000;
 /** Tokens of a call that reads. */
 const PIECE = 8192;
-const NEW_TOKENS = 48;
 
 export interface RecallFlags extends SuiteFlags {
   readonly model: string;
@@ -32,10 +32,12 @@ export interface RecallFlags extends SuiteFlags {
   readonly lengths: number[];
   readonly nLocal: number;
   readonly recallLayers?: number[];
+  readonly recallHeads?: LayerHead[];
   readonly recallDistance?: number;
   readonly memory: number;
   readonly threads: number;
   readonly folder?: string;
+  readonly browser?: boolean;
 }
 
 /** What a store was asked for within steps. */
@@ -64,7 +66,7 @@ class Counted {
  * that are in the page cache and that are not, memory, and what is on disk; and whether it finds the hidden sentence.
  */
 export async function recall(flags: RecallFlags): Promise<void> {
-  const { model: where, threads, nLocal, recallLayers, recallDistance, memory } = flags;
+  const { model: where, threads, nLocal, recallLayers, recallHeads, recallDistance, memory } = flags;
   const report = new Report(`recall${modelSuffix(where)}`, resultsOf(flags));
   const lengths = flags.quick ? [3000] : [...flags.lengths].sort((a, b) => a - b);
   const folder = flags.folder ?? mkdtempSync(join(tmpdir(), "lambent-recall-"));
@@ -72,7 +74,15 @@ export async function recall(flags: RecallFlags): Promise<void> {
   const log = new Counted(join(folder, "segments"));
   const common: LoadOptions = { nLocal, threads, cacheDtype: "bf16", maxSessions: 2 };
   const most = 2 ** Math.ceil(Math.log2((lengths.at(-1) as number) + 1000));
-  const looking = { recall: 4, recallLayers, recallDistance, recallTokens: most, recallMemory: memory * 2 ** 20 };
+  const looking = {
+    recall: 4,
+    recallLayers,
+    recallHeads,
+    recallDistance,
+    recallTokens: most,
+    recallMemory: memory * 2 ** 20,
+  };
+  const rounds = flags.quick ? 1 : 5;
   const model = await load(where, { ...common, ...looking, recallStore: log.store });
   const plain = await load(where, common);
   const ids = textOf(model, flags.text, most);
@@ -81,6 +91,12 @@ export async function recall(flags: RecallFlags): Promise<void> {
     ...{ cold: "files not in memory, ms", reads: "reads", bytes: "bytes read" },
     ...{ slotMb: "session, MB", rssMb: "process, MB", logMb: "log, MB", snapshotMb: "snapshot, MB", found: "found" },
   });
+  const page = flags.browser
+    ? report.table("the same in Chromium, the log in its private files", {
+        ...{ tokens: "tokens", browser: "browser", recall: "ms", without: "without recall, ms", ratio: "ratio" },
+        ...{ cold: "files not in memory, ms", restoreMs: "restored in, ms", found: "found" },
+      })
+    : undefined;
   const session = await model.session({ seed: 1 });
   const other = await plain.session({ seed: 1 });
   await other.append(ids.slice(0, 2 * nLocal));
@@ -90,7 +106,7 @@ export async function recall(flags: RecallFlags): Promise<void> {
     const snapshot = await current.snapshot();
     const times = { warm: [] as number[], without: [] as number[], cold: [] as number[] };
     let [text, reads, bytes] = ["", 0, 0];
-    for (let round = 0; round < (flags.quick ? 1 : 5); round++) {
+    for (let round = 0; round < rounds; round++) {
       if (dropCaches()) times.cold.push((await answer(current)).ms);
       [log.reads, log.bytes] = [0, 0];
       const found = await answer(current);
@@ -105,16 +121,24 @@ export async function recall(flags: RecallFlags): Promise<void> {
       cold: times.cold.length > 0 ? median(times.cold) : undefined,
       ...{ reads, bytes, slotMb: model.info.cacheBytes / 1e6, rssMb: process.memoryUsage.rss() / 1e6 },
       logMb: files.reduce((sum, name) => sum + statSync(join(folder, "segments", name)).size, 0) / 1e6,
-      ...{
-        snapshotMb: snapshot.length / 1e6,
-        found: text.includes(ANSWER) ? "yes" : `no: ${text.trim().slice(0, 20)}`,
-      },
+      ...{ snapshotMb: snapshot.length / 1e6, found: foundIn(text) },
+    });
+    if (!page) continue;
+    const options = { ...common, ...looking, worker: true };
+    const there = await askInChromium(where, join(folder, "segments"), snapshot, { options, rounds }, dropCaches);
+    page({
+      ...{ tokens: length, browser: there.browser, recall: median(there.warm), without: median(there.alone) },
+      ratio: median(there.warm.map((ms, i) => ms / (there.alone[i] as number))),
+      cold: dropCaches() ? median(there.cold) : undefined,
+      ...{ restoreMs: there.restoreMs, found: foundIn(there.text) },
     });
   }
   for (const one of [model, plain]) one.dispose();
   if (!flags.folder) rmSync(folder, { recursive: true });
   await report.write();
 }
+
+const foundIn = (text: string) => (text.includes(ANSWER) ? "yes" : `no: ${text.trim().slice(0, 20)}`);
 
 /** The tokens of the texts, one after the other and again as long as they do not suffice, with the hidden sentence. */
 function textOf({ tokenizer }: Model, files: readonly string[], most: number): number[] {
@@ -143,23 +167,6 @@ async function readTo(model: Model, session: Session, ids: readonly number[], le
   }
   writeFileSync(path, await session.snapshot());
   return session;
-}
-
-/** The median time of a token of an answer, by a copy of the session. */
-async function answer(session: Session): Promise<{ readonly ms: number; readonly text: string }> {
-  using copy = await session.fork();
-  const times: number[] = [];
-  let text = "";
-  let last = performance.now();
-  for await (const token of copy
-    .generate(QUESTION, { maxNewTokens: NEW_TOKENS, temperature: 0, ignoreEos: true })
-    .tokens()) {
-    times.push(performance.now() - last);
-    text += token.text;
-    last = performance.now();
-  }
-  // The first one has read the question.
-  return { ms: median(times.slice(1)), text };
 }
 
 /** Makes the system forget what of files is in memory; false where that is not allowed. */

@@ -25,19 +25,24 @@ export async function buildSite(isolated: boolean): Promise<Map<string, Uint8Arr
   const site = new Map<string, Uint8Array>();
   for (const file of ["index.html", "novel.html", "page.css"]) site.set(file, await bytesOf(join(HERE, file)));
   for (const file of MODEL_FILES) site.set(`${MODEL}/${file}`, await bytesOf(join(ROOT, MODEL, file)));
-  for (const file of await readdir(join(ROOT, "build"))) {
-    if (/^(shared|single)-/.test(file)) site.set(file, await bytesOf(join(ROOT, "build", file)));
-  }
-  // Workers are separate entry points; code shared with the page is in chunks.
-  const entries = [
-    ...["page.ts", "novel.ts"].map((name) => join(HERE, name)),
-    ...["entry/browser_worker", "runtime/browser_thread"].map((name) => `${ROOT}/src/${name}.ts`),
-  ];
-  for (const [name, text] of await bundle(entries)) site.set(name, encode(flat(text)));
+  const code = await bundlePages(["page.ts", "novel.ts"].map((name) => join(HERE, name)));
+  for (const [name, bytes] of code) site.set(name, bytes);
   const version = hashOf(site, isolated);
   const define = { FILES: JSON.stringify([...site.keys()]), VERSION: JSON.stringify(version) };
   for (const [name, text] of await bundle([join(HERE, "offline_worker.ts")], define)) site.set(name, encode(text));
   return site;
+}
+
+/** The scripts of pages that import the library's sources, with its workers and kernels beside them. */
+export async function bundlePages(pages: readonly string[]): Promise<Map<string, Uint8Array>> {
+  const code = new Map<string, Uint8Array>();
+  for (const file of await readdir(join(ROOT, "build"))) {
+    if (/^(shared|single)-/.test(file)) code.set(file, await bytesOf(join(ROOT, "build", file)));
+  }
+  // Workers are separate entry points; code shared with the page is in chunks.
+  const workers = ["entry/browser_worker", "runtime/browser_thread"].map((name) => `${ROOT}/src/${name}.ts`);
+  for (const [name, text] of await bundle([...pages, ...workers])) code.set(name, encode(flat(text)));
+  return code;
 }
 
 async function bundle(entrypoints: string[], define: Record<string, string> = {}): Promise<[string, string][]> {

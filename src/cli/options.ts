@@ -97,7 +97,7 @@ export const LOAD_FLAGS = {
   recallHeads: flag(
     "--recall-heads <layer:head,…>",
     "these heads only, such as 5:1,11:2 (default: all of these layers)",
-    (text: string) => text.split(",").map(layerHead),
+    layerHeads,
   ),
   recallTokens: flag(
     "--recall-tokens <n>",
@@ -131,11 +131,13 @@ export const LOAD_FLAGS = {
   ),
 } as const satisfies Partial<Record<keyof LoadOptions, Option>>;
 
-/** A layer and a head, with a colon between. */
-function layerHead(text: string): LayerHead {
-  const [layer, head] = /^\s*(\d+):(\d+)\s*$/.exec(text)?.slice(1).map(Number) ?? [];
-  if (layer !== undefined && head !== undefined) return [layer, head];
-  throw new InvalidArgumentError(`expected a layer and a head, such as 5:1, found ${text}`);
+/** Layers and heads, such as 5:1,11:2. */
+export function layerHeads(text: string): LayerHead[] {
+  return text.split(",").map((pair) => {
+    const [layer, head] = /^\s*(\d+):(\d+)\s*$/.exec(pair)?.slice(1).map(Number) ?? [];
+    if (layer !== undefined && head !== undefined) return [layer, head];
+    throw new InvalidArgumentError(`expected a layer and a head, such as 5:1, found ${pair}`);
+  });
 }
 
 /** Bytes of so many MiB. */
