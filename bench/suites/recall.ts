@@ -73,7 +73,7 @@ export async function recall(flags: RecallFlags): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const log = new Counted(join(folder, "segments"));
   const common: LoadOptions = { nLocal, threads, cacheDtype: "bf16", maxSessions: 2 };
-  const most = 2 ** Math.ceil(Math.log2((lengths.at(-1) as number) + 1000));
+  const most = lengths.at(-1) as number;
   const looking = {
     recall: 4,
     recallLayers,

@@ -43,7 +43,7 @@ export interface LoggedLayer extends PlannedLayer {
 
 /**
  * What a segment of a log is: LOG_SEGMENT tokens of a session, of each layer that recalls the means [kvHeads, blocks] and
- * codes [kvHeads, blocks, 16] of their blocks (assembly/codes.ts), and their unrotated keys and values side by side, pairs
+ * codes [kvHeads, blocks, 32] of their blocks (assembly/codes.ts), and their unrotated keys and values side by side, pairs
  * [kvHeads, LOG_SEGMENT, 2]. A safetensors file, of one size and layout for all segments of a model under a policy; its name
  * is XXH64 of all of it.
  */
