@@ -17,6 +17,7 @@ export type StepName =
   | "latex"
   | "ablation"
   | "passkey"
+  | "recall"
   | "continuation"
   | "diagnose"
   | "stream";
@@ -59,6 +60,8 @@ function step(name: StepName, json: string, args: readonly string[], figures: St
 }
 
 const NLL = ["eval", "nll"];
+const RECALL = ["eval", "recall", "--gates", "none,0", "--exact"];
+const RECALLED = { "recall.svg": "What is found beyond the window, against what looking for it costs ordinary text" };
 
 function fromTheEnd(length: number, tokens: number): string[] {
   return ["--length", `${length}`, "--from", `${Math.max(1, length - tokens)}`];
@@ -97,6 +100,7 @@ function shortSteps({ texts, latex, trainedLength: p, streamTokens, quick }: Set
     step("passkey", "passkey", ["eval", "passkey", "--key-digits", "4", ...grid], {
       "passkey.svg": "Fig. 4, Table 2: keys found by length and depth",
     }),
+    step("recall", "recall", [...RECALL, ...few, "--length", `${(quick ? 6 : 16) * p}`], RECALLED),
     step("ablation", "ablation", ["eval", "ablation", ...few, ...(quick ? ["--length", `${4 * p}`, ...sweeps] : [])], {
       "ablation.svg": "Fig. 5: what each part of Λ-attention does",
     }),
@@ -162,6 +166,20 @@ function longSteps({ texts, trainedLength: p, quick }: Setting): Part[] {
         ...["--policies", "lambda,lambda+recall,full", "--recall-tokens", `${2 * p}`],
       ],
       { "passkey.svg": "Fig. 4, Table 2: keys found by length and depth" },
+    ),
+    step(
+      "recall",
+      "recall",
+      [
+        ...RECALL,
+        "--full",
+        ...few,
+        "--length",
+        `${quick ? length : length / 4}`,
+        "--n-local",
+        `${quick ? window / 4 : window / 8}`,
+      ],
+      RECALLED,
     ),
   ];
 }

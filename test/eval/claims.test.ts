@@ -195,6 +195,7 @@ describe("claims", () => {
       "vanilla",
       "diagnose",
       "passkey",
+      "recall",
       "ablation",
       "continuation",
       "stream",
@@ -231,7 +232,7 @@ describe("claims", () => {
   test("a model trained at long texts is read to twice their length under every policy, Λ and full attention on two more", () => {
     const setting = { texts: ["a", "b", "c", "d"], latex: [], trainedLength: 32768, streamTokens: 1000, quick: false };
     const steps = stepsOf("models/long", setting);
-    expect(steps.map(({ name }) => name)).toEqual(["end", "curve", "further", "diagnose", "passkey"]);
+    expect(steps.map(({ name }) => name)).toEqual(["end", "curve", "further", "diagnose", "passkey", "recall"]);
     expect(shown(steps[1]!)).toBe(
       "lambent eval nll --text a --length 65536 --every 8 --policies lambda,lambda:1024,lambda:512,full,window,sinks,lambda-only,ceiling-only --n-local 4096 --model models/long",
     );
