@@ -16,7 +16,7 @@ import { Size } from "./layout";
 import { exp2 } from "./math";
 import { Attention } from "./op";
 import { Clamp } from "./op_positions";
-import { chosen, chosenAt, cutChosen, gatheredAt, recall, weigh } from "./recall";
+import { chosen, chosenAt, cutChosen, gateOf, gatheredAt, recall, weigh } from "./recall";
 import { float, word } from "./record";
 import { largestLane, loadFloats, mulAdd, storeFloats, sum } from "./simd";
 
@@ -91,7 +91,7 @@ function attendChosen(work: usize, i: u32): void {
   const list = chosenAt(work, i);
   const pairBytes = word(record, Attention.headBytes) << 1;
   const sums = work + (i << 4);
-  const least = float(record, Attention.gate) * sum(v128.load(sums, Work.sums));
+  const least = gateOf(work, i) * sum(v128.load(sums, Work.sums));
   const before = load<f32>(work + (i << 2), Work.maxima);
   const count = chosen(work, i);
   let kept: u32 = 0;

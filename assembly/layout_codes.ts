@@ -13,15 +13,13 @@ export enum Code {
   PowerBytes = 16,
   /** the largest head, whose products of codes f32 holds: 63 · 127 · 1024 < 2^24 */
   MostNumbers = 1024,
-  /** the most heads of a layer: the bits of Attention.recallHeads */
-  MostHeads = 128,
   /** the most blocks that a sieve keeps */
-  MostBlocks = 512,
+  MostBlocks = 2048,
   /**
    * what a query needs to be chosen for: its codes as i16, and as u8 with Shift added; four products, the size of a heap, and
    * a heap of MostBlocks entries
    */
-  QueryBytes = 7200,
+  QueryBytes = 19488,
   /** where these are in it */
   Bytes = 2048,
   Products = 3072,
@@ -29,7 +27,7 @@ export enum Code {
   Heap = 3104,
   /** queries that go through the means together, and what a slice of an attention needs for them */
   Queries = 4,
-  WorkBytes = 28800,
+  WorkBytes = 77952,
   /** means that all of them meet before the next ones: few enough to stay in the first cache */
   Stretch = 64,
 }

@@ -179,8 +179,8 @@ export enum Attention {
   chosen,
   /** how many blocks of keys are looked into; Code.MostBlocks at most, or all: 2^32 − 1 */
   recallBlocks,
-  /** f32: the least weight of a middle key, relative to that of all pinned and local keys; 0: any */
-  gate,
+  /** f32[heads]: the least weight of a middle key, relative to that of all pinned and local keys; 0: any; Infinity: none is looked for */
+  gates,
   /** slot: means and codes of codeBlocks blocks of keys (codes.ts) */
   means,
   codes,
@@ -192,11 +192,6 @@ export enum Attention {
    * are chosen here, and kvRecall has all of them
    */
   gathered,
-  /** bit h % 32 of word h / 32 of these: whether head h looks for middle keys */
-  recallHeads,
-  recallHeads32,
-  recallHeads64,
-  recallHeads96,
 }
 
 /** y[rows, kvHeads, headBytes] = the f32 keys or values x[rows, kvHeads, headDim] in the format of the cache. */

@@ -2,7 +2,7 @@
  * Which middle keys a query attends to. Of those between the pinned and the local ones, at most `recallTokens` before the
  * latter: the `recall` keys with the largest products of codes (codes.ts) in the `recallBlocks` blocks whose means have the
  * largest products, and in the blocks that are not whole; of equal ones, the smaller position. A key that is chosen is
- * attended to if its weight is at least `gate` times that of the pinned and local keys together. see: docs/RECALL.md;
+ * attended to if its weight is at least its head's gate times that of the pinned and local keys together. see: docs/RECALL.md;
  * LM-Infinite §3, top-k middle tokens
  *
  * A query's list in Attention.chosen has the largest product first. Attention puts the weights of its keys in the place of
@@ -93,11 +93,14 @@ function recallSome(work: usize, from: u32, to: u32): void {
   for (let i = from; i < to; i++) if (looks(work, i)) chooseAll(work, i);
 }
 
+/** The least weight of a middle key of query i, relative to that of its pinned and local keys. */
+export function gateOf(work: usize, i: u32): f32 {
+  return load<f32>(word(load<u32>(work, Work.record), Attention.gates) + (headOf(work, i) << 2));
+}
+
 /** Whether query i has middle keys, and its head looks for them. */
 function looks(work: usize, i: u32): bool {
-  const head = headOf(work, i);
-  const bits = word(load<u32>(work, Work.record), Attention.recallHeads + (head >> 5));
-  return ((bits >> (head & 31)) & 1) != 0 && beginOf(work, i) < endOf(work, i);
+  return gateOf(work, i) != Infinity && beginOf(work, i) < endOf(work, i);
 }
 
 /** The numbers of query i's middle keys in the session, [beginOf, endOf), and the blocks that are in there as a whole. */

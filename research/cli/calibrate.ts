@@ -19,7 +19,7 @@ import { table } from "./table.ts";
 import { textFiles } from "./texts.ts";
 
 /** Powers of two, from the loosest on. */
-const GATES = [-3, -2, -1, -0.5, 0, 0.5, 1];
+const GATES = [-3, -2, -1, -0.5, 0, 0.5, 1, 2];
 
 interface CalibrateFlags extends ModelFlags {
   readonly text: readonly string[];
@@ -46,7 +46,7 @@ export function addCalibrate(program: Command, signal: AbortSignal): void {
 Each text is read once without recall and once with it, then asked for five passages of it and for what it goes on with,
 as in \`eval recall\`, once for each trial. Layers that passages do not need are left out, and heads of the others; of
 the distances a quarter, half and the whole of the limit the best is kept; the gate is the loosest that costs ordinary
-text at most 0.5 % of its NLL. A model whose folder has ${RECALL_FILE} looks back so whenever recall is asked for, unless
+text at most 0.5 % of its NLL, and heads get a looser one of their own as far as that stays so. A model whose folder has ${RECALL_FILE} looks back so whenever recall is asked for, unless
 options say otherwise.`,
     )
     .action((flags: CalibrateFlags) => run(flags, signal));
@@ -117,15 +117,19 @@ class Trials {
   }
 }
 
-/** Heads as ranges of each layer, such as 5:0-3 11:2. */
+/** Heads as ranges of each layer, such as 5:0-3 11:2, with gates of their own. */
 function brief(heads: readonly LayerHead[]): string {
-  const ranges: { layer: number; first: number; last: number }[] = [];
-  for (const [layer, head] of heads) {
+  const ranges: { layer: number; first: number; last: number; gate: number | undefined }[] = [];
+  for (const [layer, head, gate] of heads) {
     const range = ranges.at(-1);
-    if (range?.layer === layer && range.last === head - 1) range.last = head;
-    else ranges.push({ layer, first: head, last: head });
+    if (range?.layer === layer && range.last === head - 1 && range.gate === gate) range.last = head;
+    else ranges.push({ layer, first: head, last: head, gate });
   }
-  return ranges.map(({ layer, first, last }) => `${layer}:${first}${last > first ? `-${last}` : ""}`).join(" ");
+  return ranges
+    .map(({ layer, first, last, gate }) => {
+      return `${layer}:${first}${last > first ? `-${last}` : ""}${gate === undefined ? "" : ` (gate ${gate})`}`;
+    })
+    .join(" ");
 }
 
 /** Where a model's own file is; undefined: it has no folder. */

@@ -42,8 +42,8 @@ const HARM = 0.005;
 const FOUND = 0.1;
 
 /**
- * Finds few heads that suffice, the distance, and the loosest gate that leaves ordinary text unharmed, by trials one after the
- * other; undefined where no trial finds anything. `plain`: what Λ alone gives.
+ * Finds few heads that suffice, the distance, the loosest gate that leaves ordinary text unharmed, and heads that may have a
+ * looser one, by trials one after the other; undefined where no trial finds anything. `plain`: what Λ alone gives.
  */
 export async function calibrate(
   { heads, distances, gates }: Choices,
@@ -80,7 +80,19 @@ export async function calibrate(
   for (const gate of gates) {
     const gated = { ...setting, gate };
     const found = await measure(gated);
-    if (found.text <= bound) return { setting: gated, measured: found, harmless: true };
+    if (found.text > bound) continue;
+    take(gated, found);
+    for (const head of setting.heads) await loosen(head, gates.slice(0, gates.indexOf(gate)), bound);
+    return { setting, measured, harmless: true };
   }
   return { setting, measured, harmless: false };
+
+  /** Gives a head the loosest of these gates with which passages are found better and ordinary text is as good. */
+  async function loosen(head: LayerHead, looser: readonly number[], bound: number): Promise<void> {
+    for (const gate of looser) {
+      const heads = setting.heads.map((other): LayerHead => (other === head ? [head[0], head[1], gate] : other));
+      const found = await measure({ ...setting, heads });
+      if (found.text <= bound && found.passages < measured.passages) return take({ ...setting, heads }, found);
+    }
+  }
 }

@@ -96,7 +96,7 @@ export const LOAD_FLAGS = {
   ),
   recallHeads: flag(
     "--recall-heads <layer:head,…>",
-    "these heads only, such as 5:1,11:2 (default: all of these layers)",
+    "these heads only, such as 5:1,11:2; 5:1:2 with a gate of its own (default: all of these layers)",
     layerHeads,
   ),
   recallTokens: flag(
@@ -131,12 +131,12 @@ export const LOAD_FLAGS = {
   ),
 } as const satisfies Partial<Record<keyof LoadOptions, Option>>;
 
-/** Layers and heads, such as 5:1,11:2. */
+/** Layers and heads, and gates of their own, such as 5:1,11:2:-1. */
 export function layerHeads(text: string): LayerHead[] {
   return text.split(",").map((pair) => {
-    const [layer, head] = /^\s*(\d+):(\d+)\s*$/.exec(pair)?.slice(1).map(Number) ?? [];
-    if (layer !== undefined && head !== undefined) return [layer, head];
-    throw new InvalidArgumentError(`expected a layer and a head, such as 5:1, found ${pair}`);
+    const [, layer, head, gate] = /^\s*(\d+):(\d+)(?::(-?\d+(?:\.\d+)?))?\s*$/.exec(pair) ?? [];
+    if (!layer || !head) throw new InvalidArgumentError(`expected a layer and a head, such as 5:1, found ${pair}`);
+    return gate === undefined ? [Number(layer), Number(head)] : [Number(layer), Number(head), Number(gate)];
   });
 }
 

@@ -46,9 +46,7 @@ export function recallOf(shape: Shape, offset: number): Fields {
       [Attention.recallPlaces]: shape.nLocal + RECALL_TOKENS,
       [Attention.recallDistance]: 5,
     },
-    ...{ [Attention.recallBlocks]: 1, [Attention.codeBlocks]: CODE_BLOCKS, [Attention.gate]: bits(2 ** -12) },
-    // All but head 1.
-    [Attention.recallHeads]: 2 ** 32 - 3,
+    ...{ [Attention.recallBlocks]: 1, [Attention.codeBlocks]: CODE_BLOCKS },
   };
 }
 

@@ -246,7 +246,10 @@ export class TestProgram {
   #recall(shape: Shape, attention: Fields): void {
     const { heads, headDim } = shape;
     const own = { [Attention.chosen]: this.#buffer(6 * heads), [Attention.recallWork]: this.work };
-    const fields = { ...attention, ...recallOf(shape, this.#recalled), ...own };
+    const gates = new Float32Array(this.#memory.buffer, this.arena.take(4 * heads), heads).fill(2 ** -12);
+    // Head 1 does not look back.
+    gates[1] = Infinity;
+    const fields = { ...attention, ...recallOf(shape, this.#recalled), ...own, [Attention.gates]: gates.byteOffset };
     this.#recalled += recallBytes(shape);
     this.#all(Op.Store, fields);
     this.#all(Op.Seal, fields);

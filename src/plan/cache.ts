@@ -110,9 +110,6 @@ export function cacheLayout(
   if (middle && shape.headDim > Code.MostNumbers) {
     throw new OptionError(mismatch("recall", `0 with heads of more than ${Code.MostNumbers} numbers`, middle.recall));
   }
-  if (middle && shape.heads > Code.MostHeads) {
-    throw new OptionError(mismatch("recall", `0 in layers of more than ${Code.MostHeads} heads`, middle.recall));
-  }
   const ring = policy.nLocal === Infinity ? policy.maxPositions : policy.nLocal;
   const pinned = policy.nGlobal;
   const rotates = positions.kind === "rope";

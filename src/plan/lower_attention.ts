@@ -46,7 +46,7 @@ export function lowerAttention(
   const { middle } = cache;
   const [own, ofRecall] = anglesOf(operation, cache);
   const fixed = own !== undefined && cache.clamp !== Clamp.None;
-  const looking = middle ? headsThatLook(middle, layer, heads) : [];
+  const looking = middle ? headsThatLook(middle, layer, heads) : 0;
   const records: PlannedRecord[] = [];
   const rotate = (angles: AngleKey, y: string, x: string, count: number, fixed?: number) =>
     void records.push(rotation(angles, at, { y, x, heads: count, headDim, fixed }));
@@ -83,7 +83,7 @@ export function lowerAttention(
       [Attention.chosen]: at.buffer(chosenBuffer(layer)),
       [Attention.recallWork]: at.recallWork,
       [Attention.gathered]: isLogged(middle) ? at.buffer(PLANNED.gathered) : 0,
-      ...bitsOf(looking),
+      [Attention.gates]: at.gates(layer),
     }),
   };
   const keys = cache.pinned + cache.ring;
@@ -92,29 +92,19 @@ export function lowerAttention(
   const looked = lookedAt(cache, headDim);
   if (middle && isLogged(middle)) {
     const text = `chosen.${layer}[${heads},${middle.recall}] of ${middle.recallTokens} keys`;
-    const cost = { cacheBytes: kvHeads * looked.bytes, flops: 2 * looked.codes * looking.length * headDim };
+    const cost = { cacheBytes: kvHeads * looked.bytes, flops: 2 * looked.codes * looking * headDim };
     records.push(record(Op.Choose, Span.All, fields, text, cost));
   }
   records.push(
     record(Op.Attention, Span.All, fields, `${shape} = attention over ${keys} keys of ${kvHeads} heads${more}`, {
-      cacheBytes: 2 * (keys * kvHeads + looked.chosen * looking.length) * cache.headBytes + kvHeads * looked.bytes,
-      flops: (4 * keys * heads + (4 * looked.chosen + 2 * looked.codes) * looking.length) * headDim,
+      cacheBytes: 2 * (keys * kvHeads + looked.chosen * looking) * cache.headBytes + kvHeads * looked.bytes,
+      flops: (4 * keys * heads + (4 * looked.chosen + 2 * looked.codes) * looking) * headDim,
     }),
     record(Op.Store, Span.All, fields, `cache = ${operation.k}, ${operation.v}[${kvHeads},${headDim}]`, { flops: 0 }),
   );
   if (middle)
     records.push(record(Op.Seal, Span.All, fields, `codes of ${operation.k}[${kvHeads},${headDim}]`, { flops: 0 }));
   return records;
-}
-
-/** The words of Attention.recallHeads. */
-function bitsOf(heads: readonly number[]): Record<number, number> {
-  const words: Record<number, number> = {};
-  for (const head of heads) {
-    const word = Attention.recallHeads + (head >> 5);
-    words[word] = ((words[word] ?? 0) | (1 << (head & 31))) >>> 0;
-  }
-  return words;
 }
 
 /** What a head looks at to choose its middle keys, at most: codes of means and keys, their bytes, and the keys that it chooses. */
@@ -214,7 +204,6 @@ function cacheFields(cache: CacheLayout, layerOffset: number): Record<number, nu
       [Attention.recallDistance]: middle.recallDistance,
       [Attention.kvRecall]: part("kvRecall"),
       [Attention.recallBlocks]: Math.min(middle.recallBlocks, 2 ** 32 - 1),
-      [Attention.gate]: bits(2 ** middle.recallGate),
       ...{ [Attention.means]: part("means"), [Attention.codes]: part("codes") },
       [Attention.codeBlocks]: cache.codeBlocks,
     }),

@@ -23,8 +23,9 @@ export interface MiddleOptions {
   /** The layers, from 0, that attend to them: by default those from 5/32 of the layers on, as in the paper. */
   readonly recallLayers?: readonly number[] | undefined;
   /**
-   * The heads of these layers that do, each as its layer and its number in it: by default all. Most heads need nothing of what
-   * is far away; `lambent calibrate` finds those that do. Without recallLayers, those layers that have any.
+   * The heads of these layers that do, each as its layer, its number in it, and if it has one its own gate: by default all. Most
+   * heads need nothing of what is far away; `lambent calibrate` finds those that do. Without recallLayers, those layers that
+   * have any.
    */
   readonly recallHeads?: readonly LayerHead[] | "all" | undefined;
   /** How many tokens before the last nLocal are kept to choose them from: by default 8 times the trained length. */
@@ -50,8 +51,8 @@ export interface MiddleOptions {
   readonly recallMemory?: number | undefined;
 }
 
-/** A layer, from 0, and the number of a head in it. */
-export type LayerHead = readonly [layer: number, head: number];
+/** A layer, from 0, the number of a head in it, and its gate if that is not recallGate. */
+export type LayerHead = readonly [layer: number, head: number, gate?: number];
 
 /** Top-k middle tokens (the paper's §3), found by their codes (docs/RECALL.md). */
 export interface Middle {
@@ -148,15 +149,19 @@ export function isLogged({ recallTokens, recallHeld }: Middle): boolean {
 function resolveHeads({ recallHeads, recallLayers }: MiddleOptions): readonly LayerHead[] | "all" {
   if (recallHeads === undefined || recallHeads === "all") return "all";
   const isHead = (head: unknown) =>
-    Array.isArray(head) && head.length === 2 && head.every((number) => Number.isInteger(number) && number >= 0);
+    Array.isArray(head) &&
+    (head.length === 2 || (head.length === 3 && isGate(head[2]))) &&
+    head.slice(0, 2).every((number) => Number.isInteger(number) && number >= 0);
   const shown = (head: unknown) => (isHead(head) ? (head as LayerHead).join(":") : show(head));
   if (!Array.isArray(recallHeads) || recallHeads.length === 0 || !recallHeads.every(isHead)) {
-    throw new OptionError(mismatch("recallHeads", "all, or pairs of a layer and a head", show(recallHeads)));
+    throw new OptionError(
+      mismatch("recallHeads", "all, or lists of a layer, a head and if need be a gate", show(recallHeads)),
+    );
   }
   const stranger = recallLayers && recallHeads.find(([layer]) => !recallLayers.includes(layer));
   if (stranger)
     throw new OptionError(mismatch("recallHeads", `heads of recallLayers (${recallLayers})`, shown(stranger)));
-  const once = new Map(recallHeads.map((head) => [shown(head), head]));
+  const once = new Map(recallHeads.map((head) => [head.slice(0, 2).join(), head]));
   return [...once.values()].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
 }
 
@@ -164,14 +169,24 @@ function layersOf(heads: readonly LayerHead[] | "all"): number[] | undefined {
   return heads === "all" ? undefined : heads.map(([layer]) => layer);
 }
 
-/** The heads of a layer that look for middle tokens, of so many. Throws OptionError for one that it does not have. */
-export function headsThatLook({ recallHeads }: Middle, layer: number, heads: number): number[] {
-  const all = Array.from({ length: heads }, (_, head) => head);
-  if (recallHeads === "all") return all;
-  const mine = recallHeads.flatMap(([of, head]) => (of === layer ? [head] : []));
-  const stranger = mine.find((head) => head >= heads);
-  if (stranger === undefined) return mine;
-  throw new OptionError(mismatch("recallHeads", `heads 0 to ${heads - 1} of layer ${layer}`, `${layer}:${stranger}`));
+/**
+ * The gates of a layer's heads, of so many, as powers of two: −Infinity: any weight; Infinity: the head does not look back.
+ * Throws OptionError for a head that the layer does not have.
+ */
+export function gatesOf({ recallHeads, recallGate }: Middle, layer: number, heads: number): number[] {
+  const gates = new Array<number>(heads).fill(recallHeads === "all" ? recallGate : Infinity);
+  for (const [of, head, gate = recallGate] of recallHeads === "all" ? [] : recallHeads) {
+    if (of !== layer) continue;
+    if (head >= heads)
+      throw new OptionError(mismatch("recallHeads", `heads 0 to ${heads - 1} of layer ${layer}`, `${layer}:${head}`));
+    gates[head] = gate;
+  }
+  return gates;
+}
+
+/** How many of a layer's heads look back. */
+export function headsThatLook(middle: Middle, layer: number, heads: number): number {
+  return gatesOf(middle, layer, heads).filter((gate) => gate < Infinity).length;
 }
 
 /** In ascending order, each once. */
@@ -191,8 +206,12 @@ function resolveBlocks(blocks: number | "all"): number {
   throw new OptionError(mismatch("recallBlocks", `all, or a whole number from 1 to ${Code.MostBlocks}`, blocks));
 }
 
+function isGate(gate: number): boolean {
+  return gate >= -LARGEST_GATE && gate <= LARGEST_GATE;
+}
+
 function resolveGate(gate: number | undefined): number {
   if (gate === undefined) return -Infinity;
-  if (gate >= -LARGEST_GATE && gate <= LARGEST_GATE) return gate;
+  if (isGate(gate)) return gate;
   throw new OptionError(mismatch("recallGate", `a number from -${LARGEST_GATE} to ${LARGEST_GATE}`, gate));
 }

@@ -5,10 +5,18 @@ import { Scores } from "../machine/scores.ts";
 import { LOGITS_BUFFERS } from "../models/buffers.ts";
 import { hasHead } from "../models/headless.ts";
 import { turns } from "../models/positions.ts";
-import { type AttentionOperation, attentionOf, type Operation, type Program, weightNames } from "../models/program.ts";
+import {
+  type AttentionOperation,
+  attentionOf,
+  headsOf,
+  type Operation,
+  type Program,
+  weightNames,
+} from "../models/program.ts";
 import type { CacheLayout } from "./cache.ts";
 import type { Widths } from "./lower.ts";
 import { anglesOf } from "./lower_attention.ts";
+import { gatesOf } from "./middle.ts";
 import { type Observed, type Observers, placeObserved } from "./observers.ts";
 import type { Policy } from "./policy.ts";
 import type { Addresses, AngleKey } from "./record.ts";
@@ -94,6 +102,7 @@ export function placeBank(draft: Draft, bank: number, units: readonly Unit[]): P
   const layers = units.flatMap(({ layer }) => layer ?? []);
   const attentions = layers.flatMap((layer) => attentionOf(program, layer) ?? []);
   const slopes = placeSlopes(attentions, constant);
+  const gates = placeGates(draft, layers, constant);
   const frequencies = placeTurns(draft, layers, constant);
   const weights = placeWeights(draft, bank, units, arena);
   const staging = arena.end;
@@ -111,6 +120,7 @@ export function placeBank(draft: Draft, bank: number, units: readonly Unit[]): P
     weight: (name) => weights.get((draft.resolved.get(name) as ResolvedWeight).key) as PlacedWeight,
     angles: (key) => outs.get(nameOf(key)) as number,
     slopes: (positions) => (positions.kind === "alibi" ? (slopes.get(`${positions.slopes}`) as number) : 0),
+    gates: (layer) => gates.get(layer) ?? 0,
     scratch: arena.take(Size.ScratchBytes * Size.MaxSlices),
     recallWork: recalls ? arena.take(Code.WorkBytes * Size.MaxSlices) : 0,
     work: arena.take(Size.WorkBytes * Size.MaxSlices),
@@ -151,6 +161,18 @@ function placeSlopes(attentions: readonly AttentionOperation[], constant: (array
     slopes.set(`${positions.slopes}`, constant(Float32Array.from(positions.slopes)));
   }
   return slopes;
+}
+
+/** Places the gates of every layer that attends to middle keys. */
+function placeGates(draft: Draft, layers: readonly number[], constant: (array: Float32Array) => number) {
+  return new Map(
+    layers.flatMap((layer): [number, number][] => {
+      const middle = draft.layers[layer]?.cache.middle;
+      if (!middle) return [];
+      const gates = gatesOf(middle, layer, headsOf(draft.program, layer)).map((gate) => 2 ** gate);
+      return [[layer, constant(Float32Array.from(gates))]];
+    }),
+  );
 }
 
 /** Places the turns of every distinct key of angles of these layers; equal frequencies share theirs. */

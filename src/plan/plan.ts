@@ -152,7 +152,7 @@ export function plan(
       const { at } = (linked[bank] as LinkedBank).placement;
       const gathered = isLogged(cache.middle) ? at.buffer(PLANNED.gathered) : 0;
       const heads = headsOf(program, layer);
-      const looking = headsThatLook(cache.middle, layer, heads).length;
+      const looking = headsThatLook(cache.middle, layer, heads);
       return [{ bank, address: at.buffer(chosenBuffer(layer)), heads, looking, gathered }];
     }),
     head: {

@@ -32,6 +32,8 @@ export interface Addresses {
   angles(key: AngleKey): number;
   /** ALiBi's slopes; 0 if there are none. */
   slopes(positions: Positions): number;
+  /** Least weights of middle keys by a layer's heads (Attention.gates); 0 if it attends to none. */
+  gates(layer: number): number;
   /** Attention's scratch: MaxSlices areas of ScratchBytes; and of Code.WorkBytes, where there are middle tokens. */
   readonly scratch: number;
   readonly recallWork: number;

@@ -9,11 +9,13 @@ export const RECALL_FILE = "recall.json";
 type Calibrated = Pick<PolicyOptions, "recallLayers" | "recallHeads" | "recallDistance" | "recallGate">;
 
 const isWhole = (value: unknown) => Number.isInteger(value) && (value as number) >= 0;
+const isHead = (head: unknown) =>
+  Array.isArray(head) && [2, 3].includes(head.length) && head.slice(0, 2).every(isWhole) && head.every(Number.isFinite);
 const KEYS: Readonly<Record<keyof Calibrated, readonly [expected: string, good: (value: unknown) => boolean]>> = {
   recallLayers: ["a list of layers", (value) => Array.isArray(value) && value.every(isWhole)],
   recallHeads: [
-    "pairs of a layer and a head",
-    (value) => Array.isArray(value) && value.every((head) => Array.isArray(head) && head.every(isWhole)),
+    "lists of a layer, a head and if need be a gate",
+    (value) => Array.isArray(value) && value.every(isHead),
   ],
   recallDistance: ["a whole number of tokens", isWhole],
   recallGate: ["a number", Number.isFinite],

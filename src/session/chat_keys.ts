@@ -22,13 +22,7 @@ export function originOf(facts: EngineFacts, nGlobal: number): string {
   const { modelHash, dtype, cacheDtype, attention, nLocal, limit } = facts;
   const { recall, recallDistance, recallLayers, recallHeads, recallTokens, recallBlocks, recallGate } = facts;
   const middle = [
-    recall,
-    recallDistance,
-    recallLayers,
-    recallHeads,
-    recallTokens,
-    recallBlocks,
-    recallGate,
+    ...[recall, recallDistance, recallLayers, JSON.stringify(recallHeads), recallTokens, recallBlocks, recallGate],
     facts.recallQueries,
   ];
   // Snapshots of sessions with a log have another form.

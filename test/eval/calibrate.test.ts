@@ -39,9 +39,32 @@ test("the heads that passages need, the best distance, the loosest gate that doe
     expect(found?.harmless).toBe(from < Infinity);
     // Twice as many as there are halvings, for each head that is needed.
     const halvings = Math.ceil(Math.log2(each));
-    expect(trials.length).toBeLessThanOrEqual(1 + layers + need.length * 2 * halvings + 2 + gates.length);
+    const most = 1 + layers + need.length * 2 * halvings + 2 + gates.length * (1 + need.length);
+    expect(trials.length).toBeLessThanOrEqual(most);
   });
   await fc.assert(property, { numRuns: 100 });
+});
+
+test("heads get a looser gate of their own as far as ordinary text stays as good", async () => {
+  const heads: LayerHead[] = [
+    [5, 1],
+    [11, 2],
+  ];
+  // What each head costs ordinary text is gone from another gate on, and passages lose with both gates.
+  const measure = async ({ heads, gate = -9 }: Setting) => {
+    const [first, second] = heads.map((head) => head[2] ?? gate) as [number, number];
+    if (heads.length < 2) return { passages: 4, text: 3 };
+    return { passages: 1 + (first + second) / 100, text: 3 + (first < 1 ? 0.1 : 0) + (second < -2 ? 0.1 : 0) };
+  };
+  const found = await calibrate({ heads, distances: [8], gates: [-3, -2, -1, 0, 1] }, PLAIN, measure);
+  expect(found?.setting).toEqual({
+    heads: [
+      [5, 1],
+      [11, 2, -2],
+    ],
+    distance: 8,
+    gate: 1,
+  });
 });
 
 test("a model that finds nothing by any head has no calibration", async () => {

@@ -187,8 +187,10 @@ test("keys whose weight is less than the gate's part of all others' are not atte
   const shape = { headDim: 24, kvHeads: 2, group: 2 };
   for (const position of POSITIONS) {
     const numbers = { nGlobal: 2, nLocal: 34, recall: 6, recallTokens: 100, recallBlocks: 3 };
-    for (const recallGate of [-6, -3, 0.5]) {
-      const setup = setupOf(position, shape, { ...numbers, recallGate });
+    const own = [[0, 0, -6] as const, [0, 1, 0.5] as const, [0, 2] as const, [0, 3, -100] as const];
+    for (const recallGate of [-6, -3, 0.5, undefined]) {
+      const gates = recallGate === undefined ? { recallGate: -3, recallHeads: own } : { recallGate };
+      const setup = setupOf(position, shape, { ...numbers, ...gates });
       const tokens = draw(new Dice(9), setup, 140);
       const one = attend(bench, setup, tokens, chunksOf(new Dice(1), 140, 3));
       const open = attend(bench, setupOf(position, shape, numbers), tokens, chunksOf(new Dice(2), 140, 3));

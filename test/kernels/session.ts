@@ -8,7 +8,7 @@ import type { CacheDType } from "../../src/base/dtype.ts";
 import type { Positions } from "../../src/models/positions.ts";
 import { turns } from "../../src/models/positions.ts";
 import { CACHE_FORMATS, type CacheLayout, cacheLayout } from "../../src/plan/cache.ts";
-import { headsThatLook } from "../../src/plan/middle.ts";
+import { gatesOf } from "../../src/plan/middle.ts";
 import type { Policy } from "../../src/plan/policy.ts";
 import * as reference from "../reference/attention.ts";
 import { rounded } from "../reference/cache_format.ts";
@@ -103,15 +103,11 @@ export function attend(
   const scratch = bench.take(Size.ScratchBytes * slices);
   const recallWork = bench.take(Code.WorkBytes * slices);
   for (let i = 0; i < slices; i++) bench.view.setBigUint64(scratch + i * Size.ScratchBytes, 0n, true);
+  const gates = bench.floats(gatesOf(policy, 0, heads).map((gate) => 2 ** gate));
   const slopes = rotaryDim ? 0 : bench.floats(alibiSlopes(heads));
   const angles = bench.output(2 * rotaryDim * most);
   const anglesRecall = bench.output(2 * rotaryDim * most);
-  const { recall, recallTokens, recallDistance, recallBlocks, recallGate } = policy;
-  const looking = { recallHeads: 0, recallHeads32: 0, recallHeads64: 0, recallHeads96: 0 };
-  for (const head of headsThatLook(policy, 0, heads)) {
-    const word = Object.keys(looking)[Math.floor(head / 32)] as keyof typeof looking;
-    looking[word] += 2 ** (head % 32);
-  }
+  const { recall, recallTokens, recallDistance, recallBlocks } = policy;
   const chosenBytes = 8 * heads * recall;
   const chosen = bench.take(chosenBytes * most);
   const lists = new Uint32Array((tokens.q.length / qWidth) * (chosenBytes / 4));
@@ -208,10 +204,9 @@ export function attend(
       },
       ...{
         recallBlocks: Math.min(recallBlocks, 2 ** 32 - 1),
-        gate: bits(2 ** recallGate),
+        gates,
         recallWork,
         codeBlocks: cache.codeBlocks,
-        ...looking,
       },
     };
     bench.execute(Op.Attention, Attention, words, { slices });
@@ -270,8 +265,8 @@ function referencePolicy(
 ): reference.Policy {
   const { policy, pinned } = setup;
   const { attention, ...numbers } = policy;
-  const looks = (head: number) => headsThatLook(policy, 0, setup.heads).includes(head);
-  return { policy: attention, ...numbers, looks, pinned, ...(asks && { asks }), ...(begin && { begin }) };
+  const gateOf = (head: number) => gatesOf(policy, 0, setup.heads)[head] as number;
+  return { policy: attention, ...numbers, gateOf, pinned, ...(asks && { asks }), ...(begin && { begin }) };
 }
 
 function referencePosition({ heads, rotaryDim, layout }: Setup): reference.Position {

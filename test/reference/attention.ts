@@ -34,12 +34,12 @@ export interface Policy {
   recallGate?: number;
   /** The layers, from 0, that have them. Default all. */
   recallLayers?: readonly number[];
-  /** The heads of these layers that do, as layer and head. Default all. */
-  recallHeads?: "all" | readonly (readonly [layer: number, head: number])[];
+  /** The heads of these layers that do, as layer, head and a gate in place of recallGate. Default all. */
+  recallHeads?: "all" | readonly (readonly [layer: number, head: number, gate?: number])[];
   /** How far behind the local keys they may be. Default Infinity. */
   recallTokens?: number;
-  /** Whether a head of the layer at hand has them. Default: every one. */
-  looks?: (head: number) => boolean;
+  /** The gate of a head of the layer at hand; Infinity: it has none of them. Default: recallGate. */
+  gateOf?: (head: number) => number;
   /** Whether query p has them. Default: every one. */
   asks?: (p: number) => boolean;
   /** The position before which query p attends no local key. Default 0. */
@@ -58,10 +58,11 @@ function localBegin({ nLocal = Infinity, begin = () => 0 }: Policy, p: number): 
 
 /** The keys [begin, end) that query p of a head, or of one that looks for any, chooses its middle keys from, wherever its turn begins. */
 export function middleOf(policy: Policy, p: number, head?: number): readonly [begin: number, end: number] {
-  const { nLocal = Infinity, recall = 0, recallTokens = Infinity, asks = () => true, looks = () => true } = policy;
+  const { nLocal = Infinity, recall = 0, recallTokens = Infinity, asks = () => true, gateOf } = policy;
   const end = Math.max(0, p - nLocal + 1);
   const begin = Math.max(pinnedOf(policy), end - recallTokens);
-  return recall > 0 && asks(p) && (head === undefined || looks(head)) && begin < end ? [begin, end] : [0, 0];
+  const looks = head === undefined || gateOf?.(head) !== Infinity;
+  return recall > 0 && asks(p) && looks && begin < end ? [begin, end] : [0, 0];
 }
 
 /** Is key j ≤ p attended by query p, and at which distance? `distance` is NaN where it is not attended. */
@@ -188,7 +189,8 @@ export function attention(
       const asked = position.kind === "rope" ? rotate(query, turnsOf(policy.recallDistance!)!, position.layout) : query;
       const found = chooseMiddle(asked, keys, middle, { k, blocks, nGlobal }, TOLERANCE);
       const others = logsumexp(logits);
-      const least = others + (policy.recallGate ?? Number.NEGATIVE_INFINITY) * Math.LN2;
+      const gate = policy.gateOf?.(head) ?? policy.recallGate ?? Number.NEGATIVE_INFINITY;
+      const least = others + gate * Math.LN2;
       let certain = found.certain;
       for (const j of choice?.(head, p) ?? found.positions) {
         const score = logit(query, keys[j]!, policy.recallDistance!, head);

@@ -19,11 +19,15 @@ export function layerType(config: Config, layer: number): string {
 
 /** What attention takes of the policy and the observer in layer `layer`: middle keys in recallLayers, for recallHeads. */
 export function inLayer(policy: Policy, watch: Watch | undefined, layer: number, window?: number) {
-  const { recall = 0, recallLayers, recallHeads = "all" } = policy;
-  const looks = (head: number) => recallHeads === "all" || recallHeads.some((at) => at[0] === layer && at[1] === head);
+  const { recall = 0, recallLayers, recallHeads = "all", recallGate = -Infinity } = policy;
+  const gateOf = (head: number) => {
+    if (recallHeads === "all") return recallGate;
+    const found = recallHeads.find((at) => at[0] === layer && at[1] === head);
+    return found ? (found[2] ?? recallGate) : Infinity;
+  };
   const mine: Policy = window
     ? { policy: "window", nLocal: window }
-    : { ...policy, looks, recall: (recallLayers?.includes(layer) ?? true) ? recall : 0 };
+    : { ...policy, gateOf, recall: (recallLayers?.includes(layer) ?? true) ? recall : 0 };
   return [mine, (row: AttentionRow) => watch?.attention(layer, row)] as const;
 }
 

@@ -42,7 +42,10 @@ test("a file that says something else is refused by name, where recall is asked 
     ["{", "recall.json"],
     [{ recallLayers: "1" }, "recall.json: recallLayers: expected a list of layers, found 1"],
     [{ recallLayers: [-1] }, "recall.json: recallLayers: expected a list of layers, found [-1]"],
-    [{ recallHeads: [1] }, "recall.json: recallHeads: expected pairs of a layer and a head, found [1]"],
+    [
+      { recallHeads: [1] },
+      "recall.json: recallHeads: expected lists of a layer, a head and if need be a gate, found [1]",
+    ],
     [{ recallDistance: 0.5 }, "recall.json: recallDistance: expected a whole number of tokens, found 0.5"],
     [{ recallGate: null }, "recall.json: recallGate: expected a number, found null"],
     [{ layers: [1] }, "recall.json: expected recallLayers, recallHeads, recallDistance, recallGate, found layers"],
