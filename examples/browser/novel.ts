@@ -1,4 +1,4 @@
-import { type Files, type LoadOptions, load, type Model, type Session } from "lambent";
+import { type Files, type LayerHead, type LoadOptions, load, type Model, type Session } from "lambent";
 import { Book, type Passage } from "./book.ts";
 import { offerThreads, part } from "./controls.ts";
 import { chosen, dropped, EMBEDDED, fetchEmbedded } from "./model_files.ts";
@@ -70,10 +70,17 @@ async function loadFor(characters: number, signal: AbortSignal): Promise<Model> 
     recall: Number(value("recall")),
     recallTokens: Math.ceil(characters / CHARACTERS) + PIECE,
     ...(await newLog()),
-    ...(layers === "" ? {} : { recallLayers: layers.split(",").map(Number) }),
+    ...(layers === "" ? {} : layersOrHeads(layers)),
     ...(gate === "" ? {} : { recallGate: Number(gate) }),
     onProgress: ({ loaded, total }) => progress(`Loading ${name}: ${size(loaded)} of ${size(total)}`, loaded, total),
   });
+}
+
+/** Layers, or heads of them where they have colons. */
+function layersOrHeads(text: string): Pick<LoadOptions, "recallLayers" | "recallHeads"> {
+  const parts = text.split(",").map((part) => part.split(":").map(Number));
+  if (parts.every(([, head]) => head === undefined)) return { recallLayers: parts.map(([layer]) => layer as number) };
+  return { recallHeads: parts as unknown as LayerHead[] };
 }
 
 /** A folder for a book, in place of those of books that no page reads any more; none where the browser has no such files. */

@@ -67,7 +67,7 @@ async function run(flags: CalibrateFlags, signal: AbortSignal): Promise<void> {
     );
     const length = lengthOf(flags, window);
     const documents = await readDocuments(files, subject, length + NEXT, stages, signal);
-    const memories = documents.map(({ ids }, i) => memoryOf(ids, subject.tokenizer, length, window, flags.seed + i));
+    const memories = documents.map(({ ids }) => memoryOf(ids, subject.tokenizer, length, window, flags.seed));
     const looks = { recall, recallLayers, recallTokens: length, recallQueries: "all" } as const;
     const trials = new Trials(subject, memories, stages, signal);
     const plain = await trials.measure("Λ", { recall: 0 });

@@ -74,8 +74,9 @@ async function recall(flags: RecallFlags, signal: AbortSignal): Promise<void> {
     await withResults(flags, NAME, parameters, signal, async (results) => {
       const documents = await readDocuments(files, subject, length + NEXT, stages, signal);
       const found: Found[] = [];
-      for (const [i, { name, ids }] of documents.entries()) {
-        const memory = memoryOf(ids, subject.tokenizer, length, window, flags.seed + i);
+      for (const { name, ids } of documents) {
+        // The same whatever other texts there are.
+        const memory = memoryOf(ids, subject.tokenizer, length, window, flags.seed);
         const asked = new Asked(subject, memory, results, stages, signal);
         for (const way of ways) found.push({ way: way.name, document: name, ...(await asked.under(way, name)) });
         stages.end();

@@ -72,14 +72,14 @@ describe.each(POLICIES)("%s", (attention) => {
         ring: fc.integer({ min: 1, max: 9 }),
         recall: fc.constantFrom(0, 2),
         recallTokens: fc.integer({ min: 1, max: 15 }),
-        n: fc.integer({ min: 1, max: 60 }),
+        n: fc.integer({ min: 1, max: 90 }),
         origin: fc.constantFrom(0n, 5n, 2n ** 40n + 3n, 2n ** 53n - 100n),
         seed: fc.nat(),
       }),
       ({ n, origin, seed, headDim, kvHeads, recall, ring, ...numbers }) => {
         const unbounded = attention === "full" || attention === "ceiling-only";
         const looksUp = !unbounded && recall > 0;
-        const nLocal = ring + (looksUp ? 15 : 0);
+        const nLocal = ring + (looksUp ? Code.Block - 1 : 0);
         const limits = { ...numbers, nLocal, recall: looksUp ? recall : 0 };
         const dice = new Dice(seed);
         const shape = { heads: kvHeads, kvHeads, headDim, rotaryDim, layout: "half", scale: 1 } as const;

@@ -153,7 +153,7 @@ test.skipIf(!GEMMA)(
     await page.locator("#other").evaluate((element) => element.setAttribute("open", ""));
     await page.locator("#file").setInputFiles(GEMMA as string);
     await reader.settled();
-    await reader.set("recall_layers", "5,11");
+    await reader.set("recall_layers", "5:1,11:2");
     await readBook(`${NOVEL.slice(0, half)} ${hidden}${NOVEL.slice(half)}`);
     await ask("The number of the safe is");
     expect((await marks()).join(" ")).toMatch(/\d{3,}/);
