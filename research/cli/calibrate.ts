@@ -1,14 +1,13 @@
-import { statSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { LambentError } from "../../src/base/errors.ts";
 import { writeWhole } from "../../src/cli/files.ts";
-import { DEFAULT_MODEL, type ModelFlags, modelOptions, whole } from "../../src/cli/options.ts";
+import { type ModelFlags, modelOptions, whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { warn, write } from "../../src/cli/streams.ts";
+import { RECALL_FILE, recallFileOf } from "../../src/formats/checkpoint.ts";
 import { headsOf } from "../../src/models/program.ts";
 import type { LayerHead } from "../../src/plan/middle.ts";
-import { RECALL_FILE } from "../../src/session/calibration.ts";
 import { type Calibration, calibrate, type Measured, type Setting } from "../eval/calibrate.ts";
 import { type Memory, memoryOf, NEXT } from "../eval/recall.ts";
 import { Asked, DEFAULT_RECALL, lengthOf } from "./recall.ts";
@@ -39,15 +38,18 @@ export function addCalibrate(program: Command, signal: AbortSignal): void {
       whole(1),
     )
     .option("--seed <n>", "seed of the hidden sentences", whole(0), 1)
-    .option("--out <file>", `where the result is written (default: ${RECALL_FILE} in the model's folder)`)
+    .option(
+      "--out <file>",
+      `where the result is written (default: ${RECALL_FILE} in the model's folder, or ${recallFileOf("NAME.gguf")} beside the file)`,
+    )
     .addHelpText(
       "after",
       `
 Each text is read once without recall and once with it, then asked for five passages of it and for what it goes on with,
 as in \`eval recall\`, once for each trial. Layers that passages do not need are left out, and heads of the others; of
 the distances a quarter, half and the whole of the limit the best is kept; the gate is the loosest that costs ordinary
-text at most 0.5 % of its NLL, and heads get a looser one of their own as far as that stays so. A model whose folder has ${RECALL_FILE} looks back so whenever recall is asked for, unless
-options say otherwise.`,
+text at most 0.5 % of its NLL, and heads get a looser one of their own as far as that stays so. A model that has this
+file looks back so whenever recall is asked for, unless options say otherwise.`,
     )
     .action((flags: CalibrateFlags) => run(flags, signal));
 }
@@ -55,8 +57,9 @@ options say otherwise.`,
 async function run(flags: CalibrateFlags, signal: AbortSignal): Promise<void> {
   const stages = new Stages();
   const files = await textFiles(flags.text);
-  const out = flags.out ?? besideOf(flags.model ?? DEFAULT_MODEL);
   await withSubject(flags, signal, stages, async (subject) => {
+    // Only of a model of this machine.
+    const out = flags.out ?? (existsSync(subject.place) ? recallFileOf(subject.place) : undefined);
     const recall = flags.recall || DEFAULT_RECALL;
     const all = { recall, recallLayers: Array.from({ length: subject.layers }, (_, i) => i) };
     const { plan, program } = subject.plan({ attention: "lambda", ...all });
@@ -130,12 +133,6 @@ function brief(heads: readonly LayerHead[]): string {
       return `${layer}:${first}${last > first ? `-${last}` : ""}${gate === undefined ? "" : ` (gate ${gate})`}`;
     })
     .join(" ");
-}
-
-/** Where a model's own file is; undefined: it has no folder. */
-function besideOf(model: string): string | undefined {
-  const found = statSync(model, { throwIfNoEntry: false });
-  return found?.isDirectory() ? join(model, RECALL_FILE) : undefined;
 }
 
 async function tell({ setting, measured, harmless }: Calibration, plain: Measured, out: string | undefined) {

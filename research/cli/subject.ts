@@ -15,6 +15,8 @@ import { bosOf } from "../eval/document.ts";
 /** A model under evaluation: loaded anew for every policy, one at a time. */
 export interface Subject {
   readonly name: string;
+  /** Its folder or GGUF file. */
+  readonly place: string;
   readonly tokenizer: Tokenizer;
   /** The token that documents begin with; undefined: none. */
   readonly bos: number | undefined;
@@ -58,7 +60,18 @@ export function withSubject<T>(
       ...{ command: commandLine(), lambent: VERSION, runtime: runtime.name },
       ...{ kernels: kernels.build, threads, modelType, dtype: dtypesOf(planned) },
     };
-    return work({ name, tokenizer, bos, config, layers: layers.length, trainedLength, plan, engine, facts });
+    return work({
+      name,
+      place: checkpoint.name,
+      tokenizer,
+      bos,
+      config,
+      layers: layers.length,
+      trainedLength,
+      plan,
+      engine,
+      facts,
+    });
   });
 }
 

@@ -33,6 +33,14 @@ export interface Adapter {
   close(): Promise<void>;
 }
 
+/** The file that says how a model looks back (session/calibration.ts): in its folder, or with the name of its GGUF file before it. */
+export const RECALL_FILE = "recall.json";
+
+/** Where that file of a model is, by the model's own name. */
+export function recallFileOf(model: string): string {
+  return /\.gguf$/i.test(model) ? `${model}.${RECALL_FILE}` : `${model}/${RECALL_FILE}`;
+}
+
 /** A stored model, whatever its files: code above this knows no file format. */
 export interface Checkpoint {
   readonly name: string;
@@ -50,7 +58,7 @@ export interface Checkpoint {
   readonly tokenizer?: ReadonlyMap<string, GgufValue> | undefined;
   /** What is added to the outputs of its projections. */
   readonly adapters?: readonly Adapter[] | undefined;
-  /** The bytes of another file, such as tokenizer.json; undefined if it does not exist. */
+  /** The bytes of another file, such as tokenizer.json; undefined if it does not exist. A GGUF file has RECALL_FILE alone. */
   bytes(file: string): Promise<Uint8Array | undefined>;
   /** Closes every weight file. */
   close(): Promise<void>;
@@ -221,7 +229,8 @@ async function readFile(
   return found && { name: found.name, text: decodeUtf8(found.bytes, found.name) };
 }
 
-async function readBytes(
+/** The bytes of a file of at most `limit`; undefined if there is none. */
+export async function readBytes(
   files: Files,
   file: string,
   limit: number,

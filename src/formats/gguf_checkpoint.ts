@@ -1,7 +1,7 @@
 import { shortest } from "../base/decimal.ts";
 import { ModelError, mismatch, show } from "../base/errors.ts";
 import { type ByteSource, closeAll, type Files, versionOf } from "../base/source.ts";
-import type { Checkpoint, StoredTensor } from "./checkpoint.ts";
+import { type Checkpoint, RECALL_FILE, readBytes, recallFileOf, type StoredTensor } from "./checkpoint.ts";
 import { type GgufFile, type GgufValue, readGguf } from "./gguf.ts";
 import { splitNames } from "./gguf_choice.ts";
 import { ggufConfig } from "./gguf_config.ts";
@@ -35,7 +35,7 @@ export async function openGguf(files: Files, file: string): Promise<Checkpoint> 
       parts.push(await readGguf(source, ROPE_TENSORS));
     }
     expectSet(parts);
-    return await checkpointOf(parts, storedTensors(parts));
+    return await checkpointOf(files, file, parts, storedTensors(parts));
   } catch (error) {
     await Promise.allSettled(sources.map((source) => source.close()));
     throw error;
@@ -59,6 +59,9 @@ function expectSet(parts: readonly GgufFile[]): void {
     throw new ModelError(mismatch(`${source.name}: split.tensors.count`, `${found}, as all parts have`, expected));
 }
 
+/** Bytes of a file that says how a model looks back. */
+const CALIBRATION_LIMIT = 2 ** 20;
+
 /** The tensors of all parts, by GGUF's names. */
 function storedTensors(parts: readonly GgufFile[]): Map<string, StoredTensor> {
   const stored = new Map<string, StoredTensor>();
@@ -72,7 +75,12 @@ function storedTensors(parts: readonly GgufFile[]): Map<string, StoredTensor> {
   return stored;
 }
 
-async function checkpointOf(parts: readonly GgufFile[], stored: Map<string, StoredTensor>): Promise<Checkpoint> {
+async function checkpointOf(
+  files: Files,
+  file: string,
+  parts: readonly GgufFile[],
+  stored: Map<string, StoredTensor>,
+): Promise<Checkpoint> {
   const [{ metadata, source }] = parts as [GgufFile];
   const rope = new Map<string, number[]>();
   for (const name of ROPE_TENSORS) {
@@ -101,7 +109,9 @@ async function checkpointOf(parts: readonly GgufFile[], stored: Map<string, Stor
     tensors,
     version: versionOf(sources),
     tokenizer: tokenizerOf(metadata),
-    bytes: async () => undefined,
+    bytes: async (name) => {
+      return name === RECALL_FILE ? (await readBytes(files, recallFileOf(file), CALIBRATION_LIMIT))?.bytes : undefined;
+    },
     close: () => closeAll(sources),
   };
 }

@@ -1,10 +1,7 @@
 import { ModelError, mismatch } from "../base/errors.ts";
-import type { Checkpoint } from "../formats/checkpoint.ts";
+import { type Checkpoint, RECALL_FILE, recallFileOf } from "../formats/checkpoint.ts";
 import { decodeUtf8, parseObject } from "../formats/json.ts";
 import type { PolicyOptions } from "../plan/policy.ts";
-
-/** The file beside a model that says how it looks back: what `lambent calibrate` writes. */
-export const RECALL_FILE = "recall.json";
 
 type Calibrated = Pick<PolicyOptions, "recallLayers" | "recallHeads" | "recallDistance" | "recallGate">;
 
@@ -22,7 +19,7 @@ const KEYS: Readonly<Record<keyof Calibrated, readonly [expected: string, good: 
 };
 
 /**
- * Options that ask for recall, with what recall.json says in place of those that are not given. Throws ModelError for a
+ * Options that ask for recall, with what recall.json says (`lambent calibrate` writes it) in place of those that are not given. Throws ModelError for a
  * file that says other things.
  */
 export async function calibrated<Options extends PolicyOptions>(
@@ -31,7 +28,7 @@ export async function calibrated<Options extends PolicyOptions>(
 ): Promise<Options> {
   const found = options.recall ? await checkpoint.bytes(RECALL_FILE) : undefined;
   if (!found) return options;
-  const file = `${checkpoint.name}/${RECALL_FILE}`;
+  const file = recallFileOf(checkpoint.name);
   const calibration = parseObject(decodeUtf8(found, file), file);
   for (const [key, value] of Object.entries(calibration)) {
     const known = Object.hasOwn(KEYS, key) ? KEYS[key as keyof Calibrated] : undefined;

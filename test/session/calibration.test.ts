@@ -1,10 +1,11 @@
 /** recall.json beside a model: defaults of its options, where recall is asked for. */
 import { afterAll, expect, test } from "bun:test";
-import { writeFileSync } from "node:fs";
+import { cpSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ModelError } from "../../src/base/errors.ts";
 import { inspect, load } from "../../src/entry/index.ts";
-import { failure, removeTemporary, smallFolder } from "./small.ts";
+import { ROOT } from "../setup.ts";
+import { failure, removeTemporary, smallFolder, temporaryFolder } from "./small.ts";
 
 afterAll(removeTemporary);
 
@@ -36,6 +37,22 @@ test.each([false, true])(
     expect(plan.policy.recallDistance).toBe(5);
   },
 );
+
+test("a GGUF file has its own beside it, under its own name", async () => {
+  const folder = temporaryFolder();
+  const model = join(folder, "tiny.gguf");
+  cpSync(join(ROOT, "test/golden/gguf/llama-untied.gguf"), model);
+  writeFileSync(join(folder, "recall.json"), "of another model");
+  const read = async (where: string) => (await inspect(where, { ...OPTIONS, recall: 2 })).plan.policy;
+  expect((await read(model)).recallHeads).toBe("all");
+  writeFileSync(`${model}.recall.json`, JSON.stringify({ recallHeads: [[1, 0, -2]], recallDistance: 5 }));
+  const wanted = { recallLayers: [1], recallHeads: [[1, 0, -2]], recallDistance: 5 };
+  expect(await read(model)).toMatchObject(wanted);
+  // The only one of its folder.
+  expect(await read(folder)).toMatchObject(wanted);
+  writeFileSync(`${model}.recall.json`, "{");
+  expect((await failure(ModelError, () => read(model))).message).toContain(`${model}.recall.json`);
+});
 
 test("a file that says something else is refused by name, where recall is asked for", async () => {
   const wrong: readonly [content: unknown, message: string][] = [
