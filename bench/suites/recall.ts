@@ -34,6 +34,7 @@ export interface RecallFlags extends SuiteFlags {
   readonly recallLayers?: number[];
   readonly recallHeads?: LayerHead[];
   readonly recallDistance?: number;
+  readonly recallBlocks: number;
   readonly memory: number;
   readonly threads: number;
   readonly folder?: string;
@@ -66,7 +67,7 @@ class Counted {
  * that are in the page cache and that are not, memory, and what is on disk; and whether it finds the hidden sentence.
  */
 export async function recall(flags: RecallFlags): Promise<void> {
-  const { model: where, threads, nLocal, recallLayers, recallHeads, recallDistance, memory } = flags;
+  const { model: where, threads, nLocal, recallLayers, recallHeads, recallDistance, recallBlocks, memory } = flags;
   const report = new Report(`recall${modelSuffix(where)}`, resultsOf(flags));
   const lengths = flags.quick ? [3000] : [...flags.lengths].sort((a, b) => a - b);
   const folder = flags.folder ?? mkdtempSync(join(tmpdir(), "lambent-recall-"));
