@@ -80,6 +80,7 @@ export async function recall(flags: RecallFlags): Promise<void> {
     recallLayers,
     recallHeads,
     recallDistance,
+    recallBlocks,
     recallTokens: most,
     recallMemory: memory * 2 ** 20,
   };
