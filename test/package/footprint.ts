@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { installed, project } from "./tarball.ts";
 
 /** The embedded model is 11.1 MB of them, the kernels 0.24, the server 0.4 and grammars 0.3 with their types. */
-const MOST_BYTES = 14_600_000;
+const MOST_BYTES = 14_700_000;
 
 test.each([
   ["with what is optional", [], 3],
