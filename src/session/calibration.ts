@@ -36,8 +36,8 @@ export async function calibrated<Options extends PolicyOptions>(
     if (!known[1](value)) throw new ModelError(mismatch(`${file}: ${key}`, known[0], value));
   }
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  // Layers that are asked for are all of theirs.
-  const { recallHeads, ...others } = calibration;
-  const heads = given.recallLayers === undefined && recallHeads !== undefined ? { recallHeads } : {};
-  return { ...others, ...heads, ...given } as Options;
+  // Layers and heads belong together: of layers that are asked for all heads look back, and of heads their layers.
+  const asked = given.recallLayers !== undefined || given.recallHeads !== undefined;
+  const { recallLayers: _, recallHeads: __, ...others } = calibration;
+  return { ...(asked ? others : calibration), ...given } as Options;
 }

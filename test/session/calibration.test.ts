@@ -33,6 +33,8 @@ test.each([false, true])(
     expect(some.info).toMatchObject({ recallLayers: [0], recallHeads: [[0, 2]], recallDistance: 5 });
     using others = await load(heads, { ...OPTIONS, recall: 2, worker, recallLayers: [1] });
     expect(others.info).toMatchObject({ recallLayers: [1], recallHeads: "all", recallDistance: 5 });
+    using own = await load(folder, { ...OPTIONS, recall: 2, worker, recallHeads: [[1, 3]] });
+    expect(own.info).toMatchObject({ recallLayers: [1], recallHeads: [[1, 3]], recallDistance: 5 });
     const { plan } = await inspect(folder, { ...OPTIONS, recall: 2 });
     expect(plan.policy.recallDistance).toBe(5);
   },
