@@ -45,11 +45,11 @@ export function addCalibrate(program: Command, signal: AbortSignal): void {
     .addHelpText(
       "after",
       `
-Each text is read once without recall and once with it, then asked for five passages of it and for what it goes on with,
-as in \`eval recall\`, once for each trial. Layers that passages do not need are left out, and heads of the others; of
-the distances a quarter, half and the whole of the limit the best is kept; the gate is the loosest that costs ordinary
-text at most 0.5 % of its NLL, and heads get a looser one of their own as far as that stays so. A model that has this
-file looks back so whenever recall is asked for, unless options say otherwise.`,
+Each text is read once, then asked for five passages of it and for what it goes on with, as in \`eval recall\`, in each
+trial. Layers that passages do not need are left out, and heads of the others; of the distances a quarter, half and the
+whole of the limit the best is kept; the gate is the loosest that costs ordinary text at most 0.5 % of its NLL, and heads
+get a looser one of their own as far as that stays so. A model that has this file looks back so whenever recall is asked
+for, unless options say otherwise.`,
     )
     .action((flags: CalibrateFlags) => run(flags, signal));
 }
@@ -73,7 +73,7 @@ async function run(flags: CalibrateFlags, signal: AbortSignal): Promise<void> {
     const memories = documents.map(({ ids }) => memoryOf(ids, subject.tokenizer, length, window, flags.seed));
     const looks = { recall, recallLayers, recallTokens: length, recallQueries: "all" } as const;
     const trials = new Trials(subject, memories, stages, signal);
-    const plain = await trials.measure("Λ", { recall: 0 });
+    const plain = await trials.measure("Λ", looks, false);
     const distances = [...new Set([limit / 2, limit, limit / 4].map((tokens) => Math.max(1, Math.floor(tokens))))];
     const measure = ({ heads, distance, gate }: Setting) => {
       const name = `heads ${brief(heads)}, distance ${distance}, gate ${gate ?? "none"}`;
@@ -96,12 +96,13 @@ class Trials {
     this.#asked = memories.map((memory) => new Asked(subject, memory, undefined, stages, signal));
   }
 
-  async measure(name: string, more: object): Promise<Measured> {
+  /** `recall` false: without looking back. */
+  async measure(name: string, more: object, recall = true): Promise<Measured> {
     const options = { attention: "lambda", maxSessions: 2, ...more } as const;
     const passages: number[] = [];
     const texts: number[] = [];
     for (const asked of this.#asked) {
-      const found = await asked.asks({ name, options, recall: true });
+      const found = await asked.asks({ name, options, recall });
       passages.push(...found.passages.map(({ nll }) => nll));
       texts.push(found.next);
     }

@@ -161,8 +161,10 @@ function resolveHeads({ recallHeads, recallLayers }: MiddleOptions): readonly La
   const stranger = recallLayers && recallHeads.find(([layer]) => !recallLayers.includes(layer));
   if (stranger)
     throw new OptionError(mismatch("recallHeads", `heads of recallLayers (${recallLayers})`, shown(stranger)));
-  const once = new Map(recallHeads.map((head) => [head.slice(0, 2).join(), head]));
-  return [...once.values()].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  const sorted = [...recallHeads].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  const twice = sorted.find(([layer, head], i) => layer === sorted[i + 1]?.[0] && head === sorted[i + 1]?.[1]);
+  if (twice) throw new OptionError(mismatch("recallHeads", "each head once", `${shown(twice)} twice`));
+  return sorted;
 }
 
 function layersOf(heads: readonly LayerHead[] | "all"): number[] | undefined {
@@ -206,8 +208,8 @@ function resolveBlocks(blocks: number | "all"): number {
   throw new OptionError(mismatch("recallBlocks", `all, or a whole number from 1 to ${Code.MostBlocks}`, blocks));
 }
 
-function isGate(gate: number): boolean {
-  return gate >= -LARGEST_GATE && gate <= LARGEST_GATE;
+function isGate(gate: unknown): boolean {
+  return typeof gate === "number" && gate >= -LARGEST_GATE && gate <= LARGEST_GATE;
 }
 
 function resolveGate(gate: number | undefined): number {

@@ -314,6 +314,21 @@ describe("options", () => {
       { recall: 1, recallHeads: [[1, -1]] },
       "recallHeads: expected all, or lists of a layer, a head and if need be a gate, found [[1,-1]]",
     ],
+    [
+      {
+        recall: 1,
+        recallHeads: [
+          [1, 0, 2],
+          [0, 0],
+          [1, 0],
+        ],
+      },
+      "recallHeads: expected each head once, found 1:0:2 twice",
+    ],
+    [
+      { recall: 1, recallHeads: [[1, 0, 101]] },
+      "recallHeads: expected all, or lists of a layer, a head and if need be a gate, found [[1,0,101]]",
+    ],
     [{ recall: 1, recallHeads: [[1, 4]] }, "recallHeads: expected heads 0 to 3 of layer 1, found 1:4"],
     [{ recall: 1, recallHeads: [[2, 0]] }, "recallLayers: expected some of 0 to 1, found 2"],
     [
