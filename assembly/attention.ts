@@ -104,7 +104,8 @@ function attendChosen(work: usize, i: u32): void {
     const begin = kept;
     for (let t: u32 = 0; t < some; t++) {
       const score = load<f32>(scores + (t << 2));
-      if (f32x4.extract_lane(exp2(f32x4.splat(score - before)), 0) < least) continue;
+      // Beyond 2^127 no gate holds it back, and exp2 would overflow.
+      if (f32x4.extract_lane(exp2(f32x4.splat(min<f32>(score - before, 127))), 0) < least) continue;
       store<u32>(list + (kept << 3), load<u32>(list + ((first + t) << 3), 4), 4);
       store<f32>(list + (kept << 3), score);
       const gathered = gatheredAt(work, i, first + t);

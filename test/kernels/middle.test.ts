@@ -165,6 +165,28 @@ test("heads that do not look back are attended as without middle keys, bit for b
   }
 });
 
+test("keys that outweigh all others by more than f32 holds are attended to", () => {
+  const shape = { headDim: 16, kvHeads: 1, group: 2 };
+  for (const recallGate of [undefined, 100]) {
+    const numbers = { nGlobal: 1, nLocal: 34, recall: 2, recallTokens: 60, recallBlocks: 1, recallGate };
+    const setup = setupOf("half", shape, numbers);
+    const tokens = draw(new Dice(4), setup, 120);
+    for (let i = 0; i < tokens.q.length; i++) tokens.q[i]! *= 400;
+    const one = attend(bench, setup, tokens, chunksOf(new Dice(1), 120, 3));
+    const { out } = expected(setup, tokens);
+    expect(worst(one.out, out, () => 1)).toBeLessThan(2e-5);
+    const wanted = chosenBy(setup, tokens, one);
+    let far = 0;
+    for (let p = 0; p < 120; p++) {
+      for (const head of [0, 1]) {
+        if (recallGate === undefined) expect(one.chosen(head, p)).toEqual(wanted(head, p));
+        else far += one.chosen(head, p).length;
+      }
+    }
+    if (recallGate !== undefined) expect(far).toBeGreaterThan(0);
+  }
+});
+
 test("with k of all there are, it is full coverage: no key is left out", () => {
   const shape = { headDim: 16, kvHeads: 2, group: 2 };
   const options = { nGlobal: 3, nLocal: 32, limit: 32 };
