@@ -37,7 +37,10 @@ export class Reader {
 
   /** Waits until the model is there. */
   async settled(): Promise<void> {
-    await this.page.waitForFunction(() => !["loading", "writing", undefined].includes(document.body.dataset.phase));
+    // A book of a hundred pages takes half a minute.
+    const timeout = 180_000;
+    const isSettled = () => !["loading", "writing", undefined].includes(document.body.dataset.phase);
+    await this.page.waitForFunction(isSettled, undefined, { timeout });
   }
 
   button(name: string) {
