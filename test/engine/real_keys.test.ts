@@ -7,7 +7,7 @@ import { load } from "../../src/entry/index.ts";
 import { attentionOf } from "../../src/models/program.ts";
 import { directory } from "../../src/sources/directory.ts";
 import { middleOf } from "../reference/attention.ts";
-import { chooseMiddle } from "../reference/recall.ts";
+import { type Coded, chooseMiddle } from "../reference/recall.ts";
 import { engineFrom, kernels, MODELS } from "../setup.ts";
 
 setDefaultTimeout(600_000);
@@ -44,6 +44,7 @@ test.each([
   const floats = (at: number, count: number) => engine.bank(0).floats(at, count);
   const session = engine.open(0, 1);
   const keys = Array.from({ length: kvHeads }, (): Float64Array[] => []);
+  const codes = keys.map(() => new Map<number, Coded>());
   const choice = { k: POLICY.recall, blocks: POLICY.recallBlocks, nGlobal: POLICY.nGlobal };
   let compared = 0;
   for (let first = 0; compared < QUERIES; first += ROWS) {
@@ -68,7 +69,8 @@ test.each([
         const at = row * heads + head;
         const query = Float64Array.from(queries.subarray(at * headDim, (at + 1) * headDim));
         const distances = [0, 1, 2, 3].map((i) => lists[2 * (at * POLICY.recall + i) + 1]!).filter((far) => far > 0);
-        const wanted = chooseMiddle(query, keys[Math.floor((head * kvHeads) / heads)]!, middle, choice);
+        const kvHead = Math.floor((head * kvHeads) / heads);
+        const wanted = chooseMiddle(query, keys[kvHead]!, middle, choice, 0, codes[kvHead]);
         expect([position, head, ...distances.map((far) => position - far)]).toEqual([
           position,
           head,

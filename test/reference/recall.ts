@@ -75,7 +75,8 @@ function best(all: readonly Product[], most: number): { chosen: Product[]; certa
 }
 
 /**
- * The keys of [begin, end) that a query chooses. `keys` has every key of the text, or at least those of whole blocks.
+ * The keys of [begin, end) that a query chooses. `keys` has every key of the text, or at least those of whole blocks; `known`:
+ * codes of blocks of these keys, so that many queries need not make them anew.
  */
 export function chooseMiddle(
   query: Float64Array,
@@ -83,11 +84,11 @@ export function chooseMiddle(
   [begin, end]: readonly [number, number],
   { k, blocks, nGlobal }: Choice,
   tolerance = 0,
+  known = new Map<number, Coded>(),
 ): Chosen {
   if (begin >= end) return { positions: [], certain: true };
   const asked = coded([query], tolerance, QUERY);
   const [q, looseQ] = [asked.codes[0]!, asked.loose[0]!];
-  const known = new Map<number, Coded>();
   const codesOf = (block: number): Coded => {
     const found = known.get(block) ?? coded(keys.slice(BLOCK * block, BLOCK * (block + 1)), tolerance);
     known.set(block, found);
