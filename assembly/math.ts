@@ -25,7 +25,7 @@ export function exp(x: v128): v128 {
   return v128.andnot(f32x4.mul(y, power), tooSmall);
 }
 
-/** 2^x for x up to 0, relative error below 2e-7; 0 below −126, NaN for NaN. see: Cephes exp2f */
+/** 2^x for x up to 127, relative error below 2e-7; 0 below −126, NaN for NaN. see: Cephes exp2f */
 export function exp2(x: v128): v128 {
   const bounded = f32x4.pmax(x, f32x4.splat(-126));
   // Adding 1.5 · 2^23 rounds to the nearest whole number, which is then in the sum's lowest bits.

@@ -21,8 +21,8 @@ const BROWSERS = ["chromium", "chromium-browser", "google-chrome"];
 /**
  * Opens a module, of this folder or by its path, as a page in a headless, cross-origin isolated Chromium. The page finds the
  * packages of `folder` under /node_modules, the files under their names and its parameters as its query, and posts what it
- * found to /result: `{ result }` or `{ error }`. A post to the name of one of `calls` calls that. Also returns the memory that all processes of the browser then hold, where
- * there is /proc.
+ * found to /result: `{ result }` or `{ error }`. A post to the name of one of `calls` calls that. Also returns the memory
+ * that all processes of the browser then hold, where there is /proc.
  */
 export async function runPage<T extends object>(
   folder: string,

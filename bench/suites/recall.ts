@@ -1,13 +1,4 @@
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type LoadOptions, load, type Model, type Session } from "../../src/entry/index.ts";
@@ -17,7 +8,7 @@ import { median } from "../interleave.ts";
 import { Report } from "../report.ts";
 import { modelSuffix, resultsOf, type SuiteFlags } from "./options.ts";
 import { answer, NEW_TOKENS } from "./recall_answer.ts";
-import { askInChromium } from "./recall_browser.ts";
+import { askInChromium, segmentFiles } from "./recall_browser.ts";
 
 /** A sentence that stands behind the first HIDDEN tokens of the text, and how its number is asked for behind all others. */
 const SENTENCE = " The number of the safe is 48213. ";
@@ -116,7 +107,7 @@ export async function recall(flags: RecallFlags): Promise<void> {
       times.warm.push(found.ms);
       times.without.push((await answer(other)).ms);
     }
-    const files = readdirSync(join(folder, "segments")).filter((name) => /^\w{16}\.safetensors$/.test(name));
+    const files = segmentFiles(join(folder, "segments"));
     add({
       ...{ tokens: length, recall: median(times.warm), without: median(times.without) },
       ratio: median(times.warm.map((ms, i) => ms / (times.without[i] as number))),
@@ -131,7 +122,7 @@ export async function recall(flags: RecallFlags): Promise<void> {
     page({
       ...{ tokens: length, browser: there.browser, recall: median(there.warm), without: median(there.alone) },
       ratio: median(there.warm.map((ms, i) => ms / (there.alone[i] as number))),
-      cold: dropCaches() ? median(there.cold) : undefined,
+      cold: times.cold.length > 0 ? median(there.cold) : undefined,
       ...{ restoreMs: there.restoreMs, found: foundIn(there.text) },
     });
   }

@@ -1,5 +1,6 @@
 /** What is asked of a session in `bench recall`, in Bun as in a page. */
 import type { Session } from "../../src/session/session.ts";
+import { median } from "../interleave.ts";
 
 const QUESTION = " The number of the safe is";
 /** Tokens of an answer. */
@@ -19,6 +20,5 @@ export async function answer(session: Session): Promise<{ readonly ms: number; r
     last = performance.now();
   }
   // The first one has read the question.
-  const sorted = times.slice(1).sort((a, b) => a - b);
-  return { ms: sorted[sorted.length >> 1] as number, text };
+  return { ms: median(times.slice(1)), text };
 }

@@ -24,6 +24,11 @@ export interface PageTimes {
   readonly text: string;
 }
 
+/** The files of a log's segments. */
+export function segmentFiles(log: string): string[] {
+  return readdirSync(log).filter((name) => /^\w{16}\.safetensors$/.test(name));
+}
+
 /** Moves a session to Chromium, by its snapshot and the folder of its log, and asks it there. `drop` empties the page cache. */
 export async function askInChromium(
   model: string,
@@ -37,7 +42,7 @@ export async function askInChromium(
     writeFileSync(join(made.path, name), content);
     return [name, join(made.path, name)] as const;
   };
-  const segments = readdirSync(log).filter((name) => /^\w{16}\.safetensors$/.test(name));
+  const segments = segmentFiles(log);
   const code = await bundlePages([join(import.meta.dirname, `${PAGE}.ts`)]);
   const parts = statSync(model).isDirectory() ? readdirSync(model) : [];
   const where = parts.length > 0 ? "/model" : "/model.gguf";

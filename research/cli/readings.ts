@@ -6,6 +6,7 @@ import type { Stages } from "../../src/cli/progress.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { restoreSnapshot, takeSnapshot } from "../../src/engine/snapshot.ts";
 import { NO_TEXT } from "../../src/engine/state.ts";
+import { present } from "../../src/store/new_files.ts";
 
 /** Tokens that are read between two reports. */
 const PIECE = 1024;
@@ -33,7 +34,7 @@ export class Readings {
     const ids = this.#ids;
     const name = nameOf(engine, ids);
     const path = folder === undefined ? undefined : join(folder, name);
-    const kept = this.#last?.name === name ? this.#last.snapshot : await readIfThere(path);
+    const kept = this.#last?.name === name ? this.#last.snapshot : path && (await present(readFile(path)));
     const session = kept ? (await restoreSnapshot(engine, kept, this.#signal)).id : engine.open(0, 0);
     try {
       for (let at = engine.state(session).position; at < ids.length; ) {
@@ -62,14 +63,4 @@ function nameOf({ modelHash, plan }: Engine, ids: readonly number[]): string {
   const { cacheDtype } = plan.options;
   const all = [`${modelHash}`, { attention, nGlobal, nLocal, recallLayers, recallTokens, cacheDtype }, ids];
   return `${createHash("sha256").update(JSON.stringify(all)).digest("hex").slice(0, 16)}.snapshot`;
-}
-
-async function readIfThere(path: string | undefined): Promise<Uint8Array | undefined> {
-  if (path === undefined) return undefined;
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
 }
