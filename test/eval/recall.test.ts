@@ -1,6 +1,6 @@
 /** `eval recall`: what is hidden where, and what is made of the answers. */
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { leastLength, memoryOf, NEXT } from "../../research/eval/recall.ts";
@@ -70,6 +70,23 @@ describe("eval recall", () => {
       found.at(-1).facts.map(({ distance }: { distance: number }) => distance),
     );
     expect(readFileSync(join(out, "recall.svg"), "utf8")).toContain("facts found");
+  });
+
+  test("what was read is kept with --recall-store: another run asks it again, with the same findings", async () => {
+    const [store, kept, plain] = [temporaryFolder(), temporaryFolder(), temporaryFolder()];
+    const command = ["eval", "recall", "-m", MODEL, "--text", TEXT, "--n-local", "64", "--length", "3000"];
+    const more = ["--recall-layers", "3", "--threads", "1"];
+    const rowsOf = (out: string) => JSON.parse(readFileSync(join(out, "recall.json"), "utf8")).rows;
+    await good([...command, ...more, "--gates", "none,0", "--exact", "--out", plain]);
+    await good([...command, ...more, "--gates", "none", "--recall-store", store, "--out", kept]);
+    const snapshots = () => readdirSync(store).filter((name) => name.endsWith(".snapshot"));
+    const [name, ...others] = snapshots();
+    expect(others).toEqual([]);
+    const written = statSync(join(store, name as string)).mtimeMs;
+    const again = ["--gates", "none,0", "--exact", "--recall-store", store, "--restart", "--out", kept];
+    await good([...command, ...more, ...again]);
+    expect(rowsOf(kept)).toEqual(rowsOf(plain));
+    expect([snapshots(), statSync(join(store, name as string)).mtimeMs]).toEqual([[name as string], written]);
   });
 
   test("a text that is too short, and gates that are none, are refused", async () => {
