@@ -13,7 +13,7 @@ import {
 import { anyTile, eachTile, LOG2E, scoresOf } from "./attention_tiles";
 import { capped } from "./elementwise";
 import { Size } from "./layout";
-import { exp2 } from "./math";
+import { exp2, log } from "./math";
 import { Attention } from "./op";
 import { Clamp } from "./op_positions";
 import { chosen, chosenAt, cutChosen, gateOf, gatheredAt, recall, weigh } from "./recall";
@@ -84,7 +84,10 @@ function attendSection(work: usize, part: Part, fixed: bool): void {
   }
 }
 
-/** Adds those of the middle keys that query i has chosen which pass the gate, in the list's order; the others leave it. */
+/**
+ * Adds the middle keys that query i has chosen, in the list's order, each with as much less weight as the gate is; those of
+ * which nothing is left leave the list.
+ */
 function attendChosen(work: usize, i: u32): void {
   const record = load<u32>(work, Work.record);
   const scores = scoresOf(work, i);
@@ -103,9 +106,8 @@ function attendChosen(work: usize, i: u32): void {
     if (word(record, Attention.slopes)) bias(work, 0, i);
     const begin = kept;
     for (let t: u32 = 0; t < some; t++) {
-      const score = load<f32>(scores + (t << 2));
-      // Beyond 2^127 no gate holds it back, and exp2 would overflow.
-      if (f32x4.extract_lane(exp2(f32x4.splat(min<f32>(score - before, 127))), 0) < least) continue;
+      const score = lower(load<f32>(scores + (t << 2)), before, least);
+      if (score == -Infinity) continue;
       store<u32>(list + (kept << 3), load<u32>(list + ((first + t) << 3), 4), 4);
       store<f32>(list + (kept << 3), score);
       const gathered = gatheredAt(work, i, first + t);
@@ -119,6 +121,14 @@ function attendChosen(work: usize, i: u32): void {
     for (let n: u32 = begin; n < kept; n++) meet(work, i, n, n - begin, true);
   }
   cutChosen(work, i, kept);
+}
+
+/** A middle key's score once its weight, relative to a score of `before`, is `least` less; −∞ if none is left. */
+function lower(score: f32, before: f32, least: f32): f32 {
+  if (least == 0) return score;
+  // Beyond 2^127 no gate lowers it by anything, and exp2 would overflow.
+  const weight = f32x4.extract_lane(exp2(f32x4.splat(min<f32>(score - before, 127))), 0);
+  return weight > least ? score + <f32>log(1 - <f64>least / <f64>weight) * LOG2E : -Infinity;
 }
 
 /** The score of entry n of query i's list, or its weighted value; `t`: its place in the block of scores. */

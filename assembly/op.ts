@@ -179,7 +179,7 @@ export enum Attention {
   chosen,
   /** how many blocks of keys are looked into; Code.MostBlocks at most, or all: 2^32 − 1 */
   recallBlocks,
-  /** f32[heads]: the least weight of a middle key, relative to that of all pinned and local keys; 0: any; Infinity: none is looked for */
+  /** f32[heads]: what a middle key loses of its weight, relative to that of all pinned and local keys; Infinity: none is looked for */
   gates,
   /** slot: means and codes of codeBlocks blocks of keys (codes.ts) */
   means,

@@ -1,9 +1,9 @@
 /**
  * Which middle keys a query attends to. Of those between the pinned and the local ones, at most `recallTokens` before the
  * latter: the `recall` keys with the largest products of codes (codes.ts) in the `recallBlocks` blocks whose means have the
- * largest products, and in the blocks that are not whole; of equal ones, the smaller position. A key that is chosen is
- * attended to if its weight is at least its head's gate times that of the pinned and local keys together. see: docs/RECALL.md;
- * LM-Infinite §3, top-k middle tokens
+ * largest products, and in the blocks that are not whole; of equal ones, the smaller position. The weight
+ * of a key that is chosen is lowered by its head's gate times that of the pinned and local keys together; where nothing is
+ * left it is not attended to. see: docs/RECALL.md; LM-Infinite §3, top-k middle tokens
  *
  * A query's list in Attention.chosen has the largest product first. Attention puts the weights of its keys in the place of
  * products once it has them.
@@ -93,7 +93,7 @@ function recallSome(work: usize, from: u32, to: u32): void {
   for (let i = from; i < to; i++) if (looks(work, i)) chooseAll(work, i);
 }
 
-/** The least weight of a middle key of query i, relative to that of its pinned and local keys. */
+/** What a middle key of query i loses of its weight, relative to that of its pinned and local keys. */
 export function gateOf(work: usize, i: u32): f32 {
   return load<f32>(word(load<u32>(work, Work.record), Attention.gates) + (headOf(work, i) << 2));
 }

@@ -5,7 +5,7 @@ export interface Setting {
   readonly heads: readonly LayerHead[];
   /** Tokens. */
   readonly distance: number;
-  /** A power of two; undefined: any weight. */
+  /** A power of two; undefined: none. */
   readonly gate: number | undefined;
 }
 

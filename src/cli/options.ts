@@ -111,7 +111,7 @@ export const LOAD_FLAGS = {
   ),
   recallGate: flag(
     "--recall-gate <power>",
-    "least weight, as a power of two relative to that of all other tokens, such as -3 (default: any)",
+    "what each loses of its weight, as a power of two relative to that of all other tokens, such as -3 (default: nothing)",
     real(-100, 100),
   ),
   recallQueries: choice(

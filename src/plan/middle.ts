@@ -36,8 +36,8 @@ export interface MiddleOptions {
    */
   readonly recallBlocks?: number | "all" | undefined;
   /**
-   * The least weight of a middle token relative to that of the first and the recent ones together, as a power of two, such
-   * as -3; by default any.
+   * What a middle token loses of its weight, relative to that of the first and the recent ones together, as a power of two,
+   * such as -3; by default nothing. One of which nothing is left is not attended to.
    */
   readonly recallGate?: number | undefined;
   /** `all` by default. */
@@ -172,7 +172,7 @@ function layersOf(heads: readonly LayerHead[] | "all"): number[] | undefined {
 }
 
 /**
- * The gates of a layer's heads, of so many, as powers of two: −Infinity: any weight; Infinity: the head does not look back.
+ * The gates of a layer's heads, of so many, as powers of two: −Infinity: none; Infinity: the head does not look back.
  * Throws OptionError for a head that the layer does not have.
  */
 export function gatesOf({ recallHeads, recallGate }: Middle, layer: number, heads: number): number[] {

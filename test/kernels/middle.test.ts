@@ -205,7 +205,7 @@ test("with k of all there are, it is full coverage: no key is left out", () => {
   }
 });
 
-test("keys whose weight is less than the gate's part of all others' are not attended", () => {
+test("a gate lowers the weight of middle keys; those of which nothing is left are not attended", () => {
   const shape = { headDim: 24, kvHeads: 2, group: 2 };
   for (const position of POSITIONS) {
     const numbers = { nGlobal: 2, nLocal: 34, recall: 6, recallTokens: 100, recallBlocks: 3 };

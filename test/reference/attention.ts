@@ -30,7 +30,7 @@ export interface Policy {
   recallDistance?: number;
   /** In how many blocks they are looked for. Default all. */
   recallBlocks?: number;
-  /** The least weight of one, as a power of two in parts of all others'. Default −Infinity. */
+  /** How much each one's weight is lowered, as a power of two in parts of all others'. Default −Infinity. */
   recallGate?: number;
   /** The layers, from 0, that have them. Default all. */
   recallLayers?: readonly number[];
@@ -190,12 +190,13 @@ export function attention(
       const found = chooseMiddle(asked, keys, middle, { k, blocks, nGlobal }, TOLERANCE);
       const others = logsumexp(logits);
       const gate = policy.gateOf?.(head) ?? policy.recallGate ?? Number.NEGATIVE_INFINITY;
-      const least = others + gate * Math.LN2;
+      const lowest = others + gate * Math.LN2;
       let certain = found.certain;
       for (const j of choice?.(head, p) ?? found.positions) {
         const score = logit(query, keys[j]!, policy.recallDistance!, head);
-        if (Math.abs(score - least) < GATE_TOLERANCE) certain = false;
-        if (choice || score >= least) logits[j] = score;
+        if (Math.abs(score - lowest) < GATE_TOLERANCE) certain = false;
+        const left = 1 - Math.exp(lowest - score);
+        if (left > 0) logits[j] = score + Math.log(left);
       }
       const weights = softmax(logits);
       for (let j = 0; j <= p; j++)
