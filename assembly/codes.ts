@@ -1,10 +1,10 @@
 /**
- * 8-bit codes of keys, by which middle keys are chosen: the Code.Block keys of a block share a power of two, so that sums of
+ * 8-bit codes of keys, by which middle keys are chosen: the codeBlock keys of a block share a power of two, so that sums of
  * products of codes are whole numbers that f32 holds exactly, whatever the order of additions. see: docs/RECALL.md
  *
  * In a session's slot: `means` [kvHeads, codeBlocks, meanBytes], of each block the mean of its codes, rounded, the f32 power
- * of two, and the i32 sum of the mean's numbers; `codes` [kvHeads, codeBlocks, Code.Block, codeWidth]. Block b of a session
- * has the Code.Block tokens from Code.Block · b on and is in place b mod codeBlocks. Codes end with zeros.
+ * of two, and the i32 sum of the mean's numbers; `codes` [kvHeads, codeBlocks, codeBlock, codeWidth]. Block b of a session
+ * has the tokens from codeBlock · b on and is in place b mod codeBlocks. Codes end with zeros.
  */
 import { pinnedOf } from "./attention_keys";
 import { Int8, inHead, load4, loadRest, scaleOf } from "./cache_format";
@@ -24,6 +24,11 @@ export function codeWidth(headDim: u32): u32 {
   return (headDim + (Code.Align - 1)) & ~(Code.Align - 1);
 }
 
+/** Keys of a block: more in wide heads, whose means cost more, and hide less of each key. */
+export function codeBlock(headDim: u32): u32 {
+  return headDim > <u32>Code.NarrowHead ? Code.WideBlock : Code.Block;
+}
+
 /** Bytes of a block's mean, its power of two and its sum. */
 export function meanBytes(headDim: u32): u32 {
   return codeWidth(headDim) + Code.PowerBytes;
@@ -37,8 +42,9 @@ export function meanAt(record: usize, slot: usize, kvHead: u32, place: u32): usi
 
 /** Where the codes of its first key are. */
 export function codesAt(record: usize, slot: usize, kvHead: u32, place: u32): usize {
-  const number = (kvHead * word(record, Attention.codeBlocks) + place) * Code.Block;
-  return slot + word(record, Attention.codes) + number * codeWidth(word(record, Attention.headDim));
+  const headDim = word(record, Attention.headDim);
+  const number = (kvHead * word(record, Attention.codeBlocks) + place) * codeBlock(headDim);
+  return slot + word(record, Attention.codes) + number * codeWidth(headDim);
 }
 
 /** The power of two that a block's codes are times. */
@@ -148,7 +154,8 @@ function sums(a: v128, b: v128, c: v128, d: v128): v128 {
 /** Once a row is the last of a block, and the step's keys are in the cache: the codes of the block. */
 export function sealRow(record: usize, row: usize): void {
   const number = load<u64>(row, Row.position) - load<u64>(row, Row.origin);
-  if (!word(record, Attention.recall) || (number & (Code.Block - 1)) != Code.Block - 1) return;
+  const last = codeBlock(word(record, Attention.headDim)) - 1;
+  if (!word(record, Attention.recall) || (number & last) != last) return;
   const format = word(record, Attention.format);
   for (let kvHead: u32 = 0; kvHead < word(record, Attention.kvHeads); kvHead++) {
     if (format == CacheFormat.F32) seal<f32>(record, row, kvHead, number);
@@ -162,30 +169,31 @@ function seal<T>(record: usize, row: usize, kvHead: u32, number: u64): void {
   const slot = <usize>load<u32>(row, Row.slot);
   const headDim = word(record, Attention.headDim);
   const nGlobal = <u64>pinnedOf(record, row);
-  const place = <u32>((number / Code.Block) % <u64>word(record, Attention.codeBlocks));
+  const block = codeBlock(headDim);
+  const place = <u32>((number / block) % <u64>word(record, Attention.codeBlocks));
   const mean = meanAt(record, slot, kvHead, place);
   const codes = codesAt(record, slot, kvHead, place);
   const width = codeWidth(headDim);
   let largest = f32x4.splat(0);
-  for (let t: u32 = 0; t < <u32>Code.Block; t++) {
+  for (let t: u32 = 0; t < block; t++) {
     const key = keyAt(record, row, slot, kvHead, t);
     for (let d: u32 = 0; d < headDim; d += 4) largest = f32x4.pmax(largest, f32x4.abs(numbers<T>(key, d, headDim)));
   }
   const power = powerFor(largestLane(largest), Code.KeyBits);
   const inverse: f32 = <f32>1 / power;
-  memory.fill(codes, 0, Code.Block * width);
+  memory.fill(codes, 0, block * width);
   memory.fill(mean, 0, meanBytes(headDim));
   store<f32>(mean + width, power);
   let sum = i32x4.splat(0);
   for (let d: u32 = 0; d < headDim; d += 4) {
     let column = i32x4.splat(0);
-    for (let t: u32 = 0; t < <u32>Code.Block; t++) {
+    for (let t: u32 = 0; t < block; t++) {
       const code = coded(numbers<T>(keyAt(record, row, slot, kvHead, t), d, headDim), inverse, Code.KeyBits);
       storeBytes(codes + t * width + d, code);
       // Pinned keys are attended anyway.
-      if (number - (Code.Block - 1) + t >= nGlobal) column = i32x4.add(column, code);
+      if (number - (block - 1) + t >= nGlobal) column = i32x4.add(column, code);
     }
-    const means = coded(f32x4.convert_i32x4_s(column), <f32>1 / <f32>Code.Block, Code.KeyBits);
+    const means = coded(f32x4.convert_i32x4_s(column), <f32>1 / <f32>block, Code.KeyBits);
     storeBytes(mean + d, means);
     sum = i32x4.add(sum, means);
   }
@@ -195,7 +203,7 @@ function seal<T>(record: usize, row: usize, kvHead: u32, number: u64): void {
 /** Where the unrotated key of a block's token t is, of which `row` is the last. */
 function keyAt(record: usize, row: usize, slot: usize, kvHead: u32, t: u32): usize {
   const places = word(record, Attention.recallPlaces);
-  const position = load<u64>(row, Row.position) - (Code.Block - 1) + t;
+  const position = load<u64>(row, Row.position) - (codeBlock(word(record, Attention.headDim)) - 1) + t;
   const place = kvHead * places + <u32>(position % <u64>places);
   return slot + word(record, Attention.kvRecall) + place * word(record, Attention.headBytes);
 }

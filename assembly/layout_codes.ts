@@ -1,7 +1,9 @@
 /** Sizes of the 8-bit codes of keys (codes.ts), and of what they are chosen with (recall.ts). */
 export enum Code {
-  /** keys that share a power of two */
-  Block = 32,
+  /** keys of a block, which share a power of two; in heads of more than NarrowHead numbers: WideBlock */
+  Block = 16,
+  NarrowHead = 128,
+  WideBlock = 32,
   /** the codes of a key, and the mean of a block, are padded to a multiple of this many bytes */
   Align = 16,
   /** of the numbers of a key, −127 to 127, and of a query, −63 to 63, beside the sign */

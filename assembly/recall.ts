@@ -9,7 +9,7 @@
  * products once it has them.
  */
 import { headOf, positionOf, queryAt, rowOf, Work } from "./attention_keys";
-import { codeQuery, codesAt, codeWidth, dotKeys, dotMeans, meanAt, meanBytes, powerOf } from "./codes";
+import { codeBlock, codeQuery, codesAt, codeWidth, dotKeys, dotMeans, meanAt, meanBytes, powerOf } from "./codes";
 import { Row, Size } from "./layout";
 import { Code } from "./layout_codes";
 import { exp2 } from "./math";
@@ -113,11 +113,16 @@ function endOf(work: usize, i: u32): u64 {
 }
 
 function wholeBegin(work: usize, i: u32): u64 {
-  return (beginOf(work, i) + (Code.Block - 1)) / Code.Block;
+  return (beginOf(work, i) + (blockOf(work) - 1)) / blockOf(work);
 }
 
 function wholeEnd(work: usize, i: u32): u64 {
-  return endOf(work, i) / Code.Block;
+  return endOf(work, i) / blockOf(work);
+}
+
+/** Keys of a block. */
+function blockOf(work: usize): u32 {
+  return codeBlock(word(load<u32>(work, Work.record), Attention.headDim));
 }
 
 /** Looks into the blocks that the sieve has kept, or all if it was not needed, and into those that are not whole. */
@@ -133,8 +138,8 @@ function chooseAll(work: usize, i: u32): void {
   }
   if (!kept) for (let block = first; block < last; block++) choose(work, i, block, begin, end);
   // Those that are not whole, which may be one.
-  if (begin % Code.Block) choose(work, i, first - 1, begin, end);
-  if (end % Code.Block && last + 1 != first) choose(work, i, last, begin, end);
+  if (begin % blockOf(work)) choose(work, i, first - 1, begin, end);
+  if (end % blockOf(work) && last + 1 != first) choose(work, i, last, begin, end);
 }
 
 /** Inserts the keys of a block that are among [begin, end) into query i's list. */
@@ -151,9 +156,10 @@ function choose(work: usize, i: u32, block: u64, begin: u64, end: u64): void {
   const list = chosenAt(work, i);
   const last = list + ((word(record, Attention.recall) - 1) << 3);
   const number = positionOf(work, i) - load<u64>(work, Work.origin);
-  const from = block * Code.Block;
-  const stop = min(end, from + Code.Block);
-  for (let t: u32 = 0; t < <u32>Code.Block; t += 4) {
+  const size = codeBlock(headDim);
+  const from = block * size;
+  const stop = min(end, from + size);
+  for (let t: u32 = 0; t < size; t += 4) {
     const products = f32x4.mul(dotKeys(code, codes + t * width, width), f32x4.splat(power));
     if (!v128.any_true(f32x4.ge(products, f32x4.splat(load<f32>(last))))) continue;
     v128.store(code, products, Code.Products);

@@ -1,6 +1,5 @@
-import { Code } from "../../assembly/layout_codes.ts";
 import type { Bank } from "../machine/bank.ts";
-import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
+import { codeBlock, codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import { type AttentionOperation, attentionOf, type Program } from "../models/program.ts";
 import { CACHE_PARTS, type CachePart } from "../plan/cache.ts";
 import type { Plan } from "../plan/plan.ts";
@@ -85,14 +84,15 @@ export class Caches {
   *#codes(layer: number, origin: number, first: number, count: number): Generator<Stretch> {
     const { parts, codeBlocks } = (this.#plan.layers[layer] as Plan["layers"][number]).cache;
     const { kvHeads, headDim } = (attentionOf(this.#program, layer) as AttentionOperation).shape;
+    const block = codeBlock(headDim);
     for (let position = first; position < first + count; position++) {
       const number = position - origin;
-      if (number % Code.Block !== Code.Block - 1) continue;
-      const place = Math.floor(number / Code.Block) % codeBlocks;
+      if (number % block !== block - 1) continue;
+      const place = Math.floor(number / block) % codeBlocks;
       for (let head = 0; head < kvHeads; head++) {
         for (const [part, headBytes] of [
           ["means", meanBytes(headDim)],
-          ["codes", Code.Block * codeWidth(headDim)],
+          ["codes", block * codeWidth(headDim)],
         ] as const) {
           const offset = parts[part] + (head * codeBlocks + place) * headBytes;
           yield { layer, offset, position, count: 1, headBytes };

@@ -1,16 +1,12 @@
-import { Code } from "../../assembly/layout_codes.ts";
 import { ModelError, mismatch } from "../base/errors.ts";
 import { safetensorsHeader } from "../formats/safetensors.ts";
 import type { Bank } from "../machine/bank.ts";
-import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
+import { codeBlock, codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import { hex } from "../machine/hash.ts";
 import { type AttentionOperation, attentionOf, type Program } from "../models/program.ts";
 import { CACHE_TENSORS, type CachePart } from "../plan/cache.ts";
 import type { Plan, PlannedLayer } from "../plan/plan.ts";
 import { LOG_SEGMENT } from "../store/log_store.ts";
-
-/** Blocks of codes in a segment. */
-const BLOCKS = LOG_SEGMENT / Code.Block;
 
 /** The first tensors of a segment, 8 bytes each. */
 const HEAD = [
@@ -36,6 +32,8 @@ export interface SegmentHead {
 export interface LoggedLayer extends PlannedLayer {
   readonly layer: number;
   readonly shape: AttentionOperation["shape"];
+  /** Blocks of codes in a segment. */
+  readonly blocks: number;
   readonly means: number;
   readonly codes: number;
   readonly pairs: number;
@@ -43,7 +41,7 @@ export interface LoggedLayer extends PlannedLayer {
 
 /**
  * What a segment of a log is: LOG_SEGMENT tokens of a session, of each layer that recalls the means [kvHeads, blocks] and
- * codes [kvHeads, blocks, 32] of their blocks (assembly/codes.ts), and their unrotated keys and values side by side, pairs
+ * codes [kvHeads, blocks, codeBlock] of their blocks (assembly/codes.ts), and their unrotated keys and values side by side, pairs
  * [kvHeads, LOG_SEGMENT, 2]. A safetensors file, of one size and layout for all segments of a model under a policy; its name
  * is XXH64 of all of it.
  */
@@ -61,11 +59,17 @@ export class LogFormat {
     const dtype = CACHE_TENSORS[plan.options.cacheDtype];
     const logged = plan.layers.flatMap((planned, layer) => {
       const attention = attentionOf(program, layer);
-      return planned.cache.middle && attention ? [{ ...planned, layer, shape: attention.shape }] : [];
+      if (!planned.cache.middle || !attention) return [];
+      const blocks = LOG_SEGMENT / codeBlock(attention.shape.headDim);
+      return [{ ...planned, layer, shape: attention.shape, blocks }];
     });
-    const fields = logged.flatMap(({ layer, cache, shape: { kvHeads, headDim } }) => [
-      { name: `layers.${layer}.means`, dtype: "U8", shape: [kvHeads, BLOCKS, meanBytes(headDim)] },
-      { name: `layers.${layer}.codes`, dtype: "U8", shape: [kvHeads, BLOCKS, Code.Block, codeWidth(headDim)] },
+    const fields = logged.flatMap(({ layer, cache, shape: { kvHeads, headDim }, blocks }) => [
+      { name: `layers.${layer}.means`, dtype: "U8", shape: [kvHeads, blocks, meanBytes(headDim)] },
+      {
+        name: `layers.${layer}.codes`,
+        dtype: "U8",
+        shape: [kvHeads, blocks, codeBlock(headDim), codeWidth(headDim)],
+      },
       {
         name: `layers.${layer}.pairs`,
         dtype,
@@ -77,7 +81,7 @@ export class LogFormat {
     this.layers = logged.map((one): LoggedLayer => {
       const { kvHeads, headDim } = one.shape;
       const means = end;
-      const codes = means + kvHeads * BLOCKS * meanBytes(headDim);
+      const codes = means + kvHeads * one.blocks * meanBytes(headDim);
       const pairs = codes + kvHeads * LOG_SEGMENT * codeWidth(headDim);
       end = pairs + kvHeads * LOG_SEGMENT * 2 * one.cache.headBytes;
       return { ...one, means, codes, pairs };
@@ -127,7 +131,7 @@ export class LogFormat {
         first,
         into,
       );
-      const size = Code.Block * codeWidth(headDim);
+      const size = codeBlock(headDim) * codeWidth(headDim);
       this.#copyBlocks(session, layer, { part: "codes", at: layer.codes, size }, segment, first, into);
     }
   }
@@ -140,16 +144,16 @@ export class LogFormat {
     first: number,
     into: boolean,
   ): void {
-    const { shape, cache } = layer;
+    const { shape, cache, blocks } = layer;
     const bytes = this.#cache(session, layer, part);
-    const number = first / Code.Block;
-    const end = Math.floor((session.position - session.origin) / Code.Block);
+    const number = first / codeBlock(shape.headDim);
+    const end = Math.floor((session.position - session.origin) / codeBlock(shape.headDim));
     const begin = Math.max(0, end - cache.codeBlocks - number);
     for (let kvHead = 0; kvHead < shape.kvHeads; kvHead++) {
-      for (let block = begin; block < Math.min(BLOCKS, end - number); block++) {
+      for (let block = begin; block < Math.min(blocks, end - number); block++) {
         const place = kvHead * cache.codeBlocks + ((number + block) % cache.codeBlocks);
         const mine = bytes.subarray(place * size, (place + 1) * size);
-        const there = at + (kvHead * BLOCKS + block) * size;
+        const there = at + (kvHead * blocks + block) * size;
         if (into) mine.set(segment.subarray(there, there + size));
         else segment.set(mine, there);
       }

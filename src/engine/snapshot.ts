@@ -1,7 +1,6 @@
-import { Code } from "../../assembly/layout_codes.ts";
 import { ModelError, mismatch } from "../base/errors.ts";
 import { parseSafetensors, safetensorsHeader } from "../formats/safetensors.ts";
-import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
+import { codeBlock, codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import { hex, Xxh64 } from "../machine/hash.ts";
 import { attentionOf } from "../models/program.ts";
 import { CACHE_PARTS, CACHE_TENSORS } from "../plan/cache.ts";
@@ -228,7 +227,7 @@ function memory(engine: Engine, session: SessionState): Field[] {
       const shape = [kvHeads, part.includes("Ring") ? ring : pinned, width];
       if (part === "kvRecall") shape.splice(0, 2, 2, kvHeads, recallPlaces);
       if (part === "means") shape.splice(1, 2, codeBlocks, meanBytes(headDim));
-      if (part === "codes") shape.splice(1, 2, codeBlocks, Code.Block, codeWidth(headDim));
+      if (part === "codes") shape.splice(1, 2, codeBlocks, codeBlock(headDim), codeWidth(headDim));
       const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
       const rowBytes = coded ? (shape.at(-1) as number) : headBytes;
       const bytes = engine.cacheBytes(session, layer, parts[part], rows * rowBytes);

@@ -6,6 +6,11 @@ export function codeWidth(headDim: number): number {
   return Code.Align * Math.ceil(headDim / Code.Align);
 }
 
+/** Keys of a block. */
+export function codeBlock(headDim: number): number {
+  return headDim > Code.NarrowHead ? Code.WideBlock : Code.Block;
+}
+
 /** Bytes of the mean of a block's codes, and of their power of two. */
 export function meanBytes(headDim: number): number {
   return codeWidth(headDim) + Code.PowerBytes;

@@ -1,8 +1,7 @@
 /** The caches of the self-test: where each shape's are in a slot, and what attention is told of them. */
 import type { CacheFormat } from "../../assembly/layout.ts";
-import { Code } from "../../assembly/layout_codes.ts";
 import { Attention, Offset } from "../../assembly/op.ts";
-import { codeWidth, meanBytes } from "./code_sizes.ts";
+import { codeBlock, codeWidth, meanBytes } from "./code_sizes.ts";
 import type { Shape } from "./selftest_inputs.ts";
 
 /** Operands of a record by their word. */
@@ -26,7 +25,7 @@ function recallParts({ kvHeads, headDim, nLocal }: Shape): readonly [kept: numbe
   return [
     8 * kvHeads * (nLocal + RECALL_TOKENS) * headDim,
     blocks * meanBytes(headDim),
-    blocks * Code.Block * codeWidth(headDim),
+    blocks * codeBlock(headDim) * codeWidth(headDim),
   ];
 }
 

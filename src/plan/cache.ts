@@ -5,7 +5,7 @@ import { Clamp } from "../../assembly/op_positions.ts";
 import type { CacheDType } from "../base/dtype.ts";
 import { mismatch, OptionError } from "../base/errors.ts";
 import { align } from "../machine/arena.ts";
-import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
+import { codeBlock, codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import type { AttentionOperation } from "../models/program.ts";
 import { isLogged, type Middle } from "./middle.ts";
 import type { Policy } from "./policy.ts";
@@ -34,7 +34,7 @@ export function recallBytes(
   { shape }: Pick<AttentionOperation, "shape">,
   { headBytes, middle }: Pick<CacheLayout, "headBytes" | "middle">,
 ): { readonly memory: number; readonly log: number } {
-  const coded = shape.kvHeads * (codeWidth(shape.headDim) + meanBytes(shape.headDim) / Code.Block);
+  const coded = shape.kvHeads * (codeWidth(shape.headDim) + meanBytes(shape.headDim) / codeBlock(shape.headDim));
   const all = coded + shape.kvHeads * 2 * headBytes;
   return middle && isLogged(middle) ? { memory: coded, log: all } : { memory: all, log: 0 };
 }
@@ -116,7 +116,7 @@ export function cacheLayout(
   const bytesOfHead = headBytes(dtype, shape.headDim);
   const width = shape.kvHeads * bytesOfHead;
   // Two more: the tokens that are kept may start within a block, and those that are taken back may have filled one.
-  const codeBlocks = middle ? Math.ceil((ring + middle.recallTokens) / Code.Block) + 2 : 0;
+  const codeBlocks = middle ? Math.ceil((ring + middle.recallTokens) / codeBlock(shape.headDim)) + 2 : 0;
   const recallPlaces = middle ? ring + middle.recallHeld : 0;
   const sizes: Record<CachePart, number> = {
     kRing: ring * width,
@@ -127,7 +127,7 @@ export function cacheLayout(
     vPinned: pinned * width,
     kvRecall: 2 * recallPlaces * width,
     means: shape.kvHeads * codeBlocks * meanBytes(shape.headDim),
-    codes: shape.kvHeads * codeBlocks * Code.Block * codeWidth(shape.headDim),
+    codes: shape.kvHeads * codeBlocks * codeBlock(shape.headDim) * codeWidth(shape.headDim),
   };
   let end = 0;
   const parts = Object.fromEntries(

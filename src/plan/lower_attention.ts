@@ -1,7 +1,6 @@
-import { Code } from "../../assembly/layout_codes.ts";
 import { Attention, Cast, Offset, Op, Span } from "../../assembly/op.ts";
 import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
-import { codeWidth, meanBytes } from "../machine/code_sizes.ts";
+import { codeBlock, codeWidth, meanBytes } from "../machine/code_sizes.ts";
 import { chosenBuffer, PLANNED } from "../models/buffers.ts";
 import type { AttentionOperation } from "../models/program.ts";
 import { CACHE_FORMATS, type CacheLayout, type LoweredLayer } from "./cache.ts";
@@ -110,7 +109,7 @@ export function lowerAttention(
 /** What a head looks at to choose its middle keys, at most: codes of means and keys, their bytes, and the keys that it chooses. */
 function lookedAt({ middle, codeBlocks }: CacheLayout, headDim: number) {
   if (!middle) return { codes: 0, bytes: 0, chosen: 0 };
-  const keys = Code.Block * Math.min(middle.recallBlocks + 2, codeBlocks);
+  const keys = codeBlock(headDim) * Math.min(middle.recallBlocks + 2, codeBlocks);
   const bytes = codeBlocks * meanBytes(headDim) + keys * codeWidth(headDim);
   return { codes: codeBlocks + keys, bytes, chosen: middle.recall };
 }

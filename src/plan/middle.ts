@@ -31,8 +31,8 @@ export interface MiddleOptions {
   /** How many tokens before the last nLocal are kept to choose them from: by default 8 times the trained length. */
   readonly recallTokens?: number | undefined;
   /**
-   * How many blocks of 32 of them are looked into, those whose keys are most like the query in the mean: 128 by default; all
-   * of them: "all".
+   * How many blocks of 16 of them (32 with heads of more than 128 numbers) are looked into, those whose keys are most like the
+   * query in the mean: 128 by default; all of them: "all".
    */
   readonly recallBlocks?: number | "all" | undefined;
   /**
@@ -106,7 +106,8 @@ export function resolveRecall(
   const recall = whole("recall", options.recall ?? 0, 0, LARGEST_K);
   if (recall === 0) return NO_RECALL;
   if (nLocal === Infinity) throw new OptionError(mismatch("recall", `0 under ${attention} attention`, recall));
-  if (nLocal < Code.Block) throw new OptionError(mismatch("nLocal", `${Code.Block} or more with recall`, nLocal));
+  if (nLocal < Code.WideBlock)
+    throw new OptionError(mismatch("nLocal", `${Code.WideBlock} or more with recall`, nLocal));
   const half = Math.max(1, Math.floor((limit === Infinity ? nLocal : limit) / 2));
   const recallQueries = options.recallQueries ?? "all";
   if (!RECALL_QUERIES.includes(recallQueries)) {

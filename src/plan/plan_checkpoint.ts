@@ -112,7 +112,7 @@ export function planModel(
   const { layers, trainedLength } = program;
   const policy = resolvePolicy(options, trainedLength, sharedWindow(windowsOf(program)), layers.length);
   // Middle keys are looked up by codes that earlier steps have made.
-  const mostRows = policy.recall ? policy.nLocal - (Code.Block - 1) : Infinity;
+  const mostRows = policy.recall ? policy.nLocal - (Code.WideBlock - 1) : Infinity;
   const chunkSize = Math.min(count("chunkSize", options.chunkSize ?? 128, 2 ** 16), mostRows);
   const observe = resolveObservers(options.observe, program.layers.length);
   if (observe.nll && !hasHead(program)) throw new OptionError(mismatch("observe.nll", "false without a head", true));

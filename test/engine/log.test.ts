@@ -9,7 +9,7 @@ import { NO_TEXT } from "../../src/engine/state.ts";
 import { planModel } from "../../src/plan/plan_checkpoint.ts";
 import { type LogStore, memoryLog } from "../../src/store/log_store.ts";
 import { kernels } from "../setup.ts";
-import { checkpointOf, engineOf, FAMILIES, fixture, PATIENCE, randomIds, rowOf } from "./tiny.ts";
+import { checkpointOf, engineOf, FAMILIES, fixture, PATIENCE, randomIds, rowOf, type Tiny, tensor } from "./tiny.ts";
 
 setDefaultTimeout(PATIENCE);
 
@@ -45,6 +45,23 @@ class Watched implements LogStore {
     this.reads++;
     into.set((this.segments.get(name) as Uint8Array).subarray(offset, offset + into.length));
   }
+}
+
+/** Heads of 132 numbers, whose blocks have 32 keys: each weight of the attention is there as often as it takes. */
+function wideHeads(): Tiny {
+  const { config, tensors } = fixture("llama-gqa-tied");
+  const headDim = 132;
+  for (const [name, { dtype, shape, bytes }] of tensors) {
+    const [rows, columns] = shape as readonly [number, number];
+    const weights = new Float32Array(bytes.slice().buffer);
+    const of = /self_attn\.(\w)_proj/.exec(name)?.[1];
+    if (!of) continue;
+    const wide = of === "o" ? [rows, 4 * headDim] : [(rows / 8) * headDim, columns];
+    const [height, width] = wide as [number, number];
+    const all = Float32Array.from({ length: height * width }, (_, i) => weights[(i * 7) % weights.length] as number);
+    tensors.set(name, tensor(dtype, wide, new Uint8Array(all.buffer)));
+  }
+  return { config: { ...config, head_dim: headDim }, tensors };
 }
 
 /** Reads pieces of a text and then chooses tokens; the logits after each piece and token. */
@@ -117,22 +134,32 @@ describe("a log", () => {
     }
   });
 
-  test("a snapshot is of constant size, and goes on elsewhere with the same bits", async () => {
+  test.each([
+    ["narrow heads", "gptj"],
+    ["heads of 132 numbers", wideHeads()],
+  ])("%s: a snapshot is of constant size, and goes on elsewhere with the same bits", async (_, model) => {
     const store = new Watched();
     const ids = randomIds(4000, 8);
-    const engine = await engineOf("gptj", logged(store));
+    const engine = await engineOf(model, logged(store));
+    const plain = await engineOf(model, SHAPE);
     const session = engine.open(3, 1);
+    const whole = plain.open(3, 1);
     const sizes = new Set<number>();
     let at = 0;
     for (const end of [500, 1024, 1100, 2047, 2048, 3333]) {
       await engine.append(session, ids.slice(at, end));
+      await plain.append(whole, ids.slice(at, end));
       at = end;
       const snapshot = await snapshotOf(engine, session);
       sizes.add(snapshot.length);
-      const other = await engineOf("gptj", logged(store, 1e6));
+      const other = await engineOf(model, logged(store, 1e6));
       const { id } = await restoreSnapshot(other, snapshot);
       const here = engine.fork(session);
-      expect(await talk(other, id, ids.slice(end), [300])).toEqual(await talk(engine, here, ids.slice(end), [300]));
+      const expected = await talk(engine, here, ids.slice(end), [300]);
+      expect(await talk(other, id, ids.slice(end), [300])).toEqual(expected);
+      const there = plain.fork(whole);
+      expect(await talk(plain, there, ids.slice(end), [300])).toEqual(expected);
+      plain.dispose(there);
       engine.dispose(here);
       expect((await snapshotOf(other, id)).length).toBe(snapshot.length);
     }

@@ -371,8 +371,8 @@ describe("options", () => {
         const kvHeads = kvHeadsOf(program);
         const width = kvHeads * headBytes;
         const { headDim } = attentionOf(program, 0)!.shape;
-        // 32 codes, their mean and 16 bytes, for each of ⌈132 / 32⌉ + 2 blocks.
-        const codes = kvHeads * 7 * (33 * Math.ceil(headDim / 16) * 16 + 16);
+        // 16 codes, their mean and 16 bytes, for each of ⌈132 / 16⌉ + 2 blocks.
+        const codes = kvHeads * 11 * (17 * Math.ceil(headDim / 16) * 16 + 16);
         expect(more.cacheBytes - plan.cacheBytes).toBe(2 * 132 * width + codes);
         expect(more.layers[0]?.cache.bytes).toBe(layerBytes);
         const slot = more.banks[0]?.slotBytes as number;

@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { CACHE_DTYPES } from "../../src/base/dtype.ts";
 import { type PolicyOptions, resolvePolicy } from "../../src/plan/policy.ts";
-import { BLOCK } from "../reference/recall.ts";
+import { MOST_BLOCK } from "../reference/recall.ts";
 import { Bench, Dice, words, worst } from "./harness.ts";
 import { attend, beginsOf, chosenBy, chunksOf, draw, expected, type Setup } from "./session.ts";
 
@@ -36,13 +36,13 @@ interface Shape {
 const cases = fc.record({
   attention: fc.constantFrom(...POLICIES),
   shape: fc.record({
-    headDim: fc.oneof(fc.integer({ min: 4, max: 20 }), fc.constantFrom(64, 80)),
+    headDim: fc.oneof(fc.integer({ min: 4, max: 20 }), fc.constantFrom(64, 80, 128, 132)),
     kvHeads: fc.integer({ min: 1, max: 3 }),
     group: fc.integer({ min: 1, max: 4 }),
   }),
   limits: fc.record({
     nGlobal: fc.integer({ min: 0, max: 6 }),
-    nLocal: fc.integer({ min: BLOCK, max: BLOCK + 14 }),
+    nLocal: fc.integer({ min: MOST_BLOCK, max: MOST_BLOCK + 14 }),
     recall: fc.oneof(fc.integer({ min: 1, max: 8 }), fc.constantFrom(63, 64, 65, 256)),
     recallTokens: fc.oneof(fc.integer({ min: 1, max: 30 }), fc.constantFrom(64, 100, 120, 500)),
     recallDistance: fc.integer({ min: 1, max: 50 }),
@@ -66,7 +66,7 @@ describe.each(POSITIONS)("%s", (position) => {
       const asks = (p: number) => p % every === 0;
       const begins = beginsOf(dice, seed % 2 ? n : 0);
       const begin = (p: number) => begins[p] ?? 0;
-      const most = limits.nLocal - (BLOCK - 1);
+      const most = limits.nLocal - (MOST_BLOCK - 1);
       const one = attend(bench, setup, tokens, chunksOf(dice, n, most), { origin, asks, begin });
       const wanted = chosenBy(setup, tokens, one, asks);
       for (let p = 0; p < n; p++) {

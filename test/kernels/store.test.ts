@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Code } from "../../assembly/layout_codes.ts";
 import { Offset } from "../../assembly/op.ts";
-import { codeWidth, meanBytes } from "../../src/machine/code_sizes.ts";
+import { codeBlock, codeWidth, meanBytes } from "../../src/machine/code_sizes.ts";
 import { CACHE_PARTS, type CachePart } from "../../src/plan/cache.ts";
 import { POLICIES, resolvePolicy } from "../../src/plan/policy.ts";
 import { Bench, Dice, words } from "./harness.ts";
@@ -26,7 +26,7 @@ function slotOf({ headDim, kvHeads }: Setup, tokens: Tokens, { cache, kRotated, 
     if (cache.parts[name] === Offset.Unused) continue;
     if (name === "means" || name === "codes") {
       // codes.test.ts has them.
-      const bytes = name === "means" ? meanBytes(headDim) : Code.Block * codeWidth(headDim);
+      const bytes = name === "means" ? meanBytes(headDim) : codeBlock(headDim) * codeWidth(headDim);
       const from = cache.parts[name] / 4;
       wanted.set(slot.subarray(from, from + (kvHeads * cache.codeBlocks * bytes) / 4), from);
       continue;
@@ -79,7 +79,7 @@ describe.each(POLICIES)("%s", (attention) => {
       ({ n, origin, seed, headDim, kvHeads, recall, ring, ...numbers }) => {
         const unbounded = attention === "full" || attention === "ceiling-only";
         const looksUp = !unbounded && recall > 0;
-        const nLocal = ring + (looksUp ? Code.Block - 1 : 0);
+        const nLocal = ring + (looksUp ? Code.WideBlock - 1 : 0);
         const limits = { ...numbers, nLocal, recall: looksUp ? recall : 0 };
         const dice = new Dice(seed);
         const shape = { heads: kvHeads, kvHeads, headDim, rotaryDim, layout: "half", scale: 1 } as const;

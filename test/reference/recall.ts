@@ -1,7 +1,12 @@
 /** Which middle keys a query attends to, by the definition (docs/RECALL.md): every key is looked at, in plain numbers. */
 
-/** Keys of a block share a power of two. */
-export const BLOCK = 32;
+/** The most keys of a block, which share a power of two. */
+export const MOST_BLOCK = 32;
+
+/** Keys of a block in heads of so many numbers. */
+export function blockOf(headDim: number): number {
+  return headDim > 128 ? MOST_BLOCK : 16;
+}
 
 /** How many are chosen, and of how many blocks. */
 export interface Choice {
@@ -51,8 +56,9 @@ function roundEven(x: number): number {
 
 /** The mean of a block's codes, rounded; the first nGlobal tokens of the text count as 0. */
 export function meanOf(codes: readonly (readonly number[])[], block: number, nGlobal: number): number[] {
-  const taken = codes.filter((_, t) => BLOCK * block + t >= nGlobal);
-  return codes[0]!.map((_, d) => roundEven(taken.reduce((sum, code) => sum + code[d]!, 0) / BLOCK));
+  const size = blockOf(codes[0]!.length);
+  const taken = codes.filter((_, t) => size * block + t >= nGlobal);
+  return codes[0]!.map((_, d) => roundEven(taken.reduce((sum, code) => sum + code[d]!, 0) / size));
 }
 
 /** A product of codes, and by how much it might be off. */
@@ -87,10 +93,11 @@ export function chooseMiddle(
   known = new Map<number, Coded>(),
 ): Chosen {
   if (begin >= end) return { positions: [], certain: true };
+  const size = blockOf(query.length);
   const asked = coded([query], tolerance, QUERY);
   const [q, looseQ] = [asked.codes[0]!, asked.loose[0]!];
   const codesOf = (block: number): Coded => {
-    const found = known.get(block) ?? coded(keys.slice(BLOCK * block, BLOCK * (block + 1)), tolerance);
+    const found = known.get(block) ?? coded(keys.slice(size * block, size * (block + 1)), tolerance);
     known.set(block, found);
     return found;
   };
@@ -107,17 +114,17 @@ export function chooseMiddle(
     const anyLoose = q.map((_, d) => loose.some((key) => key[d]));
     return productOf(block, power, meanOf(codes, block, nGlobal), anyLoose);
   };
-  const [first, last] = [Math.ceil(begin / BLOCK), Math.floor(end / BLOCK)];
+  const [first, last] = [Math.ceil(begin / size), Math.floor(end / size)];
   const whole = Array.from({ length: Math.max(0, last - first) }, (_, i) => first + i);
   const sieved = best(whole.map(productOfMean), blocks);
   const open = new Set(sieved.chosen.map(({ at }) => at));
-  if (begin % BLOCK) open.add(first - 1);
-  if (end % BLOCK) open.add(last);
+  if (begin % size) open.add(first - 1);
+  if (end % size) open.add(last);
   const products: Product[] = [];
   for (const block of open) {
     const { power, codes, loose } = codesOf(block);
     for (const [t, code] of codes.entries()) {
-      const j = BLOCK * block + t;
+      const j = size * block + t;
       if (j >= begin && j < end) products.push(productOf(j, power, code, loose[t]!));
     }
   }
