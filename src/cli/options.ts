@@ -106,7 +106,7 @@ export const LOAD_FLAGS = {
   ),
   recallBlocks: flag(
     "--recall-blocks <n>",
-    "blocks of 16 or 32 of them that are looked into, or all (default: 128)",
+    "blocks of 16 or 32 of them that are looked into, or all (default: 128, or a 512th of recall-tokens if that is more)",
     (text: string) => (text === "all" ? text : whole(1, Code.MostBlocks)(text)),
   ),
   recallGate: flag(

@@ -32,7 +32,7 @@ export interface MiddleOptions {
   readonly recallTokens?: number | undefined;
   /**
    * How many blocks of 16 of them (32 with heads of more than 128 numbers) are looked into, those whose keys are most like the
-   * query in the mean: 128 by default; all of them: "all".
+   * query in the mean: by default 128, or a 512th of recallTokens if that is more; 2,048 at most; all of them: "all".
    */
   readonly recallBlocks?: number | "all" | undefined;
   /**
@@ -92,6 +92,10 @@ const LARGEST_K = 256;
 /** Powers of two that f32 has. */
 const LARGEST_GATE = 100;
 
+/** By default as many blocks are looked into as 65,536 tokens need, and beyond these one for each so many tokens. */
+const LEAST_BLOCKS = 128;
+const TOKENS_OF_EACH = 512;
+
 /** The paper's numbers (§3): in Llama 2 with its 32 layers, the first 5 attend to no middle tokens. */
 export const PAPER_LAYERS = 32;
 const PAPER_FIRST_LAYER = 5;
@@ -123,7 +127,7 @@ export function resolveRecall(
     recallHeads,
     recallTokens,
     recallHeld: options.recallStore === undefined ? recallTokens : Math.min(recallTokens, LOG_SEGMENT),
-    recallBlocks: resolveBlocks(options.recallBlocks ?? 128),
+    recallBlocks: resolveBlocks(options.recallBlocks ?? usualBlocks(recallTokens)),
     recallGate: resolveGate(options.recallGate),
     recallQueries,
   };
@@ -201,6 +205,11 @@ function resolveLayers(given: readonly number[] | undefined, layers: number): re
     throw new OptionError(mismatch("recallLayers", `some of 0 to ${layers - 1}`, bad ?? "none"));
   }
   return [...new Set(chosen)].sort((a, b) => a - b);
+}
+
+/** The more tokens there are, the more blocks have means that are as like a query as that of the block that has what it looks for. */
+function usualBlocks(recallTokens: number): number {
+  return Math.min(Math.max(LEAST_BLOCKS, Math.ceil(recallTokens / TOKENS_OF_EACH)), Code.MostBlocks);
 }
 
 function resolveBlocks(blocks: number | "all"): number {

@@ -359,6 +359,15 @@ describe("options", () => {
     expect(await engineOf("llama-gqa-tied", options).then(String, (error) => error.message)).toBe(message);
   });
 
+  test("more tokens are looked for in more blocks, unless it is said in how many", () => {
+    const blocksOf = (recallTokens: number, recallBlocks?: number) =>
+      resolvePolicy({ recall: 1, recallTokens, recallBlocks }, 64).recallBlocks;
+    expect([1, 65_536, 65_537, 262_144, 1_000_000, 2 ** 31].map((n) => blocksOf(n))).toEqual([
+      128, 128, 129, 512, 1954, 2048,
+    ]);
+    expect(blocksOf(1_000_000, 7)).toBe(7);
+  });
+
   test("a layer that attends middle tokens keeps recallTokens + nLocal more keys and values, whatever the format and banks", async () => {
     for (const family of FAMILIES) {
       const checkpoint = await checkpointOf(fixture(family));
