@@ -158,7 +158,7 @@ suite("recall", "a token that looks back into a log of a session, by the length 
   .option("--recall-layers <numbers>", "layers that look back (default: the model's)", numbers)
   .option("--recall-heads <layer:head,…>", "heads that look back (default: the model's)", layerHeads)
   .option("--recall-distance <n>", "distance at which (default: the model's)", Number)
-  .option("--recall-blocks <n>", "blocks that are looked into", Number, 128)
+  .option("--recall-blocks <n>", "blocks that are looked into (default: as many as the library does)", Number)
   .option("--memory <MiB>", "recallMemory", Number, 256)
   .option("--threads <n>", "threads", Number, 1)
   .option("--browser", "also in Chromium, to which snapshot and log are moved")

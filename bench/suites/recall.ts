@@ -25,7 +25,7 @@ export interface RecallFlags extends SuiteFlags {
   readonly recallLayers?: number[];
   readonly recallHeads?: LayerHead[];
   readonly recallDistance?: number;
-  readonly recallBlocks: number;
+  readonly recallBlocks?: number;
   readonly memory: number;
   readonly threads: number;
   readonly folder?: string;

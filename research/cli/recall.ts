@@ -41,7 +41,7 @@ export function addRecall(evaluation: Command, signal: AbortSignal): void {
   evalOptions(evaluation.command(NAME), NAME)
     .description("what is found of a text beyond the window, and what looking for it costs ordinary text")
     .option("--length <n>", "tokens of the text that is read first (default: 8 times n-local)", whole(1))
-    .option("--gates <list>", "gates to compare, none: any weight (default: none)", gates)
+    .option("--gates <list>", "gates to compare, such as none,-2,0 (default: none)", gates)
     .option("--exact", "also with all blocks looked into: the exact best of all middle tokens")
     .option("--full", "also under full attention, as far as memory has room for it")
     .addHelpText(
