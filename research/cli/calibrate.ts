@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import type { Command } from "commander";
-import { LambentError } from "../../src/base/errors.ts";
-import { writeWhole } from "../../src/cli/files.ts";
+import { LambentError, mismatch, OptionError } from "../../src/base/errors.ts";
+import { checkWritable, writeWhole } from "../../src/cli/files.ts";
 import { type ModelFlags, modelOptions, whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { warn, write } from "../../src/cli/streams.ts";
@@ -54,13 +54,21 @@ for, unless options say otherwise.`,
     .action((flags: CalibrateFlags) => run(flags, signal));
 }
 
-async function run(flags: CalibrateFlags, signal: AbortSignal): Promise<void> {
+/** What calibrate finds, or sets by itself. */
+const SET_HERE = ["recallLayers", "recallHeads", "recallDistance", "recallGate", "recallTokens"] as const;
+
+async function run({ recall = DEFAULT_RECALL, ...flags }: CalibrateFlags, signal: AbortSignal): Promise<void> {
   const stages = new Stages();
+  for (const name of SET_HERE) {
+    if (flags[name] !== undefined)
+      throw new OptionError(mismatch(name, "nothing, as it is found or set here", flags[name]));
+  }
   const files = await textFiles(flags.text);
+  // Without recall: what an earlier calibration has found does not matter.
   await withSubject(flags, signal, stages, async (subject) => {
     // Only of a model of this machine.
     const out = flags.out ?? (existsSync(subject.place) ? recallFileOf(subject.place) : undefined);
-    const recall = flags.recall || DEFAULT_RECALL;
+    if (out !== undefined) await checkWritable(out);
     const all = { recall, recallLayers: Array.from({ length: subject.layers }, (_, i) => i) };
     const { plan, program } = subject.plan({ attention: "lambda", ...all });
     const { nLocal: window, limit } = plan.policy;
@@ -68,7 +76,7 @@ async function run(flags: CalibrateFlags, signal: AbortSignal): Promise<void> {
     const heads = recallLayers.flatMap((layer) =>
       Array.from({ length: headsOf(program, layer) }, (_, head): LayerHead => [layer, head]),
     );
-    const length = lengthOf(flags, window);
+    const length = lengthOf({ ...flags, recall }, window);
     const documents = await readDocuments(files, subject, length + NEXT, stages, signal);
     const memories = documents.map(({ ids }) => memoryOf(ids, subject.tokenizer, length, window, flags.seed));
     const looks = { recall, recallLayers, recallTokens: length, recallQueries: "all" } as const;

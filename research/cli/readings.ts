@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { ModelError } from "../../src/base/errors.ts";
 import { writeWhole } from "../../src/cli/files.ts";
 import type { Stages } from "../../src/cli/progress.ts";
 import type { Engine } from "../../src/engine/engine.ts";
-import { restoreSnapshot, takeSnapshot } from "../../src/engine/snapshot.ts";
+import { dtypesOf, restoreSnapshot, takeSnapshot } from "../../src/engine/snapshot.ts";
 import { NO_TEXT } from "../../src/engine/state.ts";
 import { present } from "../../src/store/new_files.ts";
 
@@ -35,7 +36,7 @@ export class Readings {
     const name = nameOf(engine, ids);
     const path = folder === undefined ? undefined : join(folder, name);
     const kept = this.#last?.name === name ? this.#last.snapshot : path && (await present(readFile(path)));
-    const session = kept ? (await restoreSnapshot(engine, kept, this.#signal)).id : engine.open(0, 0);
+    const session = kept ? await restored(engine, kept, path, this.#signal) : engine.open(0, 0);
     try {
       for (let at = engine.state(session).position; at < ids.length; ) {
         const next = Math.min(at + PIECE, ids.length);
@@ -57,10 +58,21 @@ export class Readings {
   }
 }
 
+/** The session of a snapshot. Throws ModelError, with the name of its file, for one that cannot be gone on with. */
+async function restored(engine: Engine, kept: Uint8Array, path = "", signal?: AbortSignal): Promise<number> {
+  try {
+    return (await restoreSnapshot(engine, kept, signal)).id;
+  } catch (error) {
+    if (!(error instanceof ModelError)) throw error;
+    throw new ModelError(`${path}: ${error.message}; without this file the text is read anew`, { cause: error });
+  }
+}
+
 /** Of what a snapshot depends on. */
-function nameOf({ modelHash, plan }: Engine, ids: readonly number[]): string {
-  const { attention, nGlobal, nLocal, recallLayers, recallTokens } = plan.policy;
-  const { cacheDtype } = plan.options;
-  const all = [`${modelHash}`, { attention, nGlobal, nLocal, recallLayers, recallTokens, cacheDtype }, ids];
+function nameOf(engine: Engine, ids: readonly number[]): string {
+  const { attention, nGlobal, nLocal, limit, recallLayers, recallTokens } = engine.plan.policy;
+  const policy = { attention, nGlobal, nLocal, limit, recallLayers, recallTokens };
+  const formats = { cacheDtype: engine.plan.options.cacheDtype, dtype: dtypesOf(engine) };
+  const all = [`${engine.modelHash}`, { ...policy, ...formats }, ids];
   return `${createHash("sha256").update(JSON.stringify(all)).digest("hex").slice(0, 16)}.snapshot`;
 }

@@ -41,7 +41,7 @@ export function addRecall(evaluation: Command, signal: AbortSignal): void {
   evalOptions(evaluation.command(NAME), NAME)
     .description("what is found of a text beyond the window, and what looking for it costs ordinary text")
     .option("--length <n>", "tokens of the text that is read first (default: 8 times n-local)", whole(1))
-    .option("--gates <list>", "gates to compare, such as none,-2,0 (default: none)", gates)
+    .option("--gates <list>", "gates to compare, such as none,-2,0 (default: that of --recall-gate)", gates)
     .option("--exact", "also with all blocks looked into: the exact best of all middle tokens")
     .option("--full", "also under full attention, as far as memory has room for it")
     .addHelpText(
@@ -50,7 +50,7 @@ export function addRecall(evaluation: Command, signal: AbortSignal): void {
 Six sentences with a number each are hidden in each text, before its last n-local tokens. It is read once by plain
 Λ-attention, then asked, always behind its end: for the numbers (right if every token of them is the most likely one), for
 five passages of 112 tokens, whose first 12 are given (NLL of the others), and for the text's next ${NEXT} tokens, which
-need nothing from far away: their NLL tells whether recall harms. Recall is set by --recall (default: ${DEFAULT_RECALL}) and its other options.
+need nothing from far away: their NLL tells whether recall harms. Recall is set by --recall (default: ${DEFAULT_RECALL}) and its other options, for all queries, beside Λ-attention.
 With --recall-store what was read stays in that folder: a run with other gates, blocks or distances asks it again, and
 one that was interrupted reads on.`,
     )
@@ -60,11 +60,12 @@ one that was interrupted reads on.`,
 async function recall(flags: RecallFlags, signal: AbortSignal): Promise<void> {
   const stages = new Stages();
   const files = await textFiles(flags.text);
-  await withSubject(flags, signal, stages, async (subject) => {
+  const recall = flags.recall ?? DEFAULT_RECALL;
+  await withSubject({ ...flags, recall }, signal, stages, async (subject) => {
     const plain = subject.plan({ attention: "lambda", recall: 0 }).plan.policy;
     const window = plain.nLocal;
     const length = lengthOf(flags, window);
-    const ways = waysOf(flags, subject, length);
+    const ways = waysOf({ ...flags, recall }, subject, length);
     const parameters = {
       ...{ model: subject.name, length, window, seed: flags.seed },
       ...{ dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
@@ -104,21 +105,25 @@ export function lengthOf({ length, recall }: Pick<RecallFlags, "length" | "recal
   return chosen;
 }
 
-function waysOf(flags: RecallFlags, subject: Subject, length: number): Way[] {
+function waysOf(flags: RecallFlags & { readonly recall: number }, subject: Subject, length: number): Way[] {
   const way = (name: string, options: LoadOptions, recall = true): Way => {
     const all = { attention: "lambda", maxSessions: 2, ...options } as const;
     return { name, options: all, policy: subject.plan(all).plan.policy, recall };
   };
   const looks = {
-    recall: flags.recall ?? DEFAULT_RECALL,
+    recall: flags.recall,
     recallTokens: flags.recallTokens ?? length,
     recallStore: flags.recallStore,
     recallQueries: "all",
   } as const;
   const maxPositions = length + NEXT + 1;
+  // That of --recall-gate, or of the model's recall.json.
+  const { recallGate: usual } = way("", looks).policy;
   return [
     way("Λ", looks, false),
-    ...(flags.gates ?? [undefined]).map((recallGate) => way(`gate ${recallGate ?? "none"}`, { ...looks, recallGate })),
+    ...(flags.gates ?? [usual === -Infinity ? undefined : usual]).map((recallGate) =>
+      way(`gate ${recallGate ?? "none"}`, { ...looks, recallGate }),
+    ),
     ...(flags.exact ? [way("exact", { ...looks, recallBlocks: "all" })] : []),
     ...(flags.full ? [way("full", { attention: "full", recall: 0, recallStore: undefined, maxPositions })] : []),
   ];

@@ -4,7 +4,7 @@ import { LambentError, mismatch } from "../base/errors.ts";
 import { decodeUtf8 } from "../formats/json.ts";
 import { LocalService } from "../service/local.ts";
 import type { ChatSettings } from "../session/chat.ts";
-import { loadEngine, withCheckpoint } from "../session/load.ts";
+import { loadCalibrated, withCheckpoint } from "../session/load.ts";
 import { requireTokenizer } from "../session/load_tokenizer.ts";
 import { Model } from "../session/model.ts";
 import type { Message } from "../tokenizer/chat.ts";
@@ -53,7 +53,7 @@ async function chat(flags: ChatFlags, signal: AbortSignal): Promise<void> {
     const tokenizer = await requireTokenizer(checkpoint);
     // Before the weights are read, so that a model without a template is reported early.
     const nGlobal = flags.nGlobal ?? (await reserved(tokenizer, settings, flags));
-    const engine = await loadEngine(checkpoint, runtime, { ...options, nGlobal });
+    const engine = await loadCalibrated(checkpoint, runtime, { ...options, nGlobal });
     warnUnused(where, engine.unused);
     const { config, generationConfig } = checkpoint;
     const service = new LocalService(engine);

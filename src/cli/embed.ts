@@ -9,7 +9,7 @@ import { programOf } from "../models/index.ts";
 import { type Program, windowsOf } from "../models/program.ts";
 import { resolvePolicy, sharedWindow } from "../plan/policy.ts";
 import { LocalService } from "../service/local.ts";
-import { type LoadOptions, loadEngine, withCheckpoint } from "../session/load.ts";
+import { type LoadOptions, loadCalibrated, withCheckpoint } from "../session/load.ts";
 import { requireTokenizer } from "../session/load_tokenizer.ts";
 import { writeWhole } from "./files.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, whole } from "./options.ts";
@@ -55,7 +55,7 @@ async function embed(given: readonly string[], flags: EmbedFlags, signal: AbortS
     const ids = texts.map((text) => tokenizer.encode(text));
     const longest = ids.reduce((most, { length }) => Math.max(most, length), 1);
     const program = programOf(checkpoint.config, checkpoint.configName);
-    const engine = await loadEngine(checkpoint, runtime, { ...room(options, program, longest), head: false });
+    const engine = await loadCalibrated(checkpoint, runtime, { ...room(options, program, longest), head: false });
     warnUnused(where, engine.unused);
     const onProgress = (done: number, total: number) => stages.update("embedding", done, total);
     const vectors = await new LocalService(engine).embed(ids, { pooling, normalize, dimensions, signal, onProgress });

@@ -1,15 +1,20 @@
 /** Files that commands write: complete, or an error that names the file. */
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { access, constants, type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { LambentError, mismatch } from "../base/errors.ts";
 
 /** The content of a file: whole, or in chunks. */
 export type Content = string | Uint8Array | AsyncIterable<string | Uint8Array>;
 
+/** Of files that this process has begun. */
+let begun = 0;
+
 /** Writes a file so that it is on disk when this returns, and under its name only if complete, whatever happens. */
 export async function writeWhole(path: string, content: Content): Promise<void> {
+  // Of its own: others may write the same file at the same time.
+  const partial = `${path}.${process.pid}-${begun++}.partial`;
   try {
-    const file = await open(`${path}.partial`, "w");
+    const file = await open(partial, "w");
     try {
       const parts = typeof content === "string" || ArrayBuffer.isView(content) ? [content] : content;
       for await (const part of parts) {
@@ -19,13 +24,22 @@ export async function writeWhole(path: string, content: Content): Promise<void> 
     } finally {
       await file.close();
     }
-    await rename(`${path}.partial`, path);
+    await rename(partial, path);
   } catch (error) {
-    await rm(`${path}.partial`, { force: true });
+    await rm(partial, { force: true });
     throw unwritable(path, error);
   }
   const directory = await open(dirname(path));
   await directory.sync().finally(() => directory.close());
+}
+
+/** Throws LambentError where writeWhole could not write a file of that name. */
+export async function checkWritable(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found && !found.isFile()) throw new LambentError(mismatch(path, "a writable file", "something else"));
+  await access(dirname(path), constants.W_OK).catch((error) => {
+    throw unwritable(path, error);
+  });
 }
 
 /** Appends a line to a file; it is on disk when this returns. */

@@ -4,7 +4,7 @@ import { drawSeed } from "../base/random.ts";
 import { LocalService } from "../service/local.ts";
 import type { GenerateOptions } from "../session/generate_options.ts";
 import type { GenerationResult } from "../session/generation.ts";
-import { loadEngine, withCheckpoint } from "../session/load.ts";
+import { loadCalibrated, withCheckpoint } from "../session/load.ts";
 import { requireTokenizer } from "../session/load_tokenizer.ts";
 import { Model, type ModelInfo } from "../session/model.ts";
 import { resolveSettings } from "../session/settings.ts";
@@ -57,7 +57,7 @@ async function generate(argument: string | undefined, flags: GenerateFlags, sign
     // An unbounded cache has to be planned for this text.
     const needed = (maxLength?.tokens ?? tokenizer.count(prompt) + maxNewTokens) + 1;
     const maxPositions = options.maxPositions ?? (needed < Infinity ? needed : undefined);
-    const engine = await loadEngine(checkpoint, runtime, {
+    const engine = await loadCalibrated(checkpoint, runtime, {
       ...options,
       maxPositions,
     });

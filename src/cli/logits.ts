@@ -2,7 +2,7 @@ import { open, rm } from "node:fs/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import { mismatch, OptionError, show } from "../base/errors.ts";
 import { safetensorsHeader } from "../formats/safetensors.ts";
-import { loadEngine, withCheckpoint } from "../session/load.ts";
+import { loadCalibrated, withCheckpoint } from "../session/load.ts";
 import { requireTokenizer } from "../session/load_tokenizer.ts";
 import { unwritable, writeAll } from "./files.ts";
 import { DEFAULT_MODEL, loadOptions, type ModelFlags, modelOptions, usageError } from "./options.ts";
@@ -35,7 +35,7 @@ async function logits(flags: LogitsFlags, signal: AbortSignal): Promise<void> {
   await withCheckpoint(where, options, async (checkpoint, runtime) => {
     const ids = flags.ids ?? (await requireTokenizer(checkpoint)).encode(flags.text as string);
     if (ids.length === 0) throw new OptionError(mismatch("logits", "at least one token", "none"));
-    const engine = await loadEngine(checkpoint, runtime, {
+    const engine = await loadCalibrated(checkpoint, runtime, {
       ...options,
       maxPositions: options.maxPositions ?? ids.length,
     });

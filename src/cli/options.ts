@@ -132,7 +132,8 @@ export const LOAD_FLAGS = {
 } as const satisfies Partial<Record<keyof LoadOptions, Option>>;
 
 /** Layers and heads, and gates of their own, such as 5:1,11:2:-1. */
-export function layerHeads(text: string): LayerHead[] {
+export function layerHeads(text: string): LayerHead[] | "all" {
+  if (text === "all") return text;
   return text.split(",").map((pair) => {
     const [, layer, head, gate] = /^\s*(\d+):(\d+)(?::(-?\d+(?:\.\d+)?))?\s*$/.exec(pair) ?? [];
     if (!layer || !head) throw new InvalidArgumentError(`expected a layer and a head, such as 5:1, found ${pair}`);

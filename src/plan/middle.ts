@@ -90,11 +90,14 @@ export function whole(name: string, value: number, min: number, max = LARGEST): 
 const LARGEST_K = 256;
 
 /** Powers of two that f32 has. */
-const LARGEST_GATE = 100;
+export const LARGEST_GATE = 100;
 
 /** By default as many blocks are looked into as 65,536 tokens need, and beyond these one for each so many tokens. */
 const LEAST_BLOCKS = 128;
 const TOKENS_OF_EACH = 512;
+
+/** What is expected of recallHeads. */
+export const HEADS = `lists of a layer, a head and if need be a gate from -${LARGEST_GATE} to ${LARGEST_GATE}`;
 
 /** The paper's numbers (§3): in Llama 2 with its 32 layers, the first 5 attend to no middle tokens. */
 export const PAPER_LAYERS = 32;
@@ -123,7 +126,7 @@ export function resolveRecall(
   return {
     recall,
     recallDistance: whole("recallDistance", options.recallDistance ?? half, 1),
-    recallLayers: resolveLayers(options.recallLayers ?? layersOf(recallHeads), layers),
+    recallLayers: resolveLayers(options.recallLayers, recallHeads, layers),
     recallHeads,
     recallTokens,
     recallHeld: options.recallStore === undefined ? recallTokens : Math.min(recallTokens, LOG_SEGMENT),
@@ -153,17 +156,14 @@ export function isLogged({ recallTokens, recallHeld }: Middle): boolean {
 /** Throws OptionError for a head that is none, twice there or of another layer than those of recallLayers. */
 function resolveHeads({ recallHeads, recallLayers }: MiddleOptions): readonly LayerHead[] | "all" {
   if (recallHeads === undefined || recallHeads === "all") return "all";
-  const isHead = (head: unknown) =>
-    Array.isArray(head) &&
-    (head.length === 2 || (head.length === 3 && isGate(head[2]))) &&
-    head.slice(0, 2).every((number) => Number.isInteger(number) && number >= 0);
-  const shown = (head: unknown) => (isHead(head) ? (head as LayerHead).join(":") : show(head));
-  if (!Array.isArray(recallHeads) || recallHeads.length === 0 || !recallHeads.every(isHead)) {
-    throw new OptionError(
-      mismatch("recallHeads", "all, or lists of a layer, a head and if need be a gate", show(recallHeads)),
-    );
+  const shown = (head: unknown) => (Array.isArray(head) ? head.join(":") : show(head));
+  if (!Array.isArray(recallHeads) || recallHeads.length === 0) {
+    throw new OptionError(mismatch("recallHeads", `all, or ${HEADS}`, recallHeads));
   }
-  const stranger = recallLayers && recallHeads.find(([layer]) => !recallLayers.includes(layer));
+  // find skips no hole, as every does.
+  const at = recallHeads.findIndex((head) => !isHead(head));
+  if (at >= 0) throw new OptionError(mismatch("recallHeads", `all, or ${HEADS}`, shown(recallHeads[at])));
+  const stranger = Array.isArray(recallLayers) && recallHeads.find(([layer]) => !recallLayers.includes(layer));
   if (stranger)
     throw new OptionError(mismatch("recallHeads", `heads of recallLayers (${recallLayers})`, shown(stranger)));
   const sorted = [...recallHeads].sort((a, b) => a[0] - b[0] || a[1] - b[1]);
@@ -172,8 +172,11 @@ function resolveHeads({ recallHeads, recallLayers }: MiddleOptions): readonly La
   return sorted;
 }
 
-function layersOf(heads: readonly LayerHead[] | "all"): number[] | undefined {
-  return heads === "all" ? undefined : heads.map(([layer]) => layer);
+/** What recallHeads is a list of. */
+export function isHead(head: unknown): head is LayerHead {
+  if (!Array.isArray(head) || head.length < 2 || head.length > 3) return false;
+  const [layer, number, gate = 0] = head;
+  return [layer, number].every((whole) => Number.isInteger(whole) && whole >= 0) && isGate(gate);
 }
 
 /**
@@ -196,15 +199,22 @@ export function headsThatLook(middle: Middle, layer: number, heads: number): num
   return gatesOf(middle, layer, heads).filter((gate) => gate < Infinity).length;
 }
 
-/** In ascending order, each once. */
-function resolveLayers(given: readonly number[] | undefined, layers: number): readonly number[] {
+/** In ascending order, each once; where none are given those of the heads. */
+function resolveLayers(
+  given: readonly number[] | undefined,
+  heads: readonly LayerHead[] | "all",
+  layers: number,
+): readonly number[] {
+  const is = (layer: unknown) => Number.isInteger(layer) && (layer as number) >= 0 && (layer as number) < layers;
+  const stranger = given === undefined && heads !== "all" && heads.find(([layer]) => !is(layer));
+  if (stranger)
+    throw new OptionError(mismatch("recallHeads", `heads of layers 0 to ${layers - 1}`, stranger.join(":")));
   const first = Math.round((PAPER_FIRST_LAYER / PAPER_LAYERS) * layers);
-  const chosen = given ?? Array.from({ length: layers - first }, (_, i) => first + i);
-  const bad = chosen.find((layer) => !(Number.isInteger(layer) && layer >= 0 && layer < layers));
-  if (bad !== undefined || chosen.length === 0) {
-    throw new OptionError(mismatch("recallLayers", `some of 0 to ${layers - 1}`, bad ?? "none"));
-  }
-  return [...new Set(chosen)].sort((a, b) => a - b);
+  const usual = heads === "all" ? Array.from({ length: layers - first }, (_, i) => first + i) : heads.map(([of]) => of);
+  const chosen: readonly unknown[] = Array.isArray(given ?? usual) ? (given ?? usual) : [given];
+  const bad = chosen.length > 0 ? chosen.find((layer) => !is(layer)) : "none";
+  if (bad !== undefined) throw new OptionError(mismatch("recallLayers", `some of 0 to ${layers - 1}`, bad));
+  return [...new Set(chosen as readonly number[])].sort((a, b) => a - b);
 }
 
 /** The more tokens there are, the more blocks have means that are as like a query as that of the block that has what it looks for. */
@@ -218,7 +228,8 @@ function resolveBlocks(blocks: number | "all"): number {
   throw new OptionError(mismatch("recallBlocks", `all, or a whole number from 1 to ${Code.MostBlocks}`, blocks));
 }
 
-function isGate(gate: unknown): boolean {
+/** What recallGate may be. */
+export function isGate(gate: unknown): boolean {
   return typeof gate === "number" && gate >= -LARGEST_GATE && gate <= LARGEST_GATE;
 }
 

@@ -1,21 +1,18 @@
 import { ModelError, mismatch } from "../base/errors.ts";
 import { type Checkpoint, RECALL_FILE, recallFileOf } from "../formats/checkpoint.ts";
 import { decodeUtf8, parseObject } from "../formats/json.ts";
+import { HEADS, isGate, isHead, LARGEST_GATE } from "../plan/middle.ts";
 import type { PolicyOptions } from "../plan/policy.ts";
 
 type Calibrated = Pick<PolicyOptions, "recallLayers" | "recallHeads" | "recallDistance" | "recallGate">;
 
-const isWhole = (value: unknown) => Number.isInteger(value) && (value as number) >= 0;
-const isHead = (head: unknown) =>
-  Array.isArray(head) && [2, 3].includes(head.length) && head.slice(0, 2).every(isWhole) && head.every(Number.isFinite);
+const isWhole = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+const isList = (value: unknown): value is unknown[] => Array.isArray(value) && value.length > 0;
 const KEYS: Readonly<Record<keyof Calibrated, readonly [expected: string, good: (value: unknown) => boolean]>> = {
-  recallLayers: ["a list of layers", (value) => Array.isArray(value) && value.every(isWhole)],
-  recallHeads: [
-    "lists of a layer, a head and if need be a gate",
-    (value) => Array.isArray(value) && value.every(isHead),
-  ],
-  recallDistance: ["a whole number of tokens", isWhole],
-  recallGate: ["a number", Number.isFinite],
+  recallLayers: ["a list of layers", (value) => isList(value) && value.every(isWhole)],
+  recallHeads: [HEADS, (value) => isList(value) && value.every(isHead)],
+  recallDistance: ["a whole number of tokens, 1 or more", (value) => isWhole(value) && value !== 0],
+  recallGate: [`a number from -${LARGEST_GATE} to ${LARGEST_GATE}`, isGate],
 };
 
 /**

@@ -164,7 +164,7 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
     kernels.build,
     threads,
     lora,
-    ...given.map((entry) => JSON.stringify(entry)).sort(),
+    ...given.map((entry) => JSON.stringify(entry, spelled)).sort(),
   ]);
   // A store of one's own is no part of the key.
   const shares = version !== undefined && typeof recallStore !== "object";
@@ -181,6 +181,16 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
   });
   if (shares) engines.set(key, new WeakRef(engine));
   return engine;
+}
+
+/** Numbers that JSON has no form for, so that no two options have the same key. */
+function spelled(_: string, value: unknown): unknown {
+  return typeof value === "bigint" || (typeof value === "number" && !Number.isFinite(value)) ? `${value}` : value;
+}
+
+/** As loadEngine, with what the model's recall.json says where recall is asked for. */
+export async function loadCalibrated(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
+  return loadEngine(checkpoint, runtime, await calibrated(options, checkpoint));
 }
 
 /** A loaded model, whose engine is in this thread or in a worker. */
@@ -201,7 +211,7 @@ export function loadLocally(where: Where, options: LoadOptions, runtime: Runtime
       const files = await tokenizerFiles(checkpoint);
       // Before the weights, so that a faulty one is reported early.
       const tokenizer = await tokenizerOf(files);
-      const engine = await loadEngine(checkpoint, runtime, await calibrated(options, checkpoint));
+      const engine = await loadCalibrated(checkpoint, runtime, options);
       const service = new LocalService(engine, () => tokenTable(tokenizer));
       const { config, generationConfig } = checkpoint;
       return { loaded: { runtime: runtime.name, config, generationConfig, service, tokenizer }, files };

@@ -1,7 +1,7 @@
 /** `lambent chat`: in a pseudo terminal, and with messages on standard input. */
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { load } from "../../src/entry/index.ts";
 import { EMBEDDED, embeddedFolder, removeTemporary, temporaryFolder } from "../session/small.ts";
 import { endChildren, good, lambent, Terminal } from "./run.ts";
@@ -116,7 +116,7 @@ describe("standard input", () => {
     expect(err).toContain(`${file}: 2 messages, `);
     expect(err).toEndWith("system: Night.\n");
     expect(readFileSync(file, "utf8")).toContain(again as string);
-    expect(existsSync(`${file}.partial`)).toBeFalse();
+    expect(readdirSync(dirname(file)).filter((name) => name.endsWith(".partial"))).toEqual([]);
     const loaded = await good(["chat"], `/load ${file}\nHow?\n/tokens\n`);
     expect(loaded.err).toMatch(/2 messages\n.* [1-9]\d* known before/s);
     expect(who).not.toBe("");

@@ -308,11 +308,11 @@ describe("options", () => {
     [{ recall: 1, recallLayers: [] }, "recallLayers: expected some of 0 to 1, found none"],
     [
       { recall: 1, recallHeads: [] },
-      "recallHeads: expected all, or lists of a layer, a head and if need be a gate, found []",
+      "recallHeads: expected all, or lists of a layer, a head and if need be a gate from -100 to 100, found []",
     ],
     [
       { recall: 1, recallHeads: [[1, -1]] },
-      "recallHeads: expected all, or lists of a layer, a head and if need be a gate, found [[1,-1]]",
+      "recallHeads: expected all, or lists of a layer, a head and if need be a gate from -100 to 100, found 1:-1",
     ],
     [
       {
@@ -327,10 +327,19 @@ describe("options", () => {
     ],
     [
       { recall: 1, recallHeads: [[1, 0, 101]] },
-      "recallHeads: expected all, or lists of a layer, a head and if need be a gate, found [[1,0,101]]",
+      "recallHeads: expected all, or lists of a layer, a head and if need be a gate from -100 to 100, found 1:0:101",
     ],
     [{ recall: 1, recallHeads: [[1, 4]] }, "recallHeads: expected heads 0 to 3 of layer 1, found 1:4"],
-    [{ recall: 1, recallHeads: [[2, 0]] }, "recallLayers: expected some of 0 to 1, found 2"],
+    [{ recall: 1, recallHeads: [[2, 0]] }, "recallHeads: expected heads of layers 0 to 1, found 2:0"],
+    [{ recall: 1, recallLayers: "1" as never }, "recallLayers: expected some of 0 to 1, found 1"],
+    [
+      { recall: 1, recallHeads: new Array(1) },
+      "recallHeads: expected all, or lists of a layer, a head and if need be a gate from -100 to 100, found undefined",
+    ],
+    [
+      { recall: 1, recallHeads: [[1, 0, NaN]] },
+      "recallHeads: expected all, or lists of a layer, a head and if need be a gate from -100 to 100, found 1:0:NaN",
+    ],
     [
       {
         recall: 1,

@@ -103,6 +103,16 @@ test("the command tells every trial, and writes what was found where it is told"
     expect(err).toContain("expected passages that recall finds, found none by any heads");
     expect(existsSync(out)).toBe(false);
   }
+  const command = ["calibrate", "--model", model, "--text", text, ...numbers];
+  const heads = await lambent([...command, "--recall-heads", "3:1", "--out", out]);
+  expect([heads.code, heads.err]).toEqual([
+    1,
+    "error: recallHeads: expected nothing, as it is found or set here, found [[3,1]]\n",
+  ]);
+  const nowhere = join(out, "no", "recall.json");
+  const unwritable = await lambent([...command, "--out", nowhere]);
+  expect([unwritable.code, unwritable.out]).toEqual([1, ""]);
+  expect(unwritable.err).toContain(`${nowhere}: expected a writable file`);
   const short = await lambent(["calibrate", "--model", model, "--text", text, "--n-local", "64", "--length", "100"]);
   expect(short.err).toContain("length: expected at least");
 });

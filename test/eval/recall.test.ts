@@ -1,13 +1,13 @@
 /** `eval recall`: what is hidden where, and what is made of the answers. */
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { leastLength, memoryOf, NEXT } from "../../research/eval/recall.ts";
 import { load } from "../../src/entry/index.ts";
 import { endChildren, good, lambent } from "../cli/run.ts";
 import { removeTemporary, temporaryFolder } from "../session/small.ts";
-import { MODELS } from "../setup.ts";
+import { MODELS, ROOT } from "../setup.ts";
 
 setDefaultTimeout(120_000);
 afterEach(endChildren);
@@ -87,6 +87,39 @@ describe("eval recall", () => {
     await good([...command, ...more, ...again]);
     expect(rowsOf(kept)).toEqual(rowsOf(plain));
     expect([snapshots(), statSync(join(store, name as string)).mtimeMs]).toEqual([[name as string], written]);
+    // Of another limit or format of weights it is another reading.
+    const gated = ["--recall-gate", "-2", "--recall-store", store, "--restart", "--out", kept];
+    const [limited] = await Promise.all([
+      good([...command, ...more, ...gated, "--limit", "70"]),
+      good([...command, ...more, "--recall-store", store, "--dtype", "q8", "--out", temporaryFolder()]),
+    ]);
+    expect(limited.out).toContain("gate -2");
+    expect(snapshots().length).toBe(3);
+    writeFileSync(join(store, name as string), "damaged");
+    const damaged = await lambent([...command, ...more, ...again]);
+    expect([damaged.code, damaged.err]).toEqual([
+      1,
+      expect.stringContaining(`${join(store, name as string)}: snapshot: `),
+    ]);
+  });
+
+  test("two runs write the same reading at once", async () => {
+    const store = temporaryFolder();
+    const path = join(store, "a.snapshot");
+    const content = new Uint8Array(2e6).fill(7);
+    const writer = `import { writeWhole } from ${JSON.stringify(join(ROOT, "src/cli/files.ts"))};
+      for (let i = 0; i < 20; i++) await writeWhole(${JSON.stringify(path)}, new Uint8Array(2e6).fill(7));`;
+    const runs = [1, 2].map(() => Bun.spawn([process.execPath, "-e", writer], { stderr: "pipe" }));
+    let seen = 0;
+    while (runs.some(({ exitCode }) => exitCode === null)) {
+      await Bun.sleep(1);
+      const found = existsSync(path) ? readFileSync(path) : content;
+      expect(found.length).toBe(content.length);
+      seen++;
+    }
+    expect(seen).toBeGreaterThan(0);
+    expect(runs.map(({ exitCode }) => exitCode)).toEqual([0, 0]);
+    expect(readdirSync(store)).toEqual(["a.snapshot"]);
   });
 
   test("a text that is too short, and gates that are none, are refused", async () => {

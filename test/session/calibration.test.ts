@@ -63,10 +63,17 @@ test("a file that says something else is refused by name, where recall is asked 
     [{ recallLayers: [-1] }, "recall.json: recallLayers: expected a list of layers, found [-1]"],
     [
       { recallHeads: [1] },
-      "recall.json: recallHeads: expected lists of a layer, a head and if need be a gate, found [1]",
+      "recall.json: recallHeads: expected lists of a layer, a head and if need be a gate from -100 to 100, found [1]",
     ],
-    [{ recallDistance: 0.5 }, "recall.json: recallDistance: expected a whole number of tokens, found 0.5"],
-    [{ recallGate: null }, "recall.json: recallGate: expected a number, found null"],
+    [
+      { recallHeads: [[1, 0, 101]] },
+      "recall.json: recallHeads: expected lists of a layer, a head and if need be a gate",
+    ],
+    [{ recallLayers: [] }, "recall.json: recallLayers: expected a list of layers, found []"],
+    [{ recallDistance: 0.5 }, "recall.json: recallDistance: expected a whole number of tokens, 1 or more, found 0.5"],
+    [{ recallDistance: 0 }, "recall.json: recallDistance: expected a whole number of tokens, 1 or more, found 0"],
+    [{ recallGate: null }, "recall.json: recallGate: expected a number from -100 to 100, found null"],
+    [{ recallGate: 101 }, "recall.json: recallGate: expected a number from -100 to 100, found 101"],
     [{ layers: [1] }, "recall.json: expected recallLayers, recallHeads, recallDistance, recallGate, found layers"],
   ];
   for (const [content, message] of wrong) {
