@@ -16,20 +16,17 @@ export enum Code {
   /** the largest head, whose products of codes f32 holds: 63 · 127 · 1024 < 2^24 */
   MostNumbers = 1024,
   /** the most blocks that a sieve keeps */
-  MostBlocks = 2048,
+  MostBlocks = 8192,
   /**
-   * what a query needs to be chosen for: its codes as i16, and as u8 with Shift added; four products, the size of a heap, and
-   * a heap of MostBlocks entries
+   * where in what a query needs to be chosen for (recall.ts, queryBytes) is what, behind its codes as i16: as u8 with Shift
+   * added; four products; the size of a heap, and its entries of 8 bytes
    */
-  QueryBytes = 19488,
-  /** where these are in it */
   Bytes = 2048,
   Products = 3072,
   Count = 3088,
   Heap = 3104,
-  /** queries that go through the means together, and what a slice of an attention needs for them */
+  /** queries that go through the means together */
   Queries = 4,
-  WorkBytes = 77952,
   /** means that all of them meet before the next ones: few enough to stay in the first cache */
   Stretch = 64,
 }

@@ -185,7 +185,7 @@ export enum Attention {
   means,
   codes,
   codeBlocks,
-  /** MaxSlices areas of Code.WorkBytes */
+  /** MaxSlices areas, of choosingBytes (code_sizes.ts) each */
   recallWork,
   /**
    * [rows, heads, recall, 2, headBytes]: key and value of each entry of `chosen`, which Op.Choose has filled before; 0: they

@@ -185,11 +185,17 @@ function isBetter(product: f32, distance: u32, at: usize): bool {
   return product > other || (product == other && distance > load<u32>(at, 4));
 }
 
-/** What query i has for itself: at its start its codes. see: Code.QueryBytes */
+/** What query i has for itself: at its start its codes. */
 function areaOf(work: usize, i: u32): usize {
   const record = load<u32>(work, Work.record);
   const slice = (work - word(record, Attention.scratch)) / Size.ScratchBytes;
-  return <usize>word(record, Attention.recallWork) + slice * Code.WorkBytes + (i % Code.Queries) * Code.QueryBytes;
+  const number = slice * Code.Queries + (i % Code.Queries);
+  return <usize>word(record, Attention.recallWork) + number * queryBytes(word(record, Attention.recallBlocks));
+}
+
+/** Bytes of that: no heap where all blocks are looked into. src/machine/code_sizes.ts has the same. */
+function queryBytes(recallBlocks: u32): u32 {
+  return Code.Heap + (recallBlocks > <u32>Code.MostBlocks ? 0 : recallBlocks << 3);
 }
 
 /** Entry n of the sieve: f32 product, u32 block. */

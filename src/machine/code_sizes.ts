@@ -15,3 +15,8 @@ export function codeBlock(headDim: number): number {
 export function meanBytes(headDim: number): number {
   return codeWidth(headDim) + Code.PowerBytes;
 }
+
+/** Bytes that a slice of an attention needs to choose middle keys in so many blocks; Infinity: all. see: assembly/recall.ts */
+export function choosingBytes(recallBlocks: number): number {
+  return Code.Queries * (Code.Heap + (recallBlocks > Code.MostBlocks ? 0 : 8 * recallBlocks));
+}

@@ -10,6 +10,8 @@ export type Fields = Readonly<Record<number, number>>;
 /** The bits of a number as f32. */
 export const bits = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0] as number;
 
+/** Blocks that are looked into. */
+export const RECALL_BLOCKS = 1;
 /** Tokens that middle ones are looked for in, and blocks of codes: not as many as there are. */
 const RECALL_TOKENS = 128;
 const CODE_BLOCKS = 5;
@@ -45,7 +47,7 @@ export function recallOf(shape: Shape, offset: number): Fields {
       [Attention.recallPlaces]: shape.nLocal + RECALL_TOKENS,
       [Attention.recallDistance]: 5,
     },
-    ...{ [Attention.recallBlocks]: 1, [Attention.codeBlocks]: CODE_BLOCKS },
+    ...{ [Attention.recallBlocks]: RECALL_BLOCKS, [Attention.codeBlocks]: CODE_BLOCKS },
   };
 }
 

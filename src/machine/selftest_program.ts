@@ -8,7 +8,6 @@ import {
   SourceColumns,
   sourceColumns,
 } from "../../assembly/layout.ts";
-import { Code } from "../../assembly/layout_codes.ts";
 import {
   Attention,
   Cast,
@@ -24,7 +23,8 @@ import {
 } from "../../assembly/op.ts";
 import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { Arena } from "./arena.ts";
-import { bits, cacheOf, type Fields, partBytes, recallBytes, recallOf } from "./selftest_caches.ts";
+import { choosingBytes } from "./code_sizes.ts";
+import { bits, cacheOf, type Fields, partBytes, RECALL_BLOCKS, recallBytes, recallOf } from "./selftest_caches.ts";
 import {
   CACHES,
   entryOf,
@@ -67,7 +67,7 @@ export class TestProgram {
     this.#memory = memory;
     this.view = new DataView(memory.buffer);
     const { arena, view } = this;
-    this.work = arena.take(2 * (part === "recall" ? Code.WorkBytes : Size.WorkBytes));
+    this.work = arena.take(2 * Math.max(Size.WorkBytes, choosingBytes(RECALL_BLOCKS)));
     this.results = arena.take(4 * 2);
     this.slot = arena.take(0);
     const caches = part === "recall" ? Object.values(CACHES) : [entryOf(CACHES, part)];

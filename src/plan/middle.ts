@@ -32,7 +32,7 @@ export interface MiddleOptions {
   readonly recallTokens?: number | undefined;
   /**
    * How many blocks of 16 of them (32 with heads of more than 128 numbers) are looked into, those whose keys are most like the
-   * query in the mean: by default 128, or a 512th of recallTokens if that is more; 2,048 at most; all of them: "all".
+   * query in the mean: by default 128, or a 512th of recallTokens if that is more; 8,192 at most; all of them: "all".
    */
   readonly recallBlocks?: number | "all" | undefined;
   /**

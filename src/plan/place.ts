@@ -1,6 +1,6 @@
 import { Size } from "../../assembly/layout.ts";
-import { Code } from "../../assembly/layout_codes.ts";
 import { Arena, align } from "../machine/arena.ts";
+import { choosingBytes } from "../machine/code_sizes.ts";
 import { Scores } from "../machine/scores.ts";
 import { LOGITS_BUFFERS } from "../models/buffers.ts";
 import { hasHead } from "../models/headless.ts";
@@ -113,7 +113,7 @@ export function placeBank(draft: Draft, bank: number, units: readonly Unit[]): P
   const angles = [...frequencies.values()].map(({ key, turns }): PlacedAngles => {
     return { key, turns, out: arena.take(16 * key.positions.inverseFrequencies.length * chunkSize) };
   });
-  const recalls = layers.some((layer) => draft.layers[layer]?.cache.middle);
+  const middle = layers.map((layer) => draft.layers[layer]?.cache.middle).find((middle) => middle !== undefined);
   const outs = new Map(angles.map(({ key, out }) => [nameOf(key), out]));
   const at: Addresses = {
     buffer: (name) => buffers.get(name) as number,
@@ -122,7 +122,7 @@ export function placeBank(draft: Draft, bank: number, units: readonly Unit[]): P
     slopes: (positions) => (positions.kind === "alibi" ? (slopes.get(`${positions.slopes}`) as number) : 0),
     gates: (layer) => gates.get(layer) ?? 0,
     scratch: arena.take(Size.ScratchBytes * Size.MaxSlices),
-    recallWork: recalls ? arena.take(Code.WorkBytes * Size.MaxSlices) : 0,
+    recallWork: middle ? arena.take(choosingBytes(middle.recallBlocks) * Size.MaxSlices) : 0,
     work: arena.take(Size.WorkBytes * Size.MaxSlices),
   };
   const observed = new Map(units.map(({ number }) => [number, placeObserved(arena, number, program, draft)]));

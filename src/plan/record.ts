@@ -34,7 +34,7 @@ export interface Addresses {
   slopes(positions: Positions): number;
   /** Least weights of middle keys by a layer's heads (Attention.gates); 0 if it attends to none. */
   gates(layer: number): number;
-  /** Attention's scratch: MaxSlices areas of ScratchBytes; and of Code.WorkBytes, where there are middle tokens. */
+  /** Attention's scratch: MaxSlices areas of ScratchBytes; and of choosingBytes, where there are middle tokens. */
   readonly scratch: number;
   readonly recallWork: number;
   /** MaxSlices areas of WorkBytes. */

@@ -299,7 +299,7 @@ describe("options", () => {
     [{ recall: 1, nLocal: 31 }, "nLocal: expected 32 or more with recall, found 31"],
     [
       { recall: 1, recallLayers: [0, 1], recallBlocks: 0 },
-      "recallBlocks: expected all, or a whole number from 1 to 2048, found 0",
+      "recallBlocks: expected all, or a whole number from 1 to 8192, found 0",
     ],
     [{ recall: 1, recallLayers: [0, 1], recallGate: NaN }, "recallGate: expected a number from -100 to 100, found NaN"],
     [{ recall: 1, attention: "full" }, "recall: expected 0 under full attention, found 1"],
@@ -372,7 +372,7 @@ describe("options", () => {
     const blocksOf = (recallTokens: number, recallBlocks?: number) =>
       resolvePolicy({ recall: 1, recallTokens, recallBlocks }, 64).recallBlocks;
     expect([1, 65_536, 65_537, 262_144, 1_000_000, 2 ** 31].map((n) => blocksOf(n))).toEqual([
-      128, 128, 129, 512, 1954, 2048,
+      128, 128, 129, 512, 1954, 8192,
     ]);
     expect(blocksOf(1_000_000, 7)).toBe(7);
   });

@@ -1,10 +1,10 @@
 /** One session's attention by records, chunk by chunk, as the planner would write them; and the reference for it. */
 
 import { Size } from "../../assembly/layout.ts";
-import { Code } from "../../assembly/layout_codes.ts";
 import { Attention, Cast, Op } from "../../assembly/op.ts";
 import { Angles, Clamp, Rope } from "../../assembly/op_positions.ts";
 import type { CacheDType } from "../../src/base/dtype.ts";
+import { choosingBytes } from "../../src/machine/code_sizes.ts";
 import type { Positions } from "../../src/models/positions.ts";
 import { turns } from "../../src/models/positions.ts";
 import { CACHE_FORMATS, type CacheLayout, cacheLayout } from "../../src/plan/cache.ts";
@@ -101,7 +101,7 @@ export function attend(
   const most = Math.max(...chunks);
   const slot = bench.output(cache.bytes / 4);
   const scratch = bench.take(Size.ScratchBytes * slices);
-  const recallWork = bench.take(Code.WorkBytes * slices);
+  const recallWork = bench.take(choosingBytes(policy.recallBlocks) * slices);
   for (let i = 0; i < slices; i++) bench.view.setBigUint64(scratch + i * Size.ScratchBytes, 0n, true);
   const gates = bench.floats(gatesOf(policy, 0, heads).map((gate) => 2 ** gate));
   const slopes = rotaryDim ? 0 : bench.floats(alibiSlopes(heads));
