@@ -1,4 +1,5 @@
 /** Files that commands write: complete, or an error that names the file. */
+import { randomUUID } from "node:crypto";
 import { access, constants, type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { LambentError, mismatch } from "../base/errors.ts";
@@ -6,13 +7,10 @@ import { LambentError, mismatch } from "../base/errors.ts";
 /** The content of a file: whole, or in chunks. */
 export type Content = string | Uint8Array | AsyncIterable<string | Uint8Array>;
 
-/** Of files that this process has begun. */
-let begun = 0;
-
 /** Writes a file so that it is on disk when this returns, and under its name only if complete, whatever happens. */
 export async function writeWhole(path: string, content: Content): Promise<void> {
   // Of its own: others may write the same file at the same time.
-  const partial = `${path}.${process.pid}-${begun++}.partial`;
+  const partial = `${path}.${randomUUID()}.partial`;
   try {
     const file = await open(partial, "w");
     try {
