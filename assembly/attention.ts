@@ -85,8 +85,8 @@ function attendSection(work: usize, part: Part, fixed: bool): void {
 }
 
 /**
- * Adds the middle keys that query i has chosen, in the list's order, each with as much less weight as the gate is; those of
- * which nothing is left leave the list.
+ * Adds the middle keys that query i has chosen, in the list's order, their weights lowered by the gate; those whose weight
+ * is no more than the gate leave the list.
  */
 function attendChosen(work: usize, i: u32): void {
   const record = load<u32>(work, Work.record);
@@ -94,7 +94,7 @@ function attendChosen(work: usize, i: u32): void {
   const list = chosenAt(work, i);
   const pairBytes = word(record, Attention.headBytes) << 1;
   const sums = work + (i << 4);
-  const least = gateOf(work, i) * sum(v128.load(sums, Work.sums));
+  const gate = gateOf(work, i) * sum(v128.load(sums, Work.sums));
   const before = load<f32>(work + (i << 2), Work.maxima);
   const count = chosen(work, i);
   let kept: u32 = 0;
@@ -106,7 +106,7 @@ function attendChosen(work: usize, i: u32): void {
     if (word(record, Attention.slopes)) bias(work, 0, i);
     const begin = kept;
     for (let t: u32 = 0; t < some; t++) {
-      const score = lower(load<f32>(scores + (t << 2)), before, least);
+      const score = lower(load<f32>(scores + (t << 2)), before, gate);
       if (score == -Infinity) continue;
       store<u32>(list + (kept << 3), load<u32>(list + ((first + t) << 3), 4), 4);
       store<f32>(list + (kept << 3), score);
@@ -123,12 +123,12 @@ function attendChosen(work: usize, i: u32): void {
   cutChosen(work, i, kept);
 }
 
-/** A middle key's score once its weight, relative to a score of `before`, is `least` less; −∞ if none is left. */
-function lower(score: f32, before: f32, least: f32): f32 {
-  if (least == 0) return score;
+/** A middle key's score once its weight, relative to a score of `before`, is lowered by `gate`; −∞ if nothing is left of it. */
+function lower(score: f32, before: f32, gate: f32): f32 {
+  if (gate == 0) return score;
   // Beyond 2^127 no gate lowers it by anything, and exp2 would overflow.
   const weight = f32x4.extract_lane(exp2(f32x4.splat(min<f32>(score - before, 127))), 0);
-  return weight > least ? score + <f32>log(1 - <f64>least / <f64>weight) * LOG2E : -Infinity;
+  return weight > gate ? score + <f32>log(1 - <f64>gate / <f64>weight) * LOG2E : -Infinity;
 }
 
 /** The score of entry n of query i's list, or its weighted value; `t`: its place in the block of scores. */

@@ -1,9 +1,9 @@
 /**
  * Which middle keys a query attends to. Of those between the pinned and the local ones, at most `recallTokens` before the
  * latter: the `recall` keys with the largest products of codes (codes.ts) in the `recallBlocks` blocks whose means have the
- * largest products, and in the blocks that are not whole; of equal ones, the smaller position. The weight
- * of a key that is chosen is lowered by its head's gate times that of the pinned and local keys together; where nothing is
- * left it is not attended to. see: docs/RECALL.md; LM-Infinite §3, top-k middle tokens
+ * largest products, and in the blocks that are not whole; of equal ones, the smaller position. The weight of a key that is
+ * chosen is lowered by its head's gate times that of the pinned and local keys together; where nothing is left it is not
+ * attended to. see: docs/RECALL.md; LM-Infinite §3, top-k middle tokens
  *
  * A query's list in Attention.chosen has the largest product first. Attention puts the weights of its keys in the place of
  * products once it has them.

@@ -59,11 +59,16 @@ export class Readings {
 }
 
 /** The session of a snapshot. Throws ModelError, with the name of its file, for one that cannot be gone on with. */
-async function restored(engine: Engine, kept: Uint8Array, path = "", signal?: AbortSignal): Promise<number> {
+async function restored(
+  engine: Engine,
+  kept: Uint8Array,
+  path: string | undefined,
+  signal: AbortSignal,
+): Promise<number> {
   try {
     return (await restoreSnapshot(engine, kept, signal)).id;
   } catch (error) {
-    if (!(error instanceof ModelError)) throw error;
+    if (path === undefined || !(error instanceof ModelError)) throw error;
     throw new ModelError(`${path}: ${error.message}; without this file the text is read anew`, { cause: error });
   }
 }

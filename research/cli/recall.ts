@@ -57,15 +57,15 @@ one that was interrupted reads on.`,
     .action((flags: RecallFlags) => recall(flags, signal));
 }
 
-async function recall(flags: RecallFlags, signal: AbortSignal): Promise<void> {
+async function recall(given: RecallFlags, signal: AbortSignal): Promise<void> {
   const stages = new Stages();
+  const flags = { ...given, recall: given.recall ?? DEFAULT_RECALL };
   const files = await textFiles(flags.text);
-  const recall = flags.recall ?? DEFAULT_RECALL;
-  await withSubject({ ...flags, recall }, signal, stages, async (subject) => {
+  await withSubject(flags, signal, stages, async (subject) => {
     const plain = subject.plan({ attention: "lambda", recall: 0 }).plan.policy;
     const window = plain.nLocal;
     const length = lengthOf(flags, window);
-    const ways = waysOf({ ...flags, recall }, subject, length);
+    const ways = waysOf(flags, subject, length);
     const parameters = {
       ...{ model: subject.name, length, window, seed: flags.seed },
       ...{ dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
@@ -105,7 +105,7 @@ export function lengthOf({ length, recall }: Pick<RecallFlags, "length" | "recal
   return chosen;
 }
 
-function waysOf(flags: RecallFlags & { readonly recall: number }, subject: Subject, length: number): Way[] {
+function waysOf(flags: RecallFlags, subject: Subject, length: number): Way[] {
   const way = (name: string, options: LoadOptions, recall = true): Way => {
     const all = { attention: "lambda", maxSessions: 2, ...options } as const;
     return { name, options: all, policy: subject.plan(all).plan.policy, recall };

@@ -3,7 +3,7 @@ import { type Command, CommanderError, InvalidArgumentError, Option } from "comm
 import { Size } from "../../assembly/layout.ts";
 import { Code } from "../../assembly/layout_codes.ts";
 import { CACHE_DTYPES, DTYPES } from "../base/dtype.ts";
-import { type LayerHead, type Middle, RECALL_QUERIES } from "../plan/middle.ts";
+import { LARGEST_GATE, type LayerHead, type Middle, RECALL_QUERIES } from "../plan/middle.ts";
 import { POLICIES } from "../plan/policy.ts";
 import type { LoadOptions, LoraOptions } from "../session/load.ts";
 import type { Stages } from "./progress.ts";
@@ -112,7 +112,7 @@ export const LOAD_FLAGS = {
   recallGate: flag(
     "--recall-gate <power>",
     "what each loses of its weight, as a power of two relative to that of all other tokens, such as -3 (default: nothing)",
-    real(-100, 100),
+    real(-LARGEST_GATE, LARGEST_GATE),
   ),
   recallQueries: choice(
     "--recall-queries <who>",

@@ -92,9 +92,9 @@ const LARGEST_K = 256;
 /** Powers of two that f32 has. */
 export const LARGEST_GATE = 100;
 
-/** By default as many blocks are looked into as 65,536 tokens need, and beyond these one for each so many tokens. */
+/** recallBlocks by default: one block per so many of recallTokens, but no fewer than 65,536 tokens need. */
+const TOKENS_PER_BLOCK = 512;
 const LEAST_BLOCKS = 128;
-const TOKENS_OF_EACH = 512;
 
 /** What is expected of recallHeads. */
 export const HEADS = `lists of a layer, a head and if need be a gate from -${LARGEST_GATE} to ${LARGEST_GATE}`;
@@ -121,16 +121,16 @@ export function resolveRecall(
     throw new OptionError(mismatch("recallQueries", `one of ${RECALL_QUERIES.join(", ")}`, recallQueries));
   }
   checkStore(options);
-  const recallHeads = resolveHeads(options);
+  const recallHeads = resolveHeads(options, layers);
   const recallTokens = whole("recallTokens", options.recallTokens ?? Math.min(8 * trainedLength, LARGEST), 1);
   return {
     recall,
     recallDistance: whole("recallDistance", options.recallDistance ?? half, 1),
-    recallLayers: resolveLayers(options.recallLayers, recallHeads, layers),
+    recallLayers: resolveLayers(options.recallLayers ?? layersOf(recallHeads), layers),
     recallHeads,
     recallTokens,
     recallHeld: options.recallStore === undefined ? recallTokens : Math.min(recallTokens, LOG_SEGMENT),
-    recallBlocks: resolveBlocks(options.recallBlocks ?? usualBlocks(recallTokens)),
+    recallBlocks: resolveBlocks(options.recallBlocks ?? defaultBlocks(recallTokens)),
     recallGate: resolveGate(options.recallGate),
     recallQueries,
   };
@@ -154,15 +154,17 @@ export function isLogged({ recallTokens, recallHeld }: Middle): boolean {
 }
 
 /** Throws OptionError for a head that is none, twice there or of another layer than those of recallLayers. */
-function resolveHeads({ recallHeads, recallLayers }: MiddleOptions): readonly LayerHead[] | "all" {
+function resolveHeads({ recallHeads, recallLayers }: MiddleOptions, layers: number): readonly LayerHead[] | "all" {
   if (recallHeads === undefined || recallHeads === "all") return "all";
   const shown = (head: unknown) => (Array.isArray(head) ? head.join(":") : show(head));
   if (!Array.isArray(recallHeads) || recallHeads.length === 0) {
     throw new OptionError(mismatch("recallHeads", `all, or ${HEADS}`, recallHeads));
   }
-  // find skips no hole, as every does.
+  // Not `every`, which leaves out holes.
   const at = recallHeads.findIndex((head) => !isHead(head));
   if (at >= 0) throw new OptionError(mismatch("recallHeads", `all, or ${HEADS}`, shown(recallHeads[at])));
+  const beyond = recallHeads.find(([layer]) => layer >= layers);
+  if (beyond) throw new OptionError(mismatch("recallHeads", `heads of layers 0 to ${layers - 1}`, shown(beyond)));
   const stranger = Array.isArray(recallLayers) && recallHeads.find(([layer]) => !recallLayers.includes(layer));
   if (stranger)
     throw new OptionError(mismatch("recallHeads", `heads of recallLayers (${recallLayers})`, shown(stranger)));
@@ -170,6 +172,10 @@ function resolveHeads({ recallHeads, recallLayers }: MiddleOptions): readonly La
   const twice = sorted.find(([layer, head], i) => layer === sorted[i + 1]?.[0] && head === sorted[i + 1]?.[1]);
   if (twice) throw new OptionError(mismatch("recallHeads", "each head once", `${shown(twice)} twice`));
   return sorted;
+}
+
+function layersOf(heads: readonly LayerHead[] | "all"): number[] | undefined {
+  return heads === "all" ? undefined : heads.map(([layer]) => layer);
 }
 
 /** What recallHeads is a list of. */
@@ -199,27 +205,20 @@ export function headsThatLook(middle: Middle, layer: number, heads: number): num
   return gatesOf(middle, layer, heads).filter((gate) => gate < Infinity).length;
 }
 
-/** In ascending order, each once; where none are given those of the heads. */
-function resolveLayers(
-  given: readonly number[] | undefined,
-  heads: readonly LayerHead[] | "all",
-  layers: number,
-): readonly number[] {
-  const is = (layer: unknown) => Number.isInteger(layer) && (layer as number) >= 0 && (layer as number) < layers;
-  const stranger = given === undefined && heads !== "all" && heads.find(([layer]) => !is(layer));
-  if (stranger)
-    throw new OptionError(mismatch("recallHeads", `heads of layers 0 to ${layers - 1}`, stranger.join(":")));
+/** In ascending order, each once. */
+function resolveLayers(given: readonly number[] | undefined, layers: number): readonly number[] {
   const first = Math.round((PAPER_FIRST_LAYER / PAPER_LAYERS) * layers);
-  const usual = heads === "all" ? Array.from({ length: layers - first }, (_, i) => first + i) : heads.map(([of]) => of);
-  const chosen: readonly unknown[] = Array.isArray(given ?? usual) ? (given ?? usual) : [given];
-  const bad = chosen.length > 0 ? chosen.find((layer) => !is(layer)) : "none";
-  if (bad !== undefined) throw new OptionError(mismatch("recallLayers", `some of 0 to ${layers - 1}`, bad));
-  return [...new Set(chosen as readonly number[])].sort((a, b) => a - b);
+  const chosen = given ?? Array.from({ length: layers - first }, (_, i) => first + i);
+  const expected = `some of 0 to ${layers - 1}`;
+  if (!Array.isArray(chosen)) throw new OptionError(mismatch("recallLayers", expected, chosen));
+  const bad = chosen.findIndex((layer) => !(Number.isInteger(layer) && layer >= 0 && layer < layers));
+  if (bad >= 0 || chosen.length === 0) throw new OptionError(mismatch("recallLayers", expected, chosen[bad] ?? "none"));
+  return [...new Set<number>(chosen)].sort((a, b) => a - b);
 }
 
-/** The more tokens there are, the more blocks have means that are as like a query as that of the block that has what it looks for. */
-function usualBlocks(recallTokens: number): number {
-  return Math.min(Math.max(LEAST_BLOCKS, Math.ceil(recallTokens / TOKENS_OF_EACH)), Code.MostBlocks);
+/** recallBlocks by default. The more blocks there are, the more of them score as high as the one that has what is looked for. */
+function defaultBlocks(recallTokens: number): number {
+  return Math.min(Math.max(LEAST_BLOCKS, Math.ceil(recallTokens / TOKENS_PER_BLOCK)), Code.MostBlocks);
 }
 
 function resolveBlocks(blocks: number | "all"): number {

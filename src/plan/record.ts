@@ -32,7 +32,7 @@ export interface Addresses {
   angles(key: AngleKey): number;
   /** ALiBi's slopes; 0 if there are none. */
   slopes(positions: Positions): number;
-  /** Least weights of middle keys by a layer's heads (Attention.gates); 0 if it attends to none. */
+  /** Where the gates of a layer's heads are (Attention.gates); 0 if it attends to no middle keys. */
   gates(layer: number): number;
   /** Attention's scratch: MaxSlices areas of ScratchBytes; and of choosingBytes, where there are middle tokens. */
   readonly scratch: number;
