@@ -9,8 +9,8 @@ import { RECALL_FILE, recallFileOf } from "../../src/formats/checkpoint.ts";
 import { headsOf } from "../../src/models/program.ts";
 import type { LayerHead } from "../../src/plan/middle.ts";
 import { type Calibration, calibrate, type Measured, type Setting } from "../eval/calibrate.ts";
-import { type Memory, memoryOf, NEXT } from "../eval/recall.ts";
-import { Asked, DEFAULT_RECALL, lengthOf } from "./recall.ts";
+import { FACTS, type Memory, memoryOf, NEXT } from "../eval/recall.ts";
+import { Asked, DEFAULT_RECALL, shapeOf } from "./recall.ts";
 import { mean } from "./recall_report.ts";
 import { readDocuments } from "./scoring.ts";
 import { type Subject, withSubject } from "./subject.ts";
@@ -76,10 +76,10 @@ async function run({ recall = DEFAULT_RECALL, ...flags }: CalibrateFlags, signal
     const heads = recallLayers.flatMap((layer) =>
       Array.from({ length: headsOf(program, layer) }, (_, head): LayerHead => [layer, head]),
     );
-    const length = lengthOf({ ...flags, recall }, window);
-    const documents = await readDocuments(files, subject, length + NEXT, stages, signal);
-    const memories = documents.map(({ ids }) => memoryOf(ids, subject.tokenizer, length, window, flags.seed));
-    const looks = { recall, recallLayers, recallTokens: length, recallQueries: "all" } as const;
+    const shape = shapeOf({ ...flags, recall, facts: FACTS, next: NEXT }, window);
+    const documents = await readDocuments(files, subject, shape.length + NEXT, stages, signal);
+    const memories = documents.map(({ ids }) => memoryOf(ids, subject.tokenizer, shape));
+    const looks = { recall, recallLayers, recallTokens: shape.length, recallQueries: "all" } as const;
     const trials = new Trials(subject, memories, stages, signal);
     const plain = await trials.measure("Λ", looks, false);
     const distances = [...new Set([limit / 2, limit, limit / 4].map((tokens) => Math.max(1, Math.floor(tokens))))];

@@ -6,7 +6,17 @@ import { Stages } from "../../src/cli/progress.ts";
 import { write } from "../../src/cli/streams.ts";
 import type { Policy } from "../../src/plan/policy.ts";
 import type { LoadOptions } from "../../src/session/load.ts";
-import { ask, leastLength, type Memory, memoryOf, NEXT, type Recalled } from "../eval/recall.ts";
+import {
+  ask,
+  FACTS,
+  leastLength,
+  type Memory,
+  type MemoryShape,
+  MOST_FACTS,
+  memoryOf,
+  NEXT,
+  type Recalled,
+} from "../eval/recall.ts";
 import { type EvalFlags, evalOptions } from "./options.ts";
 import { svg } from "./plot.ts";
 import { Readings } from "./readings.ts";
@@ -23,6 +33,8 @@ export const DEFAULT_RECALL = 4;
 
 interface RecallFlags extends EvalFlags {
   readonly length?: number;
+  readonly facts: number;
+  readonly next: number;
   readonly gates?: readonly (number | undefined)[];
   readonly exact?: boolean;
   readonly full?: boolean;
@@ -41,16 +53,18 @@ export function addRecall(evaluation: Command, signal: AbortSignal): void {
   evalOptions(evaluation.command(NAME), NAME)
     .description("what is found of a text beyond the window, and what looking for it costs ordinary text")
     .option("--length <n>", "tokens of the text that is read first (default: 8 times n-local)", whole(1))
+    .option("--facts <n>", `sentences that are hidden in each text, at most ${MOST_FACTS}`, whole(2, MOST_FACTS), FACTS)
+    .option("--next <n>", "tokens behind each text that are ordinary text", whole(2), NEXT)
     .option("--gates <list>", "gates to compare, such as none,-2,0 (default: that of --recall-gate)", gates)
     .option("--exact", "also with all blocks looked into: the exact best of all middle tokens")
     .option("--full", "also under full attention, as far as memory has room for it")
     .addHelpText(
       "after",
       `
-Six sentences with a number each are hidden in each text, before its last n-local tokens. It is read once by plain
+Sentences with a number each are hidden in each text, before its last n-local tokens. It is read once by plain
 Λ-attention, then asked, always behind its end: for the numbers (right if every token of them is the most likely one), for
-five passages of 112 tokens, whose first 12 are given (NLL of the others), and for the text's next ${NEXT} tokens, which
-need nothing from far away: their NLL tells whether recall harms. Recall is set by --recall (default: ${DEFAULT_RECALL}) and its other options, for all queries, beside Λ-attention.
+passages of 112 tokens between the sentences, whose first 12 are given (NLL of the others), and for the text's next tokens,
+which need nothing from far away: their NLL tells whether recall harms. Recall is set by --recall (default: ${DEFAULT_RECALL}) and its other options, for all queries, beside Λ-attention.
 With --recall-store what was read stays in that folder: a run with other gates, blocks or distances asks it again, and
 one that was interrupted reads on.`,
     )
@@ -64,20 +78,20 @@ async function recall(given: RecallFlags, signal: AbortSignal): Promise<void> {
   await withSubject(flags, signal, stages, async (subject) => {
     const plain = subject.plan({ attention: "lambda", recall: 0 }).plan.policy;
     const window = plain.nLocal;
-    const length = lengthOf(flags, window);
-    const ways = waysOf(flags, subject, length);
+    const shape = shapeOf(flags, window);
+    const ways = waysOf(flags, subject, shape);
     const parameters = {
-      ...{ model: subject.name, length, window, seed: flags.seed },
+      ...{ model: subject.name, ...shape },
       ...{ dtype: flags.dtype ?? "auto", cacheDtype: flags.cacheDtype ?? "f32" },
       files: files.map(({ path, size }) => ({ path, bytes: size })),
       policies: Object.fromEntries(ways.map(({ name, policy }) => [name, { ...policy }])) as unknown as Json,
     };
     await withResults(flags, NAME, parameters, signal, async (results) => {
-      const documents = await readDocuments(files, subject, length + NEXT, stages, signal);
+      const documents = await readDocuments(files, subject, shape.length + shape.next, stages, signal);
       const found: Found[] = [];
       for (const { name, ids } of documents) {
         // The same whatever other texts there are.
-        const memory = memoryOf(ids, subject.tokenizer, length, window, flags.seed);
+        const memory = memoryOf(ids, subject.tokenizer, shape);
         const asked = new Asked(subject, memory, results, stages, signal);
         for (const way of ways) found.push({ way: way.name, document: name, ...(await asked.under(way, name)) });
         stages.end();
@@ -91,21 +105,26 @@ async function recall(given: RecallFlags, signal: AbortSignal): Promise<void> {
       );
       await results.write(`${NAME}.csv`, csv(rows));
       await results.write(`${NAME}.svg`, await svg(chartOf(rows, basename(subject.name), commandLine())));
-      await write(`\nall ${documents.length} texts of ${length} tokens\n${table(rows)}${verdict}\n`);
+      await write(`\nall ${documents.length} texts of ${shape.length} tokens\n${table(rows)}${verdict}\n`);
     });
   });
 }
 
-/** Tokens of a memory for a window of so many. Throws OptionError for too few, and for flags that recall nothing. */
-export function lengthOf({ length, recall }: Pick<RecallFlags, "length" | "recall">, window: number): number {
-  const least = leastLength(window);
+/** The memory that flags ask for. Throws OptionError for one that is too short, and for flags that recall nothing. */
+export function shapeOf(
+  { length, recall, facts, next, seed }: Pick<RecallFlags, "length" | "recall" | "facts" | "next" | "seed">,
+  window: number,
+): MemoryShape {
+  const least = leastLength(window, facts);
   const chosen = length ?? Math.max(8 * window, least);
-  if (chosen < least) throw new OptionError(mismatch("length", `at least ${least}, for n-local ${window}`, chosen));
+  if (chosen < least) {
+    throw new OptionError(mismatch("length", `at least ${least}, for n-local ${window} and ${facts} facts`, chosen));
+  }
   if (recall === 0) throw new OptionError(mismatch("recall", "1 or more tokens", 0));
-  return chosen;
+  return { length: chosen, window, facts, next, seed };
 }
 
-function waysOf(flags: RecallFlags, subject: Subject, length: number): Way[] {
+function waysOf(flags: RecallFlags, subject: Subject, { length, next }: MemoryShape): Way[] {
   const way = (name: string, options: LoadOptions, recall = true): Way => {
     const all = { attention: "lambda", maxSessions: 2, ...options } as const;
     return { name, options: all, policy: subject.plan(all).plan.policy, recall };
@@ -116,7 +135,7 @@ function waysOf(flags: RecallFlags, subject: Subject, length: number): Way[] {
     recallStore: flags.recallStore,
     recallQueries: "all",
   } as const;
-  const maxPositions = length + NEXT + 1;
+  const maxPositions = length + next + 1;
   // That of --recall-gate, or of the model's recall.json.
   const { recallGate: usual } = way("", looks).policy;
   return [

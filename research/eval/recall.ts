@@ -8,7 +8,7 @@ export interface Memory {
   readonly ids: readonly number[];
   readonly facts: readonly Fact[];
   readonly passages: readonly Passage[];
-  /** What the text goes on with: NEXT tokens. */
+  /** What the text goes on with. */
   readonly next: readonly number[];
 }
 
@@ -26,30 +26,42 @@ export interface Passage {
   readonly ids: readonly number[];
 }
 
-const THINGS = ["safe", "gate", "cellar", "archive", "stable", "chapel"];
-const PASSAGES = 5;
+/** How large a memory is, and what is asked of it. */
+export interface MemoryShape {
+  /** Its tokens. */
+  readonly length: number;
+  /** Its last tokens, which have no facts and no passages. */
+  readonly window: number;
+  /** Facts that are hidden in it, from 2 to MOST_FACTS; one passage lies between any two of them. */
+  readonly facts: number;
+  /** Tokens behind it whose NLL is that of ordinary text. */
+  readonly next: number;
+  readonly seed: number;
+}
+
+// biome-ignore format: a list of words
+const THINGS = [
+  "safe", "gate", "cellar", "archive", "stable", "chapel", "mill", "well", "tower", "orchard", "bridge", "library",
+  "kitchen", "pantry", "attic", "garden", "harbour", "barn", "forge", "school", "tavern", "bakery", "theatre", "prison",
+];
+export const FACTS = 6;
+export const MOST_FACTS = THINGS.length;
+export const NEXT = 256;
 const PASSAGE = 112;
 /** Tokens of a passage that are read before those whose NLL counts: which passage it is cannot be known before. */
 const LEAD = 12;
-/** Tokens behind the memory whose NLL is that of ordinary text. */
-export const NEXT = 256;
 
 /** The least tokens of a memory whose facts and passages all lie behind a window of so many tokens. */
-export function leastLength(window: number): number {
-  return window + 2 * (PASSAGE + 64) * (PASSAGES + 1);
+export function leastLength(window: number, facts: number): number {
+  return window + 2 * (PASSAGE + 64) * facts;
 }
 
 /**
- * A memory of `length` tokens, which starts as the document does, its facts and passages spread over what lies before the
- * last `window` tokens. document: length + NEXT tokens of a text.
+ * A memory, which starts as the document does, its facts and passages spread over what lies before its window.
+ * document: length + next tokens of a text.
  */
-export function memoryOf(
-  document: readonly number[],
-  tokenizer: Tokenizer,
-  length: number,
-  window: number,
-  seed: number,
-): Memory {
+export function memoryOf(document: readonly number[], tokenizer: Tokenizer, shape: MemoryShape): Memory {
+  const { length, window, seed } = shape;
   const random: Random = { seed, counter: 0 };
   const encode = (text: string) => tokenizer.encode(text, { addSpecialTokens: false });
   const before = length - window;
@@ -57,9 +69,9 @@ export function memoryOf(
   const facts: Fact[] = [];
   const passages: Passage[] = [];
   let read = 0;
-  for (const [i, thing] of THINGS.entries()) {
+  for (const [i, thing] of THINGS.slice(0, shape.facts).entries()) {
     const number = 10_000 + Math.floor(draw(random) * 90_000);
-    const begin = Math.floor(((i + 1 / 2) / THINGS.length) * (before - PASSAGE));
+    const begin = Math.floor(((i + 1 / 2) / shape.facts) * (before - PASSAGE));
     while (ids.length < begin) ids.push(document[read++] as number);
     // Half-way to the next fact, so that a passage is text alone.
     if (i > 0) {
@@ -73,7 +85,7 @@ export function memoryOf(
     ids.push(...sentence);
   }
   while (ids.length < length) ids.push(document[read++] as number);
-  return { ids, facts, passages, next: document.slice(read, read + NEXT) };
+  return { ids, facts, passages, next: document.slice(read, read + shape.next) };
 }
 
 /** What a model made of a memory. */

@@ -3,7 +3,7 @@ import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import { leastLength, memoryOf, NEXT } from "../../research/eval/recall.ts";
+import { leastLength, MOST_FACTS, memoryOf } from "../../research/eval/recall.ts";
 import { load } from "../../src/entry/index.ts";
 import { endChildren, good, lambent } from "../cli/run.ts";
 import { removeTemporary, temporaryFolder } from "../session/small.ts";
@@ -20,13 +20,21 @@ describe("eval recall", () => {
   test("facts and passages lie where they say, before the window; nothing of the text is lost", async () => {
     using model = await load(MODEL, { threads: 1 });
     const { tokenizer } = model;
-    const cases = fc.record({ window: fc.integer({ min: 16, max: 900 }), more: fc.nat(3000), seed: fc.nat() });
+    const [window, most] = [fc.integer({ min: 16, max: 900 }), fc.integer({ min: 2, max: MOST_FACTS })];
+    const cases = fc.record({
+      window,
+      most,
+      more: fc.nat(3000),
+      after: fc.integer({ min: 2, max: 300 }),
+      seed: fc.nat(),
+    });
     fc.assert(
-      fc.property(cases, ({ window, more, seed }) => {
-        const length = leastLength(window) + more;
-        const document = Array.from({ length: length + NEXT }, (_, i) => 1000 + i);
-        const { ids, facts, passages, next } = memoryOf(document, tokenizer, length, window, seed);
-        expect([ids.length, next.length, facts.length, passages.length]).toEqual([length, NEXT, 6, 5]);
+      fc.property(cases, ({ window, most, more, after, seed }) => {
+        const length = leastLength(window, most) + more;
+        const document = Array.from({ length: length + after }, (_, i) => 1000 + i);
+        const shape = { length, window, facts: most, next: after, seed };
+        const { ids, facts, passages, next } = memoryOf(document, tokenizer, shape);
+        expect([ids.length, next.length, facts.length, passages.length]).toEqual([length, after, most, most - 1]);
         const hidden = new Set<number>();
         for (const { distance, question, answer } of facts) {
           const begin = length - distance;
@@ -53,7 +61,7 @@ describe("eval recall", () => {
 
   test("what recall finds Λ does not", async () => {
     const out = temporaryFolder();
-    const least = leastLength(64);
+    const least = leastLength(64, 6);
     const command = ["eval", "recall", "-m", MODEL, "--text", TEXT, "--n-local", "64", "--length", `${least}`];
     const more = ["--recall-layers", "1,2,3,4", "--gates", "none,0", "--full", "--threads", "1", "--out", out];
     const run = await good([...command, ...more]);
@@ -127,7 +135,7 @@ describe("eval recall", () => {
     const short = await lambent([...command, "--length", "100"]);
     expect([short.code, short.err]).toEqual([
       1,
-      `error: length: expected at least ${leastLength(64)}, for n-local 64, found 100\n`,
+      `error: length: expected at least ${leastLength(64, 6)}, for n-local 64 and 6 facts, found 100\n`,
     ]);
     const twice = await lambent([...command, "--gates", "0,0"]);
     expect([twice.code, twice.err]).toEqual([2, expect.stringContaining("expected different numbers, or none")]);
