@@ -16,7 +16,7 @@ import { Size } from "./layout";
 import { exp2, log } from "./math";
 import { Attention } from "./op";
 import { Clamp } from "./op_positions";
-import { chosen, chosenAt, cutChosen, gateOf, gatheredAt, recall, weigh } from "./recall";
+import { chosen, chosenAt, gateOf, gatheredAt, recall, runsOn, weigh } from "./recall";
 import { float, word } from "./record";
 import { largestLane, loadFloats, mulAdd, storeFloats, sum } from "./simd";
 
@@ -45,8 +45,7 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
   attendSection(work, Part.Local, true);
   attendSection(work, Part.Local, false);
   if (word(record, Attention.recall)) {
-    beginSection(work, Part.Middle, true);
-    if (!word(record, Attention.gathered)) recall(work, count);
+    setSection(work, Part.Middle, true);
     for (let i: u32 = 0; i < count; i++) attendChosen(work, i);
   }
   for (let i: u32 = 0; i < count; i++) {
@@ -56,7 +55,7 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
   }
 }
 
-/** The middle keys that these queries attend to, as in `attention`, which meets them later. */
+/** The middle keys that these queries, as those of `attention`, are to meet. */
 export function chooseMiddle(record: usize, row: usize, kvHead: u32, first: u32, count: u32, work: usize): void {
   beginBlock(work, record, row, kvHead, first, count);
   beginSection(work, Part.Middle, true);
@@ -85,47 +84,37 @@ function attendSection(work: usize, part: Part, fixed: bool): void {
 }
 
 /**
- * Adds the middle keys that query i has chosen, in the list's order, their weights lowered by the gate; those whose weight
- * is no more than the gate leave the list.
+ * Adds the middle keys that query i has chosen, in the list's order, their weights lowered by the gate but for those that run
+ * on. Their scores take the place of products in the list: −∞ where nothing is left.
  */
 function attendChosen(work: usize, i: u32): void {
   const record = load<u32>(work, Work.record);
   const scores = scoresOf(work, i);
   const list = chosenAt(work, i);
-  const pairBytes = word(record, Attention.headBytes) << 1;
-  const sums = work + (i << 4);
-  const gate = gateOf(work, i) * sum(v128.load(sums, Work.sums));
+  const gate = gateOf(work, i) * sum(v128.load(work + (i << 4), Work.sums));
   const before = load<f32>(work + (i << 2), Work.maxima);
   const count = chosen(work, i);
-  let kept: u32 = 0;
   for (let first: u32 = 0; first < count; first += Size.KeyBlock) {
-    const some = min<u32>(Size.KeyBlock, count - first);
+    const end = min<u32>(first + Size.KeyBlock, count);
     clearScores(scores);
-    for (let t: u32 = 0; t < some; t++) meet(work, i, first + t, t, false);
+    for (let n = first; n < end; n++) meet(work, i, n, n - first, false);
     if (word(record, Attention.softCap)) cap(work, i);
     if (word(record, Attention.slopes)) bias(work, 0, i);
-    const begin = kept;
-    for (let t: u32 = 0; t < some; t++) {
-      const score = lower(load<f32>(scores + (t << 2)), before, gate);
-      if (score == -Infinity) continue;
-      store<u32>(list + (kept << 3), load<u32>(list + ((first + t) << 3), 4), 4);
-      store<f32>(list + (kept << 3), score);
-      const gathered = gatheredAt(work, i, first + t);
-      if (gathered && kept != first + t) memory.copy(gatheredAt(work, i, kept), gathered, pairBytes);
-      store<f32>(scores + ((kept - begin) << 2), score);
-      kept++;
+    for (let n = first; n < end; n++) {
+      const at = scores + ((n - first) << 2);
+      if (gate > 0 && !runsOn(work, i, n)) store<f32>(at, lower(load<f32>(at), before, gate));
+      store<f32>(list + (n << 3), load<f32>(at));
     }
-    if (kept == begin) continue;
-    for (let t = kept - begin; t < some; t++) store<f32>(scores + (t << 2), -Infinity);
+    if (largestScore(scores) == -Infinity) continue;
     softmax(work, i);
-    for (let n: u32 = begin; n < kept; n++) meet(work, i, n, n - begin, true);
+    for (let n = first; n < end; n++) {
+      if (load<f32>(list + (n << 3)) != -Infinity) meet(work, i, n, n - first, true);
+    }
   }
-  cutChosen(work, i, kept);
 }
 
 /** A middle key's score once its weight, relative to a score of `before`, is lowered by `gate`; −∞ if nothing is left of it. */
 function lower(score: f32, before: f32, gate: f32): f32 {
-  if (gate == 0) return score;
   // Beyond 2^127 no gate lowers it by anything, and exp2 would overflow.
   const weight = f32x4.extract_lane(exp2(f32x4.splat(min<f32>(score - before, 127))), 0);
   return weight > gate ? score + <f32>log(1 - <f64>gate / <f64>weight) * LOG2E : -Infinity;
@@ -150,8 +139,7 @@ function meet(work: usize, i: u32, n: u32, t: u32, values: bool): void {
  * end before earlier ones', except those of queries that have none.
  */
 export function beginSection(work: usize, part: Part, fixed: bool): u64 {
-  store<u32>(work, part, Work.part);
-  store<u32>(work, fixed ? 1 : 0, Work.fixed);
+  setSection(work, part, fixed);
   const count = load<u32>(work, Work.count);
   let end: u64 = 0;
   for (let i: u32 = 0; i < count; i++) {
@@ -159,6 +147,11 @@ export function beginSection(work: usize, part: Part, fixed: bool): u64 {
     end = max(end, load<u64>(work + (i << 3), Work.ends));
   }
   return end;
+}
+
+function setSection(work: usize, part: Part, fixed: bool): void {
+  store<u32>(work, part, Work.part);
+  store<u32>(work, fixed ? 1 : 0, Work.fixed);
 }
 
 /** The block that the section's first key is in. */

@@ -25,6 +25,12 @@ export enum Code {
   Products = 3072,
   Count = 3088,
   Heap = 3104,
+  /** a chosen key runs on if RunTimes of the RunTokens tokens before chose a key at the same distance */
+  RunTokens = 8,
+  RunTimes = 3,
+  /** keys of a list, the best ones, that are kept for that, and tokens whose lists are kept: as many as may be taken back, or more */
+  RunKeys = 8,
+  RunPlaces = 32,
   /** queries that go through the means together */
   Queries = 4,
   /** means that all of them meet before the next ones: few enough to stay in the first cache */

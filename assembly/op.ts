@@ -116,7 +116,8 @@ export enum Matmul {
 
 /**
  * out[rows, heads, headDim] = Λ-attention of q over the session's cache and the step's own keys (design: Attention); with
- * Op.Store, the step's keys and values into the cache; with Op.Seal, after that, the codes of the blocks that it has filled.
+ * Op.Choose, before that, the middle keys that it meets; with Op.Store, the step's keys and values into the cache; with Op.Seal,
+ * after that, the codes of the blocks that it has filled, and what was chosen.
  * These ops share their operands.
  * Addresses marked "slot" are byte offsets from the row's session slot; UNUSED where the policy has no such part.
  */
@@ -175,11 +176,19 @@ export enum Attention {
   qRecall,
   /** slot: [2, kvHeads, recallPlaces, headBytes], unrotated keys, then values; position j in place j mod recallPlaces */
   kvRecall,
-  /** [rows, heads, recall, 2]: what was attended, f32 product of codes and u32 distance p − j, the largest first; distance 0: no more */
+  /**
+   * [rows, heads, recall, 2]: what Op.Choose has chosen, the largest product of codes first: that as f32, and the distance p − j
+   * as u32; distance 0: no more. Attention puts weights in the place of products.
+   */
   chosen,
+  /** slot: [heads, Code.RunPlaces, Code.RunKeys], of a token its distances in `chosen`, the first ones */
+  runs,
   /** how many blocks of keys are looked into; Code.MostBlocks at most, or all: 2^32 − 1 */
   recallBlocks,
-  /** f32[heads]: what a middle key loses of its weight, relative to that of all pinned and local keys; Infinity: none is looked for */
+  /**
+   * f32[heads]: what a middle key that does not run on loses of its weight, relative to that of all pinned and local keys;
+   * Infinity: none is looked for
+   */
   gates,
   /** slot: means and codes of codeBlocks blocks of keys (codes.ts) */
   means,
@@ -188,8 +197,7 @@ export enum Attention {
   /** MaxSlices areas, of choosingBytes (code_sizes.ts) each */
   recallWork,
   /**
-   * [rows, heads, recall, 2, headBytes]: key and value of each entry of `chosen`, which Op.Choose has filled before; 0: they
-   * are chosen here, and kvRecall has all of them
+   * [rows, heads, recall, 2, headBytes]: key and value of each entry of `chosen`; 0: kvRecall has all of them
    */
   gathered,
 }

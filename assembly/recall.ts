@@ -2,11 +2,11 @@
  * Which middle keys a query attends to. Of those between the pinned and the local ones, at most `recallTokens` before the
  * latter: the `recall` keys with the largest products of codes (codes.ts) in the `recallBlocks` blocks whose means have the
  * largest products, and in the blocks that are not whole; of equal ones, the smaller position. The weight of a key that is
- * chosen is lowered by its head's gate times that of the pinned and local keys together; where nothing is left it is not
- * attended to. see: docs/RECALL.md; LM-Infinite §3, top-k middle tokens
+ * chosen and does not run on is lowered by its head's gate times that of the pinned and local keys together; where nothing is
+ * left it is not attended to. see: docs/RECALL.md; LM-Infinite §3, top-k middle tokens
  *
- * A query's list in Attention.chosen has the largest product first. Attention puts the weights of its keys in the place of
- * products once it has them.
+ * Op.Choose makes a query's list in Attention.chosen, the largest product first. Attention puts weights in the place of
+ * products, and Op.Seal keeps distances for later steps.
  */
 import { headOf, positionOf, queryAt, rowOf, Work } from "./attention_keys";
 import { codeBlock, codeQuery, codesAt, codeWidth, dotKeys, dotMeans, meanAt, meanBytes, powerOf } from "./codes";
@@ -41,11 +41,61 @@ export function chosen(work: usize, i: u32): u32 {
   return count;
 }
 
-/** Ends query i's list after `count` keys. */
-export function cutChosen(work: usize, i: u32, count: u32): void {
+/**
+ * Whether entry n of query i's list runs on: at Code.RunTimes of the Code.RunTokens tokens before, or more, the head chose a
+ * key at the same distance, as it does where a text is repeated.
+ */
+export function runsOn(work: usize, i: u32, n: u32): bool {
+  const distance = load<u32>(chosenAt(work, i) + (n << 3), 4);
+  const before = min<u64>(Code.RunTokens, positionOf(work, i) - load<u64>(work, Work.origin));
+  let times: u32 = 0;
+  for (let back: u32 = 1; back <= <u32>before; back++) if (hasChosen(work, i, back, distance)) times++;
+  return times >= <u32>Code.RunTimes;
+}
+
+/** Whether query i's head chose a key at that distance so many tokens before: in the step's lists, or in those of the slot. */
+function hasChosen(work: usize, i: u32, back: u32, distance: u32): bool {
+  const record = load<u32>(work, Work.record);
+  const most = word(record, Attention.recall);
+  const inStep = rowOf(work, i) - load<u32>(work, Work.runStart) >= back;
+  const stride: usize = inStep ? 8 : 4;
+  let at: usize;
+  if (inStep) at = chosenAt(work, i) - back * word(record, Attention.heads) * (most << 3) + 4;
+  else
+    at =
+      <usize>load<u32>(load<u32>(work, Work.row), Row.slot) +
+      runsAt(record, headOf(work, i), positionOf(work, i) - back);
+  for (const end = at + <usize>min<u32>(most, Code.RunKeys) * stride; at < end; at += stride) {
+    if (load<u32>(at) == distance) return true;
+  }
+  return false;
+}
+
+/** Where in a slot the distances are that a head chose at a position. */
+function runsAt(record: usize, head: u32, position: u64): usize {
+  const place = head * Code.RunPlaces + <u32>(position % <u64>Code.RunPlaces);
+  return word(record, Attention.runs) + ((place * Code.RunKeys) << 2);
+}
+
+/** Once a row is attended: what its heads have chosen, for the rows of later steps; not of rows whose places others of this step take. */
+export function keepChosen(record: usize, row: usize, index: u32): void {
+  const most = word(record, Attention.recall);
+  if (!most || load<u32>(row, Row.runStart) + load<u32>(row, Row.runRows) > index + Code.RunPlaces) return;
+  const heads = word(record, Attention.heads);
+  for (let head: u32 = 0; head < heads; head++) {
+    const list = word(record, Attention.chosen) + (((index * heads + head) * most) << 3);
+    const to = <usize>load<u32>(row, Row.slot) + runsAt(record, head, load<u64>(row, Row.position));
+    for (let n: u32 = 0; n < min<u32>(most, Code.RunKeys); n++) {
+      store<u32>(to + (n << 2), load<u32>(list + (n << 3), 4));
+    }
+  }
+}
+
+/** Empties query i's list. */
+function clearChosen(work: usize, i: u32): void {
   const list = chosenAt(work, i);
   const end = list + (word(load<u32>(work, Work.record), Attention.recall) << 3);
-  for (let at = list + (count << 3); at < end; at += 8) {
+  for (let at = list; at < end; at += 8) {
     store<f32>(at, -Infinity);
     store<u32>(at, 0, 4);
   }
@@ -74,7 +124,7 @@ function recallSome(work: usize, from: u32, to: u32): void {
   let first = u64.MAX_VALUE;
   let last: u64 = 0;
   for (let i = from; i < to; i++) {
-    cutChosen(work, i, 0);
+    clearChosen(work, i);
     if (!looks(work, i)) continue;
     codeQuery(areaOf(work, i), queryAt(work, Attention.qRecall, i), word(record, Attention.headDim));
     store<u32>(areaOf(work, i), 0, Code.Count);
@@ -93,7 +143,7 @@ function recallSome(work: usize, from: u32, to: u32): void {
   for (let i = from; i < to; i++) if (looks(work, i)) chooseAll(work, i);
 }
 
-/** What a middle key of query i loses of its weight, relative to that of its pinned and local keys. */
+/** What a middle key of query i that does not run on loses of its weight, relative to that of its pinned and local keys. */
 export function gateOf(work: usize, i: u32): f32 {
   return load<f32>(word(load<u32>(work, Work.record), Attention.gates) + (headOf(work, i) << 2));
 }

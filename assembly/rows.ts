@@ -8,6 +8,7 @@ import { nllRow } from "./nll";
 import { layerNorm, rmsNorm } from "./norm";
 import { Cast, Embed, Gather, Norm, Op, Tap } from "./op";
 import { Angles, Clamp, Rope, Temper } from "./op_positions";
+import { keepChosen } from "./recall";
 import { float, formatOf, word } from "./record";
 import { angles, rope, temper } from "./rope";
 
@@ -116,6 +117,7 @@ export function executeRow(record: usize, step: usize, index: u32, slice: u32): 
       break;
     case Op.Seal:
       sealRow(record, rowOf(step, index));
+      keepChosen(record, rowOf(step, index), index);
       break;
     default:
       unreachable(); // an unknown operation

@@ -1,5 +1,6 @@
+import { Code } from "../../assembly/layout_codes.ts";
 import type { Bank } from "../machine/bank.ts";
-import { codeBlock, codeWidth, meanBytes } from "../machine/code_sizes.ts";
+import { codeBlock, codeWidth, meanBytes, RUN_BYTES } from "../machine/code_sizes.ts";
 import { type AttentionOperation, attentionOf, type Program } from "../models/program.ts";
 import { CACHE_PARTS, type CachePart } from "../plan/cache.ts";
 import type { Plan } from "../plan/plan.ts";
@@ -52,20 +53,21 @@ export class Caches {
   /** The most neighbouring tokens of which none takes another's place. */
   get smallestRing(): number {
     const rings = this.#plan.layers.map(({ cache }, i) => (attentionOf(this.#program, i) ? cache.ring : Infinity));
-    return Math.min(...rings);
+    return Math.min(...rings, this.#plan.policy.recall > 0 ? Code.RunPlaces : Infinity);
   }
 
   /** Where `count` tokens from position `first` on are stored. see: assembly/cache.ts */
   *stretches({ origin }: SessionState, first: number, count: number): Generator<Stretch> {
     for (const [layer, { cache }] of this.#plan.layers.entries()) {
-      const kvHeads = attentionOf(this.#program, layer)?.shape.kvHeads ?? 0;
-      const { parts, ring, pinned, middle, recallPlaces, headBytes } = cache;
+      const { heads: queryHeads, kvHeads } = attentionOf(this.#program, layer)?.shape ?? { heads: 0, kvHeads: 0 };
+      const { parts, ring, pinned, middle, recallPlaces } = cache;
       for (const part of CACHE_PARTS) {
         if (parts[part] < 0 || CODED.has(part)) continue;
         const isPinned = PINNED.has(part);
-        const places = isPinned ? pinned : part === "kvRecall" ? recallPlaces : ring;
+        let [heads, places, headBytes] = [kvHeads, isPinned ? pinned : ring, cache.headBytes];
+        if (part === "kvRecall") [heads, places] = [2 * kvHeads, recallPlaces];
+        if (part === "runs") [heads, places, headBytes] = [queryHeads, Code.RunPlaces, RUN_BYTES];
         const end = isPinned ? Math.min(first + count, origin + pinned) : first + count;
-        const heads = part === "kvRecall" ? 2 * kvHeads : kvHeads;
         for (let position = first; position < end; ) {
           const place = isPinned ? position - origin : position % places;
           const some = Math.min(end - position, places - place);

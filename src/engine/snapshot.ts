@@ -1,6 +1,7 @@
+import { Code } from "../../assembly/layout_codes.ts";
 import { ModelError, mismatch } from "../base/errors.ts";
 import { parseSafetensors, safetensorsHeader } from "../formats/safetensors.ts";
-import { codeBlock, codeWidth, meanBytes } from "../machine/code_sizes.ts";
+import { codeBlock, codeWidth, meanBytes, RUN_BYTES } from "../machine/code_sizes.ts";
 import { hex, Xxh64 } from "../machine/hash.ts";
 import { attentionOf } from "../models/program.ts";
 import { CACHE_PARTS, CACHE_TENSORS } from "../plan/cache.ts";
@@ -124,7 +125,11 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
     if (tensors.has("format")) state.format = readFormat(read);
     const { nLocal } = engine.plan.policy;
     if (tensors.has("turn_starts")) state.turnStarts = readTurnStarts(read, { ...state, nLocal });
-    for (const field of memory(engine, state)) field.bytes.set(sameShape(field, tensors.get(field.name), snapshot));
+    for (const field of memory(engine, state)) {
+      // Snapshots of before do not say what was chosen last: then nothing runs on at first.
+      if (field.name.endsWith(".runs") && !tensors.has(field.name)) continue;
+      field.bytes.set(sameShape(field, tensors.get(field.name), snapshot));
+    }
     if (state.hasLogits && !engine.logits(state).every(Number.isFinite)) {
       throw new ModelError(mismatch(`${NAME}: logits`, "finite numbers", "others"));
     }
@@ -218,20 +223,22 @@ function memory(engine: Engine, session: SessionState): Field[] {
     const { parts, ring, pinned, recallPlaces, codeBlocks, headBytes } = cache;
     const attention = attentionOf(engine.program, layer);
     if (!attention) continue;
-    const { kvHeads, headDim } = attention.shape;
+    const { heads, kvHeads, headDim } = attention.shape;
     const width = dtype === "U8" ? headBytes : headDim;
     for (const part of CACHE_PARTS) {
       const coded = part === "means" || part === "codes";
       // With a log they are in it, and behind it in fields of their own.
       if (parts[part] < 0 || (coded && session.log)) continue;
+      const type = coded ? "U8" : part === "runs" ? "I32" : dtype;
       const shape = [kvHeads, part.includes("Ring") ? ring : pinned, width];
       if (part === "kvRecall") shape.splice(0, 2, 2, kvHeads, recallPlaces);
       if (part === "means") shape.splice(1, 2, codeBlocks, meanBytes(headDim));
       if (part === "codes") shape.splice(1, 2, codeBlocks, codeBlock(headDim), codeWidth(headDim));
+      if (part === "runs") shape.splice(0, 3, heads, Code.RunPlaces, Code.RunKeys);
       const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
-      const rowBytes = coded ? (shape.at(-1) as number) : headBytes;
+      const rowBytes = coded ? (shape.at(-1) as number) : part === "runs" ? RUN_BYTES : headBytes;
       const bytes = engine.cacheBytes(session, layer, parts[part], rows * rowBytes);
-      fields.push({ name: `layers.${layer}.${part}`, dtype: coded ? "U8" : dtype, shape, bytes });
+      fields.push({ name: `layers.${layer}.${part}`, dtype: type, shape, bytes });
     }
   }
   return fields;

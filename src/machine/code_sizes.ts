@@ -20,3 +20,6 @@ export function meanBytes(headDim: number): number {
 export function choosingBytes(recallBlocks: number): number {
   return Code.Queries * (Code.Heap + (recallBlocks > Code.MostBlocks ? 0 : 8 * recallBlocks));
 }
+
+/** Bytes of the distances that are kept of what a head chose for a token. see: assembly/recall.ts */
+export const RUN_BYTES = 4 * Code.RunKeys;

@@ -1,7 +1,8 @@
 /** The caches of the self-test: where each shape's are in a slot, and what attention is told of them. */
 import type { CacheFormat } from "../../assembly/layout.ts";
+import { Code } from "../../assembly/layout_codes.ts";
 import { Attention, Offset } from "../../assembly/op.ts";
-import { codeBlock, codeWidth, meanBytes } from "./code_sizes.ts";
+import { codeBlock, codeWidth, meanBytes, RUN_BYTES } from "./code_sizes.ts";
 import type { Shape } from "./selftest_inputs.ts";
 
 /** Operands of a record by their word. */
@@ -21,26 +22,33 @@ export function partBytes({ kvHeads, headDim, nLocal, nGlobal }: Shape): number 
   return 4 * kvHeads * headDim * Math.max(nLocal, nGlobal);
 }
 
-/** Bytes of the middle keys and values of a shape, of the means of their blocks, and of their codes. */
-function recallParts({ kvHeads, headDim, nLocal }: Shape): readonly [kept: number, means: number, codes: number] {
+/** Bytes of the middle keys and values of a shape, of the means of their blocks, of their codes, and of what was chosen last. */
+function recallParts({ heads, kvHeads, headDim, nLocal }: Shape) {
   const blocks = kvHeads * CODE_BLOCKS;
-  return [
-    8 * kvHeads * (nLocal + RECALL_TOKENS) * headDim,
-    blocks * meanBytes(headDim),
-    blocks * codeBlock(headDim) * codeWidth(headDim),
-  ];
+  return {
+    kept: 8 * kvHeads * (nLocal + RECALL_TOKENS) * headDim,
+    means: blocks * meanBytes(headDim),
+    codes: blocks * codeBlock(headDim) * codeWidth(headDim),
+    runs: heads * Code.RunPlaces * RUN_BYTES,
+  };
 }
 
-/** Bytes of all three. */
+/** Bytes of all of them. */
 export function recallBytes(shape: Shape): number {
-  return recallParts(shape).reduce((sum, part) => sum + part);
+  return Object.values(recallParts(shape)).reduce((sum, part) => sum + part);
+}
+
+/** What the heads of a shape have chosen last, each at every token the same: the distances of the nearest middle keys. */
+export function chosenLast({ heads, nLocal }: Shape): Uint32Array {
+  return new Uint32Array(heads * Code.RunPlaces * Code.RunKeys).map((_, i) => nLocal + (i % Code.RunKeys));
 }
 
 /** Attention's operands that say what is recalled of a shape, from `offset` in the slot on. */
 export function recallOf(shape: Shape, offset: number): Fields {
-  const [kept, means] = recallParts(shape);
+  const { kept, means, codes } = recallParts(shape);
   return {
     ...{ [Attention.kvRecall]: offset, [Attention.means]: offset + kept, [Attention.codes]: offset + kept + means },
+    [Attention.runs]: offset + kept + means + codes,
     ...{
       [Attention.recall]: 3,
       [Attention.recallTokens]: RECALL_TOKENS,

@@ -24,7 +24,16 @@ import {
 import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { Arena } from "./arena.ts";
 import { choosingBytes } from "./code_sizes.ts";
-import { bits, cacheOf, type Fields, partBytes, RECALL_BLOCKS, recallBytes, recallOf } from "./selftest_caches.ts";
+import {
+  bits,
+  cacheOf,
+  chosenLast,
+  type Fields,
+  partBytes,
+  RECALL_BLOCKS,
+  recallBytes,
+  recallOf,
+} from "./selftest_caches.ts";
 import {
   CACHES,
   entryOf,
@@ -246,19 +255,26 @@ export class TestProgram {
   #recall(shape: Shape, attention: Fields): void {
     const { heads, headDim } = shape;
     const own = { [Attention.chosen]: this.#buffer(6 * heads), [Attention.recallWork]: this.work };
-    const gates = new Float32Array(this.#memory.buffer, this.arena.take(4 * heads), heads).fill(2 ** -12);
+    const gates = new Float32Array(this.#memory.buffer, this.arena.take(4 * heads), heads).fill(2 ** -6);
     // Head 1 does not look back.
     gates[1] = Infinity;
-    const fields = { ...attention, ...recallOf(shape, this.#recalled), ...own, [Attention.gates]: gates.byteOffset };
+    const fields: Fields = {
+      ...attention,
+      ...recallOf(shape, this.#recalled),
+      ...own,
+      [Attention.gates]: gates.byteOffset,
+    };
+    for (const slot of RUN_ROWS.keys()) {
+      const runs = this.slot + slot * this.slotBytes + (fields[Attention.runs] as number);
+      const last = chosenLast(shape);
+      new Uint32Array(this.#memory.buffer, runs, last.length).set(last);
+    }
     this.#recalled += recallBytes(shape);
     this.#all(Op.Store, fields);
     this.#all(Op.Seal, fields);
     const qRecall = attention[Attention.qFixed] as number;
-    this.#all(Op.Attention, {
-      ...fields,
-      [Attention.qRecall]: qRecall,
-      [Attention.out]: this.#buffer(heads * headDim),
-    });
+    const looks = { ...fields, [Attention.qRecall]: qRecall, [Attention.out]: this.#buffer(heads * headDim) };
+    for (const op of [Op.Choose, Op.Attention, Op.Seal]) this.#all(op, looks);
   }
 
   #rotations({ heads, kvHeads, headDim, rotaryDim, limit }: Shape, q: number, k: number) {

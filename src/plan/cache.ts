@@ -5,7 +5,7 @@ import { Clamp } from "../../assembly/op_positions.ts";
 import type { CacheDType } from "../base/dtype.ts";
 import { mismatch, OptionError } from "../base/errors.ts";
 import { align } from "../machine/arena.ts";
-import { codeBlock, codeWidth, meanBytes } from "../machine/code_sizes.ts";
+import { codeBlock, codeWidth, meanBytes, RUN_BYTES } from "../machine/code_sizes.ts";
 import type { AttentionOperation } from "../models/program.ts";
 import { isLogged, type Middle } from "./middle.ts";
 import type { Policy } from "./policy.ts";
@@ -84,6 +84,7 @@ export const CACHE_PARTS = [
   "kvRecall",
   "means",
   "codes",
+  "runs",
 ] as const;
 /** A part of a layer's cache. */
 export type CachePart = (typeof CACHE_PARTS)[number];
@@ -99,7 +100,7 @@ export const NO_CACHE: CacheLayout = {
 /**
  * Lays out the cache of a layer under its policy: kvHeads · headDim · (2 · nLocal + 3 · nGlobal) values with RoPE, 2 ·
  * nGlobal with ALiBi; `ceiling-only` also keeps every key unrotated, and a layer that attends to middle tokens keeps
- * the last nLocal + recallHeld unrotated keys and values, and the codes of nLocal + recallTokens.
+ * the last nLocal + recallHeld unrotated keys and values, the codes of nLocal + recallTokens, and what its heads chose last.
  */
 export function cacheLayout(
   policy: Policy,
@@ -128,6 +129,7 @@ export function cacheLayout(
     kvRecall: 2 * recallPlaces * width,
     means: shape.kvHeads * codeBlocks * meanBytes(shape.headDim),
     codes: shape.kvHeads * codeBlocks * codeBlock(shape.headDim) * codeWidth(shape.headDim),
+    runs: middle ? shape.heads * RUN_BYTES * Code.RunPlaces : 0,
   };
   let end = 0;
   const parts = Object.fromEntries(

@@ -1,5 +1,5 @@
 import { Size } from "../../assembly/layout.ts";
-import { Op } from "../../assembly/op.ts";
+import { Attention, Op } from "../../assembly/op.ts";
 import { lower, type Quantized, runAhead } from "./lower.ts";
 import { anglesRecord } from "./lower_attention.ts";
 import { withObservers } from "./observers.ts";
@@ -38,7 +38,7 @@ export function recordsOf(draft: Draft, placement: Placement, units: readonly Un
       }
       for (const record of recordsOfUnit(draft, placement, unit, quantized)) {
         records.push(record);
-        if (record.op === Op.Choose) end(unit.layer);
+        if (record.op === Op.Choose && record.words[Attention.gathered]) end(unit.layer);
       }
     }
     end();

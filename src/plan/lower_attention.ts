@@ -89,20 +89,28 @@ export function lowerAttention(
   const more = middle ? ` and the best ${middle.recall} of ${middle.recallTokens}` : "";
   const shape = `${operation.y}[${heads},${headDim}]`;
   const looked = lookedAt(cache, headDim);
-  if (middle && isLogged(middle)) {
+  if (middle) {
     const text = `chosen.${layer}[${heads},${middle.recall}] of ${middle.recallTokens} keys`;
     const cost = { cacheBytes: kvHeads * looked.bytes, flops: 2 * looked.codes * looking * headDim };
     records.push(record(Op.Choose, Span.All, fields, text, cost));
   }
   records.push(
     record(Op.Attention, Span.All, fields, `${shape} = attention over ${keys} keys of ${kvHeads} heads${more}`, {
-      cacheBytes: 2 * (keys * kvHeads + looked.chosen * looking) * cache.headBytes + kvHeads * looked.bytes,
-      flops: (4 * keys * heads + (4 * looked.chosen + 2 * looked.codes) * looking) * headDim,
+      cacheBytes: 2 * (keys * kvHeads + looked.chosen * looking) * cache.headBytes,
+      flops: 4 * (keys * heads + looked.chosen * looking) * headDim,
     }),
     record(Op.Store, Span.All, fields, `cache = ${operation.k}, ${operation.v}[${kvHeads},${headDim}]`, { flops: 0 }),
   );
   if (middle)
-    records.push(record(Op.Seal, Span.All, fields, `codes of ${operation.k}[${kvHeads},${headDim}]`, { flops: 0 }));
+    records.push(
+      record(
+        Op.Seal,
+        Span.All,
+        fields,
+        `codes of ${operation.k}[${kvHeads},${headDim}], and chosen.${layer} for later steps`,
+        { flops: 0 },
+      ),
+    );
   return records;
 }
 
@@ -203,7 +211,7 @@ function cacheFields(cache: CacheLayout, layerOffset: number): Record<number, nu
       [Attention.recallDistance]: middle.recallDistance,
       [Attention.kvRecall]: part("kvRecall"),
       [Attention.recallBlocks]: Math.min(middle.recallBlocks, 2 ** 32 - 1),
-      ...{ [Attention.means]: part("means"), [Attention.codes]: part("codes") },
+      ...{ [Attention.means]: part("means"), [Attention.codes]: part("codes"), [Attention.runs]: part("runs") },
       [Attention.codeBlocks]: cache.codeBlocks,
     }),
   };

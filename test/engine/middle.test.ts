@@ -82,8 +82,15 @@ const numbers = {
   recallHeads: fc.constantFrom("all" as const, [[1, 0] as const, [1, 1, -2] as const]),
   recallTokens: fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constant(200)),
   recallBlocks: fc.constantFrom("all" as const, 1, 2),
-  recallGate: fc.constantFrom(undefined, -4, -1),
+  recallGate: fc.constantFrom(undefined, -4, -1, 4),
+  repeats: fc.boolean(),
 };
+
+/** Tokens that may be repeated, so that what heads choose runs on. */
+function idsOf(count: number, seed: number, repeats: boolean): number[] {
+  const ids = randomIds(count, seed);
+  return repeats ? ids.map((_, i) => ids[i % 45] as number) : ids;
+}
 
 describe.each([...FAMILIES])("%s", (family) => {
   test("logits equal the dense definition's within 2e-4 · (1 + |logit|), under any policy and numbers, in any chunks", async () => {
@@ -95,8 +102,8 @@ describe.each([...FAMILIES])("%s", (family) => {
       chunkSize: fc.integer({ min: 1, max: 80 }),
       seed: fc.nat(),
     });
-    const property = fc.asyncProperty(cases, async ({ tokens, chunkSize, seed, ...options }) => {
-      const ids = randomIds(tokens, seed);
+    const property = fc.asyncProperty(cases, async ({ tokens, chunkSize, seed, repeats, ...options }) => {
+      const ids = idsOf(tokens, seed, repeats);
       const { logits, certain } = dense(family, ids, options);
       const model = await Bare.load(family, { ...options, chunkSize, maxSessions: 1 });
       const found = model.read(ids).slice(0, certain);
@@ -208,9 +215,9 @@ describe.each([...FAMILIES])("%s", (family) => {
       pieces: fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 2, maxLength: 4 }),
       seed: fc.nat(),
     });
-    const property = fc.asyncProperty(cases, async ({ chunkSize, pieces, seed, ...options }) => {
+    const property = fc.asyncProperty(cases, async ({ chunkSize, pieces, seed, repeats, ...options }) => {
       const tokens = pieces.reduce((sum, size) => sum + size, 0);
-      const ids = randomIds(tokens, seed);
+      const ids = idsOf(tokens, seed, repeats);
       const single = await oneByOne(await engineOf(family, { ...options, chunkSize: 1 }), ids);
       const engine = await engineOf(family, { ...options, chunkSize });
       const other = engine.open(0, 1);
@@ -388,10 +395,11 @@ describe("options", () => {
         const { headBytes, bytes: layerBytes } = plan.layers[0]!.cache;
         const kvHeads = kvHeadsOf(program);
         const width = kvHeads * headBytes;
-        const { headDim } = attentionOf(program, 0)!.shape;
-        // 16 codes, their mean and 16 bytes, for each of ⌈132 / 16⌉ + 2 blocks.
+        const { heads, headDim } = attentionOf(program, 0)!.shape;
+        // 16 codes, their mean and 16 bytes, for each of ⌈132 / 16⌉ + 2 blocks; 8 distances of 32 tokens.
         const codes = kvHeads * 11 * (17 * Math.ceil(headDim / 16) * 16 + 16);
-        expect(more.cacheBytes - plan.cacheBytes).toBe(2 * 132 * width + codes);
+        const runs = heads * 32 * 8 * 4;
+        expect(more.cacheBytes - plan.cacheBytes).toBe(2 * 132 * width + codes + runs);
         expect(more.layers[0]?.cache.bytes).toBe(layerBytes);
         const slot = more.banks[0]?.slotBytes as number;
         expect(slot - (plan.banks[0]?.slotBytes as number)).toBeWithin(

@@ -3,7 +3,7 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { CACHE_DTYPES } from "../../src/base/dtype.ts";
 import { type PolicyOptions, resolvePolicy } from "../../src/plan/policy.ts";
-import { MOST_BLOCK } from "../reference/recall.ts";
+import { MOST_BLOCK, runsOn } from "../reference/recall.ts";
 import { Bench, Dice, words, worst } from "./harness.ts";
 import { attend, beginsOf, chosenBy, chunksOf, draw, expected, type Setup } from "./session.ts";
 
@@ -179,11 +179,11 @@ test("keys that outweigh all others by more than f32 holds are attended to", () 
     let far = 0;
     for (let p = 0; p < 120; p++) {
       for (const head of [0, 1]) {
-        if (recallGate === undefined) expect(one.chosen(head, p)).toEqual(wanted(head, p));
-        else far += one.chosen(head, p).length;
+        expect(one.chosen(head, p)).toEqual(wanted(head, p));
+        far += one.attended(head, p).length;
       }
     }
-    if (recallGate !== undefined) expect(far).toBeGreaterThan(0);
+    expect(far).toBeGreaterThan(0);
   }
 });
 
@@ -220,7 +220,8 @@ test("a gate lowers the weight of middle keys; those of which nothing is left ar
       for (let p = 0; p < 140; p++) {
         for (let head = 0; head < setup.heads; head++) {
           const all = open.chosen(head, p);
-          const some = one.chosen(head, p);
+          const some = one.attended(head, p);
+          expect(one.chosen(head, p)).toEqual(all);
           expect(some).toEqual(all.filter((j) => some.includes(j)));
           kept += some.length;
           left += all.length - some.length;
@@ -232,6 +233,43 @@ test("a gate lowers the weight of middle keys; those of which nothing is left ar
       // The definition's own choice.
       expect(worst(one.out, expected(setup, tokens).out, () => 1)).toBeLessThan(2e-5);
     }
+  }
+});
+
+test("where a text is repeated, chosen keys run on, and no gate lowers them; in any chunks, slices and places", () => {
+  const [heads, headDim, period, n] = [4, 16, 100, 330];
+  const numbers = { nGlobal: 2, nLocal: 90, recall: 10, recallTokens: 300, recallBlocks: 12, recallGate: 30 };
+  const setup = setupOf("alibi", { headDim, kvHeads: 2, group: 2 }, numbers);
+  const dice = new Dice(11);
+  const tokens = draw(dice, setup, n);
+  // A token asks for the key of its own; those of one head are another text now and then.
+  for (let p = 0; p < n; p++) {
+    if (p >= period) tokens.k.copyWithin(p * 2 * headDim, (p - period) * 2 * headDim, (p - period + 1) * 2 * headDim);
+    for (let head = 0; head < heads; head++) {
+      if (head === 3 && p % 5 === 0) continue;
+      const key = tokens.k.subarray((2 * p + (head >> 1)) * headDim, (2 * p + (head >> 1) + 1) * headDim);
+      tokens.q.set(key, (p * heads + head) * headDim);
+    }
+  }
+  const asks = (p: number) => p < 250 || p > 270;
+  const origin = 2n ** 40n;
+  const one = attend(bench, setup, tokens, chunksOf(dice, n, 4), { asks, origin });
+  expect(worst(one.out, expected(setup, tokens, { chosen: one.chosen, asks }).out, () => 1)).toBeLessThan(2e-5);
+  const counts = new Array<number>(heads).fill(0);
+  for (let p = 0; p < n; p++) {
+    for (let head = 0; head < heads; head++) {
+      const attended = one.attended(head, p);
+      const chosen = one.chosen(head, p);
+      expect(attended).toEqual(chosen.filter((j) => runsOn(p, j, (before) => one.chosen(head, before))));
+      if (attended.includes(p - period)) counts[head]!++;
+      // The first three tokens that are repeated, and the first three after those that do not ask, do not run on yet.
+      if ((p >= period && p < period + 3) || (p > 270 && p <= 273)) expect(attended).not.toContain(p - period);
+    }
+  }
+  expect(Math.min(...counts)).toBeGreaterThan(150);
+  for (const most of [1, 59, 59]) {
+    const other = attend(bench, setup, tokens, chunksOf(dice, n, most), { asks, origin, slices: 1 + dice.below(4) });
+    expect(words(other.out)).toEqual(words(one.out));
   }
 });
 

@@ -71,8 +71,10 @@ export interface Outcome {
   readonly cache: CacheLayout;
   /** Keys that the kernel says it has met, over all rows and KV heads. */
   readonly visited: number;
-  /** The middle keys that each head of each query attends to: head, query → positions from 0, best first. */
+  /** The middle keys that each head of each query has chosen: head, query → positions from 0, best first. */
   readonly chosen: (head: number, p: number) => number[];
+  /** Those of them that it attends to. */
+  readonly attended: (head: number, p: number) => number[];
   /** Queries rotated by recallDistance, [n, heads · headDim]; without middle keys unrotated. */
   readonly qRecall: Float32Array;
 }
@@ -209,6 +211,7 @@ export function attend(
         codeBlocks: cache.codeBlocks,
       },
     };
+    if (recall) bench.execute(Op.Choose, Attention, words, { slices });
     bench.execute(Op.Attention, Attention, words, { slices });
     bench.execute(Op.Store, Attention, words, { slices });
     bench.execute(Op.Seal, Attention, words, { slices });
@@ -219,14 +222,21 @@ export function attend(
     done += rows;
   }
   bench.checkGuards();
-  const chosenOf = (head: number, p: number) => {
-    const begin = 2 * recall * (p * heads + head);
-    const distances = Array.from(lists.subarray(begin, begin + 2 * recall)).filter((_, i) => i % 2 === 1);
-    return distances.filter((distance) => distance > 0).map((distance) => p - distance);
-  };
+  const weights = new Float32Array(lists.buffer);
+  const entries = (head: number, p: number) =>
+    Array.from({ length: recall }, (_, n) => 2 * (recall * (p * heads + head) + n)).filter((at) => lists[at + 1]! > 0);
+  const positions = (p: number, entries: number[]) => entries.map((at) => p - lists[at + 1]!);
   let visited = 0;
   for (let i = 0; i < slices; i++) visited += Number(bench.view.getBigUint64(scratch + i * Size.ScratchBytes, true));
-  return { out, kRotated, slot: bench.read(slot, cache.bytes / 4), cache, visited, chosen: chosenOf, qRecall };
+  return {
+    ...{ out, kRotated, slot: bench.read(slot, cache.bytes / 4), cache, visited, qRecall },
+    chosen: (head, p) => positions(p, entries(head, p)),
+    attended: (head, p) =>
+      positions(
+        p,
+        entries(head, p).filter((at) => weights[at]! > 0),
+      ),
+  };
 }
 
 function positionsOf({ heads, rotaryDim, layout }: Setup): Positions {
@@ -274,7 +284,7 @@ function referencePosition({ heads, rotaryDim, layout }: Setup): reference.Posit
   return { kind: "alibi", slopes: alibiSlopes(heads) };
 }
 
-/** The middle keys that the definition gives for the queries as they were rotated and the keys as they are stored, without a gate. */
+/** The middle keys that the definition chooses for the queries as they were rotated and the keys as they are stored. */
 export function chosenBy(
   setup: Setup,
   { k }: Tokens,

@@ -11,10 +11,15 @@ import { attend, chunksOf, draw, type Outcome, type Setup, type Tokens } from ".
 const bench = await Bench.open();
 
 /** The slot as the layout defines it: position j of the last in ring slot j mod nLocal, of the first in pinned slot j. */
-function slotOf({ headDim, kvHeads }: Setup, tokens: Tokens, { cache, kRotated, slot }: Outcome, origin: bigint) {
+function slotOf(
+  { heads, headDim, kvHeads, policy }: Setup,
+  tokens: Tokens,
+  { cache, kRotated, slot, chosen }: Outcome,
+  origin: bigint,
+) {
   const wanted = new Float32Array(new Uint32Array(slot.length).fill(0xffffffff).buffer);
   const n = tokens.k.length / (kvHeads * headDim);
-  const sources: Record<Exclude<CachePart, "kvRecall" | "means" | "codes">, Float32Array> = {
+  const sources: Record<Exclude<CachePart, "kvRecall" | "means" | "codes" | "runs">, Float32Array> = {
     kRing: kRotated,
     kRingUnrotated: tokens.k,
     vRing: tokens.v,
@@ -29,6 +34,18 @@ function slotOf({ headDim, kvHeads }: Setup, tokens: Tokens, { cache, kRotated, 
       const bytes = name === "means" ? meanBytes(headDim) : codeBlock(headDim) * codeWidth(headDim);
       const from = cache.parts[name] / 4;
       wanted.set(slot.subarray(from, from + (kvHeads * cache.codeBlocks * bytes) / 4), from);
+      continue;
+    }
+    if (name === "runs") {
+      const distances = new Uint32Array(wanted.buffer, cache.parts.runs, heads * Code.RunPlaces * Code.RunKeys);
+      for (let p = Math.max(0, n - Code.RunPlaces); p < n; p++) {
+        const place = Number((origin + BigInt(p)) % BigInt(Code.RunPlaces));
+        for (let head = 0; head < heads; head++) {
+          const at = Code.RunKeys * (Code.RunPlaces * head + place);
+          const known = Math.min(policy.recall, Code.RunKeys);
+          for (let i = 0; i < known; i++) distances[at + i] = p - (chosen(head, p)[i] ?? p);
+        }
+      }
       continue;
     }
     if (name === "kvRecall") {

@@ -61,6 +61,18 @@ const BROKEN: readonly (Mutation & { readonly what: string })[] = [
     from: "gateOf(work, i) != Infinity && ",
     to: "gateOf(work, i) == Infinity && ",
   },
+  {
+    what: "a key runs on once a token less has chosen at its distance",
+    file: "recall.ts",
+    from: "times >= <u32>Code.RunTimes",
+    to: "times + 1 >= <u32>Code.RunTimes",
+  },
+  {
+    what: "what is kept of the chosen keys is kept for another token",
+    file: "recall.ts",
+    from: "runsAt(record, head, load<u64>(row, Row.position))",
+    to: "runsAt(record, head, load<u64>(row, Row.position) + 1)",
+  },
   { what: "a shuffle takes a wrong lane", file: "simd.ts", from: "(a, b, 2, 6, 3, 7)", to: "(a, b, 2, 6, 3, 6)" },
   {
     what: "additions in another order",

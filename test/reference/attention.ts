@@ -6,7 +6,7 @@
  * (arXiv 2308.16137, section 4): nGlobal (g), nLocal (L), limit (the distance ceiling).
  */
 import { type RopeLayout, rotate, softmax, turns } from "./math";
-import { chooseMiddle } from "./recall";
+import { chooseMiddle, runsOn } from "./recall";
 
 /** Queries and keys of f32 differ by so much of their largest number at most, and weights by so many nats. */
 const TOLERANCE = 1e-5;
@@ -176,6 +176,7 @@ export function attention(
     const keys = k.map((row) => row.slice(kvHead * headDim, (kvHead + 1) * headDim)); // [n][headDim]
     const values = v.map((row) => row.slice(kvHead * headDim, (kvHead + 1) * headDim)); // [n][headDim]
 
+    const chosen: (readonly number[])[] = [];
     for (let p = 0; p < q.length; p++) {
       const query = q[p]!.slice(head * headDim, (head + 1) * headDim).map((value) => value * temperatureOf(p)); // [headDim]
       const logits = new Float64Array(p + 1).fill(Number.NEGATIVE_INFINITY);
@@ -191,11 +192,14 @@ export function attention(
       const others = logsumexp(logits);
       const gate = policy.gateOf?.(head) ?? policy.recallGate ?? Number.NEGATIVE_INFINITY;
       const lowest = others + gate * Math.LN2;
+      const own = choice?.(head, p) ?? found.positions;
+      chosen.push(own);
       let certain = found.certain;
-      for (const j of choice?.(head, p) ?? found.positions) {
+      for (const j of own) {
         const score = logit(query, keys[j]!, policy.recallDistance!, head);
-        if (Math.abs(score - lowest) < GATE_TOLERANCE) certain = false;
-        const left = 1 - Math.exp(lowest - score);
+        const runs = runsOn(p, j, (p) => chosen[p]!);
+        if (!runs && Math.abs(score - lowest) < GATE_TOLERANCE) certain = false;
+        const left = runs ? 1 : 1 - Math.exp(lowest - score);
         if (left > 0) logits[j] = score + Math.log(left);
       }
       const weights = softmax(logits);

@@ -8,6 +8,23 @@ export function blockOf(headDim: number): number {
   return headDim > 128 ? MOST_BLOCK : 16;
 }
 
+/** Tokens before a query at which its head may have chosen at the same distance, at how many it must, and keys of each that count. */
+export const RUN = { tokens: 8, times: 3, keys: 8 } as const;
+
+/** Whether key j of query p runs on; `chosen`: of a query the positions that the head chose, best first. */
+export function runsOn(p: number, j: number, chosen: (p: number) => readonly number[]): boolean {
+  let times = 0;
+  for (let before = Math.max(0, p - RUN.tokens); before < p; before++) {
+    if (
+      chosen(before)
+        .slice(0, RUN.keys)
+        .includes(j - (p - before))
+    )
+      times++;
+  }
+  return times >= RUN.times;
+}
+
 /** How many are chosen, and of how many blocks. */
 export interface Choice {
   readonly k: number;

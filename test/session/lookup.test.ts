@@ -38,6 +38,7 @@ const setup: fc.Arbitrary<LoadOptions> = fc.oneof(
     recallBlocks: fc.constantFrom(1, "all" as const),
     recallLayers: fc.constantFrom([0, 1], [1]),
     recallHeads: fc.constantFrom("all" as const, [[1, 1] as const]),
+    recallGate: fc.constantFrom(undefined, 2),
     recallQueries: fc.constantFrom("all" as const, "last" as const),
   }),
 );
