@@ -111,7 +111,7 @@ export const LOAD_FLAGS = {
   ),
   recallGate: flag(
     "--recall-gate <power>",
-    "what each loses of its weight, as a power of two relative to that of all other tokens, such as -3 (default: nothing)",
+    "what each that does not run on loses of its weight, as a power of two relative to that of all others, such as 2 (default: nothing)",
     real(-LARGEST_GATE, LARGEST_GATE),
   ),
   recallQueries: choice(

@@ -36,8 +36,8 @@ export interface MiddleOptions {
    */
   readonly recallBlocks?: number | "all" | undefined;
   /**
-   * What a middle token loses of its weight, relative to that of the first and the recent ones together, as a power of two,
-   * such as -3; by default nothing. One of which nothing is left is not attended to.
+   * What a middle token that does not run on (docs/RECALL.md) loses of its weight, relative to that of the first and the recent
+   * ones together, as a power of two, such as 2; by default nothing. One of which nothing is left is not attended to.
    */
   readonly recallGate?: number | undefined;
   /** `all` by default. */
