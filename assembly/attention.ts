@@ -11,12 +11,13 @@ import {
   Work,
 } from "./attention_keys";
 import { anyTile, eachTile, LOG2E, scoresOf } from "./attention_tiles";
+import { chosen, chosenAt, gatheredAt, runsOn, weigh } from "./chosen";
 import { capped } from "./elementwise";
 import { Size } from "./layout";
 import { exp2, log } from "./math";
 import { Attention } from "./op";
 import { Clamp } from "./op_positions";
-import { chosen, chosenAt, gateOf, gatheredAt, recall, runsOn, weigh } from "./recall";
+import { gateOf, recall } from "./recall";
 import { float, word } from "./record";
 import { largestLane, loadFloats, mulAdd, storeFloats, sum } from "./simd";
 

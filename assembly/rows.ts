@@ -1,6 +1,7 @@
 /** The records whose rows do not meet each other, one row at a time. */
 import { storeRow } from "./cache";
 import { castHeads } from "./cache_format";
+import { keepChosen } from "./chosen";
 import { sealRow } from "./codes";
 import { embed } from "./embed";
 import { Row, Size, Step } from "./layout";
@@ -8,7 +9,6 @@ import { nllRow } from "./nll";
 import { layerNorm, rmsNorm } from "./norm";
 import { Cast, Embed, Gather, Norm, Op, Tap } from "./op";
 import { Angles, Clamp, Rope, Temper } from "./op_positions";
-import { keepChosen } from "./recall";
 import { float, formatOf, word } from "./record";
 import { angles, rope, temper } from "./rope";
 

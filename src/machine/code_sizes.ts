@@ -21,5 +21,5 @@ export function choosingBytes(recallBlocks: number): number {
   return Code.Queries * (Code.Heap + (recallBlocks > Code.MostBlocks ? 0 : 8 * recallBlocks));
 }
 
-/** Bytes of the distances that are kept of what a head chose for a token. see: assembly/recall.ts */
+/** Bytes of the distances that are kept of what a head chose for a token. see: assembly/chosen.ts */
 export const RUN_BYTES = 4 * Code.RunKeys;

@@ -38,9 +38,10 @@ export function recallBytes(shape: Shape): number {
   return Object.values(recallParts(shape)).reduce((sum, part) => sum + part);
 }
 
-/** What the heads of a shape have chosen last, each at every token the same: the distances of the nearest middle keys. */
-export function chosenLast({ heads, nLocal }: Shape): Uint32Array {
-  return new Uint32Array(heads * Code.RunPlaces * Code.RunKeys).map((_, i) => nLocal + (i % Code.RunKeys));
+/** Writes to `runs` what the heads of a shape have chosen last, at every token the same: the distances of the nearest middle keys. */
+export function writeChosen(memory: WebAssembly.Memory, runs: number, { heads, nLocal }: Shape): void {
+  const distances = new Uint32Array(memory.buffer, runs, heads * Code.RunPlaces * Code.RunKeys);
+  for (const i of distances.keys()) distances[i] = nLocal + (i % Code.RunKeys);
 }
 
 /** Attention's operands that say what is recalled of a shape, from `offset` in the slot on. */

@@ -24,16 +24,8 @@ import {
 import { Angles, Clamp, Rope, Temper } from "../../assembly/op_positions.ts";
 import { Arena } from "./arena.ts";
 import { choosingBytes } from "./code_sizes.ts";
-import {
-  bits,
-  cacheOf,
-  chosenLast,
-  type Fields,
-  partBytes,
-  RECALL_BLOCKS,
-  recallBytes,
-  recallOf,
-} from "./selftest_caches.ts";
+import type { Fields } from "./selftest_caches.ts";
+import { bits, cacheOf, partBytes, RECALL_BLOCKS, recallBytes, recallOf, writeChosen } from "./selftest_caches.ts";
 import {
   CACHES,
   entryOf,
@@ -254,21 +246,19 @@ export class TestProgram {
   /** Middle keys and values stored, coded, looked for and attended to. */
   #recall(shape: Shape, attention: Fields): void {
     const { heads, headDim } = shape;
-    const own = { [Attention.chosen]: this.#buffer(6 * heads), [Attention.recallWork]: this.work };
+    const chosen = this.#buffer(6 * heads);
     const gates = new Float32Array(this.#memory.buffer, this.arena.take(4 * heads), heads).fill(2 ** -6);
     // Head 1 does not look back.
     gates[1] = Infinity;
+    const own = { [Attention.chosen]: chosen, [Attention.gates]: gates.byteOffset };
     const fields: Fields = {
       ...attention,
       ...recallOf(shape, this.#recalled),
       ...own,
-      [Attention.gates]: gates.byteOffset,
+      [Attention.recallWork]: this.work,
     };
-    for (const slot of RUN_ROWS.keys()) {
-      const runs = this.slot + slot * this.slotBytes + (fields[Attention.runs] as number);
-      const last = chosenLast(shape);
-      new Uint32Array(this.#memory.buffer, runs, last.length).set(last);
-    }
+    const runs = this.slot + (fields[Attention.runs] as number);
+    for (const slot of RUN_ROWS.keys()) writeChosen(this.#memory, runs + slot * this.slotBytes, shape);
     this.#recalled += recallBytes(shape);
     this.#all(Op.Store, fields);
     this.#all(Op.Seal, fields);

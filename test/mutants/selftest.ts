@@ -63,13 +63,13 @@ const BROKEN: readonly (Mutation & { readonly what: string })[] = [
   },
   {
     what: "a key runs on once a token less has chosen at its distance",
-    file: "recall.ts",
+    file: "chosen.ts",
     from: "times >= <u32>Code.RunTimes",
     to: "times + 1 >= <u32>Code.RunTimes",
   },
   {
     what: "what is kept of the chosen keys is kept for another token",
-    file: "recall.ts",
+    file: "chosen.ts",
     from: "runsAt(record, head, load<u64>(row, Row.position))",
     to: "runsAt(record, head, load<u64>(row, Row.position) + 1)",
   },
