@@ -156,6 +156,7 @@ suite("recall", "a token that looks back into a log of a session, by the length 
   .option("--lengths <counts>", "tokens that were read", numbers, [100_000, 1_000_000])
   .option("--n-local <n>", "nLocal", Number, 512)
   .option("--recall-layers <numbers>", "layers that look back (default: the model's)", numbers)
+  .option("--recall <n>", "tokens that each head attends to", Number, 4)
   .option("--recall-heads <layer:head,…>", "heads that look back (default: the model's)", layerHeads)
   .option("--recall-distance <n>", "distance at which (default: the model's)", Number)
   .option("--recall-blocks <n>", "blocks that are looked into (default: as many as the library does)", Number)

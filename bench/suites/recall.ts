@@ -22,6 +22,7 @@ export interface RecallFlags extends SuiteFlags {
   readonly text: string[];
   readonly lengths: number[];
   readonly nLocal: number;
+  readonly recall: number;
   readonly recallLayers?: number[];
   readonly recallHeads?: LayerHead[];
   readonly recallDistance?: number;
@@ -58,7 +59,8 @@ class Counted {
  * that are in the page cache and that are not, memory, and what is on disk; and whether it finds the hidden sentence.
  */
 export async function recall(flags: RecallFlags): Promise<void> {
-  const { model: where, threads, nLocal, recallLayers, recallHeads, recallDistance, recallBlocks, memory } = flags;
+  const { model: where, threads, nLocal, memory } = flags;
+  const { recallLayers, recallHeads, recallDistance, recallBlocks } = flags;
   const report = new Report(`recall${modelSuffix(where)}`, resultsOf(flags));
   const lengths = flags.quick ? [3000] : [...flags.lengths].sort((a, b) => a - b);
   const folder = flags.folder ?? mkdtempSync(join(tmpdir(), "lambent-recall-"));
@@ -67,7 +69,7 @@ export async function recall(flags: RecallFlags): Promise<void> {
   const common: LoadOptions = { nLocal, threads, cacheDtype: "bf16", maxSessions: 2 };
   const most = lengths.at(-1) as number;
   const looking = {
-    recall: 4,
+    recall: flags.recall,
     recallLayers,
     recallHeads,
     recallDistance,
