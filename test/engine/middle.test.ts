@@ -14,6 +14,7 @@ import { type PolicyOptions, resolvePolicy } from "../../src/plan/policy.ts";
 import { middleOf } from "../reference/attention.ts";
 import { forward } from "../reference/model.ts";
 import { readTensors } from "../reference/safetensors.ts";
+import { fieldsOf, snapshotOf } from "../session/forge.ts";
 import { deviation, FIXTURES } from "../setup.ts";
 import { Bare, type Token } from "./bare.ts";
 import {
@@ -465,6 +466,12 @@ describe("options", () => {
       await engine.append(session, ids.slice(from, to), undefined, { recall: false });
     expect([...rowOf(engine, session)]).toEqual([...rowOf(plain, reader)]);
     const snapshot = writeSnapshot(engine, engine.state(session), NO_TEXT);
+    // As they were before they said what was chosen last, which is nothing here.
+    const old = await snapshotOf(fieldsOf(snapshot).filter(({ name }) => !name.endsWith(".runs")));
+    expect(old.length).toBeLessThan(snapshot.length - 32 * 8 * 4);
+    const again = readSnapshot(engine, old).id;
+    expect(writeSnapshot(engine, engine.state(again), NO_TEXT)).toEqual(snapshot);
+    engine.dispose(again);
     for (const change of [
       {},
       { recall: 5 },
