@@ -72,7 +72,9 @@ describe("eval recall", () => {
     const [plain, any, gated] = rows;
     expect(any["their NLL"]).toBeLessThan(plain["their NLL"] - 0.3);
     expect(any["passages' NLL"]).toBeLessThan(plain["passages' NLL"] - 0.1);
-    expect(gated["passages' NLL"]).toBeGreaterThan(any["passages' NLL"]);
+    // A gate leaves what runs on as it is.
+    expect(gated["passages' NLL"]).not.toBe(any["passages' NLL"]);
+    expect(gated["passages' NLL"]).toBeLessThan(plain["passages' NLL"] - 0.1);
     expect(parameters).toMatchObject({ length: least, window: 64 });
     expect(found[0].facts.map(({ distance }: { distance: number }) => distance)).toEqual(
       found.at(-1).facts.map(({ distance }: { distance: number }) => distance),
