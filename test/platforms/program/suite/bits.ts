@@ -56,8 +56,8 @@ function recalls(setting: Setting): Case[] {
   return names.flatMap((name) =>
     (["f32", "bf16", "int8"] as const).flatMap((cacheDtype) =>
       ([1, 2] as const).map((threads): Case => {
-        // All heads of one layer, and one of another.
-        const recallHeads = [...[0, 1, 2, 3].map((head) => [1, head] as const), [2, 1] as const];
+        // All heads of one layer, which attend to what runs on and hardly to anything else, and one of another.
+        const recallHeads = [...[0, 1, 2, 3].map((head) => [1, head, 9] as const), [2, 1] as const];
         const same = `recall: ${name}, ${cacheDtype} cache`;
         const middle = { recall: 4, recallBlocks: 2, recallHeads, recallTokens: 96 };
         return {
@@ -75,7 +75,7 @@ function logs(setting: Setting): Case[] {
   const names = MODELS.filter((name) => name !== LLAMA);
   return names.map((name, i): Case => {
     const common = { nLocal: 48, nGlobal: 4, cacheDtype: i === 0 ? "bf16" : "int8", maxSessions: 2 } as const;
-    const middle = { recall: 4, recallBlocks: 2, recallLayers: [1, 2], recallTokens: 4096 };
+    const middle = { recall: 4, recallBlocks: 2, recallLayers: [1, 2], recallTokens: 4096, recallGate: -1 };
     return {
       name: `log: ${name}`,
       run: async () => {
