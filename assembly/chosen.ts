@@ -50,13 +50,10 @@ function hasChosen(work: usize, i: u32, back: u32, distance: u32): bool {
   const record = load<u32>(work, Work.record);
   const most = word(record, Attention.recall);
   const inStep = rowOf(work, i) - load<u32>(work, Work.runStart) >= back;
-  const stride: usize = inStep ? 8 : 4;
-  let at: usize;
+  const slot = <usize>load<u32>(load<u32>(work, Work.row), Row.slot);
+  let at = slot + runsAt(record, headOf(work, i), positionOf(work, i) - back);
   if (inStep) at = chosenAt(work, i) - back * word(record, Attention.heads) * (most << 3) + 4;
-  else
-    at =
-      <usize>load<u32>(load<u32>(work, Work.row), Row.slot) +
-      runsAt(record, headOf(work, i), positionOf(work, i) - back);
+  const stride: usize = inStep ? 8 : 4;
   for (const end = at + <usize>min<u32>(most, Code.RunKeys) * stride; at < end; at += stride) {
     if (load<u32>(at) == distance) return true;
   }
