@@ -14,6 +14,7 @@ import { anyTile, eachTile, LOG2E, scoresOf } from "./attention_tiles";
 import { chosen, chosenAt, gatheredAt, runsOn, weigh } from "./chosen";
 import { capped } from "./elementwise";
 import { Size } from "./layout";
+import { Code } from "./layout_codes";
 import { exp2, log } from "./math";
 import { Attention } from "./op";
 import { Clamp } from "./op_positions";
@@ -46,7 +47,7 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
   attendSection(work, Part.Local, true);
   attendSection(work, Part.Local, false);
   if (word(record, Attention.recall)) {
-    setSection(work, Part.Middle, true);
+    beginSection(work, Part.Middle, true);
     for (let i: u32 = 0; i < count; i++) attendChosen(work, i);
   }
   for (let i: u32 = 0; i < count; i++) {
@@ -92,7 +93,9 @@ function attendChosen(work: usize, i: u32): void {
   const record = load<u32>(work, Work.record);
   const scores = scoresOf(work, i);
   const list = chosenAt(work, i);
-  const gate = gateOf(work, i) * sum(v128.load(work + (i << 4), Work.sums));
+  const middle = load<u64>(work + (i << 3), Work.ends) - load<u64>(work + (i << 3), Work.begins);
+  const more = sqrt<f32>(<f32>middle / <f32>Code.GateTokens);
+  const gate = gateOf(work, i) * more * sum(v128.load(work + (i << 4), Work.sums));
   const before = load<f32>(work + (i << 2), Work.maxima);
   const count = chosen(work, i);
   for (let first: u32 = 0; first < count; first += Size.KeyBlock) {
@@ -140,7 +143,8 @@ function meet(work: usize, i: u32, n: u32, t: u32, values: bool): void {
  * end before earlier ones', except those of queries that have none.
  */
 export function beginSection(work: usize, part: Part, fixed: bool): u64 {
-  setSection(work, part, fixed);
+  store<u32>(work, part, Work.part);
+  store<u32>(work, fixed ? 1 : 0, Work.fixed);
   const count = load<u32>(work, Work.count);
   let end: u64 = 0;
   for (let i: u32 = 0; i < count; i++) {
@@ -148,11 +152,6 @@ export function beginSection(work: usize, part: Part, fixed: bool): u64 {
     end = max(end, load<u64>(work + (i << 3), Work.ends));
   }
   return end;
-}
-
-function setSection(work: usize, part: Part, fixed: bool): void {
-  store<u32>(work, part, Work.part);
-  store<u32>(work, fixed ? 1 : 0, Work.fixed);
 }
 
 /** The block that the section's first key is in. */

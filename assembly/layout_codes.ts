@@ -31,6 +31,8 @@ export enum Code {
   /** keys of a list, the best ones, that are kept for that, and tokens whose lists are kept: as many as may be taken back, or more */
   RunKeys = 8,
   RunPlaces = 32,
+  /** middle tokens of which one that does not run on loses what its head's gate says; of four times as many twice that */
+  GateTokens = 65536,
   /** queries that go through the means together */
   Queries = 4,
   /** means that all of them meet before the next ones: few enough to stay in the first cache */

@@ -186,8 +186,8 @@ export enum Attention {
   /** how many blocks of keys are looked into; Code.MostBlocks at most, or all: 2^32 − 1 */
   recallBlocks,
   /**
-   * f32[heads]: what a middle key that does not run on loses of its weight, relative to that of all pinned and local keys;
-   * Infinity: none is looked for
+   * f32[heads]: what one of Code.GateTokens middle keys loses of its weight if it does not run on, relative to that of all
+   * pinned and local keys; Infinity: none is looked for
    */
   gates,
   /** slot: means and codes of codeBlocks blocks of keys (codes.ts) */

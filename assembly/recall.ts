@@ -2,8 +2,8 @@
  * Which middle keys a query attends to. Of those between the pinned and the local ones, at most `recallTokens` before the
  * latter: the `recall` keys with the largest products of codes (codes.ts) in the `recallBlocks` blocks whose means have the
  * largest products, and in the blocks that are not whole; of equal ones, the smaller position. The weight of a key that is
- * chosen and does not run on is lowered by its head's gate times that of the pinned and local keys together; where nothing is
- * left it is not attended to. see: docs/RECALL.md; LM-Infinite §3, top-k middle tokens
+ * chosen and does not run on is lowered by its head's gate times that of the pinned and local keys together, and times the root
+ * of how many middle keys there are; where nothing is left it is not attended to. see: docs/RECALL.md; LM-Infinite §3, top-k middle tokens
  */
 import { headOf, positionOf, queryAt, Work } from "./attention_keys";
 import { chosenAt, clearChosen, insert } from "./chosen";
@@ -44,7 +44,7 @@ function recallSome(work: usize, from: u32, to: u32): void {
   for (let i = from; i < to; i++) if (looks(work, i)) chooseAll(work, i);
 }
 
-/** What a middle key of query i that does not run on loses of its weight, relative to that of its pinned and local keys. */
+/** What one of Code.GateTokens middle keys of query i loses of its weight, relative to that of its pinned and local keys. */
 export function gateOf(work: usize, i: u32): f32 {
   return load<f32>(word(load<u32>(work, Work.record), Attention.gates) + (headOf(work, i) << 2));
 }

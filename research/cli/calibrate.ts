@@ -18,7 +18,7 @@ import { table } from "./table.ts";
 import { textFiles } from "./texts.ts";
 
 /** Powers of two, from the loosest on. */
-const GATES = [-3, -2, -1, -0.5, 0, 0.5, 1, 2];
+const GATES = [-2, -1, 0, 0.5, 1, 1.5, 2, 3];
 
 interface CalibrateFlags extends ModelFlags {
   readonly text: readonly string[];

@@ -111,7 +111,7 @@ export const LOAD_FLAGS = {
   ),
   recallGate: flag(
     "--recall-gate <power>",
-    "what each that does not run on loses of its weight, as a power of two relative to that of all others, such as 2 (default: nothing)",
+    "what each of 65,536 that does not run on loses of its weight, as a power of two relative to that of all others, such as 0 (default: nothing)",
     real(-LARGEST_GATE, LARGEST_GATE),
   ),
   recallQueries: choice(

@@ -36,8 +36,9 @@ export interface MiddleOptions {
    */
   readonly recallBlocks?: number | "all" | undefined;
   /**
-   * What a middle token that does not run on (docs/RECALL.md) loses of its weight, relative to that of the first and the recent
-   * ones together, as a power of two, such as 2; by default nothing. One of which nothing is left is not attended to.
+   * What a middle token that does not run on (docs/RECALL.md) loses of its weight where there are 65,536 of them, relative to
+   * that of the first and the recent tokens together, as a power of two, such as 0; with four times as many twice that. By
+   * default nothing. One of which nothing is left is not attended to.
    */
   readonly recallGate?: number | undefined;
   /** `all` by default. */

@@ -191,7 +191,7 @@ export function attention(
       const found = chooseMiddle(asked, keys, middle, { k, blocks, nGlobal }, TOLERANCE);
       const others = logsumexp(logits);
       const gate = policy.gateOf?.(head) ?? policy.recallGate ?? Number.NEGATIVE_INFINITY;
-      const lowest = others + gate * Math.LN2;
+      const lowest = others + gate * Math.LN2 + Math.log((middle[1] - middle[0]) / 65_536) / 2;
       const own = choice?.(head, p) ?? found.positions;
       chosen.push(own);
       let certain = found.certain;
