@@ -57,7 +57,7 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
   }
 }
 
-/** The middle keys that these queries, as those of `attention`, are to meet. */
+/** Chooses the middle keys of these queries, which `attention` then meets; operands as there. */
 export function chooseMiddle(record: usize, row: usize, kvHead: u32, first: u32, count: u32, work: usize): void {
   beginBlock(work, record, row, kvHead, first, count);
   beginSection(work, Part.Middle, true);

@@ -45,7 +45,7 @@ export function runsOn(work: usize, i: u32, n: u32): bool {
   return times >= <u32>Code.RunTimes;
 }
 
-/** Whether query i's head chose a key at that distance so many tokens before: in the step's lists, or in those of the slot. */
+/** Whether query i's head chose a key at `distance` for the token `back` before it, whose list is in this step or in the slot. */
 function hasChosen(work: usize, i: u32, back: u32, distance: u32): bool {
   const record = load<u32>(work, Work.record);
   const most = word(record, Attention.recall);
@@ -66,7 +66,7 @@ function runsAt(record: usize, head: u32, position: u64): usize {
   return word(record, Attention.runs) + ((place * Code.RunKeys) << 2);
 }
 
-/** Once a row is attended: what its heads have chosen, for the rows of later steps; not of rows whose places others of this step take. */
+/** Keeps what a row's heads have chosen for later steps, unless a later row of this step takes its place. */
 export function keepChosen(record: usize, row: usize, index: u32): void {
   const most = word(record, Attention.recall);
   if (!most || load<u32>(row, Row.runStart) + load<u32>(row, Row.runRows) > index + Code.RunPlaces) return;

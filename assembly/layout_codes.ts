@@ -28,10 +28,10 @@ export enum Code {
   /** a chosen key runs on if RunTimes of the RunTokens tokens before chose a key at the same distance */
   RunTokens = 8,
   RunTimes = 3,
-  /** keys of a list, the best ones, that are kept for that, and tokens whose lists are kept: as many as may be taken back, or more */
+  /** best keys of a list that are kept for that, and tokens whose lists are kept; a step reads fewer ahead */
   RunKeys = 8,
   RunPlaces = 32,
-  /** middle tokens of which one that does not run on loses what its head's gate says; of four times as many twice that */
+  /** number of middle tokens at which a gate lowers by what its head's says; with four times as many, by twice that */
   GateTokens = 65536,
   /** queries that go through the means together */
   Queries = 4,

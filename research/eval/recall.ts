@@ -44,9 +44,10 @@ const THINGS = [
   "safe", "gate", "cellar", "archive", "stable", "chapel", "mill", "well", "tower", "orchard", "bridge", "library",
   "kitchen", "pantry", "attic", "garden", "harbour", "barn", "forge", "school", "tavern", "bakery", "theatre", "prison",
 ];
+/** Facts and tokens of ordinary text by default. */
 export const FACTS = 6;
-export const MOST_FACTS = THINGS.length;
 export const NEXT = 256;
+export const MOST_FACTS = THINGS.length;
 const PASSAGE = 112;
 /** Tokens of a passage that are read before those whose NLL counts: which passage it is cannot be known before. */
 const LEAD = 12;

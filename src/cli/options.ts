@@ -111,7 +111,7 @@ export const LOAD_FLAGS = {
   ),
   recallGate: flag(
     "--recall-gate <power>",
-    "what each of 65,536 that does not run on loses of its weight, as a power of two relative to that of all others, such as 0 (default: nothing)",
+    "weight that a recalled token loses unless it runs on, at 65,536 middle tokens: a power of two relative to all others, such as 0 (default: none)",
     real(-LARGEST_GATE, LARGEST_GATE),
   ),
   recallQueries: choice(

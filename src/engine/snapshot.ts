@@ -126,7 +126,7 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
     const { nLocal } = engine.plan.policy;
     if (tensors.has("turn_starts")) state.turnStarts = readTurnStarts(read, { ...state, nLocal });
     for (const field of memory(engine, state)) {
-      // Snapshots of before do not say what was chosen last: then nothing runs on at first.
+      // Older snapshots lack what was chosen last: nothing runs on at first.
       if (field.name.endsWith(".runs") && !tensors.has(field.name)) continue;
       field.bytes.set(sameShape(field, tensors.get(field.name), snapshot));
     }

@@ -101,16 +101,10 @@ export function lowerAttention(
     }),
     record(Op.Store, Span.All, fields, `cache = ${operation.k}, ${operation.v}[${kvHeads},${headDim}]`, { flops: 0 }),
   );
-  if (middle)
-    records.push(
-      record(
-        Op.Seal,
-        Span.All,
-        fields,
-        `codes of ${operation.k}[${kvHeads},${headDim}], and chosen.${layer} for later steps`,
-        { flops: 0 },
-      ),
-    );
+  if (middle) {
+    const text = `codes of ${operation.k}[${kvHeads},${headDim}], and chosen.${layer} for later steps`;
+    records.push(record(Op.Seal, Span.All, fields, text, { flops: 0 }));
+  }
   return records;
 }
 
