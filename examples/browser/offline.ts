@@ -13,14 +13,14 @@ export async function keepOffline(
       };
       say("A newer version of this page is available.", { name: "Use it", run });
     };
-    registration.addEventListener("updatefound", () => {
-      const { installing } = registration;
-      installing?.addEventListener("statechange", () => {
-        const { state } = installing;
-        if (state === "installed" && registration.active) offer(installing);
-        if (state === "redundant" && !registration.active) say("This page could not be saved for offline use.");
+    const watch = (worker: ServiceWorker | null) =>
+      worker?.addEventListener("statechange", () => {
+        if (worker.state === "installed" && registration.active) offer(worker);
+        if (worker.state === "redundant" && !registration.active) say("This page could not be saved for offline use.");
       });
-    });
+    registration.addEventListener("updatefound", () => watch(registration.installing));
+    // The browser may have found it before this page asked.
+    watch(registration.installing);
     await navigator.serviceWorker.ready;
     say("Saved in the browser: it works without a network now.");
     offer(registration.waiting);

@@ -200,7 +200,7 @@ test("a newer version of the page is offered, and replaces the old one as a whol
   await reader.open(server.url);
   expect(await reader.page.locator("h1").textContent()).toBe("Lambent");
   await reader.button("Use it").click();
-  await reader.page.getByText("Newer").waitFor();
+  await reader.page.locator("h1", { hasText: "Newer" }).waitFor();
   await reader.settled();
   await reader.write(20);
 });
