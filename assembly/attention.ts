@@ -18,7 +18,7 @@ import { Code } from "./layout_codes";
 import { exp2, log } from "./math";
 import { Attention } from "./op";
 import { Clamp } from "./op_positions";
-import { gateOf, recall } from "./recall";
+import { follow, gateOf, recall } from "./recall";
 import { float, word } from "./record";
 import { largestLane, loadFloats, mulAdd, storeFloats, sum } from "./simd";
 
@@ -48,6 +48,7 @@ export function attention(record: usize, row: usize, kvHead: u32, first: u32, co
   attendSection(work, Part.Local, false);
   if (word(record, Attention.recall)) {
     beginSection(work, Part.Middle, true);
+    countKeys(work);
     for (let i: u32 = 0; i < count; i++) attendChosen(work, i);
   }
   for (let i: u32 = 0; i < count; i++) {
@@ -64,6 +65,13 @@ export function chooseMiddle(record: usize, row: usize, kvHead: u32, first: u32,
   recall(work, count);
 }
 
+/** Adds what one query finds by the tokens before it, whose lists are complete; operands as of `attention`. */
+export function followMiddle(record: usize, row: usize, kvHead: u32, query: u32, work: usize): void {
+  beginBlock(work, record, row, kvHead, query, 1);
+  beginSection(work, Part.Middle, true);
+  follow(work, 0);
+}
+
 /** x[n] · factor */
 function multiply(x: usize, factor: f32, n: u32): void {
   for (let d: u32 = 0; d < n; d += 4) {
@@ -76,6 +84,7 @@ function multiply(x: usize, factor: f32, n: u32): void {
 function attendSection(work: usize, part: Part, fixed: bool): void {
   const end = beginSection(work, part, fixed);
   const count = load<u32>(work, Work.count);
+  countKeys(work);
   for (let block = firstBlock(work); block < end; block += Size.KeyBlock) {
     score(work, block);
     for (let i: u32 = 0; i < count; i++) {
@@ -152,6 +161,18 @@ export function beginSection(work: usize, part: Part, fixed: bool): u64 {
     end = max(end, load<u64>(work + (i << 3), Work.ends));
   }
   return end;
+}
+
+/** Counts the section's keys, once for the heads that share them. */
+function countKeys(work: usize): void {
+  const record = load<u32>(work, Work.record);
+  const group = word(record, Attention.heads) / word(record, Attention.kvHeads);
+  let keys: u64 = 0;
+  for (let i: u32 = 0; i < load<u32>(work, Work.count); i++) {
+    if (headOf(work, i) % group) continue;
+    keys += load<u64>(work + (i << 3), Work.ends) - load<u64>(work + (i << 3), Work.begins);
+  }
+  store<u64>(work, load<u64>(work, Work.visited) + keys, Work.visited);
 }
 
 /** The block that the section's first key is in. */

@@ -1,6 +1,6 @@
 /** Which keys the queries of a block meet, where these are stored, and the scratch memory of attention. */
 import { Row, Size } from "./layout";
-import { Attention, Offset, Op } from "./op";
+import { Attention, Offset } from "./op";
 import { Clamp } from "./op_positions";
 import { word } from "./record";
 
@@ -82,7 +82,7 @@ export function beginBlock(work: usize, record: usize, row: usize, kvHead: u32, 
   store<u64>(work, load<u64>(row, Row.origin), Work.origin);
 }
 
-/** Determines which keys of the section query i attends to; the section's first query head of a row counts them. */
+/** Determines which keys of the section query i attends to. */
 export function setRange(work: usize, i: u32): void {
   const record = load<u32>(work, Work.record);
   const part = load<u32>(work, Work.part);
@@ -110,9 +110,6 @@ export function setRange(work: usize, i: u32): void {
   }
   store<u64>(work + (i << 3), begin, Work.begins);
   store<u64>(work + (i << 3), end, Work.ends);
-  const group = word(record, Attention.heads) / word(record, Attention.kvHeads);
-  if (headOf(work, i) % group == 0 && word(record, 0) != Op.Choose)
-    store<u64>(work, load<u64>(work, Work.visited) + (end - begin), Work.visited);
 }
 
 /** Query i's entry in the row table. */

@@ -1,8 +1,8 @@
 /**
  * The lists of middle keys that queries have chosen (Attention.chosen), the largest product of codes first, and which of these
  * keys run on: at Code.RunTimes of the Code.RunTokens tokens before, or more, the head chose a key at the same distance, as it
- * does where a text is repeated. Op.Choose makes the lists, attention puts weights in the place of products, and Op.Seal keeps
- * distances in the slot for later steps. see: docs/RECALL.md
+ * does where a text is repeated. Op.Choose and Op.Follow make the lists, attention puts weights in the place of products, and
+ * Op.Seal keeps distances in the slot for later steps. see: docs/RECALL.md
  */
 import { headOf, positionOf, rowOf, Work } from "./attention_keys";
 import { Row } from "./layout";
@@ -39,25 +39,36 @@ export function chosen(work: usize, i: u32): u32 {
 /** Whether entry n of query i's list runs on. */
 export function runsOn(work: usize, i: u32, n: u32): bool {
   const distance = load<u32>(chosenAt(work, i) + (n << 3), 4);
-  const before = min<u64>(Code.RunTokens, positionOf(work, i) - load<u64>(work, Work.origin));
   let times: u32 = 0;
-  for (let back: u32 = 1; back <= <u32>before; back++) if (hasChosen(work, i, back, distance)) times++;
+  for (let back = tokensBefore(work, i); back; back--) if (hasChosen(work, i, back, distance)) times++;
   return times >= <u32>Code.RunTimes;
 }
 
-/** Whether query i's head chose a key at `distance` for the token `back` before it, whose list is in this step or in the slot. */
+/** How many of the tokens before query i's may say what runs on. */
+export function tokensBefore(work: usize, i: u32): u32 {
+  return <u32>min<u64>(Code.RunTokens, positionOf(work, i) - load<u64>(work, Work.origin));
+}
+
+/** Whether query i's head chose a key at `distance` for the token `back` before it. */
 function hasChosen(work: usize, i: u32, back: u32, distance: u32): bool {
-  const record = load<u32>(work, Work.record);
-  const most = word(record, Attention.recall);
-  const inStep = rowOf(work, i) - load<u32>(work, Work.runStart) >= back;
-  const slot = <usize>load<u32>(load<u32>(work, Work.row), Row.slot);
-  let at = slot + runsAt(record, headOf(work, i), positionOf(work, i) - back);
-  if (inStep) at = chosenAt(work, i) - back * word(record, Attention.heads) * (most << 3) + 4;
-  const stride: usize = inStep ? 8 : 4;
-  for (const end = at + <usize>min<u32>(most, Code.RunKeys) * stride; at < end; at += stride) {
-    if (load<u32>(at) == distance) return true;
-  }
+  for (let n: u32 = 0; n < keysBefore(work); n++) if (distanceBefore(work, i, back, n) == distance) return true;
   return false;
+}
+
+/** How many of a token's best keys later ones look at. */
+export function keysBefore(work: usize): u32 {
+  return min<u32>(Code.RunKeys, word(load<u32>(work, Work.record), Attention.recall));
+}
+
+/** Entry n of what query i's head chose for the token `back` before it, whose list is in this step or in the slot. */
+export function distanceBefore(work: usize, i: u32, back: u32, n: u32): u32 {
+  const record = load<u32>(work, Work.record);
+  if (rowOf(work, i) - load<u32>(work, Work.runStart) >= back) {
+    const entries = back * word(record, Attention.heads) * word(record, Attention.recall) - n;
+    return load<u32>(chosenAt(work, i) - (entries << 3), 4);
+  }
+  const slot = <usize>load<u32>(load<u32>(work, Work.row), Row.slot);
+  return load<u32>(slot + runsAt(record, headOf(work, i), positionOf(work, i) - back) + (n << 2));
 }
 
 /** Where in a slot the distances are that a head chose at a position. */

@@ -23,7 +23,6 @@ export function observe(
   lastRow: u32,
 ): void {
   beginBlock(work, record, row, kvHead, first, count);
-  const visited = load<u64>(work, Work.visited);
   for (let i: u32 = 0; i < count; i++) {
     store<f32>(work + (i << 2), -Infinity, Work.maxima);
     v128.store(work + (i << 4), f64x2.splat(0), Work.sums);
@@ -37,8 +36,6 @@ export function observe(
     eachBlock(work, Part.Local, false, lastRow, pass == 1);
   }
   for (let i: u32 = 0; i < count; i++) finishStatistics(work, i);
-  // Only what attention visits is counted.
-  store<u64>(work, visited, Work.visited);
 }
 
 /** One section's contribution to the maxima, or to the sums. */

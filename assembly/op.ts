@@ -19,8 +19,9 @@ export enum Op {
   Matmul,
   Rope,
   Temper,
-  /** what an Attention after it attends to in the middle: its operands, of which chosen is written */
+  /** what an Attention after it attends to in the middle: its operands, of which chosen is written; Follow: after Choose */
   Choose,
+  Follow,
   Attention,
   Cast,
   Store,
@@ -116,7 +117,7 @@ export enum Matmul {
 
 /**
  * out[rows, heads, headDim] = Λ-attention of q over the session's cache and the step's own keys (design: Attention); with
- * Op.Choose, before that, the middle keys that it meets; with Op.Store, the step's keys and values into the cache; with Op.Seal,
+ * Op.Choose and Op.Follow, before that, the middle keys that it meets; with Op.Store, the step's keys and values into the cache; with Op.Seal,
  * after that, the codes of the blocks that it has filled, and what was chosen.
  * These ops share their operands.
  * Addresses marked "slot" are byte offsets from the row's session slot; UNUSED where the policy has no such part.
@@ -177,7 +178,7 @@ export enum Attention {
   /** slot: [2, kvHeads, recallPlaces, headBytes], unrotated keys, then values; position j in place j mod recallPlaces */
   kvRecall,
   /**
-   * [rows, heads, recall, 2]: what Op.Choose has chosen, the largest product of codes first: that as f32, and the distance p − j
+   * [rows, heads, recall, 2]: what Op.Choose and Op.Follow have chosen, the largest product of codes first: that as f32, and the distance p − j
    * as u32; distance 0: no more. Attention puts weights in the place of products.
    */
   chosen,

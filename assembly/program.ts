@@ -1,5 +1,5 @@
 import { gelu, geluTanh, geluTanhMul, siluMul } from "./activation";
-import { attention, chooseMiddle } from "./attention";
+import { attention, chooseMiddle, followMiddle } from "./attention";
 import { barrier } from "./barrier";
 import { clip, scale, softCap } from "./elementwise";
 import { blocksOf } from "./format_q";
@@ -43,6 +43,9 @@ export function execute(record: usize, step: usize, slice: u32, slices: u32): vo
       break;
     case Op.Quantize:
       executeQuantize(record, first, rows, slice, slices);
+      break;
+    case Op.Follow:
+      executeFollow(record, step, first, rows, slice, slices);
       break;
     case Op.Choose:
     case Op.Attention:
@@ -197,5 +200,18 @@ function executeAttention(record: usize, step: usize, firstRow: u32, rows: u32, 
     else if (word(record, 0) == Op.Choose) chooseMiddle(record, row, unit / queries, first, count, scratch);
     else observe(record, row, unit / queries, first, count, scratch, firstRow + rows - 1);
     unit += count;
+  }
+}
+
+/** Following is cut by heads: what one chose for a token hangs on what it chose for those before. */
+function executeFollow(record: usize, step: usize, firstRow: u32, rows: u32, slice: u32, slices: u32): void {
+  const heads = word(record, Attention.heads);
+  const group = heads / word(record, Attention.kvHeads);
+  const scratch = word(record, Attention.scratch) + slice * Size.ScratchBytes;
+  const last = sliceBegin(heads, slice + 1, slices);
+  for (let head = sliceBegin(heads, slice, slices); head < last; head++) {
+    for (let row = firstRow; row < firstRow + rows; row++) {
+      followMiddle(record, rowOf(step, row), head / group, row * group + (head % group), scratch);
+    }
   }
 }

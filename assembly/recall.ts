@@ -1,12 +1,13 @@
 /**
  * Which middle keys a query attends to. Of those between the pinned and the local ones, at most `recallTokens` before the
  * latter: the `recall` keys with the largest products of codes (codes.ts) in the `recallBlocks` blocks whose means have the
- * largest products, and in the blocks that are not whole; of equal ones, the smaller position. The weight of a key that is
+ * largest products, in the blocks that are not whole, and among those at the distances that the head chose for the tokens
+ * before; of equal ones, the smaller position. The weight of a key that is
  * chosen and does not run on is lowered by its head's gate times that of the pinned and local keys together, and times the root
  * of how many middle keys there are; where nothing is left it is not attended to. see: docs/RECALL.md; LM-Infinite §3, top-k middle tokens
  */
 import { headOf, positionOf, queryAt, Work } from "./attention_keys";
-import { chosenAt, clearChosen, insert } from "./chosen";
+import { chosenAt, clearChosen, distanceBefore, insert, keysBefore, tokensBefore } from "./chosen";
 import { codeBlock, codeQuery, codesAt, codeWidth, dotKeys, dotMeans, meanAt, meanBytes, powerOf } from "./codes";
 import { Row, Size } from "./layout";
 import { Code } from "./layout_codes";
@@ -21,7 +22,7 @@ export function recall(work: usize, count: u32): void {
 /** Fills the lists of the queries [from, to), Code.Queries at most. */
 function recallSome(work: usize, from: u32, to: u32): void {
   const record = load<u32>(work, Work.record);
-  const most = <u64>word(record, Attention.recallBlocks);
+  const most = word(record, Attention.recallBlocks);
   let first = u64.MAX_VALUE;
   let last: u64 = 0;
   for (let i = from; i < to; i++) {
@@ -29,19 +30,59 @@ function recallSome(work: usize, from: u32, to: u32): void {
     if (!looks(work, i)) continue;
     codeQuery(areaOf(work, i), queryAt(work, Attention.qRecall, i), word(record, Attention.headDim));
     store<u32>(areaOf(work, i), 0, Code.Count);
-    if (wholeEnd(work, i) <= wholeBegin(work, i) + most) continue;
+    if (!sieves(work, i)) continue;
     first = min(first, wholeBegin(work, i));
     last = max(last, wholeEnd(work, i));
   }
   for (; first < last; first += Code.Stretch) {
     for (let i = from; i < to; i++) {
-      if (!looks(work, i) || wholeEnd(work, i) <= wholeBegin(work, i) + most) continue;
+      if (!looks(work, i) || !sieves(work, i)) continue;
       const begin = max(first, wholeBegin(work, i));
       const end = min(first + Code.Stretch, wholeEnd(work, i));
-      if (begin < end) sieve(areaOf(work, i), work, begin, end, <u32>most);
+      if (begin < end) sieve(areaOf(work, i), work, begin, end, most);
     }
   }
   for (let i = from; i < to; i++) if (looks(work, i)) chooseAll(work, i);
+}
+
+/**
+ * Query i's head also looks at the keys at the distances that it chose for the tokens before, so that what runs on is found
+ * where the sieve does not keep its block.
+ */
+export function follow(work: usize, i: u32): void {
+  if (!looks(work, i) || !sieves(work, i)) return;
+  codeQuery(
+    areaOf(work, i),
+    queryAt(work, Attention.qRecall, i),
+    word(load<u32>(work, Work.record), Attention.headDim),
+  );
+  const number = positionOf(work, i) - load<u64>(work, Work.origin);
+  for (let back = tokensBefore(work, i); back; back--) {
+    for (let n: u32 = 0; n < keysBefore(work); n++) {
+      const distance = <u64>distanceBefore(work, i, back, n);
+      if (distance && number - distance >= beginOf(work, i) && number - distance < endOf(work, i)) {
+        offer(work, i, number - distance, <u32>distance);
+      }
+    }
+  }
+}
+
+/** Inserts key j of the session into query i's list, unless it is there. */
+function offer(work: usize, i: u32, j: u64, distance: u32): void {
+  const record = load<u32>(work, Work.record);
+  const list = chosenAt(work, i);
+  const last = list + ((word(record, Attention.recall) - 1) << 3);
+  for (let at = list; at <= last; at += 8) if (load<u32>(at, 4) == distance) return;
+  const slot = <usize>load<u32>(load<u32>(work, Work.row), Row.slot);
+  const place = <u32>((j / blockOf(work)) % <u64>word(record, Attention.codeBlocks));
+  const kvHead = load<u32>(work, Work.kvHead);
+  const width = codeWidth(word(record, Attention.headDim));
+  const t = <u32>(j % blockOf(work));
+  const code = areaOf(work, i);
+  const four = codesAt(record, slot, kvHead, place) + (t & ~3) * width;
+  const power = powerOf(meanAt(record, slot, kvHead, place), word(record, Attention.headDim));
+  v128.store(code, f32x4.mul(dotKeys(code, four, width), f32x4.splat(power)), Code.Products);
+  insert(list, last, load<f32>(code + ((t & 3) << 2), Code.Products), distance);
 }
 
 /** What one of Code.GateTokens middle keys of query i loses of its weight, relative to that of its pinned and local keys. */
@@ -52,6 +93,11 @@ export function gateOf(work: usize, i: u32): f32 {
 /** Whether query i has middle keys, and its head looks for them. */
 function looks(work: usize, i: u32): bool {
   return gateOf(work, i) != Infinity && beginOf(work, i) < endOf(work, i);
+}
+
+/** Whether there are more whole blocks among query i's middle keys than are looked into. */
+function sieves(work: usize, i: u32): bool {
+  return wholeEnd(work, i) > wholeBegin(work, i) + <u64>word(load<u32>(work, Work.record), Attention.recallBlocks);
 }
 
 /** The numbers of query i's middle keys in the session, [beginOf, endOf), and the blocks that are in there as a whole. */

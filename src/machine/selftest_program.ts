@@ -264,7 +264,7 @@ export class TestProgram {
     this.#all(Op.Seal, fields);
     const qRecall = attention[Attention.qFixed] as number;
     const looks = { ...fields, [Attention.qRecall]: qRecall, [Attention.out]: this.#buffer(heads * headDim) };
-    for (const op of [Op.Choose, Op.Attention, Op.Seal]) this.#all(op, looks);
+    for (const op of [Op.Choose, Op.Follow, Op.Attention, Op.Seal]) this.#all(op, looks);
   }
 
   #rotations({ heads, kvHeads, headDim, rotaryDim, limit }: Shape, q: number, k: number) {

@@ -38,7 +38,7 @@ export function recordsOf(draft: Draft, placement: Placement, units: readonly Un
       }
       for (const record of recordsOfUnit(draft, placement, unit, quantized)) {
         records.push(record);
-        if (record.op === Op.Choose && record.words[Attention.gathered]) end(unit.layer);
+        if (record.op === Op.Follow && record.words[Attention.gathered]) end(unit.layer);
       }
     }
     end();

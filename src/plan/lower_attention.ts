@@ -92,7 +92,10 @@ export function lowerAttention(
   if (middle) {
     const text = `chosen.${layer}[${heads},${middle.recall}] of ${middle.recallTokens} keys`;
     const cost = { cacheBytes: kvHeads * looked.bytes, flops: 2 * looked.codes * looking * headDim };
-    records.push(record(Op.Choose, Span.All, fields, text, cost));
+    records.push(
+      record(Op.Choose, Span.All, fields, text, cost),
+      record(Op.Follow, Span.All, fields, `chosen.${layer} at the distances of tokens before`, { flops: 0 }),
+    );
   }
   records.push(
     record(Op.Attention, Span.All, fields, `${shape} = attention over ${keys} keys of ${kvHeads} heads${more}`, {

@@ -7,7 +7,7 @@ import { load } from "../../src/entry/index.ts";
 import { attentionOf } from "../../src/models/program.ts";
 import { directory } from "../../src/sources/directory.ts";
 import { middleOf } from "../reference/attention.ts";
-import { type Coded, chooseMiddle } from "../reference/recall.ts";
+import { type Coded, chooseMiddle, followedBy } from "../reference/recall.ts";
 import { engineFrom, kernels, MODELS } from "../setup.ts";
 
 setDefaultTimeout(600_000);
@@ -45,6 +45,7 @@ test.each([
   const session = engine.open(0, 1);
   const keys = Array.from({ length: kvHeads }, (): Float64Array[] => []);
   const codes = keys.map(() => new Map<number, Coded>());
+  const chosen = Array.from({ length: heads }, (): number[][] => []);
   const choice = { k: POLICY.recall, blocks: POLICY.recallBlocks, nGlobal: POLICY.nGlobal };
   let compared = 0;
   for (let first = 0; compared < QUERIES; first += ROWS) {
@@ -70,7 +71,9 @@ test.each([
         const query = Float64Array.from(queries.subarray(at * headDim, (at + 1) * headDim));
         const distances = [0, 1, 2, 3].map((i) => lists[2 * (at * POLICY.recall + i) + 1]!).filter((far) => far > 0);
         const kvHead = Math.floor((head * kvHeads) / heads);
-        const wanted = chooseMiddle(query, keys[kvHead]!, middle, choice, 0, codes[kvHead]);
+        const followed = followedBy(position, (before) => chosen[head]![before] ?? []);
+        const wanted = chooseMiddle(query, keys[kvHead]!, middle, { ...choice, followed }, 0, codes[kvHead]);
+        chosen[head]![position] = wanted.positions;
         expect([position, head, ...distances.map((far) => position - far)]).toEqual([
           position,
           head,

@@ -13,7 +13,7 @@ import type { Policy } from "../../src/plan/policy.ts";
 import * as reference from "../reference/attention.ts";
 import { rounded } from "../reference/cache_format.ts";
 import { alibiSlopes, inverseFrequencies, type RopeLayout } from "../reference/math.ts";
-import { chooseMiddle } from "../reference/recall.ts";
+import { chooseMiddle, followedBy } from "../reference/recall.ts";
 import { type Bench, bits, type Dice, flat, rowsOf } from "./harness.ts";
 
 export interface Setup {
@@ -211,7 +211,7 @@ export function attend(
         codeBlocks: cache.codeBlocks,
       },
     };
-    if (recall) bench.execute(Op.Choose, Attention, words, { slices });
+    for (const op of recall ? [Op.Choose, Op.Follow] : []) bench.execute(op, Attention, words, { slices });
     bench.execute(Op.Attention, Attention, words, { slices });
     bench.execute(Op.Store, Attention, words, { slices });
     bench.execute(Op.Seal, Attention, words, { slices });
@@ -302,9 +302,17 @@ export function chosenBy(
   const keys = Array.from({ length: kvHeads }, (_, head) =>
     Array.from({ length: n }, (_, j) => part(stored, kvHeads * headDim, j, head)),
   );
-  return (head, p) => {
+  const chosen = (head: number, p: number): number[] => {
     const query = part(qRecall, heads * headDim, p, head);
     const own = keys[Math.floor(head / (heads / kvHeads))]!;
-    return chooseMiddle(query, own, reference.middleOf(policy, p, head), { k: recall, blocks, nGlobal }).positions;
+    const choice = { k: recall, blocks, nGlobal, followed: followedBy(p, (before) => known(head, before)) };
+    return chooseMiddle(query, own, reference.middleOf(policy, p, head), choice).positions;
   };
+  const lists = new Map<string, number[]>();
+  const known = (head: number, p: number) => {
+    const found = lists.get(`${head} ${p}`) ?? chosen(head, p);
+    lists.set(`${head} ${p}`, found);
+    return found;
+  };
+  return known;
 }

@@ -6,7 +6,7 @@
  * (arXiv 2308.16137, section 4): nGlobal (g), nLocal (L), limit (the distance ceiling).
  */
 import { type RopeLayout, rotate, softmax, turns } from "./math";
-import { chooseMiddle, runsOn } from "./recall";
+import { chooseMiddle, followedBy, runsOn } from "./recall";
 
 /** Queries and keys of f32 differ by so much of their largest number at most, and weights by so many nats. */
 const TOLERANCE = 1e-5;
@@ -188,7 +188,8 @@ export function attention(
       const { recall: k = 0, recallBlocks: blocks = Infinity } = policy;
       const nGlobal = pinnedOf(policy);
       const asked = position.kind === "rope" ? rotate(query, turnsOf(policy.recallDistance!)!, position.layout) : query;
-      const found = chooseMiddle(asked, keys, middle, { k, blocks, nGlobal }, TOLERANCE);
+      const followed = followedBy(p, (before) => chosen[before]!);
+      const found = chooseMiddle(asked, keys, middle, { k, blocks, nGlobal, followed }, TOLERANCE);
       const others = logsumexp(logits);
       const gate = policy.gateOf?.(head) ?? policy.recallGate ?? Number.NEGATIVE_INFINITY;
       const lowest = others + gate * Math.LN2 + Math.log((middle[1] - middle[0]) / 65_536) / 2;

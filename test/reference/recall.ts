@@ -25,6 +25,16 @@ export function runsOn(p: number, j: number, chosen: (p: number) => readonly num
   return times >= RUN.times;
 }
 
+/** The positions at the distances that the head chose for the tokens before query p, which it looks at as well. */
+export function followedBy(p: number, chosen: (p: number) => readonly number[]): number[] {
+  const tokens = Array.from({ length: Math.min(p, RUN.tokens) }, (_, i) => p - 1 - i);
+  return tokens.flatMap((before) =>
+    chosen(before)
+      .slice(0, RUN.keys)
+      .map((j) => j + (p - before)),
+  );
+}
+
 /** How many are chosen, and of how many blocks. */
 export interface Choice {
   readonly k: number;
@@ -32,6 +42,8 @@ export interface Choice {
   readonly blocks: number;
   /** The first keys that are attended anyway, and left out of means. */
   readonly nGlobal: number;
+  /** Positions that are looked at in whatever block they are. */
+  readonly followed?: readonly number[];
 }
 
 /** Chosen positions, best first; `certain`: they are the same for queries and keys that differ by `tolerance` of their largest. */
@@ -105,7 +117,7 @@ export function chooseMiddle(
   query: Float64Array,
   keys: readonly Float64Array[],
   [begin, end]: readonly [number, number],
-  { k, blocks, nGlobal }: Choice,
+  { k, blocks, nGlobal, followed = [] }: Choice,
   tolerance = 0,
   known = new Map<number, Coded>(),
 ): Chosen {
@@ -137,14 +149,14 @@ export function chooseMiddle(
   const open = new Set(sieved.chosen.map(({ at }) => at));
   if (begin % size) open.add(first - 1);
   if (end % size) open.add(last);
-  const products: Product[] = [];
-  for (const block of open) {
-    const { power, codes, loose } = codesOf(block);
-    for (const [t, code] of codes.entries()) {
-      const j = size * block + t;
-      if (j >= begin && j < end) products.push(productOf(j, power, code, loose[t]!));
-    }
-  }
+  const looked = new Set([...open].flatMap((block) => Array.from({ length: size }, (_, t) => size * block + t)));
+  for (const j of followed) looked.add(j);
+  const products = [...looked]
+    .filter((j) => j >= begin && j < end)
+    .map((j) => {
+      const { power, codes, loose } = codesOf(Math.floor(j / size));
+      return productOf(j, power, codes[j % size]!, loose[j % size]!);
+    });
   const { chosen, certain } = best(products, k);
   return { positions: chosen.map(({ at }) => at), certain: certain && sieved.certain };
 }
