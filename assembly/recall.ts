@@ -47,7 +47,7 @@ function recallSome(work: usize, from: u32, to: u32): void {
 
 /**
  * Query i's head also looks at the keys at the distances that it chose for the tokens before, so that what runs on is found
- * where the sieve does not keep its block.
+ * where the sieve does not keep its block. These are middle keys, as those were.
  */
 export function follow(work: usize, i: u32): void {
   if (!looks(work, i) || !sieves(work, i)) return;
@@ -60,9 +60,7 @@ export function follow(work: usize, i: u32): void {
   for (let back = tokensBefore(work, i); back; back--) {
     for (let n: u32 = 0; n < keysBefore(work); n++) {
       const distance = <u64>distanceBefore(work, i, back, n);
-      if (distance && number - distance >= beginOf(work, i) && number - distance < endOf(work, i)) {
-        offer(work, i, number - distance, <u32>distance);
-      }
+      if (distance) offer(work, i, number - distance, <u32>distance);
     }
   }
 }
