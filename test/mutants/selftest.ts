@@ -62,6 +62,12 @@ const BROKEN: readonly (Mutation & { readonly what: string })[] = [
     to: "gateOf(work, i) == Infinity && ",
   },
   {
+    what: "the distances of tokens before are not looked at",
+    file: "recall.ts",
+    from: "if (distance) offer(",
+    to: "if (!distance) offer(",
+  },
+  {
     what: "a key runs on once a token less has chosen at its distance",
     file: "chosen.ts",
     from: "times >= <u32>Code.RunTimes",
