@@ -1,8 +1,8 @@
 import { Code } from "../../assembly/layout_codes.ts";
 import type { Bank } from "../machine/bank.ts";
-import { codeBlock, codeWidth, meanBytes, RUN_BYTES } from "../machine/code_sizes.ts";
+import { codeBlock } from "../machine/code_sizes.ts";
 import { type AttentionOperation, attentionOf, type Program } from "../models/program.ts";
-import { CACHE_PARTS, type CachePart } from "../plan/cache.ts";
+import { CACHE_PARTS, type CachePart, CODED_PARTS } from "../plan/cache.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { SessionState } from "./state.ts";
 
@@ -13,11 +13,11 @@ interface Stretch {
   readonly offset: number;
   readonly position: number;
   readonly count: number;
-  readonly headBytes: number;
+  /** Of each. */
+  readonly bytes: number;
 }
 
 const PINNED: ReadonlySet<CachePart> = new Set(["kPinned", "kPinnedUnrotated", "vPinned"]);
-const CODED: ReadonlySet<CachePart> = new Set(["means", "codes"]);
 
 /** The slots of an engine's sessions, and the caches in them. */
 export class Caches {
@@ -59,21 +59,18 @@ export class Caches {
   /** Where `count` tokens from position `first` on are stored. see: assembly/cache.ts */
   *stretches({ origin }: SessionState, first: number, count: number): Generator<Stretch> {
     for (const [layer, { cache }] of this.#plan.layers.entries()) {
-      const { heads: queryHeads, kvHeads } = attentionOf(this.#program, layer)?.shape ?? { heads: 0, kvHeads: 0 };
-      const { parts, ring, pinned, middle, recallPlaces } = cache;
+      const { parts, shapes, pinned, middle } = cache;
       for (const part of CACHE_PARTS) {
-        if (parts[part] < 0 || CODED.has(part)) continue;
+        if (parts[part] < 0 || CODED_PARTS.has(part)) continue;
+        const { heads, places, bytes } = shapes[part];
         const isPinned = PINNED.has(part);
-        let [heads, places, headBytes] = [kvHeads, isPinned ? pinned : ring, cache.headBytes];
-        if (part === "kvRecall") [heads, places] = [2 * kvHeads, recallPlaces];
-        if (part === "runs") [heads, places, headBytes] = [queryHeads, Code.RunPlaces, RUN_BYTES];
         const end = isPinned ? Math.min(first + count, origin + pinned) : first + count;
         for (let position = first; position < end; ) {
           const place = isPinned ? position - origin : position % places;
           const some = Math.min(end - position, places - place);
           for (let head = 0; head < heads; head++) {
-            const offset = parts[part] + (head * places + place) * headBytes;
-            yield { layer, offset, position, count: some, headBytes };
+            const offset = parts[part] + (head * places + place) * bytes;
+            yield { layer, offset, position, count: some, bytes };
           }
           position += some;
         }
@@ -84,20 +81,16 @@ export class Caches {
 
   /** Where the codes of the blocks are that these tokens are the last of. */
   *#codes(layer: number, origin: number, first: number, count: number): Generator<Stretch> {
-    const { parts, codeBlocks } = (this.#plan.layers[layer] as Plan["layers"][number]).cache;
-    const { kvHeads, headDim } = (attentionOf(this.#program, layer) as AttentionOperation).shape;
-    const block = codeBlock(headDim);
+    const { parts, shapes, codeBlocks } = (this.#plan.layers[layer] as Plan["layers"][number]).cache;
+    const block = codeBlock((attentionOf(this.#program, layer) as AttentionOperation).shape.headDim);
     for (let position = first; position < first + count; position++) {
       const number = position - origin;
       if (number % block !== block - 1) continue;
       const place = Math.floor(number / block) % codeBlocks;
-      for (let head = 0; head < kvHeads; head++) {
-        for (const [part, headBytes] of [
-          ["means", meanBytes(headDim)],
-          ["codes", block * codeWidth(headDim)],
-        ] as const) {
-          const offset = parts[part] + (head * codeBlocks + place) * headBytes;
-          yield { layer, offset, position, count: 1, headBytes };
+      for (const part of CODED_PARTS) {
+        const { heads, bytes } = shapes[part];
+        for (let head = 0; head < heads; head++) {
+          yield { layer, offset: parts[part] + (head * codeBlocks + place) * bytes, position, count: 1, bytes };
         }
       }
     }
@@ -120,8 +113,8 @@ export class Displaced {
     this.#first = first;
     this.#count = count;
     let at = 0;
-    for (const { layer, offset, count, headBytes } of this.#caches.stretches(session, this.#first, this.#count)) {
-      const length = count * headBytes;
+    for (const { layer, offset, count, bytes } of this.#caches.stretches(session, this.#first, this.#count)) {
+      const length = count * bytes;
       if (at + length > this.#bytes.length) this.#grow(at + length);
       this.#bytes.set(this.#caches.bytes(session, layer, offset, length), at);
       at += length;
@@ -132,11 +125,11 @@ export class Displaced {
   putBack(session: SessionState, from: number): void {
     let at = 0;
     for (const stretch of this.#caches.stretches(session, this.#first, this.#count)) {
-      const { layer, offset, position, count, headBytes } = stretch;
-      const stays = Math.min(count, Math.max(0, from - position)) * headBytes;
-      const length = count * headBytes;
-      const bytes = this.#bytes.subarray(at + stays, at + length);
-      this.#caches.bytes(session, layer, offset + stays, length - stays).set(bytes);
+      const { layer, offset, position, count, bytes } = stretch;
+      const stays = Math.min(count, Math.max(0, from - position)) * bytes;
+      const length = count * bytes;
+      const kept = this.#bytes.subarray(at + stays, at + length);
+      this.#caches.bytes(session, layer, offset + stays, length - stays).set(kept);
       at += length;
     }
     this.#count = 0;

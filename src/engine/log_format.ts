@@ -122,29 +122,21 @@ export class LogFormat {
   /** Copies the codes of a segment's tokens, from number `first` on, out of the session's slot, or into it: those that have a place there. */
   copyCodes(session: LoggedSession, segment: Uint8Array, first: number, into: boolean): void {
     for (const layer of this.layers) {
-      const { headDim } = layer.shape;
-      this.#copyBlocks(
-        session,
-        layer,
-        { part: "means", at: layer.means, size: meanBytes(headDim) },
-        segment,
-        first,
-        into,
-      );
-      const size = codeBlock(headDim) * codeWidth(headDim);
-      this.#copyBlocks(session, layer, { part: "codes", at: layer.codes, size }, segment, first, into);
+      this.#copyBlocks(session, layer, "means", segment, first, into);
+      this.#copyBlocks(session, layer, "codes", segment, first, into);
     }
   }
 
   #copyBlocks(
     session: LoggedSession,
     layer: LoggedLayer,
-    { part, at, size }: { part: CachePart; at: number; size: number },
+    part: "means" | "codes",
     segment: Uint8Array,
     first: number,
     into: boolean,
   ): void {
     const { shape, cache, blocks } = layer;
+    const size = cache.shapes[part].bytes;
     const bytes = this.#cache(session, layer, part);
     const number = first / codeBlock(shape.headDim);
     const end = Math.floor((session.position - session.origin) / codeBlock(shape.headDim));
@@ -153,7 +145,7 @@ export class LogFormat {
       for (let block = begin; block < Math.min(blocks, end - number); block++) {
         const place = kvHead * cache.codeBlocks + ((number + block) % cache.codeBlocks);
         const mine = bytes.subarray(place * size, (place + 1) * size);
-        const there = at + (kvHead * blocks + block) * size;
+        const there = layer[part] + (kvHead * blocks + block) * size;
         if (into) mine.set(segment.subarray(there, there + size));
         else segment.set(mine, there);
       }

@@ -1,10 +1,7 @@
-import { Code } from "../../assembly/layout_codes.ts";
 import { ModelError, mismatch } from "../base/errors.ts";
 import { parseSafetensors, safetensorsHeader } from "../formats/safetensors.ts";
-import { codeBlock, codeWidth, meanBytes, RUN_BYTES } from "../machine/code_sizes.ts";
 import { hex, Xxh64 } from "../machine/hash.ts";
-import { attentionOf } from "../models/program.ts";
-import { CACHE_PARTS, CACHE_TENSORS } from "../plan/cache.ts";
+import { CACHE_PARTS, CODED_PARTS } from "../plan/cache.ts";
 import { isLogged } from "../plan/middle.ts";
 import { StopStrings } from "../tokenizer/stop.ts";
 import { TextStream } from "../tokenizer/stream.ts";
@@ -217,28 +214,14 @@ function restoreText(read: Reader, vocabSize: number): TextState {
 /** The slot: last logits, and every part of every layer's cache. Views of Wasm memory. */
 function memory(engine: Engine, session: SessionState): Field[] {
   const logits = engine.logits(session);
-  const dtype = CACHE_TENSORS[engine.plan.options.cacheDtype];
   const fields: Field[] = [{ name: "logits", dtype: "F32", shape: [logits.length], bytes: bytesOf(logits) }];
   for (const [layer, { cache }] of engine.plan.layers.entries()) {
-    const { parts, ring, pinned, recallPlaces, codeBlocks, headBytes } = cache;
-    const attention = attentionOf(engine.program, layer);
-    if (!attention) continue;
-    const { heads, kvHeads, headDim } = attention.shape;
-    const width = dtype === "U8" ? headBytes : headDim;
     for (const part of CACHE_PARTS) {
-      const coded = part === "means" || part === "codes";
+      const { heads, places, bytes: each, dtype, shape } = cache.shapes[part];
       // With a log they are in it, and behind it in fields of their own.
-      if (parts[part] < 0 || (coded && session.log)) continue;
-      const type = coded ? "U8" : part === "runs" ? "I32" : dtype;
-      const shape = [kvHeads, part.includes("Ring") ? ring : pinned, width];
-      if (part === "kvRecall") shape.splice(0, 2, 2, kvHeads, recallPlaces);
-      if (part === "means") shape.splice(1, 2, codeBlocks, meanBytes(headDim));
-      if (part === "codes") shape.splice(1, 2, codeBlocks, codeBlock(headDim), codeWidth(headDim));
-      if (part === "runs") shape.splice(0, 3, heads, Code.RunPlaces, Code.RunKeys);
-      const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
-      const rowBytes = coded ? (shape.at(-1) as number) : part === "runs" ? RUN_BYTES : headBytes;
-      const bytes = engine.cacheBytes(session, layer, parts[part], rows * rowBytes);
-      fields.push({ name: `layers.${layer}.${part}`, dtype: type, shape, bytes });
+      if (cache.parts[part] < 0 || (CODED_PARTS.has(part) && session.log)) continue;
+      const bytes = engine.cacheBytes(session, layer, cache.parts[part], heads * places * each);
+      fields.push({ name: `layers.${layer}.${part}`, dtype, shape, bytes });
     }
   }
   return fields;

@@ -60,6 +60,7 @@ export interface CacheLayout {
   /** Blocks of keys that codes are kept of; 0 if none. */
   readonly codeBlocks: number;
   readonly parts: Readonly<Record<CachePart, number>>;
+  readonly shapes: Readonly<Record<CachePart, PartShape>>;
   /** Bytes of keys and values and their scales, without alignment. */
   readonly valueBytes: number;
   /** Bytes that the layer takes in a session slot. */
@@ -89,11 +90,30 @@ export const CACHE_PARTS = [
 /** A part of a layer's cache. */
 export type CachePart = (typeof CACHE_PARTS)[number];
 
+/** Those of a block of tokens, not of one. */
+export const CODED_PARTS: ReadonlySet<CachePart> = new Set<CachePart>(["means", "codes"]);
+
+/** What a part is: one head after the other, each with `places` of `bytes`; in a snapshot, a tensor of that dtype and shape. */
+export interface PartShape {
+  readonly heads: number;
+  readonly places: number;
+  readonly bytes: number;
+  readonly dtype: (typeof CACHE_TENSORS)[CacheDType] | "I32";
+  readonly shape: readonly number[];
+}
+
+const NO_PART: PartShape = { heads: 0, places: 0, bytes: 0, dtype: "U8", shape: [] };
+
+function eachPart<T>(of: (part: CachePart) => T): Record<CachePart, T> {
+  return Object.fromEntries(CACHE_PARTS.map((part) => [part, of(part)])) as Record<CachePart, T>;
+}
+
 /** The cache of a layer without attention. */
 export const NO_CACHE: CacheLayout = {
   ...{ dtype: "f32", headBytes: 0, ring: 0, pinned: 0, clamp: Clamp.None, limit: 0, middle: undefined },
   ...{ recallPlaces: 0, codeBlocks: 0 },
-  parts: Object.fromEntries(CACHE_PARTS.map((part) => [part, Offset.Unused])) as Record<CachePart, number>,
+  parts: eachPart(() => Offset.Unused),
+  shapes: eachPart(() => NO_PART),
   ...{ valueBytes: 0, bytes: 0 },
 };
 
@@ -115,33 +135,44 @@ export function cacheLayout(
   const pinned = policy.nGlobal;
   const rotates = positions.kind === "rope";
   const bytesOfHead = headBytes(dtype, shape.headDim);
-  const width = shape.kvHeads * bytesOfHead;
   // Two more: the tokens that are kept may start within a block, and those that are taken back may have filled one.
   const codeBlocks = middle ? Math.ceil((ring + middle.recallTokens) / codeBlock(shape.headDim)) + 2 : 0;
   const recallPlaces = middle ? ring + middle.recallHeld : 0;
-  const sizes: Record<CachePart, number> = {
-    kRing: ring * width,
-    kRingUnrotated: rotates && policy.attention === "ceiling-only" ? ring * width : 0,
-    vRing: ring * width,
-    kPinned: pinned * width,
-    kPinnedUnrotated: rotates ? pinned * width : 0,
-    vPinned: pinned * width,
-    kvRecall: 2 * recallPlaces * width,
-    means: shape.kvHeads * codeBlocks * meanBytes(shape.headDim),
-    codes: shape.kvHeads * codeBlocks * codeBlock(shape.headDim) * codeWidth(shape.headDim),
-    runs: middle ? shape.heads * RUN_BYTES * Code.RunPlaces : 0,
+  const { heads, kvHeads, headDim } = shape;
+  const numbers = dtype === "int8" ? bytesOfHead : headDim;
+  const row = { bytes: bytesOfHead, dtype: CACHE_TENSORS[dtype] };
+  const kept = (places: number): PartShape => ({ ...row, heads: kvHeads, places, shape: [kvHeads, places, numbers] });
+  const coded = (bytes: number, ...each: number[]): PartShape => ({
+    ...{ heads: kvHeads, places: codeBlocks, bytes, dtype: "U8" },
+    shape: [kvHeads, codeBlocks, ...each],
+  });
+  const shapes: Record<CachePart, PartShape> = {
+    kRing: kept(ring),
+    kRingUnrotated: rotates && policy.attention === "ceiling-only" ? kept(ring) : NO_PART,
+    vRing: kept(ring),
+    kPinned: kept(pinned),
+    kPinnedUnrotated: rotates ? kept(pinned) : NO_PART,
+    vPinned: kept(pinned),
+    kvRecall: { ...kept(recallPlaces), heads: 2 * kvHeads, shape: [2, kvHeads, recallPlaces, numbers] },
+    means: coded(meanBytes(headDim), meanBytes(headDim)),
+    codes: coded(codeBlock(headDim) * codeWidth(headDim), codeBlock(headDim), codeWidth(headDim)),
+    runs: middle
+      ? {
+          ...{ heads, places: Code.RunPlaces, bytes: RUN_BYTES, dtype: "I32" },
+          shape: [heads, Code.RunPlaces, Code.RunKeys],
+        }
+      : NO_PART,
   };
+  const sizeOf = (part: CachePart) => shapes[part].heads * shapes[part].places * shapes[part].bytes;
   let end = 0;
-  const parts = Object.fromEntries(
-    CACHE_PARTS.map((part) => {
-      const offset = sizes[part] ? end : Offset.Unused;
-      end += align(sizes[part]);
-      return [part, offset];
-    }),
-  ) as Record<CachePart, number>;
-  const valueBytes = CACHE_PARTS.reduce((sum, part) => sum + sizes[part], 0);
+  const parts = eachPart((part) => {
+    const offset = sizeOf(part) ? end : Offset.Unused;
+    end += align(sizeOf(part));
+    return offset;
+  });
+  const valueBytes = CACHE_PARTS.reduce((sum, part) => sum + sizeOf(part), 0);
   const sized = { dtype, headBytes: bytesOfHead, ring, pinned, middle, recallPlaces, codeBlocks };
-  const common = { ...sized, parts, valueBytes, bytes: end };
+  const common = { ...sized, parts, shapes, valueBytes, bytes: end };
   // Where no logit depends on a distance, nothing is clamped.
   if (positions.kind === "none") return { ...common, clamp: Clamp.None, limit: 0 };
   if (policy.attention === "sinks") return { ...common, clamp: Clamp.Sinks, limit: pinned + ring - 1 };
