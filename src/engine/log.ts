@@ -140,10 +140,9 @@ export class Log {
       const first = number * LOG_SEGMENT;
       if (head.first !== first) throw new ModelError(mismatch(`segment ${name}: first_token`, `${first}`, head.first));
       format.copyCodes(session, bytes, first, true);
-      const kept = memory.keep(name, bytes);
+      memory.keep(name, bytes);
       this.#names.unshift(name);
       this.#first--;
-      await abortable(kept, signal);
       next = head.predecessor;
     }
   }

@@ -113,11 +113,19 @@ export class LogMemory {
     if (!entry || entry.logs > 0 || entry.snapshots > 0) return;
     this.#entries.delete(name);
     this.#bytes -= entry.bytes?.length ?? 0;
+    if (!entry.owned) return;
     // What is left behind after an error is only space.
-    this.#ask(name, async () => {
-      if (!entry.owned || this.#entries.has(name) || (await this.#store.get(name + USED))) return;
-      await this.#store.delete(name);
-    }).catch(() => {});
+    this.#ask(name, () => this.#delete(name, entry.bytes)).catch(() => {});
+  }
+
+  /** Deletes a segment that this process has put there, unless another one uses it. */
+  async #delete(name: string, known: Uint8Array | undefined): Promise<void> {
+    const isUsed = async () => (await this.#store.get(name + USED)) !== undefined;
+    if (this.#entries.has(name) || (await isUsed())) return;
+    const bytes = known ?? (await this.#store.get(name));
+    await this.#store.delete(name);
+    // Another process says that it uses it before it looks whether it is there, which may have been meanwhile.
+    if (bytes && (await isUsed())) await this.#store.put(name, bytes);
   }
 
   /** Gets a segment for a log that is restored. Throws ModelError if it is not there, or damaged. */
@@ -126,8 +134,11 @@ export class LogMemory {
     if (known?.bytes && !known.written) return known.bytes;
     // Even if it is in memory: deleteSegments knows nothing of that.
     return this.#ask(name, async () => {
+      if (!known) await this.#store.put(name + USED, new Uint8Array(0));
+      const bytes = await this.#store.get(name);
+      if (!known && !bytes) await this.#store.delete(name + USED);
       try {
-        return this.#checked(name, await this.#store.get(name));
+        return this.#checked(name, bytes);
       } catch (error) {
         if (known) this.#lose(known);
         throw error;
@@ -154,10 +165,9 @@ export class LogMemory {
   }
 
   /** A log that is restored has it, as `get` gave it. */
-  async keep(name: string, bytes: Uint8Array): Promise<void> {
+  keep(name: string, bytes: Uint8Array): void {
     if (this.#hold(name)) return;
     this.#enter(name, { bytes, written: true });
-    await this.#ask(name, () => this.#store.put(name + USED, new Uint8Array(0)));
     this.#makeRoom();
   }
 

@@ -50,8 +50,10 @@ export function asApiError(error: unknown, hide: readonly [place: string, name: 
     const message = hide[0] === "" ? error.message : error.message.replaceAll(...hide);
     if (error instanceof ContextLengthError) return new ApiError(400, message, { code: error.code });
     const gone = /^the (model was disposed|engine's worker ended)/.test(message);
+    // A disk that is full, or a folder that is gone, is not the request's fault.
+    const failed = /^segment \w+ of the log cannot be /.test(message);
     const param = PARAMS.find(([starts]) => starts.test(message))?.[1];
-    return new ApiError(gone ? 503 : 400, message, { param });
+    return new ApiError(gone ? 503 : failed ? 500 : 400, message, { param });
   }
   const { name } = error as Error;
   if (name === "TimeoutError") return new ApiError(503, "no session was free in time", { code: "timeout" });

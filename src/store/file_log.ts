@@ -1,3 +1,4 @@
+import { ModelError, mismatch } from "../base/errors.ts";
 import type { LogStore } from "./log_store.ts";
 import { NEW, present, sweepNew } from "./new_files.ts";
 
@@ -27,6 +28,17 @@ class FileLog implements LogStore {
   }
 
   async put(name: string, bytes: Uint8Array): Promise<boolean> {
+    try {
+      return await this.#put(name, bytes);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      // The folder has been deleted since.
+      this.#made = undefined;
+      return this.#put(name, bytes);
+    }
+  }
+
+  async #put(name: string, bytes: Uint8Array): Promise<boolean> {
     const { existsSync, promises } = await this.#module();
     const path = this.#path(name);
     if (existsSync(path)) return false;
@@ -57,7 +69,12 @@ class FileLog implements LogStore {
 
   async get(name: string): Promise<Uint8Array | undefined> {
     const { promises } = await this.#module();
-    return present(promises.readFile(this.#path(name)));
+    try {
+      return await present(promises.readFile(this.#path(name)));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EISDIR") throw error;
+      throw new ModelError(mismatch(`segment ${name}`, "a file of the log", "a folder"));
+    }
   }
 
   async delete(name: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { ModelError, mismatch } from "../base/errors.ts";
+import { ModelError, mismatch, OptionError } from "../base/errors.ts";
 import { isOf } from "../base/realm.ts";
 import { parseSafetensors } from "../formats/safetensors.ts";
 import { hex } from "../machine/hash.ts";
@@ -12,9 +12,12 @@ export function lastSegment(snapshot: Uint8Array): string | undefined {
 
 /**
  * Names of the segments that a snapshot's session can still reach, the newest first, as far as the store has them; [] for one
- * without a log. Throws ModelError for bytes that are no snapshot, and for a segment that does not belong there.
+ * without a log. Throws ModelError for bytes that are no snapshot, and for a segment that does not belong there; OptionError
+ * for what is no store.
  */
 export async function segmentsOf(store: LogStore, snapshot: Uint8Array): Promise<string[]> {
+  if (typeof store?.get !== "function")
+    throw new OptionError(mismatch("store", 'one that has segments, such as fileLog("logs")', store));
   const [last = 0n, count = 0n] = numbers(snapshot, "snapshot", "log");
   const [position = 0n, origin = 0n] = numbers(snapshot, "snapshot", "progress");
   const [, , nLocal = 0n] = numbers(snapshot, "snapshot", "policy");

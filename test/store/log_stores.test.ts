@@ -1,7 +1,7 @@
 /** Stores of segments: every one by the same cases; what snapshots name, and what is left when they are deleted. */
 import { afterAll, afterEach, describe, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
@@ -82,6 +82,19 @@ describe("files", () => {
       expect([...into]).toEqual([i & 255, i >> 8]);
     }
     expect(readdirSync(`/proc/${process.pid}/fd`).length).toBeLessThan(500);
+  });
+
+  test("a folder that was deleted is made again; one in the place of a segment is an error by name", async () => {
+    const folder = newFolder();
+    const store = stores.fileLog(folder);
+    await store.put("01", bytesOf(10));
+    rmSync(folder, { recursive: true });
+    expect(await store.put("02", bytesOf(10))).toBe(true);
+    expect(await store.get("02")).toEqual(Buffer.from(bytesOf(10)));
+    mkdirSync(join(folder, "03.safetensors"));
+    await expect(store.get("03")).rejects.toThrow(
+      new ModelError("segment 03: expected a file of the log, found a folder"),
+    );
   });
 
   test("a process that is killed leaves whole segments only", async () => {
@@ -218,6 +231,32 @@ describe("sessions of a model", () => {
     last.model.dispose();
   });
 
+  test("a segment that another process comes to use while it is deleted stays", async () => {
+    const data = new Map<string, Uint8Array>();
+    const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+    // Clients of one bucket, as of two processes.
+    const client = (delay: number): stores.LogStore => ({
+      put: async (name, bytes) => !data.has(name) && data.set(name, bytes.slice()) === data,
+      get: async (name) => data.get(name),
+      delete: (name) => pause(delay).then(() => data.delete(name)),
+    });
+    const [one, other] = await Promise.all(
+      [300, 0].map((delay) => load(where, { ...options, recallStore: client(delay) })),
+    );
+    const first = await one!.session({ seed: 1 });
+    await first.append(ids(1100, 1));
+    const second = await other!.session({ seed: 1 });
+    await second.append(ids(1000, 1));
+    first.dispose();
+    await pause(50);
+    await second.append(ids(1100, 1).slice(1000));
+    const snapshot = await second.snapshot();
+    await pause(500);
+    const later = await load(where, { ...options, recallStore: client(0) });
+    expect((await later.restore(snapshot)).length).toBe(1100);
+    for (const model of [one, other, later]) model?.dispose();
+  });
+
   test("a session that is disposed of while it is written, a store that never answers: errors, and nothing is left", async () => {
     const waiting: (() => void)[] = [];
     const inner = stores.memoryLog();
@@ -289,6 +328,7 @@ describe("sessions of a model", () => {
       [{ put: () => {} }, "{}"],
       [7, "7"],
       [{}, "{}"],
+      [{ ...stores.memoryLog(), read: 5 }, '{"read":5}'],
     ] as const) {
       await expect(load(where, { ...options, recallStore: recallStore as never })).rejects.toThrow(
         `recallStore: expected a folder, or a store with put, get and delete, found ${found}`,
@@ -297,5 +337,10 @@ describe("sessions of a model", () => {
     await expect(load(where, { ...options, recallStore: "a", recallMemory: -1 })).rejects.toThrow(
       "recallMemory: expected bytes, 0 or more, found -1",
     );
+    for (const use of [stores.segmentsOf, stores.deleteSegments]) {
+      await expect(use("logs" as never, new Uint8Array(9))).rejects.toThrow(
+        'store: expected one that has segments, such as fileLog("logs"), found logs',
+      );
+    }
   });
 });
