@@ -114,7 +114,7 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
   expectSame("weight_dtype", dtypesOf(engine, true), ascii(read("weight_dtype", "U8", 32)));
   expectSame("cache_dtype", engine.plan.options.cacheDtype, ascii(read("cache_dtype", "U8", 8)));
   expectPolicy(engine.plan, read, tensors.has("middle"));
-  expectSame("log", isLogged(engine.plan.policy) ? "one" : "none", tensors.has("log") ? "one" : "none");
+  expectSame("log (recallStore)", isLogged(engine.plan.policy) ? "one" : "none", tensors.has("log") ? "one" : "none");
 
   const id = engine.open(0, 0, tensors.has("n_global") ? readOwn(engine, read) : undefined);
   try {
@@ -127,6 +127,7 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
       if (field.name.endsWith(".runs") && !tensors.has(field.name)) continue;
       field.bytes.set(sameShape(field, tensors.get(field.name), snapshot));
     }
+    checkRuns(engine, state);
     if (state.hasLogits && !engine.logits(state).every(Number.isFinite)) {
       throw new ModelError(mismatch(`${NAME}: logits`, "finite numbers", "others"));
     }
@@ -135,6 +136,26 @@ export function readSnapshot(engine: Engine, snapshot: Uint8Array): { id: number
   } catch (error) {
     engine.dispose(id);
     throw error;
+  }
+}
+
+/** Throws ModelError for distances of chosen keys at which none was in the middle: steps look there again. */
+function checkRuns(engine: Engine, state: SessionState): void {
+  for (const [layer, { cache }] of engine.plan.layers.entries()) {
+    const { middle, parts, shapes, ring, pinned } = cache;
+    if (!middle) continue;
+    const { heads, places, bytes } = shapes.runs;
+    const { buffer, byteOffset, length } = engine.cacheBytes(state, layer, parts.runs, heads * places * bytes);
+    const distances = new Int32Array(buffer, byteOffset, length / 4);
+    for (const [i, distance] of distances.entries()) {
+      const place = Math.floor((4 * i) / bytes) % places;
+      // The last token in that place.
+      const token = state.position - 1 - ((((state.position - 1 - place) % places) + places) % places);
+      const most = Math.min(ring - 1 + middle.recallTokens, token - state.origin - Math.min(pinned, state.nGlobal));
+      if (token < state.origin || distance === 0 || (distance >= ring && distance <= most)) continue;
+      const expected = `0, or distances from ${ring} to ${most}`;
+      throw new ModelError(mismatch(`${NAME}: layers.${layer}.runs`, expected, distance));
+    }
   }
 }
 

@@ -26,7 +26,7 @@ export function expectPolicy(plan: Plan, read: Reader, hasMiddle: boolean): void
   }
   const layers = plan.layers.length;
   const middle = hasMiddle ? integers(read("middle", "I64", 6 + layers)) : undefined;
-  expectSame("middle", showKept(recallNumbers(plan.policy, layers)), showKept(middle));
+  expectSame("middle tokens (recall)", showKept(recallNumbers(plan.policy, layers)), showKept(middle));
 }
 
 /** The policy of every layer where one has another than the model's; its middle tokens are told apart. */
@@ -48,7 +48,8 @@ function policyNumbers({ attention, nGlobal, nLocal, limit, maxPositions }: Poli
 
 function showPolicy([attention, nGlobal, nLocal, limit, maxPositions]: readonly number[]): string {
   const name = POLICIES[attention as number] ?? "another";
-  return `${name} (nGlobal ${nGlobal}, nLocal ${nLocal}, limit ${limit}, maxPositions ${maxPositions})`;
+  const bound = (number: number | undefined) => (number === -1 ? "∞" : number);
+  return `${name} (nGlobal ${nGlobal}, nLocal ${bound(nLocal)}, limit ${bound(limit)}, maxPositions ${bound(maxPositions)})`;
 }
 
 /** What a policy says of middle tokens, as numbers; undefined where no layer attends to them. */

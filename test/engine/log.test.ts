@@ -244,9 +244,13 @@ describe("a log", () => {
     store.segments.set(middle, bytes);
     other.dispose((await restoreSnapshot(other, snapshot)).id);
     const plain = await engineOf("gptj", SHAPE);
-    await expect(restoreSnapshot(plain, snapshot)).rejects.toThrow("snapshot: log: expected none, found one");
+    await expect(restoreSnapshot(plain, snapshot)).rejects.toThrow(
+      "snapshot: log (recallStore): expected none, found one",
+    );
     const without = writeSnapshot(plain, plain.state(plain.open(0, 1)), NO_TEXT);
-    await expect(restoreSnapshot(other, without)).rejects.toThrow("snapshot: log: expected one, found none");
+    await expect(restoreSnapshot(other, without)).rejects.toThrow(
+      "snapshot: log (recallStore): expected one, found none",
+    );
   });
 
   test("where the store does not write, the call says so, nothing is lost, and the next one goes on", async () => {

@@ -309,7 +309,10 @@ describe("options", () => {
       { recall: 1, recallLayers: [0, 1], recallBlocks: 0 },
       "recallBlocks: expected all, or a whole number from 1 to 8192, found 0",
     ],
-    [{ recall: 1, recallLayers: [0, 1], recallGate: NaN }, "recallGate: expected a number from -100 to 100, found NaN"],
+    [
+      { recall: 1, recallLayers: [0, 1], recallGate: NaN },
+      "recallGate: expected none, or a number from -100 to 100, found NaN",
+    ],
     [{ recall: 1, attention: "full" }, "recall: expected 0 under full attention, found 1"],
     [{ recall: 1, attention: "ceiling-only" }, "recall: expected 0 under ceiling-only attention, found 1"],
     [{ recall: 1, recallLayers: [0, 2] }, "recallLayers: expected some of 0 to 1, found 2"],
@@ -445,11 +448,15 @@ describe("options", () => {
     ];
     for (const [change, expected] of others) {
       const other = await engineOf("gptj", { ...KEPT, ...change });
-      expect(() => readSnapshot(other, snapshot)).toThrow(`snapshot: middle: expected ${expected}, found ${shown}`);
+      expect(() => readSnapshot(other, snapshot)).toThrow(
+        `snapshot: middle tokens (recall): expected ${expected}, found ${shown}`,
+      );
     }
     const plain = await engineOf("gptj", { ...KEPT, recall: 0 });
     const without = writeSnapshot(plain, plain.state(plain.open(0, 1)), NO_TEXT);
-    expect(() => readSnapshot(engine, without)).toThrow(`snapshot: middle: expected ${shown}, found none`);
+    expect(() => readSnapshot(engine, without)).toThrow(
+      `snapshot: middle tokens (recall): expected ${shown}, found none`,
+    );
   });
 
   test("material that is read without recall has plain Λ's bits, and is found by whoever asks in whatever way afterwards", async () => {

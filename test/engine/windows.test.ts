@@ -77,7 +77,7 @@ test("a snapshot of other layers, or of a version that knows none, is refused", 
   const other = await engineOf({ ...tiny, config: { ...tiny.config, sliding_window: 12 } }, shape);
   Object.assign(other, { modelHash: engine.modelHash });
   expect(() => readSnapshot(other, snapshot)).toThrow(
-    "snapshot: layer_policies of layer 0: expected window (nGlobal 0, nLocal 12, limit -1, maxPositions -1), found window (nGlobal 0, nLocal 16, limit -1, maxPositions -1)",
+    "snapshot: layer_policies of layer 0: expected window (nGlobal 0, nLocal 12, limit ∞, maxPositions ∞), found window (nGlobal 0, nLocal 16, limit ∞, maxPositions ∞)",
   );
   const old = new Uint8Array(readFileSync(join(import.meta.dir, "snapshots", "v1-lambda.safetensors")));
   expect(() => readSnapshot(engine, old)).toThrow("snapshot: version: expected 2, found 1");

@@ -91,6 +91,20 @@ test("10,000 damaged copies are refused", async () => {
   expect(restored.length).toBe(25);
 });
 
+test("distances of chosen tokens at which none was in the middle are refused", async () => {
+  using recalling = await small("llama-gqa-tied", { nLocal: 32, recall: 3, recallLayers: [1], recallTokens: 30 });
+  using session = await recalling.session({ seed: 1 });
+  await session.append(Array.from({ length: 80 }, (_, i) => (i * i + 5) % 40));
+  const taken = await session.snapshot();
+  // Of the last token, number 79, which is in place 15 of 32 with 8 keys each.
+  const runs = (distance: number) => changed(taken, "layers.1.runs", put(15 * 8, distance));
+  for (const distance of [1, 31, 62, 3000, -1, 2 ** 31 - 1]) {
+    const message = `snapshot: layers.1.runs: expected 0, or distances from 32 to 61, found ${distance}`;
+    expect(await refusal(await runs(distance), recalling)).toBe(message);
+  }
+  for (const distance of [0, 32, 61]) (await recalling.restore(await runs(distance))).dispose();
+});
+
 test("bytes of every other kind are refused", async () => {
   for (const bytes of [0, 1, 7, 8, 16, 100].map((size) => new Uint8Array(size))) await refusal(bytes);
   await refusal(new TextEncoder().encode("{}"));
