@@ -61,7 +61,12 @@ async function chat(flags: ChatFlags, signal: AbortSignal): Promise<void> {
   });
   stages.end();
   for (const warning of model.warnings) warn(warning);
-  await new Talk(model, settings, signal).run();
+  try {
+    await new Talk(model, settings, signal).run();
+  } finally {
+    // Its log too, but for what was saved.
+    model.dispose();
+  }
 }
 
 /** What the system's turn takes of nGlobal; undefined where the default has room for it. */

@@ -86,17 +86,17 @@ export const LOAD_FLAGS = {
   ),
   recallDistance: flag(
     "--recall-distance <n>",
-    "distance at which middle tokens are scored and attended (default: half of limit)",
+    "distance at which middle tokens are scored and attended (default: the model's recall.json, or half of limit)",
     whole(1),
   ),
   recallLayers: flag(
     "--recall-layers <n,…>",
-    "in these layers, counted from 0 (default: from 5/32 of the layers on)",
+    "in these layers, counted from 0 (default: the model's recall.json, or from 5/32 of the layers on)",
     (text: string) => text.split(",").map(whole(0)),
   ),
   recallHeads: flag(
     "--recall-heads <layer:head,…>",
-    "these heads only, such as 5:1,11:2; 5:1:2 with a gate of its own (default: all of these layers)",
+    "these heads only, such as 5:1,11:2, or all; 5:1:2 with a gate of its own (default: the model's recall.json, or all of these layers)",
     layerHeads,
   ),
   recallTokens: flag(
@@ -107,12 +107,12 @@ export const LOAD_FLAGS = {
   recallBlocks: flag(
     "--recall-blocks <n>",
     "blocks of 16 or 32 of them that are looked into, or all (default: 128, or a 512th of recall-tokens if that is more)",
-    (text: string) => (text === "all" ? text : whole(1, Code.MostBlocks)(text)),
+    orWord("all", whole(1, Code.MostBlocks)),
   ),
   recallGate: flag(
     "--recall-gate <power>",
-    "weight that a recalled token loses unless it runs on, at 65,536 middle tokens: a power of two relative to all others, such as 0 (default: none)",
-    real(-LARGEST_GATE, LARGEST_GATE),
+    "weight that a recalled token loses unless it runs on, at 65,536 middle tokens: a power of two relative to all others, such as 0, or none (default: the model's recall.json, or none)",
+    orWord("none", real(-LARGEST_GATE, LARGEST_GATE)),
   ),
   recallQueries: choice(
     "--recall-queries <who>",
@@ -131,12 +131,26 @@ export const LOAD_FLAGS = {
   ),
 } as const satisfies Partial<Record<keyof LoadOptions, Option>>;
 
+/** A number, or a word in its place. */
+function orWord<Word extends string>(word: Word, number: (text: string) => number): (text: string) => number | Word {
+  return (text) => {
+    if (text === word) return word;
+    try {
+      return number(text);
+    } catch (error) {
+      if (!(error instanceof InvalidArgumentError)) throw error;
+      throw new InvalidArgumentError(error.message.replace("expected", `expected ${word}, or`));
+    }
+  };
+}
+
 /** Layers and heads, and gates of their own, such as 5:1,11:2:-1. */
 export function layerHeads(text: string): LayerHead[] | "all" {
   if (text === "all") return text;
   return text.split(",").map((pair) => {
     const [, layer, head, gate] = /^\s*(\d+):(\d+)(?::(-?\d+(?:\.\d+)?))?\s*$/.exec(pair) ?? [];
-    if (!layer || !head) throw new InvalidArgumentError(`expected a layer and a head, such as 5:1, found ${pair}`);
+    if (!layer || !head)
+      throw new InvalidArgumentError(`expected all, or layers and heads, such as 5:1, found ${pair}`);
     return gate === undefined ? [Number(layer), Number(head)] : [Number(layer), Number(head), Number(gate)];
   });
 }

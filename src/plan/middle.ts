@@ -38,9 +38,9 @@ export interface MiddleOptions {
   /**
    * What a middle token that does not run on (docs/RECALL.md) loses of its weight where there are 65,536 of them, relative to
    * that of the first and the recent tokens together, as a power of two, such as 0; with four times as many twice that. By
-   * default nothing. One of which nothing is left is not attended to.
+   * default "none": nothing. One of which nothing is left is not attended to.
    */
-  readonly recallGate?: number | undefined;
+  readonly recallGate?: number | "none" | undefined;
   /** `all` by default. */
   readonly recallQueries?: RecallQueries | undefined;
   /**
@@ -140,7 +140,8 @@ export function resolveRecall(
 function checkStore({ recallStore, recallMemory = 0 }: MiddleOptions): void {
   const isStore =
     typeof recallStore === "object" &&
-    [recallStore?.put, recallStore?.get, recallStore?.delete].every((method) => typeof method === "function");
+    [recallStore?.put, recallStore?.get, recallStore?.delete].every((method) => typeof method === "function") &&
+    ["function", "undefined"].includes(typeof recallStore.read);
   if (recallStore !== undefined && !isStore && (typeof recallStore !== "string" || recallStore === "")) {
     const found = recallStore === "" ? '""' : show(recallStore);
     throw new OptionError(mismatch("recallStore", "a folder, or a store with put, get and delete", found));
@@ -229,12 +230,12 @@ function resolveBlocks(blocks: number | "all"): number {
 }
 
 /** What recallGate may be. */
-export function isGate(gate: unknown): boolean {
+export function isGate(gate: unknown): gate is number {
   return typeof gate === "number" && gate >= -LARGEST_GATE && gate <= LARGEST_GATE;
 }
 
-function resolveGate(gate: number | undefined): number {
-  if (gate === undefined) return -Infinity;
+function resolveGate(gate: number | "none" = "none"): number {
+  if (gate === "none") return -Infinity;
   if (isGate(gate)) return gate;
-  throw new OptionError(mismatch("recallGate", `a number from -${LARGEST_GATE} to ${LARGEST_GATE}`, gate));
+  throw new OptionError(mismatch("recallGate", `none, or a number from -${LARGEST_GATE} to ${LARGEST_GATE}`, gate));
 }

@@ -1,4 +1,4 @@
-import { ModelError, mismatch } from "../base/errors.ts";
+import { ModelError, mismatch, OptionError } from "../base/errors.ts";
 import { type Checkpoint, RECALL_FILE, recallFileOf } from "../formats/checkpoint.ts";
 import { decodeUtf8, parseObject } from "../formats/json.ts";
 import { HEADS, isGate, isHead, LARGEST_GATE } from "../plan/middle.ts";
@@ -16,9 +16,26 @@ const KEYS: Readonly<Record<keyof Calibrated, readonly [expected: string, good: 
 };
 
 /**
- * Options that ask for recall, with what recall.json says (`lambent calibrate` writes it) in place of those that are not given. Throws ModelError for a
- * file that says other things.
+ * Calls `use` with options that ask for recall, with what recall.json says (`lambent calibrate` writes it) in place of those that
+ * are not given. Throws ModelError for a file that says other things, or what the model does not have.
  */
+export async function withCalibration<Options extends PolicyOptions, T>(
+  options: Options,
+  checkpoint: Pick<Checkpoint, "name" | "bytes">,
+  use: (options: Options) => Promise<T>,
+): Promise<T> {
+  const completed = await calibrated(options, checkpoint);
+  try {
+    return await use(completed);
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    const key = (Object.keys(KEYS) as (keyof Calibrated)[]).find((key) => error.message.startsWith(`${key}: `));
+    if (key === undefined || options[key] !== undefined || completed[key] === undefined) throw error;
+    throw new ModelError(`${recallFileOf(checkpoint.name)}: ${error.message}`, { cause: error });
+  }
+}
+
+/** Options with what recall.json says; see withCalibration. */
 export async function calibrated<Options extends PolicyOptions>(
   options: Options,
   checkpoint: Pick<Checkpoint, "name" | "bytes">,

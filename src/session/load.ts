@@ -14,7 +14,7 @@ import { LocalService } from "../service/local.ts";
 import type { EngineService } from "../service/types.ts";
 import { tokenTable } from "../tokenizer/token_table.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { calibrated } from "./calibration.ts";
+import { withCalibration } from "./calibration.ts";
 import type { ChatStore } from "./chat.ts";
 import { chooseKernels, type EngineOptions, locateKernels, threadsOf } from "./engine_info.ts";
 import { type TokenizerFiles, tokenizerFiles, tokenizerOf } from "./load_tokenizer.ts";
@@ -183,14 +183,16 @@ export async function loadEngine(checkpoint: Checkpoint, runtime: Runtime, optio
   return engine;
 }
 
-/** Numbers that JSON has no form for, so that no two options have the same key. */
+/** What JSON has no form for, so that no two options have the same key. */
 function spelled(_: string, value: unknown): unknown {
-  return typeof value === "bigint" || (typeof value === "number" && !Number.isFinite(value)) ? `${value}` : value;
+  const isPlain =
+    typeof value === "number" ? Number.isFinite(value) : !["bigint", "function", "symbol"].includes(typeof value);
+  return isPlain ? value : { [typeof value]: String(value) };
 }
 
 /** As loadEngine, with what the model's recall.json says where recall is asked for. */
 export async function loadCalibrated(checkpoint: Checkpoint, runtime: Runtime, options: LoadOptions): Promise<Engine> {
-  return loadEngine(checkpoint, runtime, await calibrated(options, checkpoint));
+  return withCalibration(options, checkpoint, (completed) => loadEngine(checkpoint, runtime, completed));
 }
 
 /** A loaded model, whose engine is in this thread or in a worker. */
@@ -272,7 +274,7 @@ export function inspect(where: Where, options: LoadOptions = {}): Promise<Planne
   return withCheckpoint(where, options, async (checkpoint, runtime) => {
     threadsOf(options, runtime);
     const kernels = async () => (await chooseKernels({ ...options, threads: 1 }, runtime)).kernels;
-    return planCheckpoint(checkpoint, kernels, await calibrated(options, checkpoint));
+    return withCalibration(options, checkpoint, (completed) => planCheckpoint(checkpoint, kernels, completed));
   });
 }
 

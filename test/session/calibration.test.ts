@@ -74,6 +74,8 @@ test("a file that says something else is refused by name, where recall is asked 
     [{ recallDistance: 0 }, "recall.json: recallDistance: expected a whole number of tokens, 1 or more, found 0"],
     [{ recallGate: null }, "recall.json: recallGate: expected a number from -100 to 100, found null"],
     [{ recallGate: 101 }, "recall.json: recallGate: expected a number from -100 to 100, found 101"],
+    [{ recallHeads: [[7, 0]] }, "recall.json: recallHeads: expected heads of layers 0 to 1, found 7:0"],
+    [{ recallLayers: [2] }, "recall.json: recallLayers: expected some of 0 to 1, found 2"],
     [{ layers: [1] }, "recall.json: expected recallLayers, recallHeads, recallDistance, recallGate, found layers"],
   ];
   for (const [content, message] of wrong) {
