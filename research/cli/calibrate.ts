@@ -8,7 +8,7 @@ import { warn, write } from "../../src/cli/streams.ts";
 import { RECALL_FILE, recallFileOf } from "../../src/formats/checkpoint.ts";
 import { headsOf } from "../../src/models/program.ts";
 import type { LayerHead } from "../../src/plan/middle.ts";
-import { type Calibration, calibrate, type Measured, type Setting } from "../eval/calibrate.ts";
+import { type Calibration, calibrate, ENOUGH, type Measured, type Setting } from "../eval/calibrate.ts";
 import { FACTS, type Memory, memoryOf, NEXT } from "../eval/recall.ts";
 import { Asked, DEFAULT_RECALL, shapeOf } from "./recall.ts";
 import { mean } from "./recall_report.ts";
@@ -46,8 +46,8 @@ export function addCalibrate(program: Command, signal: AbortSignal): void {
       "after",
       `
 Each text is read once, then asked for five passages of it and for what it goes on with, as in \`eval recall\`, in each
-trial. Layers that passages do not need are left out, and heads of the others; of the distances a quarter, half and the
-whole of the limit the best is kept; the gate is the loosest that costs ordinary text at most 0.5 % of its NLL, and heads
+trial. Layers that passages do not need are left out, and heads of the others, as long as passages lose at most ${ENOUGH} nats
+per token; half of the limit is the distance unless the whole or a quarter gains as much; the gate is the loosest that costs ordinary text at most 0.5 % of its NLL, and heads
 get a looser one of their own as far as that stays so. A model that has this file looks back so whenever recall is asked
 for, unless options say otherwise.`,
     )
@@ -63,6 +63,8 @@ async function run({ recall = DEFAULT_RECALL, ...flags }: CalibrateFlags, signal
     if (flags[name] !== undefined)
       throw new OptionError(mismatch(name, "nothing, as it is found or set here", flags[name]));
   }
+  if (flags.attention !== undefined && flags.attention !== "lambda")
+    throw new OptionError(mismatch("attention", "lambda, which recall is for", flags.attention));
   const files = await textFiles(flags.text);
   // Without recall: what an earlier calibration has found does not matter.
   await withSubject(flags, signal, stages, async (subject) => {
@@ -115,7 +117,8 @@ class Trials {
       texts.push(found.next);
     }
     const measured = { passages: mean(passages), text: mean(texts) };
-    this.#found.push({ name, measured });
+    // A setting may be tried again on the way to another.
+    if (this.#found.every((other) => other.name !== name)) this.#found.push({ name, measured });
     return measured;
   }
 

@@ -12,7 +12,7 @@ import { present } from "../../src/store/new_files.ts";
 /** Tokens that are read between two reports. */
 const PIECE = 1024;
 /** Tokens that an interrupted reading may lose. */
-const KEPT = 64 * PIECE;
+export const KEPT = 64 * PIECE;
 
 /**
  * Sessions that have read some tokens, read once for all ways of asking them that keep the same middle tokens: a snapshot is

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { type Command, InvalidArgumentError } from "commander";
 import { mismatch, OptionError } from "../../src/base/errors.ts";
-import { whole } from "../../src/cli/options.ts";
+import { describeRecall, whole } from "../../src/cli/options.ts";
 import { Stages } from "../../src/cli/progress.ts";
 import { write } from "../../src/cli/streams.ts";
 import type { Policy } from "../../src/plan/policy.ts";
@@ -19,8 +19,8 @@ import {
 } from "../eval/recall.ts";
 import { type EvalFlags, evalOptions } from "./options.ts";
 import { svg } from "./plot.ts";
-import { Readings } from "./readings.ts";
-import { chartOf, type Found, rowsOf, verdictOf } from "./recall_report.ts";
+import { KEPT, Readings } from "./readings.ts";
+import { chartOf, type Found, rowsOf, shown, verdictOf } from "./recall_report.ts";
 import { csv, type Json, type Results, withResults } from "./results.ts";
 import { readDocuments } from "./scoring.ts";
 import { commandLine, type Subject, withSubject } from "./subject.ts";
@@ -66,7 +66,7 @@ Sentences with a number each are hidden in each text, before its last n-local to
 passages of 112 tokens between the sentences, whose first 12 are given (NLL of the others), and for the text's next tokens,
 which need nothing from far away: their NLL tells whether recall harms. Recall is set by --recall (default: ${DEFAULT_RECALL}) and its other options, for all queries, beside Λ-attention.
 With --recall-store what was read stays in that folder: a run with other gates, blocks or distances asks it again, and
-one that was interrupted reads on.`,
+one that was interrupted reads at most ${KEPT} tokens again.`,
     )
     .action((flags: RecallFlags) => recall(flags, signal));
 }
@@ -95,7 +95,9 @@ async function recall(given: RecallFlags, signal: AbortSignal): Promise<void> {
         const asked = new Asked(subject, memory, results, stages, signal);
         for (const way of ways) found.push({ way: way.name, document: name, ...(await asked.under(way, name)) });
         stages.end();
-        await write(`${basename(name)}\n${table(rowsOf(found.filter(({ document }) => document === name)))}`);
+        // One alone is in the table of all.
+        if (documents.length === 1) continue;
+        await write(`${basename(name)}\n${table(shown(rowsOf(found.filter(({ document }) => document === name))))}`);
       }
       const rows = rowsOf(found);
       const verdict = verdictOf(rows);
@@ -105,7 +107,9 @@ async function recall(given: RecallFlags, signal: AbortSignal): Promise<void> {
       );
       await results.write(`${NAME}.csv`, csv(rows));
       await results.write(`${NAME}.svg`, await svg(chartOf(rows, basename(subject.name), commandLine())));
-      await write(`\nall ${documents.length} texts of ${shape.length} tokens\n${table(rows)}${verdict}\n`);
+      const texts = documents.length === 1 ? basename(documents[0]?.name ?? "") : `all ${documents.length} texts`;
+      const looks = describeRecall(ways[0]?.policy as Policy);
+      await write(`${texts}, ${shape.length} tokens; recall ${looks}\n${table(shown(rows))}${verdict}\n`);
     });
   });
 }

@@ -37,9 +37,21 @@ export function rowsOf(found: readonly Found[]): Row[] {
   });
 }
 
+/** The rows as tables show them: shares in percent. */
+export function shown(rows: readonly Row[]): Record<string, string | number>[] {
+  return rows.map(({ facts, "their tokens": tokens, "text over Λ": harm, ...rest }) => {
+    const { way, text, ...nats } = rest as Row;
+    return {
+      ...{ way, "facts found": percent(facts), "their tokens": percent(tokens as number) },
+      ...{ ...nats, "text's NLL": text, "text over Λ": percent(harm as number) },
+    };
+  });
+}
+
+const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+
 /** One line: what each way finds, and what it costs. */
 export function verdictOf(rows: readonly Row[]): string {
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const parts = rows.map((row) => `${row.way} ${percent(row.facts)}, text ${percent(row["text over Λ"] as number)}`);
   return `facts found, and what ordinary text loses to Λ: ${parts.join("; ")}`;
 }

@@ -35,7 +35,7 @@ export interface Calibration {
 }
 
 /** Heads that passages need no more than this, in nats per token, are left out; a distance has to give as much. */
-const ENOUGH = 0.05;
+export const ENOUGH = 0.05;
 /** Ordinary text may lose so much of its NLL under Λ. */
 const HARM = 0.005;
 /** Passages that lose less than this to Λ were not found. */

@@ -32,6 +32,8 @@ export class Talk {
   readonly #others: (Chat | undefined)[] = [undefined];
   #chat: Chat;
   #last: ReplyResult | undefined;
+  /** Whether this chat was loaded and has not answered yet. */
+  #loaded = false;
   /** Of the answer that is under way. */
   #ending: AbortController | undefined;
   #told = false;
@@ -177,6 +179,7 @@ export class Talk {
     });
     const { system: _, messages: __, ...options } = this.#settings;
     this.#chat = this.#model.restoreChat(bytes, options);
+    this.#loaded = true;
     this.#say(`${file}: ${this.#chat.messages.length} messages`);
   }
 
@@ -206,6 +209,9 @@ export class Talk {
     for (const { text, weight } of this.#last.sources) {
       this.#say(`looked back at “${text.replaceAll(/\s+/g, " ")}” (${(100 * weight).toFixed(1)} %)`);
     }
+    if (this.#loaded && this.#last.usage.cachedTokens === 0)
+      this.#say("(the saved state could not be used here: the whole chat was read again)");
+    this.#loaded = false;
     const { unseen, window } = this.#last.window;
     if (unseen === 0 || this.#told) return;
     this.#told = true;
