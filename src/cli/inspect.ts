@@ -70,6 +70,7 @@ function findingsOf(
       sessionBytes: plan.banks.reduce((n, bank) => n + bank.slotBytes, 0),
       memoryBytes: plan.memoryBytes,
       maximumBytes: plan.banks.reduce((n, bank) => n + bank.maximumBytes, 0),
+      sessions: sessionsIn(plan),
       banks: plan.banks.length,
       logBytes: isLogged(plan.policy) ? recallMemory : 0,
     },
@@ -80,6 +81,12 @@ function findingsOf(
     },
     segments,
   };
+}
+
+/** How many sessions there is room for, of maxSessions. */
+function sessionsIn({ banks, options }: Planned["plan"]): number {
+  const fit = banks.map(({ maximumBytes, slots, slotBytes }) => Math.floor((maximumBytes - slots) / slotBytes));
+  return Math.min(options.maxSessions, ...fit.filter(Number.isFinite));
 }
 
 /** What is brought before segment i of the program. */
@@ -100,6 +107,9 @@ function describe({ segments, layers, memory, total, roofline }: Findings, { pro
         `  ${op.padEnd(11)} ${bytes(weightBytes + cacheBytes)} ${number(flops)} flop  ${text}`,
     ),
   ]);
+  const few = memory.sessions < options.maxSessions ? `, as no more of ${options.maxSessions} fit` : "";
+  const more =
+    memory.sessions > 1 ? `${exact(memory.maximumBytes)} with ${memory.sessions}${few}` : `the only one${few}`;
   const count = segments.reduce((n, { operations }) => n + operations.length, 0);
   return [
     `${program.modelType}, ${count} operations; bytes read and floating-point operations for one token`,
@@ -118,7 +128,7 @@ function describe({ segments, layers, memory, total, roofline }: Findings, { pro
     `weights     ${exact(memory.weightBytes)}`,
     `cache       ${exact(memory.cacheBytes)} of keys and values per session, ${options.cacheDtype}`,
     `session     ${exact(memory.sessionBytes)} per session`,
-    `memory      ${exact(memory.memoryBytes)} with one session, ${exact(memory.maximumBytes)} with ${options.maxSessions}, in ${memory.banks} bank${memory.banks > 1 ? "s" : ""}`,
+    `memory      ${exact(memory.memoryBytes)} with one session, ${more}, in ${memory.banks} bank${memory.banks > 1 ? "s" : ""}`,
     ...(memory.logBytes > 0
       ? [`log         ${exact(memory.logBytes)} of segments in addition, for all sessions together`]
       : []),
