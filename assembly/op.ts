@@ -117,9 +117,8 @@ export enum Matmul {
 
 /**
  * out[rows, heads, headDim] = Λ-attention of q over the session's cache and the step's own keys (design: Attention); with
- * Op.Choose and Op.Follow, before that, the middle keys that it meets; with Op.Store, the step's keys and values into the cache; with Op.Seal,
- * after that, the codes of the blocks that it has filled, and what was chosen.
- * These ops share their operands.
+ * Op.Choose and Op.Follow, before that, the middle keys that it meets; with Op.Store, the step's keys and values into the cache;
+ * with Op.Seal, after that, the codes of the blocks that it has filled, and what was chosen. These ops share their operands.
  * Addresses marked "slot" are byte offsets from the row's session slot; UNUSED where the policy has no such part.
  */
 export enum Attention {
@@ -178,8 +177,8 @@ export enum Attention {
   /** slot: [2, kvHeads, recallPlaces, headBytes], unrotated keys, then values; position j in place j mod recallPlaces */
   kvRecall,
   /**
-   * [rows, heads, recall, 2]: what Op.Choose and Op.Follow have chosen, the largest product of codes first: that as f32, and the distance p − j
-   * as u32; distance 0: no more. Attention puts weights in the place of products.
+   * [rows, heads, recall, 2]: what Op.Choose and Op.Follow have chosen, the largest product of codes first: that as f32, and
+   * the distance p − j as u32; distance 0: no more. Attention puts weights in the place of products.
    */
   chosen,
   /** slot: [heads, Code.RunPlaces, Code.RunKeys], of a token its distances in `chosen`, the first ones */

@@ -1,10 +1,10 @@
 /**
  * Which middle keys a query attends to. Of those between the pinned and the local ones, at most `recallTokens` before the
  * latter: the `recall` keys with the largest products of codes (codes.ts) in the `recallBlocks` blocks whose means have the
- * largest products, in the blocks that are not whole, and among those at the distances that the head chose for the tokens
- * before; of equal ones, the smaller position. The weight of a key that is
- * chosen and does not run on is lowered by its head's gate times that of the pinned and local keys together, and times the root
- * of how many middle keys there are; where nothing is left it is not attended to. see: docs/RECALL.md; LM-Infinite §3, top-k middle tokens
+ * largest products, in the blocks that are not whole, and at the distances that the head chose for the tokens before; of equal
+ * ones, the smaller position. The weight of a key that is chosen and does not run on is lowered by its head's gate times that of
+ * the pinned and local keys together, and times the root of how many middle keys there are; where nothing is left it is not
+ * attended to. see: docs/RECALL.md; LM-Infinite §3, top-k middle tokens
  */
 import { headOf, positionOf, queryAt, Work } from "./attention_keys";
 import { chosenAt, clearChosen, distanceBefore, insert, keysBefore, tokensBefore } from "./chosen";

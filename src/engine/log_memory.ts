@@ -113,9 +113,8 @@ export class LogMemory {
     if (!entry || entry.logs > 0 || entry.snapshots > 0) return;
     this.#entries.delete(name);
     this.#bytes -= entry.bytes?.length ?? 0;
-    if (!entry.owned) return;
     // What is left behind after an error is only space.
-    this.#ask(name, () => this.#delete(name, entry.bytes)).catch(() => {});
+    this.#ask(name, () => entry.owned && this.#delete(name, entry.bytes)).catch(() => {});
   }
 
   /** Deletes a segment that this process has put there, unless another one uses it. */

@@ -260,9 +260,13 @@ describe("sessions of a model", () => {
   test("a session that is disposed of while it is written, a store that never answers: errors, and nothing is left", async () => {
     const waiting: (() => void)[] = [];
     const inner = stores.memoryLog();
+    const names: string[] = [];
     const slow: stores.LogStore = {
       ...inner,
-      put: (name, bytes) => new Promise((resolve) => waiting.push(() => resolve(inner.put(name, bytes)))),
+      put: (name, bytes) => {
+        names.push(name);
+        return new Promise((resolve) => waiting.push(() => resolve(inner.put(name, bytes))));
+      },
     };
     const model = await load(where, { ...options, recallStore: slow, maxSessions: 1 });
     const session = await model.session();
@@ -276,6 +280,8 @@ describe("sessions of a model", () => {
     await expect(snapshot).rejects.toThrow("the session was disposed meanwhile");
     for (const go of waiting) go();
     (await model.session()).dispose();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    for (const name of names) expect(await inner.get(name)).toBeUndefined();
     model.dispose();
   });
 
