@@ -114,7 +114,7 @@ export class LogMemory {
     this.#entries.delete(name);
     this.#bytes -= entry.bytes?.length ?? 0;
     // What is left behind after an error is only space.
-    this.#ask(name, () => entry.owned && this.#delete(name, entry.bytes)).catch(() => {});
+    this.#ask(name, () => (entry.owned ? this.#delete(name, entry.bytes) : undefined)).catch(() => {});
   }
 
   /** Deletes a segment that this process has put there, unless another one uses it. */
