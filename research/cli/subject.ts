@@ -40,7 +40,8 @@ export function withSubject<T>(
   work: (subject: Subject) => Promise<T>,
 ): Promise<T> {
   const name = flags.model ?? DEFAULT_MODEL;
-  const asked = loadOptions(flags, signal, stages);
+  // Evaluations have a recall of their own.
+  const asked = loadOptions({ recall: 0, ...flags }, signal, stages);
   return withCheckpoint(name, asked, async (checkpoint, runtime) => {
     const options = await calibrated(asked, checkpoint);
     const tokenizer = await requireTokenizer(checkpoint);

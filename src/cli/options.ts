@@ -3,6 +3,7 @@ import { type Command, CommanderError, InvalidArgumentError, Option } from "comm
 import { Size } from "../../assembly/layout.ts";
 import { Code } from "../../assembly/layout_codes.ts";
 import { CACHE_DTYPES, DTYPES } from "../base/dtype.ts";
+import { mismatch } from "../base/errors.ts";
 import { LARGEST_GATE, type LayerHead, type Middle, RECALL_QUERIES } from "../plan/middle.ts";
 import { POLICIES } from "../plan/policy.ts";
 import type { LoadOptions, LoraOptions } from "../session/load.ts";
@@ -178,8 +179,16 @@ export function modelOptions(command: Command): Command {
 
 const LABELS = { download: "downloading", read: "reading the weights" } as const;
 
-/** The flags as the library takes them, with bars for what takes long. */
+/** What says how --recall looks back. */
+const RECALL_FLAGS = [
+  ...(["recallDistance", "recallLayers", "recallHeads", "recallTokens", "recallBlocks"] as const),
+  ...(["recallGate", "recallStore", "recallMemory"] as const),
+];
+
+/** The flags as the library takes them, with bars for what takes long. Throws CommanderError for some that need --recall. */
 export function loadOptions(flags: ModelFlags, signal: AbortSignal, stages: Stages): LoadOptions {
+  const alone = flags.recall === undefined ? RECALL_FLAGS.find((name) => flags[name] !== undefined) : undefined;
+  if (alone) throw usageError(mismatch("--recall", `a number beside ${LOAD_FLAGS[alone].long}`, "none"));
   const onProgress: LoadOptions["onProgress"] = ({ stage, loaded, total }) => {
     stages.update(LABELS[stage], loaded, total);
   };

@@ -38,3 +38,23 @@ test.each([...COMMANDS])("%s refuses one that is wrong, by its name", async (...
   expect(err).toContain(`${join(model, "recall.json")}: recallGate: expected a number from -100 to 100, found x`);
   expect((await lambent([...command, "-m", model, "--n-local", "64"])).code).toBe(0);
 });
+
+test.each([...COMMANDS])("%s refuses flags that say how to look back where nothing does", async (...command) => {
+  const { code, err } = await lambent([...command, "--recall-gate", "none"]);
+  expect([code, err]).toEqual([2, "error: --recall: expected a number beside --recall-gate, found none\n"]);
+});
+
+test("a gate of it is switched off, and numbers that are none are told with the words that are", async () => {
+  const model = calibrated({ recallGate: -2 });
+  const run = ["inspect", "-m", model, ...RECALL];
+  expect((await good(run)).out).toContain("recallGate -2");
+  expect((await good([...run, "--recall-gate", "none"])).out).toContain("recallGate none");
+  for (const [flag, expected] of [
+    ["--recall-gate", "expected none, or a number from -100 to 100, found x"],
+    ["--recall-blocks", "expected all, or a whole number from 1 to 8192, found x"],
+    ["--recall-heads", "expected all, or layers and heads, such as 5:1, found x"],
+  ] as const) {
+    const { code, err } = await lambent([...run, flag, "x"]);
+    expect([code, err.includes(expected)]).toEqual([2, true]);
+  }
+});
