@@ -36,7 +36,7 @@ function recallSome(work: usize, from: u32, to: u32): void {
   }
   for (; first < last; first += Code.Stretch) {
     for (let i = from; i < to; i++) {
-      if (!looks(work, i) || !sieves(work, i)) continue;
+      if (!sieves(work, i)) continue;
       const begin = max(first, wholeBegin(work, i));
       const end = min(first + Code.Stretch, wholeEnd(work, i));
       if (begin < end) sieve(areaOf(work, i), work, begin, end, most);
@@ -50,7 +50,7 @@ function recallSome(work: usize, from: u32, to: u32): void {
  * where the sieve does not keep its block. These are middle keys, as those were.
  */
 export function follow(work: usize, i: u32): void {
-  if (!looks(work, i) || !sieves(work, i)) return;
+  if (!sieves(work, i)) return;
   codeQuery(
     areaOf(work, i),
     queryAt(work, Attention.qRecall, i),
@@ -67,20 +67,10 @@ export function follow(work: usize, i: u32): void {
 
 /** Inserts key j of the session into query i's list, unless it is there. */
 function offer(work: usize, i: u32, j: u64, distance: u32): void {
-  const record = load<u32>(work, Work.record);
   const list = chosenAt(work, i);
-  const last = list + ((word(record, Attention.recall) - 1) << 3);
-  for (let at = list; at <= last; at += 8) if (load<u32>(at, 4) == distance) return;
-  const slot = <usize>load<u32>(load<u32>(work, Work.row), Row.slot);
-  const place = <u32>((j / blockOf(work)) % <u64>word(record, Attention.codeBlocks));
-  const kvHead = load<u32>(work, Work.kvHead);
-  const width = codeWidth(word(record, Attention.headDim));
-  const t = <u32>(j % blockOf(work));
-  const code = areaOf(work, i);
-  const four = codesAt(record, slot, kvHead, place) + (t & ~3) * width;
-  const power = powerOf(meanAt(record, slot, kvHead, place), word(record, Attention.headDim));
-  v128.store(code, f32x4.mul(dotKeys(code, four, width), f32x4.splat(power)), Code.Products);
-  insert(list, last, load<f32>(code + ((t & 3) << 2), Code.Products), distance);
+  const end = list + (word(load<u32>(work, Work.record), Attention.recall) << 3);
+  for (let at = list; at < end; at += 8) if (load<u32>(at, 4) == distance) return;
+  choose(work, i, j / blockOf(work), j, j + 1);
 }
 
 /** What one of Code.GateTokens middle keys of query i loses of its weight, relative to that of its pinned and local keys. */
@@ -93,9 +83,10 @@ function looks(work: usize, i: u32): bool {
   return gateOf(work, i) != Infinity && beginOf(work, i) < endOf(work, i);
 }
 
-/** Whether there are more whole blocks among query i's middle keys than are looked into. */
+/** Whether query i looks, and not into all whole blocks among its middle keys. */
 function sieves(work: usize, i: u32): bool {
-  return wholeEnd(work, i) > wholeBegin(work, i) + <u64>word(load<u32>(work, Work.record), Attention.recallBlocks);
+  const most = <u64>word(load<u32>(work, Work.record), Attention.recallBlocks);
+  return looks(work, i) && wholeEnd(work, i) > wholeBegin(work, i) + most;
 }
 
 /** The numbers of query i's middle keys in the session, [beginOf, endOf), and the blocks that are in there as a whole. */
@@ -154,7 +145,7 @@ function choose(work: usize, i: u32, block: u64, begin: u64, end: u64): void {
   const size = codeBlock(headDim);
   const from = block * size;
   const stop = min(end, from + size);
-  for (let t: u32 = 0; t < size; t += 4) {
+  for (let t = <u32>(max(begin, from) - from) & ~3; from + t < stop; t += 4) {
     const products = f32x4.mul(dotKeys(code, codes + t * width, width), f32x4.splat(power));
     if (!v128.any_true(f32x4.ge(products, f32x4.splat(load<f32>(last))))) continue;
     v128.store(code, products, Code.Products);
