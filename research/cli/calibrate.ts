@@ -47,9 +47,9 @@ export function addCalibrate(program: Command, signal: AbortSignal): void {
       `
 Each text is read once, then asked for five passages of it and for what it goes on with, as in \`eval recall\`, in each
 trial. Layers that passages do not need are left out, and heads of the others, as long as passages lose at most ${ENOUGH} nats
-per token; half of the limit is the distance unless the whole or a quarter gains as much; the gate is the loosest that costs ordinary text at most 0.5 % of its NLL, and heads
-get a looser one of their own as far as that stays so. A model that has this file looks back so whenever recall is asked
-for, unless options say otherwise.`,
+per token; half of the limit is the distance unless the whole or a quarter gains as much; the gate is the loosest that
+costs ordinary text at most 0.5 % of its NLL, and heads get a looser one of their own as far as that stays so. A model
+that has this file looks back so whenever recall is asked for, unless options say otherwise.`,
     )
     .action((flags: CalibrateFlags) => run(flags, signal));
 }
@@ -108,6 +108,9 @@ class Trials {
 
   /** `recall` false: without looking back. */
   async measure(name: string, more: object, recall = true): Promise<Measured> {
+    // A setting may be tried again on the way to another.
+    const known = this.#found.find((other) => other.name === name);
+    if (known) return known.measured;
     const options = { attention: "lambda", maxSessions: 2, ...more } as const;
     const passages: number[] = [];
     const texts: number[] = [];
@@ -117,8 +120,7 @@ class Trials {
       texts.push(found.next);
     }
     const measured = { passages: mean(passages), text: mean(texts) };
-    // A setting may be tried again on the way to another.
-    if (this.#found.every((other) => other.name !== name)) this.#found.push({ name, measured });
+    this.#found.push({ name, measured });
     return measured;
   }
 
