@@ -181,9 +181,15 @@ const LABELS = { download: "downloading", read: "reading the weights" } as const
 
 /** What says how --recall looks back. */
 const RECALL_FLAGS = [
-  ...(["recallDistance", "recallLayers", "recallHeads", "recallTokens", "recallBlocks"] as const),
-  ...(["recallGate", "recallStore", "recallMemory"] as const),
-];
+  "recallDistance",
+  "recallLayers",
+  "recallHeads",
+  "recallTokens",
+  "recallBlocks",
+  "recallGate",
+  "recallStore",
+  "recallMemory",
+] as const;
 
 /** The flags as the library takes them, with bars for what takes long. Throws CommanderError for some that need --recall. */
 export function loadOptions(flags: ModelFlags, signal: AbortSignal, stages: Stages): LoadOptions {

@@ -150,7 +150,7 @@ function checkRuns(engine: Engine, state: SessionState): void {
     for (const [i, distance] of distances.entries()) {
       const place = Math.floor((4 * i) / bytes) % places;
       // The last token in that place.
-      const token = state.position - 1 - ((((state.position - 1 - place) % places) + places) % places);
+      const token = state.position - 1 - ((state.position - 1 - place + places) % places);
       const most = Math.min(ring - 1 + middle.recallTokens, token - state.origin - Math.min(pinned, state.nGlobal));
       if (token < state.origin || distance === 0 || (distance >= ring && distance <= most)) continue;
       const expected = `0, or distances from ${ring} to ${most}`;

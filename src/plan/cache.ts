@@ -140,12 +140,11 @@ export function cacheLayout(
   const recallPlaces = middle ? ring + middle.recallHeld : 0;
   const { heads, kvHeads, headDim } = shape;
   const numbers = dtype === "int8" ? bytesOfHead : headDim;
-  const row = { bytes: bytesOfHead, dtype: CACHE_TENSORS[dtype] };
-  const kept = (places: number): PartShape => ({ ...row, heads: kvHeads, places, shape: [kvHeads, places, numbers] });
-  const coded = (bytes: number, ...each: number[]): PartShape => ({
-    ...{ heads: kvHeads, places: codeBlocks, bytes, dtype: "U8" },
-    shape: [kvHeads, codeBlocks, ...each],
-  });
+  const part = (heads: number, places: number, bytes: number, dtype: PartShape["dtype"], ...each: number[]) => {
+    return { heads, places, bytes, dtype, shape: [heads, places, ...each] };
+  };
+  const kept = (places: number) => part(kvHeads, places, bytesOfHead, CACHE_TENSORS[dtype], numbers);
+  const [mean, block, code] = [meanBytes(headDim), codeBlock(headDim), codeWidth(headDim)];
   const shapes: Record<CachePart, PartShape> = {
     kRing: kept(ring),
     kRingUnrotated: rotates && policy.attention === "ceiling-only" ? kept(ring) : NO_PART,
@@ -154,14 +153,9 @@ export function cacheLayout(
     kPinnedUnrotated: rotates ? kept(pinned) : NO_PART,
     vPinned: kept(pinned),
     kvRecall: { ...kept(recallPlaces), heads: 2 * kvHeads, shape: [2, kvHeads, recallPlaces, numbers] },
-    means: coded(meanBytes(headDim), meanBytes(headDim)),
-    codes: coded(codeBlock(headDim) * codeWidth(headDim), codeBlock(headDim), codeWidth(headDim)),
-    runs: middle
-      ? {
-          ...{ heads, places: Code.RunPlaces, bytes: RUN_BYTES, dtype: "I32" },
-          shape: [heads, Code.RunPlaces, Code.RunKeys],
-        }
-      : NO_PART,
+    means: part(kvHeads, codeBlocks, mean, "U8", mean),
+    codes: part(kvHeads, codeBlocks, block * code, "U8", block, code),
+    runs: middle ? part(heads, Code.RunPlaces, RUN_BYTES, "I32", Code.RunKeys) : NO_PART,
   };
   const sizeOf = (part: CachePart) => shapes[part].heads * shapes[part].places * shapes[part].bytes;
   let end = 0;
